@@ -1,0 +1,234 @@
+"""The applications every domain shares: train, evaluate, predict. Each is a verb applied to a Domain.
+
+``python -m healthcare.train task=records`` and ``healthcare.train("task=records")`` run the same code.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from hydra import compose, initialize_config_module
+from hydra import main as hydra_main
+from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from core.config import GROUPS, RunConfig, setting
+from core.domain import Domain
+from core.help import show
+
+if TYPE_CHECKING:
+    from core.report.run import Run
+
+ROOMS = ("data", "targets", "backbones", "training", "privacy", "evaluation")
+"""The rooms whose config.py registers options."""
+
+
+@dataclass
+class EvaluateConfig:
+    """Evaluate a saved run on new labelled data."""
+
+    run: str = setting(MISSING, "folder of a finished run")
+    data: Any = MISSING
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
+    batch_size: int = setting(256, "rows of one forward pass")
+
+
+@dataclass
+class PredictConfig:
+    """Predict raw rows, texts or images with a saved run."""
+
+    run: str = setting(MISSING, "folder of a finished run")
+    input: str = setting(MISSING, "table (CSV, TSV, JSONL, Parquet; gz, xz, zst), image folder or image file")
+    output: str = setting("predictions.csv", "table to write: .csv, .tsv, .jsonl or .parquet")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
+    batch_size: int = setting(256, "rows of one forward pass")
+
+
+@dataclass(frozen=True)
+class Application:
+    """One verb of one domain: callable from Python with overrides, or from the shell through ``main``."""
+
+    domain: Domain
+    verb: str
+    summary: str
+    schema: type
+    work: Callable[[Any, Path, Domain], Any]
+    groups: tuple[str, ...]
+
+    def __call__(self, *overrides: str, folder: str | Path | None = None) -> Any:
+        """Do what the command does with the same overrides, and return the Run (or the table).
+
+        ``folder`` is where the run is kept; by default a new one under ``runs/``. Raises ValueError where
+        the command would print a message and exit with status 2.
+        """
+        self._register()
+        with initialize_config_module(f"{self.domain.name}.conf", version_base="1.3"):
+            composed = _without_output_settings(compose(self.verb, overrides=list(overrides)))
+        stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
+        target = Path(folder) if folder is not None else Path("runs", self.domain.name, stamp)
+        return self.work(OmegaConf.to_object(composed), target, self.domain)
+
+    def main(self) -> None:
+        """Run as a command: hydra's command line, one message and exit status 2 for a user's mistake."""
+        if any(a in ("--help", "-h") for a in sys.argv[1:]):
+            self._register()
+            given = [a for a in sys.argv[1:] if not a.startswith("-")]
+            name = self.domain.name
+            sys.exit(guarded(lambda: show(name, self.verb, self.summary, self.schema, self.groups, given)))
+        self._register()
+        os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra then raises instead of printing and exiting 1
+
+        def run(composed: DictConfig) -> None:
+            folder = Path(HydraConfig.get().runtime.output_dir)
+            self.work(OmegaConf.to_object(_without_output_settings(composed)), folder, self.domain)
+
+        start = hydra_main(
+            version_base="1.3", config_path=f"pkg://{self.domain.name}.conf", config_name=self.verb
+        )
+        sys.exit(guarded(start(run)))
+
+    def _register(self) -> None:
+        for room in ROOMS:
+            importlib.import_module(f"core.{room}.config")
+        for module in self.domain.modules:
+            importlib.import_module(module)
+        store = ConfigStore.instance()
+        store.store(name=f"core_{self.verb}", node=self.schema, provider="core")
+        store.store(name="core_output", node=_output(self.domain), package="_global_", provider="core")
+
+
+def train(domain: Domain) -> Application:
+    """Make the domain's ``train``: data in, one run folder out."""
+
+    def work(config: RunConfig, folder: Path, domain: Domain) -> Run:
+        from core.pipeline import train as run
+
+        return run(config, folder, domain)
+
+    return Application(
+        domain, "train", f"Train and judge a model: {domain.title}.", RunConfig, work, tuple(GROUPS)
+    )
+
+
+def evaluate(domain: Domain) -> Application:
+    """Make the domain's ``evaluate``: a saved run on new labelled data."""
+
+    def work(config: EvaluateConfig, folder: Path, domain: Domain) -> Any:
+        from core.serving.verbs import evaluate as run
+
+        return run(config.run, config.data, folder, domain, config.device, config.batch_size)
+
+    return Application(
+        domain, "evaluate", "Evaluate a saved run on new labelled data.", EvaluateConfig, work, ("data",)
+    )
+
+
+def predict(domain: Domain) -> Application:
+    """Make the domain's ``predict``: raw rows or images in, a table out."""
+
+    def work(config: PredictConfig, folder: Path, domain: Domain) -> Any:
+        from core.serving.verbs import predict as run
+
+        return run(config.run, config.input, config.output, config.device, config.batch_size)
+
+    return Application(
+        domain, "predict", "Predict raw rows, texts or images with a saved run.", PredictConfig, work, ()
+    )
+
+
+class _CallableModule(ModuleType):
+    def __call__(self, *overrides: str, folder: str | Path | None = None) -> Any:
+        return self.main.__self__(*overrides, folder=folder)
+
+
+def callable_module(name: str) -> None:
+    """Let ``healthcare.train("task=records")`` work although ``healthcare.train`` is also a module.
+
+    Python binds a submodule over the package's attribute of the same name as soon as anything imports it.
+    """
+    if name != "__main__":
+        sys.modules[name].__class__ = _CallableModule
+
+
+def guarded(run: Callable[[], object]) -> int:
+    """Run a command and give its exit status: 2 with one message for what a user can mend, never a traceback."""
+    try:
+        run()
+    except HydraException as error:
+        return _complain(_first_lines(error))
+    except OmegaConfBaseException as error:
+        return _complain(_first_lines(error))
+    except KeyboardInterrupt as stop:
+        return _complain(str(stop) or "interrupted before training began; nothing was kept")
+    except OSError as error:
+        return _complain(_os_error(error))
+    except ValueError as error:
+        return _complain(str(error))
+    return 0
+
+
+def _complain(message: str) -> int:
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _first_lines(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
+    lines = str(error).strip().splitlines()
+    if cause is not None:
+        lines += [line for line in str(cause).strip().splitlines() if line not in lines]
+    kept = [
+        line.strip()
+        for line in lines
+        if line.strip() and not line.strip().startswith(("full_key", "object_type"))
+    ]
+    return "\n  ".join([*kept, "--help lists every key and value"])
+
+
+def _os_error(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"no space left on the device{where}: free some, then start the same command again; it goes on"
+    return f"{error.strerror or error}{where}: check the path and its permissions"
+
+
+def _output(domain: Domain) -> dict[str, Any]:
+    stamp = "${now:%Y-%m-%d_%H-%M-%S}"
+    return {
+        "hydra": {
+            "run": {"dir": f"runs/{domain.name}/{stamp}"},
+            "sweep": {"dir": f"runs/{domain.name}/sweep_{stamp}", "subdir": "${hydra.job.num}"},
+            "output_subdir": None,
+            "job": {"chdir": False, "name": domain.name},
+        }
+    }
+
+
+def _without_output_settings(composed: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(composed, [str(k) for k in composed if k not in ("hydra", "defaults")])
+
+
+def check_all(config: object) -> None:
+    """Ask every part of a configuration that has a ``check()`` whether its values can be, before data is read."""
+    for part in fields(config):  # type: ignore[arg-type]
+        node = getattr(config, part.name)
+        if is_dataclass(node) and hasattr(node, "check"):
+            node.check()
+
+
+def verbs(domain: Domain) -> Sequence[Application]:
+    """Give the domain's Python API: train, evaluate, predict."""
+    return train(domain), evaluate(domain), predict(domain)

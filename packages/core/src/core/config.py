@@ -1,0 +1,125 @@
+"""What a run is made of: the typed configuration every domain shares, and the register of its groups.
+
+Each room of core registers its own options here (``@option("optimizer", "adamw")``), so this module knows
+none of them and imports nothing heavy: ``--help`` must not wait for torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+T = TypeVar("T")
+
+GROUPS: dict[str, str] = {
+    "task": "which use case of the domain",
+    "data": "where the rows, texts, images or recordings come from",
+    "encoder": "how columns, texts, images and signals become tensors",
+    "target": "what kind of answer is predicted",
+    "backbone": "the network that turns inputs into features",
+    "adapter": "which weights are trained",
+    "augmentation": "random changes of training inputs",
+    "optimizer": "how a gradient changes the weights",
+    "schedule": "how the learning rate moves over the run",
+    "training": "epochs, batches, precision, checkpoints, stopping",
+    "privacy": "none, or differential privacy",
+    "evaluation": "intervals, thresholds, calibration",
+    "challenger": "the classical model trained on the same split",
+}
+"""Group name -> one line for ``--help``, in the order in which a run uses them."""
+
+
+def option(group: str, name: str) -> Callable[[type[T]], type[T]]:
+    """Register a dataclass as ``group=name`` of every domain's applications.
+
+    The class's defaults are the only defaults. Its first docstring line and ``setting(help=...)`` texts are
+    what ``--help`` shows. Raises ``ValueError`` for a group that RunConfig does not have.
+    """
+    if group not in GROUPS and group != "task_schema":
+        raise ValueError(f"unknown configuration group {group!r}; it is one of {', '.join(GROUPS)}")
+
+    def register(cls: type[T]) -> type[T]:
+        made = dataclass(cls)
+        ConfigStore.instance().store(group=group, name=name, node=made, provider="core")
+        return made
+
+    return register
+
+
+def task(name: str) -> Callable[[type[T]], type[T]]:
+    """Register a domain's task class; ``conf/task/<name>.yaml`` chooses it and the defaults that suit it.
+
+    A group of its own, because a YAML file and a registered class of one name in one group are merged by
+    Hydra with a warning.
+    """
+    return option("task_schema", name)
+
+
+def setting(default: Any, help: str) -> Any:  # noqa: A002 - the word users of argparse and dataclasses know
+    """Make a dataclass field with a default and the sentence that ``--help`` prints for it."""
+    if isinstance(default, list | dict):
+        return field(default_factory=default.copy, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+def help_of(node: object) -> dict[str, str]:
+    """Give the help sentence of each field of a configuration dataclass (class or instance)."""
+    return {f.name: f.metadata.get("help", "") for f in fields(node)}  # type: ignore[arg-type]
+
+
+DEFAULTS: list[Any] = [
+    {"data": "simulated"},
+    {"encoder": "fields"},
+    {"target": "auto"},
+    {"backbone": "tabular"},
+    {"adapter": "full"},
+    {"augmentation": "none"},
+    {"optimizer": "adamw"},
+    {"schedule": "cosine"},
+    {"training": "standard"},
+    {"privacy": "none"},
+    {"evaluation": "standard"},
+    {"challenger": "auto"},
+]
+
+
+@dataclass
+class RunConfig:
+    """One training run: a choice for every group, and what belongs to no group."""
+
+    defaults: list[Any] = field(default_factory=DEFAULTS.copy)
+    task: Any = MISSING
+    data: Any = MISSING
+    encoder: Any = MISSING
+    target: Any = MISSING
+    backbone: Any = MISSING
+    adapter: Any = MISSING
+    augmentation: Any = MISSING
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+    training: Any = MISSING
+    privacy: Any = MISSING
+    evaluation: Any = MISSING
+    challenger: Any = MISSING
+    seed: int = setting(0, "every random choice of the run derives from it")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
+    threads: int = setting(0, "processor threads; 0 lets torch decide")
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """Derive an independent 63-bit seed for one named use, so that no two uses share a random stream.
+
+    A pure function: the stream of ``("step", 17)`` is the same in a straight and in a resumed run.
+    """
+    text = "\x1f".join([str(seed), *(str(n) for n in names)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def wrong(key: str, value: object, right: str) -> ValueError:
+    """Build the error for a configuration value: the key, the value, and what would be right."""
+    return ValueError(f"{key}={value!r}: {right}")

@@ -1,0 +1,277 @@
+"""Options of the groups ``data``, ``encoder`` and ``augmentation``. Imports nothing heavy: ``--help`` reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    from core.data.augmentation import Augmentation
+    from core.data.encoders import FieldsEncoder
+    from core.data.types import Dataset, Fields, SplitPlan
+
+SPLITS = ("auto", "column", "unit", "time", "stratified")
+
+
+class SimulatedTask(Protocol):
+    """A use case that can make data with a known truth."""
+
+    def simulate(self, rows: int, seed: int) -> Dataset:
+        """Make labelled rows, the same ones for the same seed."""
+
+
+class DataConfig(Protocol):
+    """A ``data=`` option; a domain registers its own for the sets that it knows."""
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read all labelled rows, raising ValueError that says what is wrong, where, and what to do."""
+
+
+@option("data", "simulated")
+class SimulatedData:
+    """Made by the task's simulation, with a known truth and a planted bias; every output says so."""
+
+    rows: int = setting(4000, "rows to make")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Ask the task for its simulation."""
+        if self.rows < 100:
+            raise wrong("data.rows", self.rows, "at least 100 rows, so that every part has some")
+        return task.simulate(self.rows, seed)
+
+
+@option("data", "table")
+class TableData:
+    """Your own table: CSV, TSV, JSONL or Parquet, also .gz, .xz, .zst, .bz2 or .zip."""
+
+    path: str = setting("", "the file; relative paths are looked up here and under PLINTH_DATA")
+    target: list[str] = setting([], "the column to predict (several 0/1 columns: multilabel)")
+    sensitive: list[str] = setting([], "columns of sensitive attributes, compared between groups")
+    unit: str | None = setting(None, "column that says whom a row belongs to (patient, card); kept in one part")
+    time: str | None = setting(None, "column of dates or numbers that orders rows")
+    numeric: list[str] = setting([], "input columns to read as numbers")
+    categorical: list[str] = setting([], "input columns to read as categories")
+    text: list[str] = setting([], "input columns to read as text")
+    ignore: list[str] = setting([], "columns to leave out")
+    infer: bool = setting(True, "infer the part that every other column plays (false: leave them out)")
+    missing: list[str] = setting([], "values that mean missing, besides empty, ?, NA, N/A, NaN, null")
+    delimiter: str = setting("auto", "what stands between fields of a CSV; auto tells it from the file")
+    encoding: str = setting("auto", "text encoding; auto tries UTF-8, then Windows-1252")
+    bands: dict[str, list[float]] = setting({}, "sensitive number -> edges of its bands: {bmi: [18.5, 25, 30]}")
+    drop_unlabelled: bool = setting(False, "leave rows without a target out instead of refusing them")
+    split: str = setting("auto", "auto (unit if given, else stratified), column, unit, time, stratified")
+    split_column: str | None = setting(None, "column that holds train, validation and test")
+    validation: float = setting(0.2, "share of the rows for validation")
+    test: float = setting(0.2, "share of the rows for the test")
+    gap: float = setting(0.0, "split=time: days (or the number's own unit) left out before each later part")
+    units_apart: bool = setting(True, "split=time: leave out later rows of a unit that an earlier part has")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read the table and infer what was not said."""
+        from core.data.sources import own_table
+
+        return own_table(self, seed)
+
+
+@option("data", "text")
+class TextData(TableData):
+    """Your own texts: a table or JSONL with a text column and a target."""
+
+    text: list[str] = setting(["text"], "the text columns")
+    infer: bool = setting(False, "use the other columns as inputs too")
+
+
+@option("data", "images")
+class ImagesData(TableData):
+    """Your own images in a Parquet file: a column of encoded images (or of file paths) and a target."""
+
+    image: str = setting("image", "the column of encoded images or of paths")
+    infer: bool = setting(False, "use the other columns as inputs too")
+
+
+@option("data", "image_folder")
+class ImageFolderData:
+    """Your own folder of images: one folder per class, below train, validation and test where given."""
+
+    path: str = setting("", "the folder; relative paths are looked up here and under PLINTH_DATA")
+    metadata: str | None = setting(None, "table with a row per image: file, label, sensitive columns, unit")
+    file: str = setting("file", "metadata: column of the path below the folder (or the file's name)")
+    target: str = setting("label", "metadata: column of the class, if the folders do not give it")
+    sensitive: list[str] = setting([], "metadata: columns of sensitive attributes")
+    unit: str | None = setting(None, "metadata: column that says whom an image belongs to")
+    bands: dict[str, list[float]] = setting({}, "sensitive number -> edges of its bands: {bmi: [18.5, 25, 30]}")
+    drop_unlabelled: bool = setting(False, "leave images without a class out instead of refusing them")
+    split: str = setting("auto", "auto (folders, else unit if given, else stratified), column, unit, stratified")
+    split_column: str | None = setting(None, "metadata: column that holds train, validation and test")
+    validation: float = setting(0.2, "share of the images for validation, where no folder gives it")
+    test: float = setting(0.2, "share of the images for the test, where no folder gives it")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """List the folder's images."""
+        from core.data.sources import own_image_folder
+
+        return own_image_folder(self, seed)
+
+
+def split_plan(config: TableData | ImageFolderData, seed: int) -> SplitPlan:
+    """Make the plan of a data option, naming the key of a value that can't be."""
+    from core.data.types import SplitPlan
+
+    if config.split not in SPLITS:
+        raise wrong("data.split", config.split, f"one of {', '.join(SPLITS)}")
+    for key in ("validation", "test"):
+        share = getattr(config, key)
+        if not 0 < share < 1:
+            raise wrong(f"data.{key}", share, "a share of the rows between 0 and 1")
+    if config.validation + config.test >= 1:
+        raise wrong(
+            "data.validation", config.validation, f"with data.test={config.test} nothing is left to train on"
+        )
+    by = "column" if config.split == "auto" and config.split_column else config.split
+    if by == "column" and not config.split_column:
+        raise wrong("data.split_column", None, "data.split=column needs the column's name")
+    if by == "unit" and not config.unit:
+        raise wrong("data.unit", None, "data.split=unit needs the column's name")
+    time = getattr(config, "time", None)
+    if by == "time" and not time:
+        raise wrong("data.time", None, "data.split=time needs the column's name")
+    gap = getattr(config, "gap", 0.0)
+    if gap < 0:
+        raise wrong("data.gap", gap, "zero or more")
+    return SplitPlan(
+        by=by,
+        column=config.split_column,
+        validation=config.validation,
+        test=config.test,
+        seed=seed,
+        gap=gap,
+        units_apart=getattr(config, "units_apart", True),
+    )
+
+
+@option("encoder", "fields")
+class FieldsConfig:
+    """Encode each column by the part it plays; everything is fitted on the training part only."""
+
+    numeric: str = setting("standard", "numbers: standard (mean 0, deviation 1), quantile (to a normal), none")
+    clip: float = setting(10.0, "limit of a scaled number, in deviations; 0 for none")
+    bins: int = setting(16, "quantile bins of a number, for backbones that embed it piecewise")
+    rare: int = setting(5, "categories with fewer training rows share one code")
+    categories: int = setting(2000, "most categories kept of one column; the rarest share one code")
+    tokens: bool = setting(True, "give texts as tokens")
+    tokenizer: str = setting("own", "own (byte-level BPE from the training part), a local folder or a hub name")
+    vocabulary: int = setting(8000, "size of the own tokenizer's vocabulary")
+    length: int = setting(256, "most tokens of one row; longer texts lose their middle or end (see cut)")
+    cut: str = setting("end", "what a text that is too long loses: end, middle, start")
+    lowercase: bool = setting(True, "own tokenizer and bag: fold upper case to lower")
+    bag: int = setting(0, "number of TF-IDF features of the texts, 0 for none")
+    bag_words: int = setting(2, "longest word n-gram of the bag, 0 for no words")
+    bag_chars: int = setting(0, "longest character n-gram of the bag (from 2, inside words), 0 for none")
+    image_size: int = setting(0, "height and width in pixels; 0: the training images' own, at most 224")
+    image_channels: int = setting(3, "3 for colour, 1 for grey")
+    image_fit: str = setting("squash", "how an image gets its size: squash, crop (its centre), pad")
+    signal_length: int = setting(0, "samples of a signal; 0: the longest of the training part")
+    signal_fit: str = setting("pad", "how a signal gets its length: pad (or crop at the end), resample")
+    signal_scale: str = setting("row", "signals: row (each its own mean and deviation), train, none")
+    history: int = setting(0, "events: rows of the same unit seen with a row, itself included; 0 for none")
+    cache_mb: int = setting(2048, "decoded images are kept in memory up to this size, else decoded anew")
+
+    def build(self, fields: Fields) -> FieldsEncoder:
+        """Make an unfitted encoder for columns that play these parts."""
+        from core.data.encoders import FieldsEncoder
+
+        self.check()
+        return FieldsEncoder(self, fields)
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        choices = {
+            "numeric": ("standard", "quantile", "none"),
+            "cut": ("end", "middle", "start"),
+            "image_fit": ("squash", "crop", "pad"),
+            "signal_fit": ("pad", "resample"),
+            "signal_scale": ("row", "train", "none"),
+            "image_channels": (1, 3),
+        }
+        for key, allowed in choices.items():
+            if getattr(self, key) not in allowed:
+                raise wrong(f"encoder.{key}", getattr(self, key), f"one of {', '.join(map(str, allowed))}")
+        least = {"clip": 0, "bins": 2, "rare": 1, "categories": 2, "vocabulary": 300, "length": 4, "bag": 0}
+        least |= {"bag_words": 0, "bag_chars": 0, "image_size": 0, "signal_length": 0, "history": 0, "cache_mb": 0}
+        for key, low in least.items():
+            if getattr(self, key) < low:
+                raise wrong(f"encoder.{key}", getattr(self, key), f"at least {low}")
+        if self.bag and not (self.bag_words or self.bag_chars):
+            raise wrong("encoder.bag_words", 0, "encoder.bag needs word or character n-grams")
+        if self.bag_chars == 1:
+            raise wrong("encoder.bag_chars", 1, "character n-grams start at 2")
+
+
+@option("augmentation", "none")
+class NoAugmentation:
+    """Training inputs as they are."""
+
+    def build(self) -> Augmentation | None:
+        """There is nothing to change."""
+        return None
+
+
+@option("augmentation", "image")
+class ImageAugmentation:
+    """Random crops, turns, colours and holes, drawn for each image alone."""
+
+    scale: float = setting(0.7, "smallest share of the area that a random crop keeps; 1 for none")
+    ratio: float = setting(1.2, "most that a crop is stretched in width against height; 1 for none")
+    rotation: float = setting(0.0, "largest turn in degrees")
+    shear: float = setting(0.0, "largest shear in degrees")
+    shift: float = setting(0.0, "largest shift as a share of the side; crops shift by themselves")
+    flip: bool = setting(True, "mirror left and right, half of the time")
+    dihedral: bool = setting(False, "all eight mirrored quarter turns, for images without an up")
+    brightness: float = setting(0.2, "largest change of brightness, as a share")
+    contrast: float = setting(0.2, "largest change of contrast, as a share")
+    saturation: float = setting(0.2, "largest change of saturation, as a share")
+    hue: float = setting(0.02, "largest turn of the colour circle, as a share of it")
+    cutout: float = setting(0.0, "side of a grey square as a share of the image's; 0 for none")
+    probability: float = setting(1.0, "how often crops, turns, colours and holes are applied at all")
+
+    def build(self) -> Augmentation | None:
+        """Make the change of a batch."""
+        from core.data.augmentation import ImageChanges
+
+        return ImageChanges(self)
+
+
+@option("augmentation", "signal")
+class SignalAugmentation:
+    """Random gain, shift, noise and baseline wander, drawn for each signal alone."""
+
+    gain: float = setting(0.1, "largest change of the amplitude, as a share")
+    shift: float = setting(0.02, "largest shift in time, as a share of the length")
+    stretch: float = setting(0.0, "largest change of speed, as a share")
+    noise: float = setting(0.02, "deviation of added white noise, in deviations of the signal")
+    wander: float = setting(0.1, "amplitude of an added slow sine, in deviations of the signal")
+    probability: float = setting(1.0, "how often each is applied at all")
+
+    def build(self) -> Augmentation | None:
+        """Make the change of a batch."""
+        from core.data.augmentation import SignalChanges
+
+        return SignalChanges(self)
+
+
+@option("augmentation", "table")
+class TableAugmentation:
+    """Random hiding of numbers, categories, tokens and bag features, drawn for each row alone."""
+
+    numeric: float = setting(0.05, "how often a number is shown as missing")
+    categorical: float = setting(0.05, "how often a category is shown as unseen")
+    tokens: float = setting(0.1, "how often a token is dropped")
+    bag: float = setting(0.0, "how often a bag feature is dropped")
+    noise: float = setting(0.0, "deviation of noise added to scaled numbers")
+
+    def build(self) -> Augmentation | None:
+        """Make the change of a batch."""
+        from core.data.augmentation import TableChanges
+
+        return TableChanges(self)

@@ -1,0 +1,89 @@
+"""Which part each column plays, where the user did not say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype
+
+from core.data.types import Fields
+from core.data.values import is_numbers
+
+_IDENTIFIER = re.compile(r"(^|[_\W])(id|ids|uuid|guid|key|index|nr|no|number|code|row_name)$|Id$|ID$|^unnamed", re.I)
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?$|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?$")
+WORDS_OF_TEXT = 4.0
+"""Strings with at least this many words on average, and mostly different, are text."""
+
+
+def infer(frame: pd.DataFrame, given: Fields, ignore: Sequence[str] = ()) -> tuple[Fields, list[str]]:
+    """Give every column without a part one of: numeric, categorical, text, image, signal, or none.
+
+    Returns the completed fields and a sentence for each decision worth saying. Columns that are empty, constant,
+    dates or identifiers become no input.
+    """
+    taken = {*given.inputs(), *given.target, *given.sensitive, given.unit, given.time, *ignore}
+    parts: dict[str, list[str]] = {"numeric": [], "categorical": [], "text": [], "image": [], "signal": []}
+    dropped: list[str] = []
+    for column in frame.columns:
+        if column in taken:
+            continue
+        part, why = _part(frame[column], str(column))
+        if part is None:
+            dropped.append(f"{column} ({why})")
+        else:
+            parts[part].append(str(column))
+    notes = []
+    for single in ("image", "signal"):
+        if len(parts[single]) > 1 or (parts[single] and getattr(given, single)):
+            extra = parts[single][0 if getattr(given, single) else 1 :]
+            dropped += [f"{c} (a second {single} column)" for c in extra]
+            parts[single] = [c for c in parts[single] if c not in extra]
+    for part, columns in parts.items():
+        if columns:
+            notes.append(f"Read as {part}, as the values look: {', '.join(columns)}.")
+    if dropped:
+        notes.append(f"Not used as inputs: {', '.join(dropped)}.")
+    changes: dict[str, Any] = {k: (*getattr(given, k), *parts[k]) for k in ("numeric", "categorical", "text")}
+    changes |= {k: parts[k][0] for k in ("image", "signal") if parts[k]}
+    return given.with_(changes), notes
+
+
+def _part(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
+    """Name the part of one column, or None and why."""
+    present = values.dropna()
+    if present.empty:
+        return None, "no value"
+    if is_datetime64_any_dtype(present.dtype):
+        return None, "dates; name it as data.time if it orders the rows"
+    first = present.iloc[0]
+    if isinstance(first, bytes):
+        return "image", ""
+    if isinstance(first, list | tuple | np.ndarray):
+        numbers = np.asarray(first).dtype.kind in "iufb"
+        return ("signal", "") if numbers else (None, "lists")
+    distinct = present.nunique()
+    if distinct == 1:
+        return None, "one value only"
+    if is_bool_dtype(present.dtype):
+        return "categorical", ""
+    if is_numbers(present):
+        whole = bool((present == np.floor(present)).all())
+        run = whole and distinct == len(present) and present.max() - present.min() + 1 == distinct
+        if whole and distinct == len(present) and len(present) > 20 and (run or _IDENTIFIER.search(column)):
+            return None, "a different number in every row: an identifier"
+        return "numeric", ""
+    strings = present.astype("str").str.strip()
+    if strings.str.match(_DATE).all():
+        return None, "dates; name it as data.time if it orders the rows"
+    words = float(strings.str.count(r"\s+").mean()) + 1.0
+    if words >= WORDS_OF_TEXT and distinct > min(50, 0.5 * len(present)):
+        return "text", ""
+    if distinct == len(present) and len(present) > 20:
+        return None, "a different value in every row: an identifier"
+    if distinct > max(50, 0.5 * len(present)):
+        return None, "almost as many values as rows, too short for text; list it in data.text or data.categorical"
+    return "categorical", ""

@@ -1,0 +1,167 @@
+"""Parting rows into training, validation and test: nobody in two parts, classes kept in proportion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.config import derive_seed
+from core.data.identity import hashed, input_keys
+from core.data.labels import label_counts
+from core.data.times import to_times
+from core.data.types import Dataset, SplitPlan
+from core.data.values import to_names
+
+Rows = dict[str, NDArray[np.int64]]
+PARTS = ("train", "validation", "test")
+_NAMES = {"train": 0, "training": 0, "val": 1, "valid": 1, "validation": 1, "dev": 1, "test": 2, "testing": 2}
+
+
+def split(dataset: Dataset) -> Rows:
+    """Part the rows as the dataset's plan says: part -> (n,) int64 row numbers (positions), ascending.
+
+    Where the fields name a unit, all its rows go to one part. Where they do not, rows with equal inputs do, so that
+    no copy leaks. Labels are kept in proportion as far as whole units allow. The result is a function of the seed
+    and of the values, not of the order of rows. Raises ``ValueError`` for an empty part.
+
+    ``time``: the latest rows are the test, those before them validation; equal times stay together; ``gap`` days
+    before each later part are left out (labels not known yet); later rows of a unit that an earlier part has are left
+    out too, unless ``units_apart`` is false.
+    """
+    plan = dataset.split
+    by = plan.by
+    if by == "auto":
+        by = "column" if plan.column else "unit" if dataset.fields.unit else "stratified"
+    if by == "column":
+        part = _by_column(dataset, plan)
+    elif by == "time":
+        part = _by_time(dataset, plan)
+    elif by in ("unit", "stratified"):
+        if by == "unit" and dataset.fields.unit is None:
+            raise ValueError("split by unit: the data names no unit; say data.unit, or data.split=stratified")
+        part = stratify(_units(dataset), label_counts(dataset), (plan.validation, plan.test), plan.seed)
+    else:
+        raise ValueError(f"data.split={by!r}: one of auto, column, unit, time, stratified")
+    rows = {name: np.flatnonzero(part == i).astype(np.int64) for i, name in enumerate(PARTS)}
+    for name, chosen in rows.items():
+        if not len(chosen):
+            others = ", ".join(f"{other} {len(r)}" for other, r in rows.items() if other != name)
+            raise ValueError(f"the {name} part is empty after the split by {by} ({others} rows){_cure(by, plan)}")
+    return rows
+
+
+def _cure(by: str, plan: SplitPlan) -> str:
+    if by == "column":
+        return f": give some rows {plan.column!r} = {'train'!r}, {'validation'!r} and {'test'!r}"
+    if by == "time" and plan.units_apart:
+        return ": every later row belongs to a unit seen earlier; data.units_apart=false keeps them"
+    return ": more rows (or units) are needed, or larger data.validation and data.test"
+
+
+def _units(dataset: Dataset) -> NDArray[Any]:
+    """Whom each row belongs to; rows without a unit, and data without units, go by their inputs. (N,) objects."""
+    frame, fields = dataset.frame, dataset.fields
+    if fields.unit is None:
+        return input_keys(frame, fields)
+    names = to_names(frame[fields.unit])
+    alone = pd.isna(names)
+    if alone.any():
+        names[alone] = [f"\x1f{key}" for key in input_keys(frame[alone], fields)]
+    return names
+
+
+def _by_column(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
+    assert plan.column is not None
+    if plan.column not in dataset.frame:
+        raise ValueError(f"data.split_column: no column {plan.column!r}")
+    values = to_names(dataset.frame[plan.column])
+    codes, uniques = pd.factorize(values, use_na_sentinel=True)
+    known = {**_NAMES, "none": -1}
+    odd = [u for u in uniques if u.lower() not in known]
+    if odd:
+        raise ValueError(
+            f"column {plan.column!r} has {', '.join(map(repr, odd[:5]))}: it should hold train, validation (val, valid, dev) "
+            "and test; leave rows that belong nowhere empty"
+        )
+    part = np.array([*(known[u.lower()] for u in uniques), -1], dtype=np.int64)[codes]
+    if not (part == 1).any() and (part == 0).any():
+        inside = np.flatnonzero(part == 0)
+        counts = label_counts(dataset)[inside]
+        cut = stratify(_units(dataset)[inside], counts, (plan.validation, 0.0), plan.seed)
+        part[inside[cut == 1]] = 1
+    return part
+
+
+def _by_time(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
+    column = dataset.fields.time
+    if column is None:
+        raise ValueError("split by time: the data names no time; say data.time")
+    times = to_times(dataset.frame[column], column)
+    missing = np.isnan(times)
+    if missing.any():
+        from core.data.values import named_rows
+
+        raise ValueError(
+            f"split by time: column {column!r} is empty in {named_rows(dataset.frame.index[missing])}: fill or remove them"
+        )
+    ordered = np.sort(times)
+    starts = [_start(ordered, 1.0 - plan.validation - plan.test), _start(ordered, 1.0 - plan.test)]
+    part = np.searchsorted(np.array(starts), times, side="right").astype(np.int64)
+    for later, start in enumerate(starts, 1):
+        part[(part < later) & (part >= 0) & (times >= start - plan.gap)] = -1
+    if plan.units_apart and dataset.fields.unit is not None:
+        units, _ = pd.factorize(_units(dataset))
+        first = np.full(units.max() + 1, 3)
+        kept = part >= 0
+        np.minimum.at(first, units[kept], part[kept])
+        part[kept & (part > first[units])] = -1
+    return part
+
+
+def _start(ordered: NDArray[np.float64], share: float) -> float:
+    """Time at which a part starts, so that about ``share`` of the rows lie before it and equal times together."""
+    return float(ordered[min(round(share * len(ordered)), len(ordered) - 1)])
+
+
+def stratify(
+    units: NDArray[Any], counts: NDArray[np.float64], shares: tuple[float, float], seed: int
+) -> NDArray[np.int64]:
+    """Deal whole units to parts 0 (the rest), 1 and 2 (``shares``), keeping each label's share. Shapes (N,), (N, K).
+
+    Units with equal label counts are exchangeable: each such kind is dealt in proportion, and what does not divide
+    goes, rarest label first, to the part that lacks it most (the greedy rule of Sechidis et al., ECML 2011, for
+    multilabel data, applied to units). Returns (N,) part of each row.
+    """
+    codes, uniques = pd.factorize(units)
+    order = np.argsort(hashed(uniques, derive_seed(seed, "split")), kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    codes = rank[codes]  # units numbered in their random order
+    sums = np.zeros((len(uniques), counts.shape[1] + 1))
+    np.add.at(sums, codes, np.column_stack([counts, np.ones(len(codes))]))
+    kinds, kind_of = np.unique(sums, axis=0, return_inverse=True)
+    kind_of = kind_of.reshape(-1)
+    members = np.split(np.argsort(kind_of, kind="stable"), np.cumsum(np.bincount(kind_of))[:-1])
+    share = np.array([1.0 - sum(shares), *shares])
+    total = sums.sum(0)
+    wanted = share[:, None] * total  # (3, K + 1) still wanted of each label
+    rarity = 1.0 / np.maximum(total, 1.0)
+    part = np.zeros(len(uniques), np.int64)
+    # kinds with the rarest labels first, large units before small ones
+    for kind in np.argsort(-((kinds > 0) * rarity).max(1) - 1e-9 * kinds[:, -1], kind="stable"):
+        have = members[kind]
+        each = np.floor(share * len(have)).astype(np.int64)
+        dealt = np.repeat(np.arange(3), each)
+        wanted -= each[:, None] * kinds[kind]
+        rest = []
+        for _ in range(len(have) - len(dealt)):
+            need = np.where(share > 0, (wanted * (kinds[kind] > 0) * rarity).max(1, initial=-np.inf), -np.inf)
+            need = np.where(share > 0, (wanted / np.maximum(share[:, None], 1e-9) * (kinds[kind] > 0) * rarity)[:, :].sum(1), -np.inf)
+            to = int(np.argmax(need))
+            wanted[to] -= kinds[kind]
+            rest.append(to)
+        part[have] = np.concatenate([dealt, np.array(rest, np.int64)])
+    return part[codes]

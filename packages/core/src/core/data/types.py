@@ -1,0 +1,182 @@
+"""The types that data is made of on its way from a file to a batch. Imports no torch: tasks use it for --help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from torch import Tensor
+
+Json = Any
+"""A value that json.dumps writes without a default: None, bool, int, float, str, list or dict of these."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Which column of the frame plays which part. A column may be sensitive and an input only if listed in both."""
+
+    target: tuple[str, ...] = ()
+    """One column; several 0/1 columns, or one column of lists, for a multilabel target."""
+    numeric: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    text: tuple[str, ...] = ()
+    image: str | None = None
+    """A column of encoded images (bytes) or of paths to image files."""
+    signal: str | None = None
+    """A column of sampled signals: arrays of shape (T,) or (T, C), one a row."""
+    sensitive: tuple[str, ...] = ()
+    unit: str | None = None
+    """Whom a row belongs to (patient, card, pupil, home): never in two parts; resampled as one in intervals."""
+    time: str | None = None
+
+    def inputs(self) -> tuple[str, ...]:
+        """Name the columns the model sees."""
+        single = tuple(c for c in (self.image, self.signal) if c is not None)
+        return (*self.numeric, *self.categorical, *self.text, *single)
+
+    def with_(self, changes: Mapping[str, Any]) -> Fields:
+        """Return a copy with some parts exchanged."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """How rows are parted into training, validation and test."""
+
+    by: str = "auto"
+    """auto (unit if the fields name one, else stratified), column, unit, time, stratified."""
+    column: str | None = None
+    """With ``column``: values train, validation (or val, valid, dev) and test; missing or ``none``: in no part.
+
+    No validation: cut from train by unit.
+    """
+    validation: float = 0.2
+    test: float = 0.2
+    seed: int = 0
+    gap: float = 0.0
+    """With ``time``: days (or the number's own unit) left out before each later part, while labels are not known yet."""
+    units_apart: bool = True
+    """With ``time``: leave out later rows of a unit that an earlier part has. False: a known unit may come again."""
+
+
+@dataclass
+class Dataset:
+    """What a source returns: all labelled rows, the parts their columns play, and where they came from."""
+
+    frame: pd.DataFrame
+    fields: Fields
+    name: str
+    simulated: bool = False
+    split: SplitPlan = field(default_factory=SplitPlan)
+    unit_name: str = "row"
+    """What a unit is called in the report: patient, card, pupil, home."""
+    files: dict[str, str] = field(default_factory=dict)
+    """File name -> sha256 of what was read."""
+    truth: dict[str, Json] = field(default_factory=dict)
+    """What a simulation planted: the true probability's column, the bias and against whom."""
+    group_names: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Sensitive column -> code -> the name shown, such as ``{"sex": {"0": "female", "1": "male"}}``."""
+    group_edges: dict[str, list[float]] = field(default_factory=dict)
+    """Sensitive numeric column -> inner edges of its bands; not given: age bands, or quartiles of the training part."""
+    notes: list[str] = field(default_factory=list)
+    """What the reader dropped or changed, in sentences, for the record."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing a check saw in the data."""
+
+    level: str
+    """error (the run stops), warning (goes into the record and the console), note (record only)."""
+    check: str
+    where: str
+    message: str
+    """What is wrong, where, and what to do."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a backbone must know about its inputs; made by a fitted encoder, saved with the model.
+
+    The tensors an encoder gives (B rows), each present only when its size here is not empty:
+    ``numeric`` (B, n) float32 standardised, NaN replaced by 0 · ``missing`` (B, n) float32 0/1 ·
+    ``categorical`` (B, m) int64, 0 = unseen or missing · ``tokens`` (B, T) int64, ``padding`` = no token ·
+    ``bag`` (B, V) float32 TF-IDF · ``image`` (B, C, H, W) uint8 · ``signal`` (B, C, T) float32 ·
+    ``events`` (B, T, F) float32 with ``events_mask`` (B, T) float32 (1 = real).
+    """
+
+    numeric: tuple[str, ...] = ()
+    edges: tuple[tuple[float, ...], ...] = ()
+    """Quantile edges of each numeric column (standardised scale) on the training part, for piecewise-linear tokens."""
+    categorical: tuple[str, ...] = ()
+    cardinalities: tuple[int, ...] = ()
+    vocabulary: int = 0
+    length: int = 0
+    """Most tokens of a row; a batch may be shorter, cut to its own longest."""
+    padding: int = 0
+    """The token that pads; 0 for the own tokenizer, otherwise what a pretrained one was trained with."""
+    bag: int = 0
+    image: tuple[int, int, int] | None = None
+    signal: tuple[int, int] | None = None
+    """(channels, samples)"""
+    events: tuple[int, int] | None = None
+    """(events, features an event)"""
+
+
+class Prepared(Protocol):
+    """Rows that were encoded once, from which batches are taken."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: Tensor) -> dict[str, Tensor]:
+        """Give the tensors of some rows, index (B,) int64."""
+
+
+class Encoder(Protocol):
+    """Turns raw rows into tensors; fitted on the training part only; saved in encoder.json."""
+
+    def fit(self, frame: pd.DataFrame) -> None:
+        """Learn scales, categories and vocabularies from training rows."""
+
+    def transform(self, frame: pd.DataFrame) -> dict[str, Tensor]:
+        """Encode rows, raising ValueError that names column and row where a value can't be read."""
+
+    def prepare(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> Prepared:
+        """Encode rows once, keeping sparse and large columns compact; ``history``: all rows that may come before."""
+
+    def layout(self) -> Layout:
+        """Describe the tensors for a backbone."""
+
+    def state(self) -> dict[str, Json]:
+        """Give everything that ``core.data.encoders.restore`` needs, as JSON."""
+
+
+@dataclass
+class Batch:
+    """What a step sees. All tensors share the first dimension B; everything is on one device."""
+
+    inputs: dict[str, Tensor]
+    targets: Tensor
+    index: Tensor
+    """(B,) int64 row number within the part."""
+    groups: dict[str, Tensor] = field(default_factory=dict)
+    """Sensitive attribute -> (B,) int64 code within the part's categories; never seen by the model."""
+    units: Tensor | None = None
+    """(B,) int64 code of the unit each row belongs to."""
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def to(self, device: torch.device) -> Batch:
+        """Copy to a device."""
+        return Batch(
+            {k: v.to(device, non_blocking=True) for k, v in self.inputs.items()},
+            self.targets.to(device, non_blocking=True),
+            self.index.to(device, non_blocking=True),
+            {k: v.to(device, non_blocking=True) for k, v in self.groups.items()},
+            None if self.units is None else self.units.to(device, non_blocking=True),
+        )

@@ -1,0 +1,109 @@
+"""What a raw value means, said once for training rows and for rows that come years later."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
+
+if TYPE_CHECKING:
+    from core.data.types import Json
+
+_DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
+
+MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>", "NaT")
+"""Strings that mean missing. ``None`` is not among them: clinical tables use it for 'not measured'."""
+
+
+def is_missing(values: pd.Series[Any]) -> NDArray[np.bool_]:
+    """Tell which values are missing: null, or one of the strings that mean it. Shape (N,)."""
+    missing = values.isna().to_numpy(dtype=bool)
+    if values.dtype == object or isinstance(values.dtype, pd.StringDtype):
+        return missing | values.isin(MISSING).to_numpy(dtype=bool)
+    return missing
+
+
+def named_rows(rows: Sequence[object] | pd.Index[Any], most: int = 5) -> str:
+    """Name rows for a message: ``row 3``, ``rows 3, 8 and 912 more``."""
+    shown = ", ".join(str(r) for r in rows[:most])
+    if len(rows) == 1:
+        return f"row {shown}"
+    more = f" and {len(rows) - most} more" if len(rows) > most else ""
+    return f"rows {shown}{more}"
+
+
+def to_numbers(values: pd.Series[Any], column: str) -> NDArray[np.float64]:
+    """Read a column as numbers, NaN for missing. Shape (N,).
+
+    Numbers may be written as text (``" 63"``); anything else raises ``ValueError`` with column, row and value.
+    """
+    if is_bool_dtype(values.dtype) or is_numeric_dtype(values.dtype):
+        numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    elif is_datetime64_any_dtype(values.dtype):
+        raise ValueError(
+            f"column {column!r} holds dates, not numbers: name it as the time, or turn it into a number"
+        )
+    else:
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        text = np.isnan(numbers) & ~is_missing(values)
+        if text.any():
+            text &= ~values.astype("str").str.strip().isin(MISSING).to_numpy(dtype=bool)
+        if text.any():
+            rows = values.index[text]
+            raise ValueError(
+                f"column {column!r} should hold numbers but has {_short(values[text].iloc[0])} in {named_rows(rows)}: "
+                "correct the value, or list the column as categorical"
+            )
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        raise ValueError(
+            f"column {column!r} is infinite in {named_rows(values.index[infinite])}: correct the value or leave it empty"
+        )
+    return numbers
+
+
+def to_names(values: pd.Series[Any]) -> NDArray[np.object_]:
+    """Read a column as category names, None for missing. Shape (N,), objects.
+
+    A number has one name however it is stored: ``1``, ``1.0``, ``"1"`` and ``"1.00"`` are all ``1``, so that a
+    column that was text or integers in training may come as floats later. Leading zeros are kept.
+    """
+    codes, uniques = pd.factorize(values, use_na_sentinel=True)
+    names = np.array([*(_name(u) for u in uniques), None], dtype=object)
+    return names[codes]
+
+
+def _name(value: Json) -> str | None:
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, float | np.floating):
+        if np.isnan(value):
+            return None
+        return str(int(value)) if float(value).is_integer() else repr(float(value))
+    if isinstance(value, bytes):
+        raise ValueError("a column of bytes can't be read as categories: name it as the image column or ignore it")
+    name = str(value).strip()
+    if _DECIMAL.fullmatch(name):
+        name = name.rstrip("0").rstrip(".")
+    return None if name in MISSING else name
+
+
+def to_texts(values: pd.Series[Any]) -> list[str]:
+    """Read a column as texts, empty for missing."""
+    missing = is_missing(values)
+    return ["" if m else str(v) for v, m in zip(values.to_numpy(dtype=object), missing, strict=True)]
+
+
+def is_numbers(values: pd.Series[Any]) -> bool:
+    """Whether a column is stored as numbers (not booleans)."""
+    return bool(is_numeric_dtype(values.dtype)) and not is_bool_dtype(values.dtype)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "...'"

@@ -1,0 +1,246 @@
+"""Are probabilities what they say? Slope and intercept, reliability, and recalibration fitted on validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config import derive_seed, wrong
+from core.evaluation.figures import log_losses, truths
+from core.evaluation.types import Array, Json, Statistic, Weighted
+from core.targets.types import Predictions
+
+EDGE = 1e-7
+"""Probabilities are kept this far from 0 and 1: what float32 outputs can tell apart."""
+TINY_STEP = 1e-300
+FEWEST = 5
+"""Yes and no answers that a label needs on validation to be rescaled."""
+
+
+def logit(chance: Array) -> Array:
+    """Log odds."""
+    inside = np.clip(chance, EDGE, 1 - EDGE)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def recalibration(odds: Array, truth: Array, weights_RN: Array) -> Array:
+    """Fit truth = sigmoid(intercept + slope * odds) for each weighting by Newton's method; (R, 2).
+
+    Cox 1958; slope 1 and intercept 0 are perfect. ``truth`` (N,) may hold soft labels in 0..1. NaN where a
+    fit has no finite solution (one answer only, or answers that the odds separate).
+    """
+    # Centred and scaled odds keep the 2 x 2 systems well conditioned whatever the model's confidence.
+    centre, scale = float(odds.mean()), float(odds.std()) or 1.0
+    x = (odds - centre) / scale
+    moments = np.column_stack([np.ones_like(x), x, x * x])
+    beta = np.zeros((len(weights_RN), 2))
+    active = np.ones(len(weights_RN), bool)
+    for _ in range(50):
+        w = weights_RN[active]
+        intercept, slope = beta[active, :1], beta[active, 1:]
+        chance = 1 / (1 + np.exp(-np.clip(intercept + slope * x, -40, 40)))
+        gradient = (w * (truth - chance)) @ moments[:, :2]
+        h = (w * chance * (1 - chance)) @ moments
+        determinant = h[:, 0] * h[:, 2] - h[:, 1] ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = (
+                np.column_stack(
+                    [
+                        h[:, 2] * gradient[:, 0] - h[:, 1] * gradient[:, 1],
+                        h[:, 0] * gradient[:, 1] - h[:, 1] * gradient[:, 0],
+                    ]
+                )
+                / determinant[:, None]
+            )
+        # A full step from far away can overshoot; near the solution steps are short and this does nothing.
+        step *= np.minimum(1.0, 4.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), TINY_STEP))
+        beta[active] += step
+        size = np.abs(step).max(axis=1)
+        lost = ~np.isfinite(size) | (np.abs(beta[active]).max(axis=1) > 60)
+        rows = np.flatnonzero(active)
+        beta[rows[lost]] = np.nan
+        # Newton's error after a step of 1e-4 is of the order of its square.
+        active[rows[lost | (size < 1e-4)]] = False
+        if not active.any():
+            break
+    beta[active] = np.nan
+    slope = beta[:, 1] / scale
+    return np.column_stack([beta[:, 0] - slope * centre, slope])
+
+
+def slope_and_intercept() -> Statistic:
+    """Calibration slope and intercept of a binary probability."""
+
+    def prepare(p: Predictions) -> Weighted:
+        odds, truth = logit(p.scores[:, 1]), truths(p)[:, 1].astype(np.float64)
+        return lambda weights_RN: recalibration(odds, truth, weights_RN)
+
+    return Statistic(("calibration_intercept", "calibration_slope"), prepare)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """A monotone correction of probabilities, saved with the run so that serving applies the same.
+
+    platt: sigmoid(intercept + slope * logit), one pair for binary, one a label for multilabel.
+    temperature: probabilities to the power 1 / temperature, normalised (Guo et al. 2017).
+    """
+
+    method: str = "none"
+    slopes: tuple[float, ...] = ()
+    intercepts: tuple[float, ...] = ()
+    temperature: float = 1.0
+    reason: str = field(default="", compare=False)
+
+    def apply(self, scores: Array, kind: str) -> Array:
+        """Correct scores (N, K)."""
+        if self.method == "none":
+            return scores
+        if self.method == "platt":
+            odds = logit(scores[:, 1:] if kind == "binary" else scores)
+            chance = 1 / (1 + np.exp(-(np.asarray(self.intercepts) + np.asarray(self.slopes) * odds)))
+            return np.column_stack([1 - chance, chance]) if kind == "binary" else np.asarray(chance)
+        if kind == "multilabel":
+            return np.asarray(1 / (1 + np.exp(-logit(scores) / self.temperature)))
+        powers = np.log(np.clip(scores, EDGE, 1.0)) / self.temperature
+        powers -= powers.max(axis=1, keepdims=True)
+        raised = np.exp(powers)
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+    def state(self) -> dict[str, Json]:
+        """Give the correction as JSON."""
+        return {
+            "method": self.method,
+            "slopes": list(self.slopes),
+            "intercepts": list(self.intercepts),
+            "temperature": self.temperature,
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Json]) -> Scaling:
+        """Make it again from ``state()``."""
+        return cls(
+            state["method"],
+            tuple(state["slopes"]),
+            tuple(state["intercepts"]),
+            state["temperature"],
+            state["reason"],
+        )
+
+
+def choose_scaling(validation: Predictions, wanted: str, seed: int) -> Scaling:
+    """Fit the correction a configuration asks for on the validation part.
+
+    ``auto`` keeps it only where it lowers the log loss of validation rows it was not fitted on (five folds,
+    by unit) by more than one standard error. Values have no probabilities: none.
+    """
+    if validation.kind == "regression" or wanted == "none":
+        return Scaling(reason="values have no probabilities" if wanted != "none" else "not asked for")
+    method = wanted
+    if wanted == "auto":
+        method = "platt" if validation.kind in ("binary", "multilabel") else "temperature"
+    if method == "platt" and validation.kind not in ("binary", "multilabel"):
+        raise wrong("evaluation.scaling", wanted, f"a {validation.kind} target takes temperature, auto or none")
+    full = _fit(validation, method)
+    if wanted != "auto" or full.method == "none":
+        return full
+    fold = _folds(validation, 5, seed)
+    gain = np.zeros(len(validation))
+    for k in range(5):
+        held = np.flatnonzero(fold == k)
+        if not len(held):
+            continue
+        out = validation.take(held)
+        fitted = _fit(validation.take(np.flatnonzero(fold != k)), method)
+        after = log_losses(_scaled(out, fitted))
+        gain[held] = log_losses(_scaled(out, Scaling("none"))) - after
+    mean, error = float(gain.mean()), float(gain.std() / np.sqrt(len(gain)))
+    figures = f"cross-fitted log loss on validation falls by {mean:.4f} (standard error {error:.4f})"
+    if mean > error:
+        return Scaling(full.method, full.slopes, full.intercepts, full.temperature, figures)
+    return Scaling(reason=f"left as they are: {figures}, not clearly more than nothing")
+
+
+def _scaled(p: Predictions, scaling: Scaling) -> Predictions:
+    scores = scaling.apply(p.scores, p.kind)
+    return Predictions(scores, p.labels, p.targets, p.classes, p.kind, p.groups, p.units, p.index)
+
+
+def _folds(p: Predictions, folds: int, seed: int) -> NDArray[np.int64]:
+    code = np.arange(len(p)) if p.units is None else np.unique(p.units, return_inverse=True)[1]
+    of_unit = np.random.default_rng(derive_seed(seed, "scaling folds")).permutation(int(code.max()) + 1) % folds
+    return np.asarray(of_unit[code], np.int64)
+
+
+def _fit(p: Predictions, method: str) -> Scaling:
+    return _fit_platt(p) if method == "platt" else _fit_temperature(p)
+
+
+def _fit_platt(p: Predictions) -> Scaling:
+    columns = [1] if p.kind == "binary" else list(range(p.scores.shape[1]))
+    truth = truths(p)
+    slopes, intercepts, kept = [], [], []
+    for k in columns:
+        yes, no = int(truth[:, k].sum()), int((~truth[:, k]).sum())
+        fitted = np.array([np.nan, np.nan])
+        if min(yes, no) >= FEWEST:
+            # Platt 1999, equation 2.3: soft labels, so that separable answers keep a finite solution
+            soft = np.where(truth[:, k], (yes + 1) / (yes + 2), 1 / (no + 2))
+            fitted = recalibration(logit(p.scores[:, k]), soft, np.ones((1, len(p))))[0]
+        if not np.isfinite(fitted).all() or fitted[1] <= 0:  # a falling line would turn the ranking round
+            kept.append(p.classes[k])
+            fitted = np.array([0.0, 1.0])
+        intercepts.append(float(fitted[0]))
+        slopes.append(float(fitted[1]))
+    if len(kept) == len(columns):
+        return Scaling(reason="left as they are: too few answers on validation, or no rising fit")
+    reason = f"left as they are for want of answers: {', '.join(kept)}" if kept else "asked for"
+    return Scaling("platt", tuple(slopes), tuple(intercepts), 1.0, reason)
+
+
+def _fit_temperature(p: Predictions) -> Scaling:
+    def loss(log_t: float) -> float:
+        return float(log_losses(_scaled(p, Scaling("temperature", temperature=float(np.exp(log_t))))).mean())
+
+    # Golden-section search: the loss has one minimum in 1/T (it is convex there), so in log T too.
+    low, high, golden = -3.0, 3.0, (np.sqrt(5) - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    f_left, f_right = loss(left), loss(right)
+    while high - low > 1e-4:
+        if f_left < f_right:
+            high, right, f_right = right, left, f_left
+            left = high - golden * (high - low)
+            f_left = loss(left)
+        else:
+            low, left, f_left = left, right, f_right
+            right = low + golden * (high - low)
+            f_right = loss(right)
+    return Scaling("temperature", temperature=float(np.exp((low + high) / 2)), reason="asked for")
+
+
+def reliability(chance: Array, truth: NDArray[np.bool_], bins: int) -> list[dict[str, Json]]:
+    """Mean forecast and observed share in bins of equal size, with 95 % Wilson intervals."""
+    order = np.argsort(chance, kind="stable")
+    points = []
+    for rows in np.array_split(order, min(bins, max(1, len(order) // 10))):
+        n = len(rows)
+        if not n:
+            continue
+        share = float(truth[rows].mean())
+        z2 = 1.959964**2
+        middle = (share + z2 / (2 * n)) / (1 + z2 / n)
+        half = np.sqrt(z2) / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+        points.append(
+            {
+                "forecast": float(chance[rows].mean()),
+                "observed": share,
+                "low": float(max(0.0, middle - half)),
+                "high": float(min(1.0, middle + half)),
+                "rows": n,
+            }
+        )
+    return points

@@ -1,0 +1,168 @@
+"""Options of the groups ``evaluation`` and ``challenger``. Imports nothing heavy: ``--help`` reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from core.data.types import Encoder, Fields
+    from core.evaluation.types import Challenge
+    from core.targets.types import Target
+
+RULES = ("auto", "youden", "cost", "sensitivity", "specificity", "f1", "0.5")
+SCALINGS = ("auto", "none", "platt", "temperature")
+
+
+@option("evaluation", "standard")
+class StandardEvaluation:
+    """Held-out metrics with bootstrap intervals, calibration, thresholds from validation, tables by group."""
+
+    resamples: int = setting(1000, help="bootstrap resamples behind every interval")
+    resamples_single: int = setting(
+        200, help="resamples of a metric that has no vectorised form, and of every group's metrics"
+    )
+    confidence: float = setting(0.95, help="confidence of the intervals")
+    rule: str = setting(
+        "auto",
+        help="threshold rule: auto (youden; f1 for multilabel), youden, cost, sensitivity, specificity, f1, 0.5",
+    )
+    sensitivity: float = setting(
+        0.90, help="sensitivity that 'specificity at' and rule=sensitivity must reach"
+    )
+    specificity: float = setting(
+        0.90, help="specificity that 'sensitivity at' and rule=specificity must reach"
+    )
+    prevalence: float | None = setting(
+        None, help="prevalence for PPV and NPV (null: the validation part's own)"
+    )
+    cost_false_positive: float = setting(1.0, help="cost of a false alarm, in any unit")
+    cost_false_negative: float | None = setting(
+        None, help="cost of a miss (null: so many false alarms as there are negatives per positive)"
+    )
+    decision_thresholds: list[float] = setting(
+        [], help="threshold probabilities of the decision curve (empty: 50, up to four times the prevalence)"
+    )
+    minimum_group: int = setting(50, help="groups with fewer rows are not shown")
+    scaling: str = setting(
+        "auto",
+        help="recalibration fitted on validation: auto (kept if it lowers the cross-fitted log loss), none, "
+        "platt, temperature",
+    )
+    bins: int = setting(10, help="bins of the reliability curve and of the calibration error")
+
+    def check(self) -> None:
+        """Refuse values that can't be meant, before any data is read."""
+        for key, least in (("resamples", 20), ("resamples_single", 20), ("minimum_group", 1), ("bins", 2)):
+            if getattr(self, key) < least:
+                raise wrong(
+                    f"evaluation.{key}", getattr(self, key), f"give a whole number of at least {least}"
+                )
+        for key in ("confidence", "sensitivity", "specificity", "prevalence"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < 1:
+                raise wrong(f"evaluation.{key}", value, "give a share between 0 and 1, both excluded")
+        for key in ("cost_false_positive", "cost_false_negative"):
+            value = getattr(self, key)
+            if value is not None and not 0 < value < float("inf"):
+                raise wrong(f"evaluation.{key}", value, "give a cost above 0")
+        if self.rule not in RULES:
+            raise wrong("evaluation.rule", self.rule, f"choose one of {', '.join(RULES)}")
+        if self.scaling not in SCALINGS:
+            raise wrong("evaluation.scaling", self.scaling, f"choose one of {', '.join(SCALINGS)}")
+        for value in self.decision_thresholds:
+            if not 0 < value < 1:
+                raise wrong("evaluation.decision_thresholds", value, "each is a probability between 0 and 1")
+
+
+@option("challenger", "none")
+class NoChallenger:
+    """No classical model beside this one."""
+
+    def run(
+        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
+    ) -> Challenge | None:
+        """Return None."""
+        return None
+
+
+@option("challenger", "auto")
+class AutoChallenger:
+    """The classical model that suits the inputs: boosting, TF-IDF, or a linear probe of images."""
+
+    rows: int = setting(
+        100_000, help="most training rows it is fitted on (a random part of them beyond that)"
+    )
+
+    def run(
+        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
+    ) -> Challenge | None:
+        """Choose by the kinds of input and fit; the record says which was chosen."""
+        from core.evaluation.challenger import challenge, suited
+
+        return challenge(self._chosen(suited(fields)), frames, encoder, fields, target, seed)
+
+    def _chosen(self, name: str) -> Boosting | Logistic:
+        kinds: dict[str, type[Boosting | Logistic]] = {
+            "boosting": Boosting,
+            "tfidf": Tfidf,
+            "linear_probe": LinearProbe,
+        }
+        chosen = kinds[name]()
+        chosen.rows = self.rows
+        return chosen
+
+
+@option("challenger", "boosting")
+class Boosting:
+    """Histogram gradient boosting on the table's columns, text topics, image or signal features."""
+
+    rows: int = setting(
+        100_000, help="most training rows it is fitted on (a random part of them beyond that)"
+    )
+    iterations: int = setting(300, help="most trees; fewer when validation stops improving")
+    learning_rate: float = setting(0.06, help="shrinkage of each tree")
+    leaves: int = setting(31, help="leaves of a tree")
+    topics: int = setting(32, help="dimensions that the TF-IDF of each text column is reduced to")
+
+    def run(
+        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
+    ) -> Challenge | None:
+        """Fit on the training frame, stop by validation, predict validation and test."""
+        from core.evaluation.challenger import challenge
+
+        return challenge(self, frames, encoder, fields, target, seed)
+
+
+@option("challenger", "logistic")
+class Logistic:
+    """Logistic (ridge for values) regression on every input."""
+
+    rows: int = setting(
+        100_000, help="most training rows it is fitted on (a random part of them beyond that)"
+    )
+    strengths: list[float] = setting([0.1, 1.0, 10.0], help="inverse penalties tried; validation decides")
+    vocabulary: int = setting(50_000, help="most words and word pairs of a text column")
+
+    def run(
+        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
+    ) -> Challenge | None:
+        """Fit on the training frame, choose the penalty by validation, predict validation and test."""
+        from core.evaluation.challenger import challenge
+
+        return challenge(self, frames, encoder, fields, target, seed)
+
+
+@option("challenger", "tfidf")
+class Tfidf(Logistic):
+    """TF-IDF of the text columns alone, then logistic regression."""
+
+
+@option("challenger", "linear_probe")
+class LinearProbe(Logistic):
+    """Colour and gradient histograms (images) or shape (signals), then logistic regression."""

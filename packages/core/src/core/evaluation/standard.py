@@ -1,0 +1,220 @@
+"""The figures that every run of a kind of target is judged by, beyond the target's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from core.evaluation.calibration import slope_and_intercept
+from core.evaluation.config import StandardEvaluation
+from core.evaluation.figures import (
+    areas,
+    briers,
+    calibration_error,
+    log_losses,
+    macro_areas,
+    means,
+    per_class,
+    ratio,
+    summed,
+    truths,
+)
+from core.evaluation.intervals import point, resampled_weights
+from core.evaluation.thresholds import cut_at
+from core.evaluation.types import Array, Json, Statistic
+from core.targets.types import Metric, Predictions
+
+
+def standard_statistics(
+    validation: Predictions, thresholds: Mapping[str, Json], config: StandardEvaluation
+) -> list[Statistic]:
+    """Name the figures of the predictions' kind, in the order a reader wants them.
+
+    Operating points are fixed here, on validation; the statistics then apply them to whatever they are given.
+    """
+    kind, classes = validation.kind, validation.classes
+    probabilities = means({"log_loss": log_losses, "brier": briers})
+    if kind == "binary":
+        return [
+            areas(("auroc", "auprc"), 1),
+            *_at_fixed_points(validation, thresholds, config),
+            probabilities,
+            calibration_error(config.bins),
+            slope_and_intercept(),
+        ]
+    if kind == "multiclass":
+        return [
+            means({"accuracy": _right}),
+            macro_areas(classes),
+            per_class(classes, kind),
+            probabilities,
+            calibration_error(config.bins),
+        ]
+    if kind == "ordinal":
+        return [
+            _agreement(),
+            means({"accuracy": _right, "adjacent": _near, "mae": _apart}),
+            per_class(classes, kind),
+            probabilities,
+            calibration_error(config.bins),
+        ]
+    if kind == "multilabel":
+        return [
+            macro_areas(classes),
+            per_class(classes, kind),
+            means({"subset_accuracy": _all_right, "hamming_loss": _label_errors}),
+            probabilities,
+            calibration_error(config.bins),
+        ]
+    if kind == "regression":
+        return [_errors()]
+    return []
+
+
+def vectorised(
+    metrics: Mapping[str, Metric], statistics: Sequence[Statistic], predictions: Predictions, seed: int
+) -> set[str]:
+    """Name the metrics that a statistic of the same name reproduces, so that it may resample in their place.
+
+    Both are computed on the rows as they are and on one resample; anything but equality keeps the metric's
+    own definition, and its slower way.
+    """
+    shared = set(metrics) & {name for statistic in statistics for name in statistic.names}
+    weights = next(iter(resampled_weights(len(predictions), predictions.units, 1, seed)))[0]
+    drawn = predictions.take(np.repeat(np.arange(len(weights)), weights.astype(np.int64)))
+    for rows in (predictions, drawn):
+        figures = point([s for s in statistics if shared & set(s.names)], rows)
+        shared = {n for n in shared if np.isclose(metrics[n](rows), figures[n], 1e-7, 1e-9, equal_nan=True)}
+    return shared
+
+
+def share(value: float) -> str:
+    """Name a floor in a metric: 0.9 -> 90, 0.975 -> 97.5."""
+    return f"{100 * value:.6g}"
+
+
+def _at_fixed_points(
+    validation: Predictions, thresholds: Mapping[str, Json], config: StandardEvaluation
+) -> list[Statistic]:
+    """Figures of a binary target that need a decision; every cut comes from validation."""
+    cuts = {
+        "specificity": cut_at("specificity", validation, config),
+        "sensitivity": cut_at("sensitivity", validation, config),
+    }
+    prevalence, cost_cut = float(thresholds["prevalence"]), float(thresholds["cost_threshold"])
+    names = (
+        f"sensitivity_at_{share(config.specificity)}_specificity",
+        f"specificity_at_{share(config.sensitivity)}_sensitivity",
+        "sensitivity",
+        "specificity",
+        "ppv",
+        "npv",
+        "f1",
+        "accuracy",
+        "balanced_accuracy",
+        "net_benefit",
+    )
+
+    def columns(p: Predictions) -> Array:
+        truth, scores = truths(p)[:, 1], p.scores[:, 1]
+        call = np.asarray(p.labels) == 1
+        tests = (call, scores >= cuts["specificity"], scores >= cuts["sensitivity"], scores >= cost_cut)
+        hits = [side for test in tests for side in (truth & test, ~truth & test)]
+        return np.column_stack([truth, ~truth, *hits]).astype(np.float64)
+
+    def combine(sums: Array) -> Array:
+        yes, no, tp, fp, tp_spec, _, _, fp_sens, tp_cost, fp_cost = sums.T
+        sensitivity, specificity = ratio(tp, yes), 1 - ratio(fp, no)
+        found, spared = sensitivity * prevalence, specificity * (1 - prevalence)
+        at_spec, at_sens = ratio(tp_spec, yes), 1 - ratio(fp_sens, no)
+        return np.column_stack(
+            [
+                at_spec if np.isfinite(cuts["specificity"]) else np.full_like(yes, np.nan),
+                at_sens if np.isfinite(cuts["sensitivity"]) else np.full_like(yes, np.nan),
+                sensitivity,
+                specificity,
+                ratio(found, found + (1 - specificity) * (1 - prevalence)),
+                ratio(spared, spared + (1 - sensitivity) * prevalence),
+                ratio(2 * tp, yes + tp + fp),
+                ratio(tp + no - fp, yes + no),
+                (sensitivity + specificity) / 2,
+                ratio(tp_cost - fp_cost * cost_cut / (1 - cost_cut), yes + no),
+            ]
+        )
+
+    return [summed(names, columns, combine)]
+
+
+def _agreement() -> Statistic:
+    """Quadratically weighted kappa (Cohen 1968) and Pearson's correlation of labels and truth, from moments."""
+
+    def columns(p: Predictions) -> Array:
+        t, y = np.asarray(p.targets, np.float64), np.asarray(p.labels, np.float64)
+        return np.column_stack([np.ones(len(p)), t, y, t * t, y * y, t * y])
+
+    def combine(sums: Array) -> Array:
+        t, y, tt, yy, ty = ratio(sums[:, 1:], sums[:, :1]).T
+        kappa = 1 - ratio(tt + yy - 2 * ty, tt + yy - 2 * t * y)
+        return kappa[:, None]
+
+    return summed(("qwk",), columns, combine)
+
+
+def _errors() -> Statistic:
+    """Errors of values: RMSE, MAE, mean error, R2, Pearson's r, and the line truth = a + b * prediction."""
+    names = ("rmse", "mae", "bias", "r2", "pearson", "calibration_intercept", "calibration_slope")
+
+    def columns(p: Predictions) -> Array:
+        # Centred on the truth's mean: sums of squares of large values would cancel badly otherwise.
+        centre = float(np.mean(p.targets)) if len(p) else 0.0
+        t = np.asarray(p.targets, np.float64) - centre
+        y = p.scores[:, 0] - centre
+        return np.column_stack([np.ones(len(p)), t, y, t * t, y * y, t * y, np.abs(y - t), np.full(len(p), centre)])
+
+    def combine(sums: Array) -> Array:
+        t, y, tt, yy, ty, absolute, centre = ratio(sums[:, 1:], sums[:, :1]).T
+        square = np.maximum(tt + yy - 2 * ty, 0.0)
+        var_t, var_y, cov = tt - t * t, yy - y * y, ty - t * y
+        var_t, var_y = _positive(var_t, tt), _positive(var_y, yy)
+        slope = ratio(cov, var_y)
+        return np.column_stack(
+            [
+                np.sqrt(square),
+                absolute,
+                y - t,
+                1 - ratio(square, var_t),
+                ratio(cov, np.sqrt(var_t * var_y)),
+                (t + centre) - slope * (y + centre),
+                slope,
+            ]
+        )
+
+    return summed(names, columns, combine)
+
+
+def _positive(variance: Array, scale: Array) -> Array:
+    """Call a variance 0 that is only rounding."""
+    return np.where(variance > 1e-12 * scale, variance, 0.0)
+
+
+def _right(p: Predictions) -> Array:
+    return (np.asarray(p.labels) == np.asarray(p.targets)).astype(np.float64)
+
+
+def _apart(p: Predictions) -> Array:
+    return np.abs(np.asarray(p.labels, np.float64) - np.asarray(p.targets, np.float64))
+
+
+def _near(p: Predictions) -> Array:
+    return (_apart(p) <= 1).astype(np.float64)
+
+
+def _all_right(p: Predictions) -> Array:
+    return (np.asarray(p.labels) == np.asarray(p.targets)).all(axis=1).astype(np.float64)
+
+
+def _label_errors(p: Predictions) -> Array:
+    return (np.asarray(p.labels) != np.asarray(p.targets)).mean(axis=1)
+
+

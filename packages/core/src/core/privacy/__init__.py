@@ -1,0 +1,1 @@
+"""Privacy: plan, exact clipping, preflight, accounting, audit and statement."""

@@ -1,0 +1,178 @@
+"""Any other operation: exact per-example gradients by giving every example its own copy of the parameter.
+
+Operations on parameters alone run under ordinary autograd. Element-wise ones broadcast a copy per example (a view,
+nothing is stored); all others are mapped over examples with `torch.vmap`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.privacy.rules.trace import Trace
+from core.privacy.rules.tracked import Function, Tracked, leaves, map_nested, rule
+
+_ARITHMETIC = ("add", "sub", "mul", "div", "truediv", "pow")
+_ELEMENTWISE = frozenset(
+    [f"{form}{name}{end}" for name in _ARITHMETIC for form, end in (("", ""), ("", "_"), ("__r", "__"), ("__i", "__"))]
+    + [f"__{name}__" for name in _ARITHMETIC]
+    + ["where", "maximum", "minimum", "lerp", "addcmul", "true_divide", "multiply", "subtract", "rsub", "divide"]
+)
+_LIKE = frozenset({"to", "type_as", "view_as", "reshape_as", "zeros_like", "ones_like", "empty_like", "randn_like"})
+
+
+def apply(trace: Trace, func: Function, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Route an operation without a rule: on parameters alone, element-wise, or anything else."""
+    flat = leaves((args, kwargs))
+    label = next(leaf.label for leaf in flat if isinstance(leaf, Tracked))
+    others = [leaf for leaf in flat if isinstance(leaf, Tensor) and not isinstance(leaf, Tracked)]
+    if name in _LIKE or not any(trace.carries_rows(other, f"{label}:{name}") for other in others):
+        return trace.pure(func, *args, **kwargs)
+    if name in _ELEMENTWISE:
+        return _elementwise(trace, func, label, args, kwargs)
+    if name == "__setitem__":
+        return _assign(trace, label, *args)
+    if name.endswith("_") and not name.endswith("__"):
+        raise ValueError(f"{label}: the in-place operation {name} writes a parameter into examples; it has no exact rule")
+    return _mapped(trace, func, name, label, args, kwargs)
+
+
+def _copies(trace: Trace, tracked: Tracked, dims: int, k: int) -> Tensor:
+    """The parameter broadcast against an activation of `dims` dimensions with k rows per example."""
+    shape = list(tracked.shape)
+    inner = [1] * (k > 1)
+    if len(shape) == dims and shape[0] == trace.rows * k and shape[0] > 1:
+        full = [trace.rows, *([k] if k > 1 else []), *shape[1:]]
+        return trace.expand(tracked, full, full, by_row=True)
+    if len(shape) > dims or (len(shape) == dims and shape[0] != 1):
+        raise ValueError(
+            f"{tracked.label}: a parameter of shape {tuple(shape)} is broadcast over the batch dimension; examples "
+            "can't be told apart"
+        )
+    tail = [1] * (dims - 1 - len(shape)) + shape if len(shape) < dims else shape[1:]
+    return trace.expand(tracked, [1, *inner, *tail], [trace.rows, *inner, *tail])
+
+
+def _elementwise(trace: Trace, func: Function, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    tensors = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+    dims = max(tensor.dim() for tensor in tensors)
+    leading = max(t.shape[0] for t in tensors if not isinstance(t, Tracked) and t.dim() == dims) if dims else 0
+    rows = next((t for t in tensors if not isinstance(t, Tracked) and t.dim() == dims and t.shape[0] == leading), None)
+    if rows is None:
+        raise ValueError(f"{label}: broadcast over the batch dimension; examples can't be told apart")
+    k = trace.per_row(rows, label)
+
+    def spread(leaf: Any) -> Any:
+        if isinstance(leaf, Tracked):
+            return _copies(trace, leaf, dims, k)
+        if k > 1 and isinstance(leaf, Tensor) and leaf.dim() == dims and leaf.shape[0] == leading:
+            return leaf.unflatten(0, (trace.rows, k))
+        return leaf
+
+    out = func(*map_nested(spread, args), **map_nested(spread, kwargs))
+    return out.flatten(0, 1) if k > 1 else out
+
+
+def _assign(trace: Trace, label: str, target: Tensor, index: Any, value: Any) -> None:
+    """`activation[index] = parameter`, as in mask tokens."""
+    if isinstance(target, Tracked) or trace.per_row(target, label) != 1:
+        raise ValueError(f"{label}: this assignment into a tensor has no exact rule")
+    if isinstance(index, Tensor) and index.dtype == torch.bool:
+        mask = index.reshape(*index.shape, *[1] * (target.dim() - index.dim()))
+        target.copy_(torch.where(mask, _copies(trace, value, target.dim(), 1), target))
+        return
+    target[index] = _copies(trace, value, target[index].dim(), 1)
+
+
+def _mapped(
+    trace: Trace, func: Function, name: str, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    flat = leaves((args, kwargs))
+    spread: list[Any] = []
+    mapped_at: list[int] = []
+    for i, leaf in enumerate(flat):
+        if isinstance(leaf, Tracked):
+            leaf = trace.expand(leaf, [1, *leaf.shape], [trace.rows, *leaf.shape])
+            mapped_at.append(i)
+        elif trace.carries_rows(leaf, f"{label}:{name}:{i}"):
+            leaf = leaf.unflatten(0, (trace.rows, trace.per_row(leaf, label)))
+            mapped_at.append(i)
+        spread.append(leaf)
+
+    def one(*mapped: Tensor) -> Any:
+        values = iter([mapped[mapped_at.index(i)] if i in mapped_at else leaf for i, leaf in enumerate(spread)])
+        some_args, some_kwargs = map_nested(lambda _: next(values), (args, kwargs))
+        return func(*some_args, **some_kwargs)
+
+    try:
+        out = torch.vmap(one, randomness="different")(*[spread[i] for i in mapped_at])
+    except RuntimeError as error:
+        raise ValueError(f"{label}: {name} has no per-example rule and can't be mapped over examples: {error}") from error
+    return map_nested(lambda leaf: leaf.flatten(0, 1) if isinstance(leaf, Tensor) else leaf, out)
+
+
+@rule(Tensor.expand, Tensor.expand_as, torch.broadcast_to, Tensor.broadcast_to)
+def expand(trace: Trace, func: Function, tensor: Tensor, *sizes: Any) -> Any:
+    """A parameter expanded to the batch becomes one copy per example."""
+    if not isinstance(tensor, Tracked):
+        return trace.pure(func, tensor, *sizes)
+    shape = _sizes(sizes)
+    new = len(shape) - tensor.dim()
+    full = [tensor.shape[i - new] if size == -1 else size for i, size in enumerate(shape)]
+    leads = new > 0 or tensor.shape[0] == 1
+    if not (leads and full and full[0] > 1 and trace.batch_sized(full[0], f"{tensor.label}:expand")):
+        return trace.pure(func, tensor, *sizes)
+    k = full[0] // trace.rows
+    tail = [1] * (new - 1) + list(tensor.shape) if new else list(tensor.shape[1:])
+    copies = trace.expand(tensor, [1, 1, *tail], [trace.rows, 1, *tail])
+    return copies.expand(trace.rows, k, *full[1:]).reshape(full)
+
+
+@rule(Tensor.repeat, torch.tile, Tensor.tile)
+def repeat(trace: Trace, func: Function, tensor: Tensor, *repeats: Any) -> Any:
+    """A parameter repeated over the batch becomes one copy per example."""
+    counts = _sizes(repeats)
+    if not isinstance(tensor, Tracked) or not counts or len(counts) < tensor.dim():
+        return trace.pure(func, tensor, *repeats)
+    if counts[0] == 1 or not trace.batch_sized(counts[0], f"{tensor.label}:repeat"):
+        return trace.pure(func, tensor, *repeats)
+    shape = [1] * (len(counts) - tensor.dim()) + list(tensor.shape)
+    copies = trace.expand(tensor, [1, *shape], [trace.rows, *shape])
+    return copies.repeat(1, counts[0] // trace.rows, *counts[1:]).flatten(0, 1)
+
+
+def _sizes(sizes: tuple[Any, ...]) -> list[int]:
+    if len(sizes) == 1 and isinstance(sizes[0], Tensor):
+        return list(sizes[0].shape)
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list, torch.Size)):
+        return [int(size) for size in sizes[0]]
+    return [int(size) for size in sizes]
+
+
+@rule(F.scaled_dot_product_attention)
+def attention_with_bias(
+    trace: Trace,
+    func: Callable[..., Tensor],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **options: Any,
+) -> Any:
+    """Attention whose additive bias comes from parameters (relative positions)."""
+    if any(isinstance(tensor, Tracked) for tensor in (query, key, value)):
+        args = (query, key, value)
+        kwargs = {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal, **options}
+        return apply(trace, func, "scaled_dot_product_attention", args, kwargs)
+    assert isinstance(attn_mask, Tracked)
+    k = trace.per_row(query, attn_mask.label)
+    mask = _copies(trace, attn_mask, query.dim(), k)
+    if k > 1:
+        mask = mask.expand(trace.rows, k, *mask.shape[2:]).flatten(0, 1)
+    return func(query, key, value, attn_mask=mask, dropout_p=dropout_p, is_causal=is_causal, **options)
+
+

@@ -1,0 +1,234 @@
+"""One forward and backward pass as the engine sees it: uses of parameters, then their gradients."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from core.privacy.rules.forms import Dense, Gradient, Outer
+from core.privacy.rules.tracked import Function, Tracked, leaves, map_nested, source_of
+
+_VIEWS = frozenset({"t", "transpose", "permute", "view", "reshape", "unsqueeze", "squeeze", "flatten", "swapaxes"})
+
+
+class _Anchor(torch.autograd.Function):
+    """Puts an output of constants under autograd, so that its gradient is computed; nothing is copied."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, anchor: Tensor) -> Tensor:
+        ctx.mark_dirty(output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None]:
+        return None, None
+
+
+class Layout:
+    """What is known about which tensors carry one row per example; it outlives a pass and learns from each.
+
+    A tensor without gradient history whose first dimension happens to be a multiple of the batch is ambiguous. Sites
+    seen at two batch sizes settle it: what scales with the batch carries rows, what stays fixed does not.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, dict[int, int]] = defaultdict(dict)
+        self._fixed: set[str] = set()
+
+    def carries_rows(self, site: str, leading: int, rows: int, default: bool) -> bool:
+        """Whether the first dimension `leading` of a tensor at `site` is (a multiple of) the batch of `rows`."""
+        seen = self._seen[site]
+        others = [(batch, size) for batch, size in seen.items() if batch != rows]
+        if len(seen) < 4:
+            seen[rows] = leading
+        if leading % rows or any(size == leading for _, size in others):
+            self._fixed.add(site)
+        if site in self._fixed:
+            return False
+        return default or any(size * rows == leading * batch for batch, size in others)
+
+
+class Trace:
+    """Collects each use of a parameter during the forward pass and its gradients during the backward pass.
+
+    `rows` is the number of examples in the pass; the first dimension of every activation is a multiple of it, all
+    parts of an example lying together.
+    """
+
+    def __init__(self, layout: Layout, device: torch.device, constants: Callable[[], frozenset[int]]) -> None:
+        self.layout = layout
+        self.rows = 0
+        self.inputs: set[int] = set()
+        self.expected: dict[int, int] = {}
+        self.tracked: dict[int, Tracked] = {}
+        self.gradients: dict[int, list[Gradient]] = defaultdict(list)
+        self.biases: dict[int, set[int]] = defaultdict(set)
+        self.weights: dict[int, set[int]] = defaultdict(set)
+        self.parents: set[int] = set()
+        self.expanded: list[tuple[Tracked, Tensor, bool]] = []
+        self.on_complete: Callable[[int], None] = lambda key: None
+        self.kind: type[Tracked] = type("Tracked", (Tracked,), {"trace": self})
+        self._constants = constants
+        self._sites: dict[str, int] = defaultdict(int)
+        self._anchor = torch.zeros((), device=device, requires_grad=True)
+
+    # ---- tracked tensors
+
+    def track(self, source: Tensor, label: str, roots: frozenset[int]) -> Tracked:
+        """A tracked tensor for a leaf or for a tensor computed from parameters."""
+        value = source.detach()
+        tracked: Tracked = torch.Tensor._make_subclass(self.kind, value)  # type: ignore[assignment]
+        tracked.source, tracked.value, tracked.label, tracked.roots = source, value, label, roots
+        tracked.view = None
+        return tracked
+
+    def derive(
+        self, found: Tensor, parents: Sequence[Tracked], func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Tracked:
+        """Track the result of an operation on parameters alone."""
+        roots = frozenset[int]().union(*(parent.roots for parent in parents))
+        tracked = self.track(found, parents[0].label, roots)
+        parent = parents[0]
+        is_view = getattr(func, "__name__", "") in _VIEWS and found.numel() == parent.numel()
+        if is_view and len(parents) == 1 and len(roots) == 1 and args[0] is parent:
+            before = parent.view
+
+            def view(other: Tensor) -> Tensor:
+                return func(before(other) if before else other, *args[1:], **kwargs)  # type: ignore[no-any-return]
+
+            tracked.view = view
+        return tracked
+
+    def pure(self, func: Function, *args: Any, **kwargs: Any) -> Any:
+        """Run an operation that involves no example: ordinary autograd, results tracked."""
+        parents = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tracked)]
+        found = func(*map_nested(source_of, args), **map_nested(source_of, kwargs))
+
+        def wrap(leaf: Any) -> Any:
+            if isinstance(leaf, Tensor) and leaf.requires_grad:
+                return self.derive(leaf, parents, func, args, kwargs)
+            return leaf
+
+        return map_nested(wrap, found)
+
+    # ---- which tensors carry examples
+
+    def carries_rows(self, tensor: Any, site: str) -> bool:
+        """Whether a tensor holds one row (or several, adjacent) per example."""
+        if isinstance(tensor, Tracked) or not isinstance(tensor, Tensor) or tensor.dim() == 0:
+            return False
+        if tensor.requires_grad:
+            return True
+        leading = tensor.shape[0]
+        pointer = tensor.untyped_storage().data_ptr()
+        if pointer in self.inputs and leading % self.rows == 0:
+            return True
+        if isinstance(tensor, torch.nn.Parameter) or pointer in self._constants():
+            default = False
+        else:
+            default = tensor.dim() > 1
+        return self._ask(site, leading, default)
+
+    def batch_sized(self, leading: int, site: str) -> bool:
+        """Whether a size a parameter is expanded to is the batch."""
+        return self._ask(site, leading, True)
+
+    def _ask(self, site: str, leading: int, default: bool) -> bool:
+        self._sites[site] += 1
+        return self.layout.carries_rows(f"{site}#{self._sites[site]}", leading, self.rows, default)
+
+    def per_row(self, tensor: Tensor, label: str) -> int:
+        """How many leading rows each example has; refuses what can't be told apart."""
+        if tensor.shape[0] % self.rows or not tensor.dim():
+            raise ValueError(
+                f"{label}: it is applied to a tensor of shape {tuple(tensor.shape)} in a batch of {self.rows} examples; "
+                "the first dimension must be the batch (or a multiple of it), or examples can't be told apart"
+            )
+        return tensor.shape[0] // self.rows
+
+    # ---- uses
+
+    def expect(self, *tensors: Tensor | None) -> None:
+        """Announce one more gradient for each tracked tensor."""
+        for tensor in tensors:
+            if isinstance(tensor, Tracked):
+                key = id(tensor)
+                self.tracked[key] = tensor
+                self.expected[key] = self.expected.get(key, 0) + 1
+                if tensor.source.grad_fn is not None:
+                    self.parents |= tensor.roots
+
+    def observe(self, output: Tensor, receive: Callable[[Tensor], None]) -> Tensor:
+        """Call `receive` with the gradient of an output of the forward pass."""
+        if not torch.is_grad_enabled():
+            return output
+        if not output.requires_grad:
+            output = _Anchor.apply(output, self._anchor)  # type: ignore[no-untyped-call]
+        output.register_hook(receive)  # type: ignore[no-untyped-call]
+        return output
+
+    def give(self, tensor: Tracked, gradient: Gradient) -> None:
+        """Hand over the gradients of one use."""
+        key = id(tensor)
+        self.gradients[key].append(gradient)
+        if len(self.gradients[key]) == self.expected[key]:
+            self.on_complete(key)
+
+    def expect_affine(self, weight: Tensor | None, bias: Tensor | None) -> None:
+        """Announce a product with a weight and its bias, whose norms may then be computed together."""
+        self.expect(weight, bias)
+        if isinstance(weight, Tracked) and isinstance(bias, Tracked):
+            self.biases[id(weight)].add(id(bias))
+            self.weights[id(bias)].add(id(weight))
+
+    def give_affine(self, weight: Tensor | None, bias: Tensor | None, outer: Outer) -> None:
+        """Hand over a product's gradients; a bias that stays with its weight's norm is settled there."""
+        if isinstance(bias, Tracked) and not (isinstance(weight, Tracked) and self.joint(id(weight)) is not None):
+            self.give(bias, Dense(outer.left.sum(1)))
+        if isinstance(weight, Tracked):
+            self.give(weight, outer)
+
+    def joint(self, weight: int) -> int | None:
+        """The bias that accompanies every use of this weight and no other, if there is one."""
+        biases = self.biases.get(weight)
+        if not biases or len(biases) > 1:
+            return None
+        bias = next(iter(biases))
+        same = self.weights[bias] == {weight} and self.expected[bias] == self.expected[weight]
+        plain = all(self.tracked[key].source.is_leaf for key in (weight, bias))
+        free = all(self.tracked[key].roots.isdisjoint(self.parents) for key in (weight, bias))
+        return bias if same and plain and free else None
+
+    def expand(self, tracked: Tracked, shape: Sequence[int], target: Sequence[int], by_row: bool = False) -> Tensor:
+        """A copy per example, viewed as `shape` (a 1 first) and broadcast to (B, ...); autograd finds its gradient.
+
+        `by_row` says that the tensor itself has one row per example.
+        """
+        self.expect(tracked)
+        leaf = tracked.value.reshape(*shape).expand(*target).detach().requires_grad_(torch.is_grad_enabled())
+        self.expanded.append((tracked, leaf, by_row))
+        return leaf
+
+    def collect_expanded(self) -> None:
+        """Hand over the gradients autograd left in the per-example copies."""
+        for tracked, leaf, by_row in self.expanded:
+            if leaf.grad is None:
+                continue
+            if by_row:
+                k = tracked.shape[0] // self.rows
+                values = leaf.grad.new_zeros(self.rows, self.rows, k, *tracked.shape[1:])
+                index = torch.arange(self.rows, device=leaf.device)
+                values[index, index] = leaf.grad.reshape(self.rows, k, *tracked.shape[1:])
+            else:
+                values = leaf.grad
+            self.give(tracked, Dense(values.reshape(self.rows, *tracked.shape)))
+        self.expanded.clear()
+
+    def other(self, func: Function, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """An operation without a rule of its own."""
+        from core.privacy.rules.generic import apply  # the generic rules need this class
+
+        return apply(self, func, name, args, kwargs)
+

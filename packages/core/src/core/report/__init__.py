@@ -1,0 +1,1 @@
+"""Report: the record, its schema, plots and the page."""

@@ -1,0 +1,252 @@
+"""The record of a run: its schema, how it is written, and how it is read and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+SCHEMA_VERSION = 1
+
+Json = Any
+
+
+class Section(BaseModel):
+    """A part of the record: known keys are typed, further ones are kept as they are."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+
+class Figure(Section):
+    """A figure with its interval; null where it is undefined or no interval was made."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class RunSection(Section):
+    """Which run this is."""
+
+    domain: str
+    task: str
+    started: str | None = None
+    """ISO 8601 with offset."""
+    finished: str | None = None
+    command: str | None = None
+    seed: int | None = None
+    status: str = "finished"
+    simulated: bool = False
+
+
+class FindingSection(Section):
+    """One thing a check saw in the data."""
+
+    level: str
+    check: str
+    where: str
+    message: str
+
+
+class DataSection(Section):
+    """What went in."""
+
+    source: str
+    simulated: bool
+    rows: dict[str, int] = Field(default_factory=dict)
+    """Part -> rows."""
+    units: dict[str, int] | None = None
+    """Part -> units."""
+    unit_name: str = "row"
+    files: dict[str, str] = Field(default_factory=dict)
+    """File name -> sha256."""
+    findings: list[FindingSection] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    roles: dict[str, Json] = Field(default_factory=dict)
+    """Part played -> column or columns."""
+
+
+class ModelSection(Section):
+    """What was trained."""
+
+    backbone: str
+    adapter: str | None = None
+    parameters: int | None = None
+    trainable: int | None = None
+
+
+class TrainingSection(Section):
+    """How it was trained."""
+
+    epochs: float | None = None
+    steps: int | None = None
+    precision: str | None = None
+    seconds: float | None = None
+    stopped_early: bool | None = None
+    history: list[dict[str, float | int | None]] = Field(default_factory=list)
+    """Points of the learning curve: step, loss (null where private), and validation figures by name."""
+
+
+class ChallengerSection(Section):
+    """The classical model on the same split."""
+
+    name: str
+    metrics: dict[str, Figure] = Field(default_factory=dict)
+    difference: dict[str, Figure] = Field(default_factory=dict)
+    """Model minus challenger, paired."""
+
+
+class EnvironmentSection(Section):
+    """Where it ran."""
+
+    python: str | None = None
+    torch: str | None = None
+    platform: str | None = None
+    cpu: str | None = None
+    threads: int | None = None
+    git: str | None = None
+
+
+class Record(BaseModel):
+    """All that is known of one run. What a run has not measured is null."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    run: RunSection
+    data: DataSection
+    model: ModelSection
+    training: TrainingSection = Field(default_factory=TrainingSection)
+    metrics: dict[str, Figure] = Field(default_factory=dict)
+    validation_metrics: dict[str, Figure] = Field(default_factory=dict)
+    intervals: dict[str, Json] = Field(default_factory=dict)
+    thresholds: dict[str, Json] = Field(default_factory=dict)
+    calibration: dict[str, Json] = Field(default_factory=dict)
+    decision_curve: dict[str, Json] | None = None
+    curves: dict[str, Json] = Field(default_factory=dict)
+    groups: dict[str, Json] = Field(default_factory=dict)
+    challenger: ChallengerSection | None = None
+    privacy: dict[str, Json] | None = None
+    fairness: dict[str, Json] | None = None
+    energy: dict[str, Json] | None = None
+    explanation: dict[str, Json] | None = None
+    oversight: dict[str, Json] | None = None
+    environment: EnvironmentSection = Field(default_factory=EnvironmentSection)
+    files: dict[str, str] = Field(default_factory=dict)
+    """File of the run folder -> sha256."""
+    seal: str | None = None
+    """sha256 of everything above, so that an altered record is noticed."""
+
+
+def plain(value: Any) -> Json:
+    """Turn numbers of numpy, paths, dates, dataclasses and models into JSON values; NaN and infinity into null.
+
+    Raises ``TypeError`` for what has no JSON form, naming its type.
+    """
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump())
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors: no import needed
+        return plain(value.tolist())
+    raise TypeError(f"a {type(value).__name__} has no place in a record: {value!r}")
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file in pieces, as lower-case hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader, or a crash at any moment, sees the old content or the new, never a part."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with beside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Write ``record.json`` into the folder, sealed, atomically; return its path."""
+    content = plain(record)
+    content["seal"] = _seal(content)
+    path = folder / "record.json"
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return path
+
+
+def read_record(folder: Path) -> Record:
+    """Read and validate ``record.json``.
+
+    Raises ``ValueError`` when it is missing, not JSON, of another schema version, altered after it was
+    written, or has a value that doesn't fit, saying which and what to do.
+    """
+    path = folder / "record.json"
+    if not path.is_file():
+        raise ValueError(f"{path}: not found; is {folder} the folder of a finished run?")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not readable as JSON ({error}); run the training again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: holds a {type(content).__name__}, not a record; run the training again")
+    version = content.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path}: schema_version is {version!r}, this plinth-core reads {SCHEMA_VERSION}; "
+            "open the run with the plinth-core that wrote it, or train again with this one"
+        )
+    if content.get("seal") != _seal(content):
+        raise ValueError(
+            f"{path}: altered after the run wrote it (its seal doesn't fit); "
+            "restore the original file, or train again"
+        )
+    try:
+        return Record.model_validate(content)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_explained(error)}; run the training again") from error
+
+
+def _seal(content: Mapping[str, Json]) -> str:
+    sealed = {key: value for key, value in content.items() if key != "seal"}
+    text = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _explained(error: ValidationError) -> str:
+    """Say of the first few faults where each is, what stands there and what should."""
+    faults = [
+        f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg'].lower()}"
+        + ("" if fault["type"] == "missing" else f" (found {str(fault['input'])[:60]!r})")
+        for fault in error.errors()[:5]
+    ]
+    more = error.error_count() - len(faults)
+    return "; ".join(faults) + (f"; and {more} more" if more > 0 else "")

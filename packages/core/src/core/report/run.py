@@ -1,0 +1,59 @@
+"""A run folder, opened and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.report.record import Figure, Record, read_record, sha256_of
+from core.report.tables import read_predictions, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.targets.types import Predictions
+
+SEALED = ("model.safetensors", "encoder.json", "predictions.parquet")
+"""Files whose content must be what the record says whenever a run is opened."""
+
+
+class Run:
+    """A finished run: ``run.record``, ``run.metrics``, ``run.predictions()``.
+
+    Raises ``ValueError`` on opening a folder without a record, with one of another schema version, or whose
+    record, weights, encoder or predictions are not those that the run wrote.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_dir():
+            raise ValueError(f"{self.path}: no such folder; give the folder that a run named in its last line")
+        self.record: Record = read_record(self.path)
+        for name in SEALED:
+            self._verify(name)
+
+    @property
+    def metrics(self) -> dict[str, Figure]:
+        """Name -> figure with value, low and high, on the test part."""
+        return self.record.metrics
+
+    def predictions(self, part: str = "test") -> Predictions:
+        """Give the held-out predictions of ``test`` or ``validation``."""
+        return read_predictions(self.path / "predictions.parquet", part)
+
+    def table(self) -> pd.DataFrame:
+        """Give predictions.parquet as a frame: row, part, unit, truth, label, score:<class>, group:<attribute>."""
+        return read_table(self.path / "predictions.parquet")
+
+    def _verify(self, name: str) -> None:
+        said = self.record.files.get(name)
+        if said is None:
+            raise ValueError(f"{self.path / 'record.json'}: files has no {name}; the run is incomplete, train again")
+        if not (self.path / name).is_file():
+            raise ValueError(f"{self.path / name}: missing; restore it from a copy of the run, or train again")
+        found = sha256_of(self.path / name)
+        if found != said:
+            raise ValueError(
+                f"{self.path / name}: altered after the run wrote it (sha256 {found[:12]}…, the record says "
+                f"{said[:12]}…); restore the original file, or train again"
+            )

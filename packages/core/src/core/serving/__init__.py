@@ -1,0 +1,1 @@
+"""Serving: load a saved run and predict."""

@@ -1,0 +1,190 @@
+"""The ``target=`` options: which kind of answer is predicted, how it is learnt and how it is decided."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.types import Fields
+    from core.targets.binary import BinaryTarget
+    from core.targets.multiclass import MulticlassTarget
+    from core.targets.multilabel import MultilabelTarget
+    from core.targets.ordinal import OrdinalTarget
+    from core.targets.regression import RegressionTarget
+    from core.targets.types import Target
+
+WEIGHTS = ("none", "balanced", "sqrt")
+_SELECT = "the metric that selects checkpoints; empty: the kind's usual one"
+_SMOOTHING = "share of the truth spread over all classes, 0 to below 1"
+_WEIGHTS = "none, balanced (each class counts the same) or sqrt (half-way); counted on the training rows"
+
+
+def _check_common(class_weights: str, label_smoothing: float = 0.0) -> None:
+    if class_weights not in WEIGHTS:
+        raise wrong("target.class_weights", class_weights, f"it must be one of {', '.join(WEIGHTS)}")
+    if not 0.0 <= label_smoothing < 1.0:
+        raise wrong("target.label_smoothing", label_smoothing, "it must be at least 0 and below 1")
+
+
+@option("target", "auto")
+class AutoTarget:
+    """Find the kind of answer from the target column of the training rows; the choice is explained."""
+
+    positive: str | None = setting(None, help="binary: the value that counts as positive")
+    class_weights: str = setting("none", help=_WEIGHTS)
+    label_smoothing: float = setting(0.0, help=_SMOOTHING)
+    select: str | None = setting(None, help=_SELECT)
+
+    def build(self, frame: pd.DataFrame, fields: Fields) -> Target:
+        """Make the target that suits the training rows; its ``explanation`` says why."""
+        from core.targets.detect import detect
+
+        _check_common(self.class_weights, self.label_smoothing)
+        kind, reason = detect(frame, fields)
+        if self.positive is not None and kind != "binary":
+            raise wrong("target.positive", self.positive, f"the target is {kind}, not binary: {reason}")
+        if kind == "regression":
+            if self.class_weights != "none" or self.label_smoothing:
+                raise wrong(
+                    "target.class_weights", self.class_weights, f"a regression has no classes: {reason}"
+                )
+            regression = RegressionOption()
+            regression.select = self.select
+            target: Target = regression.build(frame, fields)
+        else:
+            options = {
+                "binary": BinaryOption,
+                "multiclass": MulticlassOption,
+                "multilabel": MultilabelOption,
+                "ordinal": OrdinalOption,
+            }
+            chosen: BinaryOption | MulticlassOption | MultilabelOption | OrdinalOption = options[kind]()
+            chosen.class_weights = self.class_weights
+            chosen.label_smoothing = self.label_smoothing
+            chosen.select = self.select
+            if isinstance(chosen, BinaryOption):
+                chosen.positive = self.positive
+            target = chosen.build(frame, fields)
+        target.explanation = f"{reason} {target.explanation}".strip()
+        return target
+
+
+@option("target", "binary")
+class BinaryOption:
+    """One of two values."""
+
+    positive: str | None = setting(
+        None, help="the value that counts as positive; empty: 1, true, yes, or the rarer"
+    )
+    class_weights: str = setting("none", help=_WEIGHTS)
+    label_smoothing: float = setting(0.0, help=_SMOOTHING)
+    focal: float = setting(0.0, help="gamma of the focal loss; 0 is the plain logistic loss")
+    select: str | None = setting(None, help=_SELECT)
+
+    def build(self, frame: pd.DataFrame, fields: Fields) -> BinaryTarget:
+        """Read the two values and their weights from the training rows."""
+        from core.targets.binary import BinaryTarget
+
+        _check_common(self.class_weights, self.label_smoothing)
+        if self.focal < 0:
+            raise wrong("target.focal", self.focal, "it must be 0 or more")
+        return BinaryTarget.fit(frame, fields, self)
+
+
+@option("target", "multiclass")
+class MulticlassOption:
+    """One of several classes without an order."""
+
+    classes: list[str] = setting([], help="the classes, in order; empty: those of the training rows")
+    class_weights: str = setting("none", help=_WEIGHTS)
+    label_smoothing: float = setting(0.0, help=_SMOOTHING)
+    focal: float = setting(0.0, help="gamma of the focal loss; 0 is plain cross-entropy")
+    logit_adjustment: float = setting(
+        0.0, help="share of the classes' log frequencies added to the logits in training"
+    )
+    select: str | None = setting(None, help=_SELECT)
+
+    def build(self, frame: pd.DataFrame, fields: Fields) -> MulticlassTarget:
+        """Read the classes and their weights from the training rows."""
+        from core.targets.multiclass import MulticlassTarget
+
+        _check_common(self.class_weights, self.label_smoothing)
+        if self.focal < 0:
+            raise wrong("target.focal", self.focal, "it must be 0 or more")
+        return MulticlassTarget.fit(frame, fields, self)
+
+
+@option("target", "multilabel")
+class MultilabelOption:
+    """Any number of labels: several 0/1 columns, a column of lists, or one of ``a;b`` texts."""
+
+    classes: list[str] = setting([], help="the labels, in order; empty: those of the training rows")
+    separator: str = setting(";", help="what parts the labels of one text cell")
+    at_least_one: bool = setting(
+        False, help="every row has a label, so the likeliest is given when none is reached"
+    )
+    class_weights: str = setting("none", help=_WEIGHTS)
+    label_smoothing: float = setting(0.0, help=_SMOOTHING)
+    select: str | None = setting(None, help=_SELECT)
+
+    def build(self, frame: pd.DataFrame, fields: Fields) -> MultilabelTarget:
+        """Read the labels and their weights from the training rows."""
+        from core.targets.multilabel import MultilabelTarget
+
+        _check_common(self.class_weights, self.label_smoothing)
+        if not self.separator:
+            raise wrong("target.separator", self.separator, "it must be one or more characters")
+        return MultilabelTarget.fit(frame, fields, self)
+
+
+@option("target", "ordinal")
+class OrdinalOption:
+    """One of several classes in an order (grades, stages)."""
+
+    classes: list[str] = setting(
+        [], help="the classes, lowest first; empty: numbers by size, or the column's own order"
+    )
+    method: str = setting("cumulative", help="cumulative (ordered logits) or corn (conditional steps)")
+    decide: str = setting(
+        "median", help="median, mean (rounded expectation) or mode of the predicted distribution"
+    )
+    class_weights: str = setting("none", help=_WEIGHTS)
+    label_smoothing: float = setting(0.0, help=_SMOOTHING)
+    select: str | None = setting(None, help=_SELECT)
+
+    def build(self, frame: pd.DataFrame, fields: Fields) -> OrdinalTarget:
+        """Read the ordered classes and their weights from the training rows."""
+        from core.targets.ordinal import OrdinalTarget
+
+        _check_common(self.class_weights, self.label_smoothing)
+        if self.method not in ("cumulative", "corn"):
+            raise wrong("target.method", self.method, "it must be cumulative or corn")
+        if self.decide not in ("median", "mean", "mode"):
+            raise wrong("target.decide", self.decide, "it must be median, mean or mode")
+        return OrdinalTarget.fit(frame, fields, self)
+
+
+@option("target", "regression")
+class RegressionOption:
+    """A number."""
+
+    loss: str = setting("squared", help="squared, absolute or huber, on the scaled answer")
+    scale: str = setting(
+        "standard",
+        help="standard (mean 0, deviation 1 on the training rows), log (log1p, then standard) or none",
+    )
+    select: str | None = setting(None, help=_SELECT)
+
+    def build(self, frame: pd.DataFrame, fields: Fields) -> RegressionTarget:
+        """Read the scale from the training rows."""
+        from core.targets.regression import RegressionTarget
+
+        if self.loss not in ("squared", "absolute", "huber"):
+            raise wrong("target.loss", self.loss, "it must be squared, absolute or huber")
+        if self.scale not in ("standard", "log", "none"):
+            raise wrong("target.scale", self.scale, "it must be standard, log or none")
+        return RegressionTarget.fit(frame, fields, self)

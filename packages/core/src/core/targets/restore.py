@@ -1,0 +1,29 @@
+"""Making a target again from its saved state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.targets.binary import BinaryTarget
+from core.targets.multiclass import MulticlassTarget
+from core.targets.multilabel import MultilabelTarget
+from core.targets.ordinal import OrdinalTarget
+from core.targets.regression import RegressionTarget
+
+if TYPE_CHECKING:
+    from core.data.types import Json
+    from core.targets.types import Target
+
+KINDS = {
+    c.kind: c for c in (BinaryTarget, MulticlassTarget, MultilabelTarget, OrdinalTarget, RegressionTarget)
+}
+
+
+def restore(state: dict[str, Json]) -> Target:
+    """Make a target again from what its ``state()`` gave, raising ValueError for a kind this version lacks."""
+    if state.get("kind") not in KINDS:
+        raise ValueError(
+            f"this version of core knows no target of kind {state.get('kind')!r}; it knows {list(KINDS)}"
+        )
+    restored: Target = KINDS[state["kind"]].from_state(state)
+    return restored

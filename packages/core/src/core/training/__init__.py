@@ -1,0 +1,1 @@
+"""Training: a short loop over an Update; optimizers, schedules, precision, checkpoints."""

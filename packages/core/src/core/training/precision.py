@@ -1,0 +1,205 @@
+"""Which number format the forward pass computes in, and how ``auto`` decides: once, by measuring, on record."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import statistics
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from core.config import wrong
+from core.training.files import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from torch import Tensor, nn
+
+    from core.data.types import Batch
+    from core.targets.types import Target
+
+GAIN = 1.15
+"""How many times faster bf16 must be to be chosen: below, the noise of a measurement would decide."""
+TINY = 200
+"""Runs of fewer steps than this take fp32 unmeasured."""
+PAIRS = 5
+DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The chosen format and why; ``ratio`` is fp32's step time over bf16's where it was measured."""
+
+    precision: str
+    reason: str
+    ratio: float | None = None
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """Give a reusable context in which a forward pass computes in fp32, bf16 or fp16."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=DTYPES[precision])
+
+
+def native_bf16(device: torch.device) -> bool:
+    """Tell whether the processor or GPU multiplies bf16 in hardware, not by conversion."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        return _cpu_flags() & {"amx_bf16", "avx512_bf16", "bf16"} != set()
+    return False
+
+
+def decide(
+    asked: str,
+    model: nn.Module,
+    target: Target,
+    batch: Batch,
+    steps: int,
+    folder: Path,
+    *,
+    device: torch.device,
+    cache: Path | None = None,
+) -> Decision:
+    """Settle the precision of a run and keep it in ``folder/precision.json``, before its first step.
+
+    ``auto`` takes bf16 only where the device has it natively and forward and backward of this model on this
+    batch (of the size that is in memory at a time) are at least ``GAIN`` times faster with it. The measured
+    answer is remembered for this machine, so that two runs of the same shape decide alike. Measuring touches
+    neither weights, buffers, gradients nor random streams. Raises ValueError for what the device can't do.
+    """
+    if asked == "fp16" and device.type != "cuda":
+        raise wrong("training.precision", "fp16", f"needs a CUDA device, not {device.type}; choose bf16 or fp32")
+    if asked != "auto":
+        return Decision(asked, f"training.precision={asked} was asked for")
+    key = _key(model, batch, device)
+    kept = folder / "precision.json"
+    if kept.exists() and (former := _read(kept))["key"] == key:
+        return Decision(**former["decision"])
+    decision = _decide(key, model, target, batch, steps, device, cache or cache_file())
+    write_atomically(kept, json.dumps({"key": key, "decision": asdict(decision)}, indent=2).encode())
+    return decision
+
+
+def cache_file() -> Path:
+    """Where measured decisions are kept for this machine: under PLINTH_CACHE, XDG_CACHE_HOME or ~/.cache."""
+    root = os.environ.get("PLINTH_CACHE")
+    if root is not None:
+        return Path(root, "precision.json")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "plinth", "precision.json")
+
+
+def _decide(
+    key: str,
+    model: nn.Module,
+    target: Target,
+    batch: Batch,
+    steps: int,
+    device: torch.device,
+    cache: Path,
+) -> Decision:
+    if not native_bf16(device):
+        return Decision("fp32", f"this {device.type} has no native bf16")
+    if steps < TINY:
+        return Decision("fp32", f"not measured: the run has {steps} steps, under {TINY}")
+    known: dict[str, float] = _read(cache) if cache.exists() else {}
+    if key in known:
+        return _by_ratio(known[key], "measured by an earlier run of the same model, shapes and machine")
+    ratio = measure(model, target, batch, device)
+    try:
+        write_atomically(cache, json.dumps(known | {key: ratio}, indent=1).encode())
+    except OSError as error:
+        return _by_ratio(ratio, f"measured for this run alone ({cache} can't be written: {error.strerror})")
+    return _by_ratio(ratio, "measured on this model and batch")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text()))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}): delete it, and precision is measured anew") from error
+
+
+def _by_ratio(ratio: float, how: str) -> Decision:
+    chosen = "bf16" if ratio >= GAIN else "fp32"
+    return Decision(chosen, f"{how}: bf16 is {ratio:.2f} times as fast as fp32; {GAIN} is asked", ratio)
+
+
+def measure(model: nn.Module, target: Target, batch: Batch, device: torch.device) -> float:
+    """Time forward and backward in fp32 and bf16 in turn, and give the median ratio (above 1: bf16 is faster)."""
+    weights = [p for p in model.parameters() if p.requires_grad]
+    batch = batch.to(device)
+
+    def seconds(precision: str) -> float:
+        _wait(device)
+        start = time.perf_counter()
+        with autocast(precision, device):
+            outputs = model(batch.inputs)
+        loss = target.losses(outputs.float(), batch.targets).mean()
+        torch.autograd.grad(loss, weights, allow_unused=True)  # unlike backward(), leaves .grad alone
+        _wait(device)
+        return time.perf_counter() - start
+
+    with _untouched(model, device):
+        warm = seconds("fp32") + seconds("bf16")
+        ratios = []
+        for _ in range(PAIRS if warm < 10 else 2):
+            full, half = seconds("fp32"), seconds("bf16")
+            ratios.append(full / half)
+    return statistics.median(ratios)
+
+
+@contextlib.contextmanager
+def _untouched(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put back what forward passes change: batch norm's running figures and random streams."""
+    kept: dict[str, Tensor] = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+    with torch.no_grad():
+        for name, buffer in model.named_buffers():
+            buffer.copy_(kept[name])
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _key(model: nn.Module, batch: Batch, device: torch.device) -> str:
+    shapes = {
+        "model": str(model),
+        "weights": [(n, list(p.shape), p.requires_grad, list(p.stride())) for n, p in model.named_parameters()],
+        "inputs": {n: (list(t.shape), str(t.dtype)) for n, t in sorted(batch.inputs.items())},
+        "training": model.training,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+    }
+    return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:32]
+
+
+def _cpu_line(*names: str) -> str:
+    """Read one line of Linux's list of processors; empty on other systems."""
+    listing = Path("/proc/cpuinfo")
+    if not listing.exists():
+        return ""
+    lines = (line.partition(":") for line in listing.read_text().splitlines())
+    return next((value.strip() for name, _, value in lines if name.strip() in names), "")
+
+
+def _cpu_flags() -> set[str]:
+    return set(_cpu_line("flags", "Features").split())
+
+
+def _cpu_name() -> str:
+    return _cpu_line("model name") or platform.processor() or platform.machine()

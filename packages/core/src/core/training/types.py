@@ -1,0 +1,89 @@
+"""The protocols of the loop's collaborators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from core.data.types import Batch
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """What happened in one optimizer step."""
+
+    step: int
+    """1 for the first."""
+    examples: int | None
+    """None where even the batch size is private."""
+    loss: float | None
+    """Mean training loss of the batch; None where it is private."""
+    rate: float
+    """Learning rate that was used."""
+
+
+class Update(Protocol):
+    """How a batch changes the model."""
+
+    def __call__(self, batch: Batch) -> StepEvent:
+        """Take one optimizer step on the batch (cut into micro-batches inside, if it must)."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give all that a bit-identical resume needs: tensors (flat names) and JSON values; never pickled."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state, refusing with ValueError one that belongs to other settings."""
+
+    def spent(self) -> dict[str, float]:
+        """Name what the steps so far used up (epsilon under DP; empty otherwise)."""
+
+
+class Batches(Protocol):
+    """A deterministic stream of training batches: a pure function of (seed, step)."""
+
+    steps: int
+    """Steps of the whole run."""
+
+    def from_step(self, start: int) -> Iterator[Batch]:
+        """Yield the batches of steps start, start + 1, ... up to ``steps``, start counted from 0."""
+
+
+class Probe(Protocol):
+    """Watches a run, never changes it."""
+
+    def on_step(self, event: StepEvent) -> None:
+        """See a step."""
+
+    def on_end(self) -> None:
+        """See the end of training."""
+
+    def findings(self) -> dict[str, Any]:
+        """Give what goes into the record, as JSON."""
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Something a checkpoint carries."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give tensors and JSON values under flat names."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+
+
+class Stop(Protocol):
+    """A reason to end training before its last step: time, energy, patience."""
+
+    def exhausted(self) -> str | None:
+        """Say in a sentence why training must end now, or None to go on."""
+
+
+class Objective(Protocol):
+    """Weighs each example's loss; what couples examples has no place here."""
+
+    def __call__(self, losses: Any, batch: Batch) -> Any:
+        """Turn per-example losses (B,) into weighted ones (B,), whose mean is minimised."""

@@ -1,0 +1,19 @@
+"""Plinth for healthcare: diagnosis from records, notes, images and heartbeats.
+
+``healthcare.train("task=records", "data=table", "data.path=ward.csv", "data.target=outcome")``
+"""
+
+from __future__ import annotations
+
+from core.app import verbs
+from core.domain import Domain
+
+DOMAIN = Domain(
+    name="healthcare",
+    title="diagnosis from records, notes, images and heartbeats",
+    modules=("healthcare.records", "healthcare.notes", "healthcare.images", "healthcare.beats"),
+)
+train, evaluate, predict = verbs(DOMAIN)
+
+__version__ = "0.1.0"
+__all__ = ["DOMAIN", "evaluate", "predict", "train"]

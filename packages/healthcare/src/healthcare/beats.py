@@ -1,0 +1,30 @@
+"""Task ``beats``: class of a heartbeat in an electrocardiogram."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import setting, task
+
+if TYPE_CHECKING:
+    from core.data.types import Dataset
+    from core.targets.types import Metric
+
+
+@task("beats")
+class Beats:
+    """Class of a heartbeat in an electrocardiogram."""
+
+    name: str = "beats"
+    purpose: str = "To point to unusual beats in long recordings; a cardiologist decides."
+    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
+
+    def simulate(self, rows: int, seed: int) -> Dataset:
+        """Draw simulated heartbeats."""
+        from healthcare.simulate.beats import simulate
+
+        return simulate(rows, seed, self.bias)
+
+    def metrics(self, kind: str) -> dict[str, Metric]:
+        """Add nothing: the clinical figures are core's own."""
+        return {}

@@ -1,0 +1,30 @@
+"""Task ``notes``: specialties of a clinical note."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import setting, task
+
+if TYPE_CHECKING:
+    from core.data.types import Dataset
+    from core.targets.types import Metric
+
+
+@task("notes")
+class Notes:
+    """Specialties of a clinical note."""
+
+    name: str = "notes"
+    purpose: str = "To file notes where they belong; a clerk confirms."
+    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
+
+    def simulate(self, rows: int, seed: int) -> Dataset:
+        """Draw simulated clinical notes."""
+        from healthcare.simulate.notes import simulate
+
+        return simulate(rows, seed, self.bias)
+
+    def metrics(self, kind: str) -> dict[str, Metric]:
+        """Add nothing: the clinical figures are core's own."""
+        return {}

@@ -1,0 +1,1 @@
+"""The embedded default of every task: data with a known truth, a planted signal and a planted bias."""

@@ -73,12 +73,16 @@ class Application:
         ``folder`` is where the run is kept; by default a new one under ``runs/``. Raises ValueError where
         the command would print a message and exit with status 2.
         """
-        self._register()
-        with initialize_config_module(f"{self.domain.name}.conf", version_base="1.3"):
-            composed = _without_output_settings(compose(self.verb, overrides=list(overrides)))
+        config = self.configure(*overrides)
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
         target = Path(folder) if folder is not None else Path("runs", self.domain.name, stamp)
-        return self.work(OmegaConf.to_object(composed), target, self.domain)
+        return self.work(config, target, self.domain)
+
+    def configure(self, *overrides: str) -> Any:
+        """Compose the typed configuration that the overrides ask for, raising hydra's errors for wrong ones."""
+        self._register()
+        with initialize_config_module(f"{self.domain.name}.conf", version_base="1.3"):
+            return self._typed(compose(self.verb, overrides=list(overrides)))
 
     def main(self) -> None:
         """Run as a command: hydra's command line, one message and exit status 2 for a user's mistake."""
@@ -92,12 +96,17 @@ class Application:
 
         def run(composed: DictConfig) -> None:
             folder = Path(HydraConfig.get().runtime.output_dir)
-            self.work(OmegaConf.to_object(_without_output_settings(composed)), folder, self.domain)
+            self.work(self._typed(composed), folder, self.domain)
 
         start = hydra_main(
             version_base="1.3", config_path=f"pkg://{self.domain.name}.conf", config_name=self.verb
         )
         sys.exit(guarded(start(run)))
+
+    def _typed(self, composed: DictConfig) -> Any:
+        # The root is merged from several files and so has lost its type; merging it once more checks the keys.
+        own = OmegaConf.masked_copy(composed, [str(k) for k in composed if k not in ("hydra", "defaults")])
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(self.schema), own))
 
     def _register(self) -> None:
         for room in ROOMS:
@@ -215,10 +224,6 @@ def _output(domain: Domain) -> dict[str, Any]:
             "job": {"chdir": False, "name": domain.name},
         }
     }
-
-
-def _without_output_settings(composed: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(composed, [str(k) for k in composed if k not in ("hydra", "defaults")])
 
 
 def check_all(config: object) -> None:

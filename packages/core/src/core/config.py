@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 T = TypeVar("T")
 
@@ -34,17 +34,22 @@ GROUPS: dict[str, str] = {
 """Group name -> one line for ``--help``, in the order in which a run uses them."""
 
 
+OPTIONS: dict[tuple[str, str], type] = {}
+"""(group, name) -> class of every option registered so far."""
+
+
 def option(group: str, name: str) -> Callable[[type[T]], type[T]]:
     """Register a dataclass as ``group=name`` of every domain's applications.
 
     The class's defaults are the only defaults. Its first docstring line and ``setting(help=...)`` texts are
     what ``--help`` shows. Raises ``ValueError`` for a group that RunConfig does not have.
     """
-    if group not in GROUPS and group != "task_schema":
+    if group not in (*GROUPS, "task_schema"):
         raise ValueError(f"unknown configuration group {group!r}; it is one of {', '.join(GROUPS)}")
 
     def register(cls: type[T]) -> type[T]:
         made = dataclass(cls)
+        OPTIONS[group, name] = made
         ConfigStore.instance().store(group=group, name=name, node=made, provider="core")
         return made
 
@@ -123,3 +128,52 @@ def derive_seed(seed: int, *names: str | int) -> int:
 def wrong(key: str, value: object, right: str) -> ValueError:
     """Build the error for a configuration value: the key, the value, and what would be right."""
     return ValueError(f"{key}={value!r}: {right}")
+
+
+def saved(config: RunConfig) -> dict[str, Any]:
+    """Give a configuration as plain values, each group's option under ``option``, as config.yaml keeps it."""
+    names = {made: name for (_, name), made in OPTIONS.items()}
+    return {
+        part.name: {"option": names[type(value)], **_plain(value)} if part.name in GROUPS else value
+        for part in fields(config)
+        if part.name != "defaults"
+        for value in [getattr(config, part.name)]
+    }
+
+
+def to_yaml(content: dict[str, Any]) -> str:
+    """Write plain values as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(content))
+
+
+def from_yaml(text: str) -> dict[str, Any]:
+    """Read plain values from YAML."""
+    content = OmegaConf.to_container(OmegaConf.create(text))
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def restored(group: str, content: dict[str, Any]) -> Any:
+    """Make the option object of a group from what ``saved`` gave for it.
+
+    Raises ValueError for an option that this version does not have.
+    """
+    values = dict(content)
+    name = values.pop("option")
+    if (group, name) not in OPTIONS:
+        raise ValueError(f"{group}={name} is unknown here: open the run with the packages that wrote it")
+    return OPTIONS[group, name](**values)
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Name every key whose values differ: ``training.epochs: 10, now 20``."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [d for key in keys for d in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+    return [] if old == new else [f"{path}: {old!r}, now {new!r}"]
+
+
+def _plain(node: Any) -> dict[str, Any]:
+    content = OmegaConf.to_container(OmegaConf.structured(node))
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}

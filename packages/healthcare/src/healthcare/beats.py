@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Beats:
     """Class of a heartbeat in an electrocardiogram."""
 
-    name: str = "beats"
-    purpose: str = "To point to unusual beats in long recordings; a cardiologist decides."
+    name: ClassVar[str] = "beats"
+    purpose: ClassVar[str] = "To point to unusual beats in long recordings; a cardiologist decides."
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Images:
     """Diagnosis from a picture, such as a skin lesion."""
 
-    name: str = "images"
-    purpose: str = "To order pictures for a specialist's review; the specialist decides."
+    name: ClassVar[str] = "images"
+    purpose: ClassVar[str] = "To order pictures for a specialist's review; the specialist decides."
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:

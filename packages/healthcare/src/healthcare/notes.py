@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Notes:
     """Specialties of a clinical note."""
 
-    name: str = "notes"
-    purpose: str = "To file notes where they belong; a clerk confirms."
+    name: ClassVar[str] = "notes"
+    purpose: ClassVar[str] = "To file notes where they belong; a clerk confirms."
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class Records:
     """Diagnosis from a patient's records: vitals, laboratory values, codes, a short note."""
 
-    name: str = "records"
-    purpose: str = "To point clinicians to patients at raised risk; a clinician decides."
+    name: ClassVar[str] = "records"
+    purpose: ClassVar[str] = "To point clinicians to patients at raised risk; a clinician decides."
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:

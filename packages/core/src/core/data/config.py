@@ -9,7 +9,7 @@ from core.config import option, setting, wrong
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
     from core.data.encoders import FieldsEncoder
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.types import Dataset, Fields, Layout, SplitPlan
 
 SPLITS = ("auto", "column", "unit", "time", "stratified")
 
@@ -160,8 +160,8 @@ class FieldsConfig:
     rare: int = setting(5, "categories with fewer training rows share one code")
     categories: int = setting(2000, "most categories kept of one column; the rarest share one code")
     tokens: bool = setting(True, "give texts as tokens")
-    tokenizer: str = setting("own", "own (byte-level BPE from the training part), a local folder or a hub name")
-    vocabulary: int = setting(8000, "size of the own tokenizer's vocabulary")
+    tokenizer: str = setting("own", "own (byte-level BPE), words, a local folder or a hub name")
+    vocabulary: int = setting(8000, "most tokens that the own tokenizer (or words) knows")
     length: int = setting(256, "most tokens of one row; longer texts lose their middle or end (see cut)")
     cut: str = setting("end", "what a text that is too long loses: end, middle, start")
     lowercase: bool = setting(True, "own tokenizer and bag: fold upper case to lower")
@@ -169,6 +169,7 @@ class FieldsConfig:
     bag_words: int = setting(2, "longest word n-gram of the bag, 0 for no words")
     bag_chars: int = setting(0, "longest character n-gram of the bag (from 2, inside words), 0 for none")
     image_size: int = setting(0, "height and width in pixels; 0: the training images' own, at most 224")
+    image_source: int = setting(0, "height and width kept for random crops to image_size; 0: image_size")
     image_channels: int = setting(3, "3 for colour, 1 for grey")
     image_fit: str = setting("squash", "how an image gets its size: squash, crop (its centre), pad")
     signal_length: int = setting(0, "samples of a signal; 0: the longest of the training part")
@@ -198,7 +199,7 @@ class FieldsConfig:
             if getattr(self, key) not in allowed:
                 raise wrong(f"encoder.{key}", getattr(self, key), f"one of {', '.join(map(str, allowed))}")
         least = {"clip": 0, "bins": 2, "rare": 1, "categories": 2, "vocabulary": 300, "length": 4, "bag": 0}
-        least |= {"bag_words": 0, "bag_chars": 0, "image_size": 0, "signal_length": 0, "history": 0, "cache_mb": 0}
+        least |= {"bag_words": 0, "bag_chars": 0, "image_size": 0, "image_source": 0, "signal_length": 0, "history": 0, "cache_mb": 0}
         for key, low in least.items():
             if getattr(self, key) < low:
                 raise wrong(f"encoder.{key}", getattr(self, key), f"at least {low}")
@@ -212,7 +213,7 @@ class FieldsConfig:
 class NoAugmentation:
     """Training inputs as they are."""
 
-    def build(self) -> Augmentation | None:
+    def build(self, layout: Layout) -> Augmentation | None:
         """There is nothing to change."""
         return None
 
@@ -235,11 +236,11 @@ class ImageAugmentation:
     cutout: float = setting(0.0, "side of a grey square as a share of the image's; 0 for none")
     probability: float = setting(1.0, "how often crops, turns, colours and holes are applied at all")
 
-    def build(self) -> Augmentation | None:
+    def build(self, layout: Layout) -> Augmentation | None:
         """Make the change of a batch."""
         from core.data.augmentation import ImageChanges
 
-        return ImageChanges(self)
+        return ImageChanges(self, layout)
 
 
 @option("augmentation", "signal")
@@ -253,11 +254,11 @@ class SignalAugmentation:
     wander: float = setting(0.1, "amplitude of an added slow sine, in deviations of the signal")
     probability: float = setting(1.0, "how often each is applied at all")
 
-    def build(self) -> Augmentation | None:
+    def build(self, layout: Layout) -> Augmentation | None:
         """Make the change of a batch."""
         from core.data.augmentation import SignalChanges
 
-        return SignalChanges(self)
+        return SignalChanges(self, layout)
 
 
 @option("augmentation", "table")
@@ -270,8 +271,8 @@ class TableAugmentation:
     bag: float = setting(0.0, "how often a bag feature is dropped")
     noise: float = setting(0.0, "deviation of noise added to scaled numbers")
 
-    def build(self) -> Augmentation | None:
+    def build(self, layout: Layout) -> Augmentation | None:
         """Make the change of a batch."""
         from core.data.augmentation import TableChanges
 
-        return TableChanges(self)
+        return TableChanges(self, layout)

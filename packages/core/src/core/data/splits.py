@@ -13,7 +13,7 @@ from core.data.identity import hashed, input_keys
 from core.data.labels import label_counts
 from core.data.times import to_times
 from core.data.types import Dataset, SplitPlan
-from core.data.values import to_names
+from core.data.values import named_rows, to_names
 
 Rows = dict[str, NDArray[np.int64]]
 PARTS = ("train", "validation", "test")
@@ -102,8 +102,6 @@ def _by_time(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
     times = to_times(dataset.frame[column], column)
     missing = np.isnan(times)
     if missing.any():
-        from core.data.values import named_rows
-
         raise ValueError(
             f"split by time: column {column!r} is empty in {named_rows(dataset.frame.index[missing])}: fill or remove them"
         )
@@ -147,21 +145,24 @@ def stratify(
     members = np.split(np.argsort(kind_of, kind="stable"), np.cumsum(np.bincount(kind_of))[:-1])
     share = np.array([1.0 - sum(shares), *shares])
     total = sums.sum(0)
-    wanted = share[:, None] * total  # (3, K + 1) still wanted of each label
+    wanted = share[:, None] * total  # (3, K + 1): how much each part still wants of each label, and of rows
     rarity = 1.0 / np.maximum(total, 1.0)
+    rarest = np.where(kinds[:, :-1] > 0, rarity[:-1], 0.0) if counts.shape[1] else np.zeros((len(kinds), 1))
     part = np.zeros(len(uniques), np.int64)
-    # kinds with the rarest labels first, large units before small ones
-    for kind in np.argsort(-((kinds > 0) * rarity).max(1) - 1e-9 * kinds[:, -1], kind="stable"):
+    for kind in np.lexsort((-kinds[:, -1], -rarest.max(1))):  # rarest label first, then large units
         have = members[kind]
-        each = np.floor(share * len(have)).astype(np.int64)
-        dealt = np.repeat(np.arange(3), each)
+        each = np.floor(share * len(have) + 1e-9).astype(np.int64)
         wanted -= each[:, None] * kinds[kind]
-        rest = []
-        for _ in range(len(have) - len(dealt)):
-            need = np.where(share > 0, (wanted * (kinds[kind] > 0) * rarity).max(1, initial=-np.inf), -np.inf)
-            need = np.where(share > 0, (wanted / np.maximum(share[:, None], 1e-9) * (kinds[kind] > 0) * rarity)[:, :].sum(1), -np.inf)
-            to = int(np.argmax(need))
-            wanted[to] -= kinds[kind]
-            rest.append(to)
-        part[have] = np.concatenate([dealt, np.array(rest, np.int64)])
+        parts = np.repeat(np.arange(3), each).tolist()
+        label = int(np.argmax(rarest[kind])) if rarest[kind].any() else -1
+        while len(parts) < len(have):
+            parts.append(_neediest(wanted[:, label], wanted[:, -1], share))
+            wanted[parts[-1]] -= kinds[kind]
+        part[have] = parts
     return part[codes]
+
+
+def _neediest(label: NDArray[np.float64], rows: NDArray[np.float64], share: NDArray[np.float64]) -> int:
+    """Name the part that lacks most of a label relative to its share; equal: most rows; equal: the largest part."""
+    need = [(round(a / s, 9), round(b / s, 9), s) if s > 0 else (-np.inf, 0.0, 0.0) for a, b, s in zip(label, rows, share, strict=True)]
+    return max(range(3), key=lambda i: need[i])

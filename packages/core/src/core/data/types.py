@@ -104,7 +104,7 @@ class Layout:
 
     The tensors an encoder gives (B rows), each present only when its size here is not empty:
     ``numeric`` (B, n) float32 standardised, NaN replaced by 0 · ``missing`` (B, n) float32 0/1 ·
-    ``categorical`` (B, m) int64, 0 = unseen or missing · ``tokens`` (B, T) int64, ``padding`` = no token ·
+    ``categorical`` (B, m) int64, 0 = missing, or never seen and no rare ones to share a code with · ``tokens`` (B, T) int64, ``padding`` = no token ·
     ``bag`` (B, V) float32 TF-IDF · ``image`` (B, C, H, W) uint8 · ``signal`` (B, C, T) float32 ·
     ``events`` (B, T, F) float32 with ``events_mask`` (B, T) float32 (1 = real).
     """

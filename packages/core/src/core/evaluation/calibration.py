@@ -15,7 +15,8 @@ from core.targets.types import Predictions
 
 EDGE = 1e-7
 """Probabilities are kept this far from 0 and 1: what float32 outputs can tell apart."""
-TINY_STEP = 1e-300
+NEAR = 0.1
+"""Distance (in standard deviations of the odds) up to which the expansion of ``_nearby`` is used."""
 FEWEST = 5
 """Yes and no answers that a label needs on validation to be rescaled."""
 
@@ -27,7 +28,7 @@ def logit(chance: Array) -> Array:
 
 
 def recalibration(odds: Array, truth: Array, weights_RN: Array) -> Array:
-    """Fit truth = sigmoid(intercept + slope * odds) for each weighting by Newton's method; (R, 2).
+    """Fit truth = sigmoid(intercept + slope * odds) for each weighting; (R, 2) intercept and slope.
 
     Cox 1958; slope 1 and intercept 0 are perfect. ``truth`` (N,) may hold soft labels in 0..1. NaN where a
     fit has no finite solution (one answer only, or answers that the odds separate).
@@ -35,40 +36,80 @@ def recalibration(odds: Array, truth: Array, weights_RN: Array) -> Array:
     # Centred and scaled odds keep the 2 x 2 systems well conditioned whatever the model's confidence.
     centre, scale = float(odds.mean()), float(odds.std()) or 1.0
     x = (odds - centre) / scale
-    moments = np.column_stack([np.ones_like(x), x, x * x])
-    beta = np.zeros((len(weights_RN), 2))
-    active = np.ones(len(weights_RN), bool)
-    for _ in range(50):
-        w = weights_RN[active]
-        intercept, slope = beta[active, :1], beta[active, 1:]
-        chance = 1 / (1 + np.exp(-np.clip(intercept + slope * x, -40, 40)))
-        gradient = (w * (truth - chance)) @ moments[:, :2]
-        h = (w * chance * (1 - chance)) @ moments
-        determinant = h[:, 0] * h[:, 2] - h[:, 1] ** 2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            step = (
-                np.column_stack(
-                    [
-                        h[:, 2] * gradient[:, 0] - h[:, 1] * gradient[:, 1],
-                        h[:, 0] * gradient[:, 1] - h[:, 1] * gradient[:, 0],
-                    ]
-                )
-                / determinant[:, None]
-            )
-        # A full step from far away can overshoot; near the solution steps are short and this does nothing.
-        step *= np.minimum(1.0, 4.0 / np.maximum(np.abs(step).max(axis=1, keepdims=True), TINY_STEP))
-        beta[active] += step
-        size = np.abs(step).max(axis=1)
-        lost = ~np.isfinite(size) | (np.abs(beta[active]).max(axis=1) > 60)
-        rows = np.flatnonzero(active)
-        beta[rows[lost]] = np.nan
-        # Newton's error after a step of 1e-4 is of the order of its square.
-        active[rows[lost | (size < 1e-4)]] = False
-        if not active.any():
-            break
-    beta[active] = np.nan
+    base = _newton(x, truth, np.ones((1, len(x))), np.zeros((1, 2)))
+    if len(weights_RN) > 1 and np.isfinite(base).all():
+        beta = _nearby(x, truth, weights_RN, base[0])
+        far = ~(np.abs(beta - base).max(axis=1) < NEAR)
+        beta[far] = _newton(x, truth, weights_RN[far], np.repeat(base, int(far.sum()), axis=0))
+    else:
+        beta = _newton(x, truth, weights_RN, np.zeros((len(weights_RN), 2)))
     slope = beta[:, 1] / scale
     return np.column_stack([beta[:, 0] - slope * centre, slope])
+
+
+def _newton(x: Array, truth: Array, weights_RN: Array, start_R2: Array) -> Array:
+    """Solve the likelihood equations of each weighting by Newton's method."""
+    moments = np.column_stack([np.ones_like(x), x, x * x])
+    beta = start_R2.copy()
+    active = np.arange(len(beta))
+    for _ in range(50):
+        if not len(active):
+            break
+        w = weights_RN[active]
+        chance = 1 / (1 + np.exp(-np.clip(beta[active, :1] + beta[active, 1:] * x, -40, 40)))
+        gradient = (w * (truth - chance)) @ moments[:, :2]
+        step = _solved((w * chance * (1 - chance)) @ moments, gradient)
+        # A full step from far away can overshoot; near the solution steps are short and this does nothing.
+        size = np.abs(step).max(axis=1)
+        step *= np.minimum(1.0, 4.0 / np.maximum(size, 4.0))[:, None]
+        beta[active] += step
+        lost = ~np.isfinite(size) | (np.abs(beta[active]).max(axis=1) > 60)
+        beta[active[lost]] = np.nan
+        # Newton's error after a step of 1e-4 is of the order of its square.
+        active = active[~lost & (size >= 1e-4)]
+    beta[active] = np.nan
+    return beta
+
+
+def _nearby(x: Array, truth: Array, weights_RN: Array, base: Array) -> Array:
+    """Solve for weightings whose solution is near ``base``, from weighted sums alone.
+
+    The sigmoid is expanded to third order about the base's predictor, so that the likelihood equations
+    become polynomials whose coefficients are sums over rows: one matrix product for all weightings instead of
+    a sigmoid for each. The error is of the order of the fourth power of the distance.
+    """
+    s = 1 / (1 + np.exp(-(base[0] + base[1] * x)))
+    v = s * (1 - s)
+    v1 = v * (1 - 2 * s)
+    v2 = v * (1 - 6 * v)
+    powers = [np.ones_like(x), x, x**2, x**3, x**4]
+    columns = [*((truth - s) * p for p in powers[:2]), *(v * p for p in powers[:3])]
+    columns += [*(v1 * p for p in powers[:4]), *(v2 * p for p in powers)]
+    sums = (weights_RN @ np.column_stack(columns)).T
+    r, a, b, c = sums[:2], sums[2:5], sums[5:9], sums[9:14]
+    d0, d1 = np.zeros(len(weights_RN)), np.zeros(len(weights_RN))
+    for _ in range(6):
+        gradient, slopes = [], []
+        for k in (0, 1):
+            gradient.append(
+                r[k]
+                - (a[k] * d0 + a[k + 1] * d1)
+                - (b[k] * d0**2 + 2 * b[k + 1] * d0 * d1 + b[k + 2] * d1**2) / 2
+                - (c[k] * d0**3 + 3 * c[k + 1] * d0**2 * d1 + 3 * c[k + 2] * d0 * d1**2 + c[k + 3] * d1**3) / 6
+            )
+        for k in (0, 1, 2):
+            slopes.append(a[k] + (b[k] * d0 + b[k + 1] * d1))
+        step = _solved(np.column_stack(slopes), np.column_stack(gradient))
+        d0, d1 = d0 + step[:, 0], d1 + step[:, 1]
+    return np.column_stack([base[0] + d0, base[1] + d1])
+
+
+def _solved(h: Array, g: Array) -> Array:
+    """Solve [[h0, h1], [h1, h2]] step = g for each row; not finite where the system is singular."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        above = np.column_stack([h[:, 2] * g[:, 0] - h[:, 1] * g[:, 1], h[:, 0] * g[:, 1] - h[:, 1] * g[:, 0]])
+        step: Array = above / (h[:, 0] * h[:, 2] - h[:, 1] ** 2)[:, None]
+    return step
 
 
 def slope_and_intercept() -> Statistic:
@@ -144,7 +185,9 @@ def choose_scaling(validation: Predictions, wanted: str, seed: int) -> Scaling:
     if wanted == "auto":
         method = "platt" if validation.kind in ("binary", "multilabel") else "temperature"
     if method == "platt" and validation.kind not in ("binary", "multilabel"):
-        raise wrong("evaluation.scaling", wanted, f"a {validation.kind} target takes temperature, auto or none")
+        raise wrong(
+            "evaluation.scaling", wanted, f"a {validation.kind} target takes temperature, auto or none"
+        )
     full = _fit(validation, method)
     if wanted != "auto" or full.method == "none":
         return full
@@ -172,7 +215,9 @@ def _scaled(p: Predictions, scaling: Scaling) -> Predictions:
 
 def _folds(p: Predictions, folds: int, seed: int) -> NDArray[np.int64]:
     code = np.arange(len(p)) if p.units is None else np.unique(p.units, return_inverse=True)[1]
-    of_unit = np.random.default_rng(derive_seed(seed, "scaling folds")).permutation(int(code.max()) + 1) % folds
+    of_unit = (
+        np.random.default_rng(derive_seed(seed, "scaling folds")).permutation(int(code.max()) + 1) % folds
+    )
     return np.asarray(of_unit[code], np.int64)
 
 

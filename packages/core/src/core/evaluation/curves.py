@@ -73,7 +73,8 @@ def decision_curve(
 def _normalised(p: Predictions, resamples: int, seed: int) -> list[Array]:
     """Bootstrap counts scaled to N rows a resample: units differ in size."""
     return [
-        w * (len(p) / w.sum(axis=1, keepdims=True)) for w in resampled_weights(len(p), p.units, resamples, seed)
+        w * (len(p) / w.sum(axis=1, keepdims=True))
+        for w in resampled_weights(len(p), p.units, resamples, seed)
     ]
 
 

@@ -11,12 +11,14 @@ from core.evaluation.ranks import Ranking
 from core.evaluation.types import Array, Statistic, Weighted
 from core.targets.types import Predictions
 
-TINY = 1e-12
+TINY = float(np.finfo(np.float64).eps)
 
 
 def ratio(above: Array, below: Array) -> Array:
     """Divide, NaN where the divisor is 0."""
-    return np.divide(above, below, out=np.full(np.broadcast(above, below).shape, np.nan), where=below != 0)
+    out: Array = np.full(np.broadcast(above, below).shape, np.nan)
+    np.divide(above, below, out=out, where=below != 0)
+    return out
 
 
 def summed(
@@ -60,17 +62,15 @@ def macro_areas(classes: Sequence[str]) -> Statistic:
     A class that a resample lacks is left out of that resample's mean.
     """
     names = ["macro_auroc", "macro_auprc"]
-    names += [f"{figure}:{name}" for name in classes for figure in ("auroc", "auprc")]
+    names += [f"{figure}_{name}" for name in classes for figure in ("auroc", "auprc")]
 
     def prepare(p: Predictions) -> Weighted:
         rankings = [Ranking(p.scores[:, k], truth) for k, truth in enumerate(truths(p).T)]
 
         def weighted(weights_RN: Array) -> Array:
             each_RK2 = np.stack([ranking.areas(weights_RN) for ranking in rankings], axis=1)
-            defined = ~np.isnan(each_RK2)
-            total = np.where(defined, each_RK2, 0.0).sum(axis=1)
-            mean_R2 = ratio(total, defined.sum(axis=1).astype(np.float64))
-            return np.column_stack([mean_R2, each_RK2.reshape(len(each_RK2), -1)])
+            means = [mean_defined(each_RK2[:, :, figure]) for figure in (0, 1)]
+            return np.column_stack([*means, each_RK2.reshape(len(each_RK2), -1)])
 
         return weighted
 
@@ -81,31 +81,31 @@ def truths(p: Predictions) -> NDArray[np.bool_]:
     """Truth as (N, K) bool, one column a class."""
     if p.kind == "multilabel":
         return np.asarray(p.targets) > 0
-    return np.asarray(p.targets)[:, None] == np.arange(p.scores.shape[1])
+    return np.equal(np.asarray(p.targets)[:, None], np.arange(p.scores.shape[1]))
 
 
 def called(p: Predictions) -> NDArray[np.bool_]:
     """Decided labels as (N, K) bool, one column a class."""
     if p.kind == "multilabel":
         return np.asarray(p.labels) > 0
-    return np.asarray(p.labels)[:, None] == np.arange(p.scores.shape[1])
+    return np.equal(np.asarray(p.labels)[:, None], np.arange(p.scores.shape[1]))
 
 
 def log_losses(p: Predictions) -> Array:
     """(N,) negative log likelihood; for multilabel the mean over labels."""
-    likely = np.clip(p.scores, TINY, 1.0)
     if p.kind == "multilabel":
-        unlikely = np.clip(1 - p.scores, TINY, 1.0)
-        return -np.mean(np.where(truths(p), np.log(likely), np.log(unlikely)), axis=1)
-    return -np.log(likely[np.arange(len(p)), np.asarray(p.targets, np.int64)])
+        right: Array = np.where(truths(p), p.scores, 1 - p.scores)
+        return np.asarray(-np.log(np.clip(right, TINY, 1 - TINY)).mean(axis=1))
+    right = p.scores[np.arange(len(p)), np.asarray(p.targets, np.int64)]
+    return np.asarray(-np.log(np.clip(right, TINY, 1 - TINY)))
 
 
 def briers(p: Predictions) -> Array:
     """(N,) squared error of the probability of yes (binary), mean over labels (multilabel), sum over classes."""
-    squares = (p.scores - truths(p)) ** 2
+    squares: Array = (p.scores - truths(p)) ** 2
     if p.kind == "binary":
         return squares[:, 1]
-    return squares.mean(axis=1) if p.kind == "multilabel" else squares.sum(axis=1)
+    return np.asarray(squares.mean(axis=1) if p.kind == "multilabel" else squares.sum(axis=1))
 
 
 def calibration_error(bins: int) -> Statistic:
@@ -142,7 +142,7 @@ def per_class(classes: Sequence[str], kind: str) -> Statistic:
     k = len(classes)
     single = kind != "multilabel"
     names = ["balanced_accuracy"] if single else ["micro_f1"]
-    names += ["macro_f1", *(f"{f}:{c}" for f in ("recall", "precision", "f1") for c in classes)]
+    names += ["macro_f1", *(f"{f}_{c}" for f in ("recall", "precision", "f1") for c in classes)]
 
     def columns(p: Predictions) -> Array:
         truth, call = truths(p), called(p)
@@ -153,14 +153,15 @@ def per_class(classes: Sequence[str], kind: str) -> Statistic:
         recall, precision = ratio(hit, truth), ratio(hit, call)
         f1 = ratio(2 * hit, truth + call)
         if single:
-            first = _mean(recall)
+            first = mean_defined(recall)
         else:
             first = ratio(2 * hit.sum(axis=1), truth.sum(axis=1) + call.sum(axis=1))
-        return np.column_stack([first, _mean(f1), recall, precision, f1])
+        return np.column_stack([first, mean_defined(f1), recall, precision, f1])
 
     return summed(names, columns, combine)
 
 
-def _mean(each_RK: Array) -> Array:
+def mean_defined(each_RK: Array) -> Array:
+    """Mean over columns of what is defined, (R,)."""
     defined = ~np.isnan(each_RK)
     return ratio(np.where(defined, each_RK, 0.0).sum(axis=1), defined.sum(axis=1).astype(np.float64))

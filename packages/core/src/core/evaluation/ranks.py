@@ -22,6 +22,14 @@ class Ranking:
         """(T,) distinct scores, falling: the threshold "score >= cut" of each column of the counts."""
         self.truth = truth[self.order]
         self.tied = len(self.last) < len(ranked)
+        # Of each yes row, in rank order: where its group of equal scores starts and ends, among all rows and
+        # among the yes rows.
+        self.yes = np.flatnonzero(self.truth)
+        group = np.searchsorted(self.last, self.yes)
+        self.last_of_yes = self.last[group]
+        self.first_of_yes = np.append(0, self.last + 1)[group]
+        self.last_yes_of_yes = np.searchsorted(self.yes, self.last_of_yes, side="right") - 1
+        self.first_yes_of_yes = np.searchsorted(self.yes, self.first_of_yes)
 
     def counts(self, weights_RN: Array) -> tuple[Array, Array]:
         """Give (R, T) true and false positives of calling yes at or above each cut."""
@@ -33,21 +41,29 @@ class Ranking:
     def areas(self, weights_RN: Array) -> Array:
         """Give (R, 2): area under the ROC curve (ties count half) and average precision.
 
-        AUROC is NaN unless both answers occur, average precision unless yes occurs.
+        AUROC is NaN unless both answers occur, average precision unless yes occurs. Both are sums over the
+        rows whose truth is yes, of which there are often few: nothing else is kept at full length.
         """
-        tp_RT, fp_RT = self.counts(weights_RN)
-        if not tp_RT.shape[1]:
+        all_RN = np.cumsum(weights_RN[:, self.order], axis=1)
+        if not all_RN.shape[1]:
             return np.full((len(weights_RN), 2), np.nan)
-        yes, no = tp_RT[:, -1], fp_RT[:, -1]
-        found_RT = np.diff(tp_RT, axis=1, prepend=0.0)
-        # trapezoid without a second difference: sum of fp steps x mean tp = P*N - sum of tp steps x mean fp
-        missed = np.einsum("rt,rt->r", found_RT, fp_RT)
-        missed -= 0.5 * np.einsum("rt,rt->r", found_RT, np.diff(fp_RT, axis=1, prepend=0.0))
+        found_RP = weights_RN[:, self.order[self.yes]]
+        tp_RP = np.cumsum(found_RP, axis=1)
+        yes = tp_RP[:, -1] if len(self.yes) else np.zeros(len(weights_RN))
+        no = all_RN[:, -1] - yes
+        called_RP = all_RN[:, self.last_of_yes]
+        if self.tied:
+            tp_RP = tp_RP[:, self.last_yes_of_yes]
+        above_RP = called_RP - tp_RP
+        if self.tied:  # those tied with it count half
+            before = np.pad(all_RN, ((0, 0), (1, 0)))[:, self.first_of_yes]
+            before -= np.pad(np.cumsum(found_RP, axis=1), ((0, 0), (1, 0)))[:, self.first_yes_of_yes]
+            above_RP = (above_RP + before) / 2
         with np.errstate(divide="ignore", invalid="ignore"):
-            auroc = 1 - missed / (yes * no)
-            # where nothing was called yes, nothing was found either: the term is 0, whatever the divisor
-            precision_RT = tp_RT / np.maximum(tp_RT + fp_RT, 1e-300)
-            average = np.einsum("rt,rt->r", found_RT, precision_RT) / yes
+            auroc = 1 - np.einsum("rp,rp->r", found_RP, above_RP) / (yes * no)
+            # a row that was not drawn may have nothing above it: its term is 0, whatever the divisor
+            precision_RP = tp_RP / np.maximum(called_RP, 1e-300)
+            average = np.einsum("rp,rp->r", found_RP, precision_RP) / yes
         auroc[(yes == 0) | (no == 0)] = np.nan
         return np.column_stack([auroc, average])
 

@@ -14,6 +14,7 @@ from core.evaluation.figures import (
     calibration_error,
     log_losses,
     macro_areas,
+    mean_defined,
     means,
     per_class,
     ratio,
@@ -21,24 +22,22 @@ from core.evaluation.figures import (
     truths,
 )
 from core.evaluation.intervals import point, resampled_weights
-from core.evaluation.thresholds import cut_at
 from core.evaluation.types import Array, Json, Statistic
 from core.targets.types import Metric, Predictions
 
 
 def standard_statistics(
-    validation: Predictions, thresholds: Mapping[str, Json], config: StandardEvaluation
+    kind: str, classes: Sequence[str], thresholds: Mapping[str, Json], config: StandardEvaluation
 ) -> list[Statistic]:
-    """Name the figures of the predictions' kind, in the order a reader wants them.
+    """Name the figures of a kind of target, in the order a reader wants them.
 
-    Operating points are fixed here, on validation; the statistics then apply them to whatever they are given.
+    Operating points come fixed in ``thresholds`` (see ``choose_all``), set on validation.
     """
-    kind, classes = validation.kind, validation.classes
     probabilities = means({"log_loss": log_losses, "brier": briers})
     if kind == "binary":
         return [
             areas(("auroc", "auprc"), 1),
-            *_at_fixed_points(validation, thresholds, config),
+            _at_fixed_points(thresholds, config),
             probabilities,
             calibration_error(config.bins),
             slope_and_intercept(),
@@ -55,6 +54,7 @@ def standard_statistics(
         return [
             _agreement(),
             means({"accuracy": _right, "adjacent": _near, "mae": _apart}),
+            macro_areas(classes),
             per_class(classes, kind),
             probabilities,
             calibration_error(config.bins),
@@ -63,7 +63,7 @@ def standard_statistics(
         return [
             macro_areas(classes),
             per_class(classes, kind),
-            means({"subset_accuracy": _all_right, "hamming_loss": _label_errors}),
+            means({"exact_match": _all_right, "hamming_loss": _label_errors}),
             probabilities,
             calibration_error(config.bins),
         ]
@@ -94,14 +94,9 @@ def share(value: float) -> str:
     return f"{100 * value:.6g}"
 
 
-def _at_fixed_points(
-    validation: Predictions, thresholds: Mapping[str, Json], config: StandardEvaluation
-) -> list[Statistic]:
+def _at_fixed_points(thresholds: Mapping[str, Json], config: StandardEvaluation) -> Statistic:
     """Figures of a binary target that need a decision; every cut comes from validation."""
-    cuts = {
-        "specificity": cut_at("specificity", validation, config),
-        "sensitivity": cut_at("sensitivity", validation, config),
-    }
+    cuts = {rule: float(thresholds["cuts"][rule]) for rule in ("specificity", "sensitivity")}
     prevalence, cost_cut = float(thresholds["prevalence"]), float(thresholds["cost_threshold"])
     names = (
         f"sensitivity_at_{share(config.specificity)}_specificity",
@@ -111,6 +106,7 @@ def _at_fixed_points(
         "ppv",
         "npv",
         "f1",
+        "macro_f1",
         "accuracy",
         "balanced_accuracy",
         "net_benefit",
@@ -127,6 +123,7 @@ def _at_fixed_points(
         yes, no, tp, fp, tp_spec, _, _, fp_sens, tp_cost, fp_cost = sums.T
         sensitivity, specificity = ratio(tp, yes), 1 - ratio(fp, no)
         found, spared = sensitivity * prevalence, specificity * (1 - prevalence)
+        f1 = ratio(2 * tp, yes + tp + fp)
         at_spec, at_sens = ratio(tp_spec, yes), 1 - ratio(fp_sens, no)
         return np.column_stack(
             [
@@ -136,18 +133,19 @@ def _at_fixed_points(
                 specificity,
                 ratio(found, found + (1 - specificity) * (1 - prevalence)),
                 ratio(spared, spared + (1 - sensitivity) * prevalence),
-                ratio(2 * tp, yes + tp + fp),
+                f1,
+                mean_defined(np.column_stack([f1, ratio(2 * (no - fp), yes - tp + 2 * no - fp)])),
                 ratio(tp + no - fp, yes + no),
-                (sensitivity + specificity) / 2,
+                mean_defined(np.column_stack([sensitivity, specificity])),
                 ratio(tp_cost - fp_cost * cost_cut / (1 - cost_cut), yes + no),
             ]
         )
 
-    return [summed(names, columns, combine)]
+    return summed(names, columns, combine)
 
 
 def _agreement() -> Statistic:
-    """Quadratically weighted kappa (Cohen 1968) and Pearson's correlation of labels and truth, from moments."""
+    """Quadratically weighted kappa (Cohen 1968) of labels and truth, from moments."""
 
     def columns(p: Predictions) -> Array:
         t, y = np.asarray(p.targets, np.float64), np.asarray(p.labels, np.float64)
@@ -170,7 +168,9 @@ def _errors() -> Statistic:
         centre = float(np.mean(p.targets)) if len(p) else 0.0
         t = np.asarray(p.targets, np.float64) - centre
         y = p.scores[:, 0] - centre
-        return np.column_stack([np.ones(len(p)), t, y, t * t, y * y, t * y, np.abs(y - t), np.full(len(p), centre)])
+        return np.column_stack(
+            [np.ones(len(p)), t, y, t * t, y * y, t * y, np.abs(y - t), np.full(len(p), centre)]
+        )
 
     def combine(sums: Array) -> Array:
         t, y, tt, yy, ty, absolute, centre = ratio(sums[:, 1:], sums[:, :1]).T
@@ -199,11 +199,12 @@ def _positive(variance: Array, scale: Array) -> Array:
 
 
 def _right(p: Predictions) -> Array:
-    return (np.asarray(p.labels) == np.asarray(p.targets)).astype(np.float64)
+    return np.equal(p.labels, p.targets).astype(np.float64)
 
 
 def _apart(p: Predictions) -> Array:
-    return np.abs(np.asarray(p.labels, np.float64) - np.asarray(p.targets, np.float64))
+    apart: Array = np.asarray(p.labels, np.float64) - np.asarray(p.targets, np.float64)
+    return np.abs(apart)
 
 
 def _near(p: Predictions) -> Array:
@@ -211,10 +212,8 @@ def _near(p: Predictions) -> Array:
 
 
 def _all_right(p: Predictions) -> Array:
-    return (np.asarray(p.labels) == np.asarray(p.targets)).all(axis=1).astype(np.float64)
+    return np.asarray(np.equal(p.labels, p.targets).all(axis=1), np.float64)
 
 
 def _label_errors(p: Predictions) -> Array:
-    return (np.asarray(p.labels) != np.asarray(p.targets)).mean(axis=1)
-
-
+    return np.asarray(np.not_equal(p.labels, p.targets).mean(axis=1))

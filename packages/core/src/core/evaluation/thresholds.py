@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +23,9 @@ def rule_of(config: StandardEvaluation, kind: str) -> str:
     return "f1" if kind == "multilabel" else "youden"
 
 
-def choose(rule: str, scores: Array, truth: NDArray[np.bool_], config: StandardEvaluation, ratio: float) -> float:
+def choose(
+    rule: str, scores: Array, truth: NDArray[np.bool_], config: StandardEvaluation, ratio: float
+) -> float:
     """Choose t of "yes where score >= t" for one class; NaN where only one answer occurs.
 
     ``ratio`` is the cost of a miss over that of a false alarm. youden: largest sensitivity + specificity
@@ -73,8 +77,9 @@ def prevalence_of(validation: Predictions, config: StandardEvaluation) -> float:
 def choose_all(validation: Predictions, config: StandardEvaluation) -> dict[str, Json]:
     """Choose every class's threshold: {rule, chosen_on, values {class: t}, undecided [class]}.
 
-    Binary targets have one, for the positive class; multilabel targets one a label. Others decide by the
-    highest probability and get no values. Recalibrated scores are expected.
+    Binary targets have one, for the positive class, and the cut of every other rule under ``cuts``;
+    multilabel targets one a label. Others decide by the highest probability and get no values. Recalibrated
+    scores are expected.
     """
     if validation.kind not in ("binary", "multilabel"):
         return {"rule": "highest probability" if validation.kind != "regression" else "none", "values": {}}
@@ -89,13 +94,19 @@ def choose_all(validation: Predictions, config: StandardEvaluation) -> dict[str,
             undecided.append(validation.classes[k])
             cut = 0.5
         values[validation.classes[k]] = cut
-    chosen: dict[str, Json] = {"rule": rule, "chosen_on": "validation", "values": values, "undecided": undecided}
+    chosen: dict[str, Json] = {
+        "rule": rule,
+        "chosen_on": "validation",
+        "values": values,
+        "undecided": undecided,
+    }
     if validation.kind == "binary":
         chosen |= {
             "prevalence": prevalence_of(validation, config),
             "cost_false_positive": config.cost_false_positive,
             "cost_false_negative": config.cost_false_positive * ratio,
             "cost_threshold": 1 / (1 + ratio),
+            "cuts": {r: choose(r, validation.scores[:, 1], truth[:, 1], config, ratio) for r in POINTS},
         }
     return chosen
 
@@ -104,23 +115,15 @@ def _label_ratio(config: StandardEvaluation) -> float:
     return (config.cost_false_negative or config.cost_false_positive) / config.cost_false_positive
 
 
-def cut_at(rule: str, validation: Predictions, config: StandardEvaluation) -> float:
-    """Choose a binary target's threshold by one rule; NaN where validation is one-sided."""
-    return choose(
-        rule, validation.scores[:, 1], truths(validation)[:, 1], config, miss_ratio(validation, config)
-    )
-
-
 def operating_points(
-    validation: Predictions, test: Predictions, config: StandardEvaluation
+    cuts: Mapping[str, float], parts: Mapping[str, Predictions]
 ) -> dict[str, dict[str, Json]]:
-    """What each rule, set on validation, gives on either part of a binary target."""
-    points = {}
-    for rule in POINTS:
-        cut = cut_at(rule, validation, config)
-        if not np.isnan(cut):
-            points[rule] = {"threshold": cut, "validation": _at(validation, cut), "test": _at(test, cut)}
-    return points
+    """What each rule's threshold gives on each part of a binary target: rule -> {threshold, <part> {...}}."""
+    return {
+        rule: {"threshold": cut, **{name: _at(p, cut) for name, p in parts.items()}}
+        for rule, cut in cuts.items()
+        if np.isfinite(cut)
+    }
 
 
 def _at(p: Predictions, cut: float) -> dict[str, Json]:
@@ -142,8 +145,15 @@ def confusion(p: Predictions) -> dict[str, Json]:
     """Counts of (truth, label) for single-label targets; of (yes/no, yes/no) a label for multilabel ones."""
     if p.kind == "multilabel":
         truth, call = truths(p), called(p)
-        pairs = {"true_positive": truth & call, "false_positive": ~truth & call, "false_negative": truth & ~call}
-        return {"labels": list(p.classes), **{k: v.sum(axis=0).astype(int).tolist() for k, v in pairs.items()}}
+        pairs = {
+            "true_positive": truth & call,
+            "false_positive": ~truth & call,
+            "false_negative": truth & ~call,
+        }
+        return {
+            "labels": list(p.classes),
+            **{k: v.sum(axis=0).astype(int).tolist() for k, v in pairs.items()},
+        }
     k = len(p.classes)
     flat = np.asarray(p.targets, np.int64) * k + np.asarray(p.labels, np.int64)
     return {"labels": list(p.classes), "counts": np.bincount(flat, minlength=k * k).reshape(k, k).tolist()}

@@ -47,9 +47,8 @@ class Evaluation:
     """roc, pr, reliability, confusion, residuals: whichever the kind has."""
     intervals: dict[str, Json]
     """How the intervals were made: method, resampled (the unit or row), resamples, confidence."""
-    validation: Predictions = field(repr=False)
-    """Recalibrated scores and thresholded labels: what predictions.parquet holds."""
-    test: Predictions = field(repr=False)
+    parts: dict[str, Predictions] = field(repr=False)
+    """validation and test with recalibrated scores and thresholded labels: what predictions.parquet holds."""
     samples: dict[str, Array] = field(repr=False, default_factory=dict)
     """metric -> (R,) resampled figures, for paired comparisons; not in the record."""
 

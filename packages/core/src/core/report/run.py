@@ -27,7 +27,9 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_dir():
-            raise ValueError(f"{self.path}: no such folder; give the folder that a run named in its last line")
+            raise ValueError(
+                f"{self.path}: no such folder; give the folder that a run named in its last line"
+            )
         self.record: Record = read_record(self.path)
         for name in SEALED:
             self._verify(name)
@@ -48,9 +50,13 @@ class Run:
     def _verify(self, name: str) -> None:
         said = self.record.files.get(name)
         if said is None:
-            raise ValueError(f"{self.path / 'record.json'}: files has no {name}; the run is incomplete, train again")
+            raise ValueError(
+                f"{self.path / 'record.json'}: files has no {name}; the run is incomplete, train again"
+            )
         if not (self.path / name).is_file():
-            raise ValueError(f"{self.path / name}: missing; restore it from a copy of the run, or train again")
+            raise ValueError(
+                f"{self.path / name}: missing; restore it from a copy of the run, or train again"
+            )
         found = sha256_of(self.path / name)
         if found != said:
             raise ValueError(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 
 from core.targets import metrics as m
 from core.targets.reading import (
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from core.data.types import Fields, Json
     from core.targets.config import BinaryOption
-    from core.targets.types import Metric
+    from core.targets.types import Labels, Metric
 
 AFFIRMATIVE = frozenset({"1", "true", "yes", "y", "t", "positive", "pos"})
 
@@ -47,9 +47,13 @@ class BinaryTarget:
     focal: float = 0.0
     select: str | None = None
     explanation: str = ""
-    kind: ClassVar[str] = "binary"
-    reads: ClassVar[str] = "pooled"
-    width: ClassVar[int] = 1
+    kind: str = "binary"
+    reads: str = "pooled"
+
+    @property
+    def width(self) -> int:
+        """One output."""
+        return 1
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, fields: Fields, settings: BinaryOption) -> BinaryTarget:
@@ -110,7 +114,7 @@ class BinaryTarget:
         logits_B = outputs.float().squeeze(-1)
         truth_B = targets.to(logits_B.dtype)
         smooth_B = truth_B * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
-        losses_B = F.binary_cross_entropy_with_logits(logits_B, smooth_B, reduction="none")
+        losses_B = functional.binary_cross_entropy_with_logits(logits_B, smooth_B, reduction="none")
         if self.focal:
             losses_B = losses_B * torch.sigmoid(-logits_B * (2.0 * truth_B - 1.0)) ** self.focal
         return losses_B * (self.weights[0] + (self.weights[1] - self.weights[0]) * truth_B)
@@ -120,14 +124,12 @@ class BinaryTarget:
         logits_B1 = outputs.float()
         return torch.cat([torch.sigmoid(-logits_B1), torch.sigmoid(logits_B1)], dim=-1)
 
-    def labels(
-        self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None
-    ) -> NDArray[np.generic]:
+    def labels(self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None) -> Labels:
         """Decide positive (1) where its probability reaches the threshold given under its name; 0.5 without one."""
         threshold = 0.5 if thresholds is None else thresholds.get(self.classes[1], 0.5)
         return (scores[:, 1] >= threshold).astype(np.int64)
 
-    def truth(self, targets: Tensor) -> NDArray[np.generic]:
+    def truth(self, targets: Tensor) -> Labels:
         """Bring encoded answers into the shape of ``labels``, (N,) int64."""
         return targets.cpu().numpy().astype(np.int64)
 
@@ -159,5 +161,4 @@ class BinaryTarget:
     @classmethod
     def from_state(cls, state: dict[str, Json]) -> BinaryTarget:
         """Make the target again from its state."""
-        kept = {k: v for k, v in state.items() if k != "kind"}
-        return cls(**kept | {"classes": tuple(state["classes"]), "weights": tuple(state["weights"])})
+        return cls(**state | {"classes": tuple(state["classes"]), "weights": tuple(state["weights"])})

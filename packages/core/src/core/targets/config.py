@@ -56,13 +56,7 @@ class AutoTarget:
             regression.select = self.select
             target: Target = regression.build(frame, fields)
         else:
-            options = {
-                "binary": BinaryOption,
-                "multiclass": MulticlassOption,
-                "multilabel": MultilabelOption,
-                "ordinal": OrdinalOption,
-            }
-            chosen: BinaryOption | MulticlassOption | MultilabelOption | OrdinalOption = options[kind]()
+            chosen = _WITH_CLASSES[kind]()
             chosen.class_weights = self.class_weights
             chosen.label_smoothing = self.label_smoothing
             chosen.select = self.select
@@ -188,3 +182,11 @@ class RegressionOption:
         if self.scale not in ("standard", "log", "none"):
             raise wrong("target.scale", self.scale, "it must be standard, log or none")
         return RegressionTarget.fit(frame, fields, self)
+
+
+_WITH_CLASSES: dict[str, type[BinaryOption | MulticlassOption | MultilabelOption | OrdinalOption]] = {
+    "binary": BinaryOption,
+    "multiclass": MulticlassOption,
+    "multilabel": MultilabelOption,
+    "ordinal": OrdinalOption,
+}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 
 from core.targets import metrics as m
 from core.targets.reading import (
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from core.data.types import Fields, Json
     from core.targets.config import MulticlassOption
-    from core.targets.types import Metric
+    from core.targets.types import Labels, Metric
 
 
 @dataclass
@@ -44,8 +44,8 @@ class MulticlassTarget:
     focal: float = 0.0
     select: str | None = None
     explanation: str = ""
-    kind: ClassVar[str] = "multiclass"
-    reads: ClassVar[str] = "pooled"
+    kind: str = "multiclass"
+    reads: str = "pooled"
 
     @property
     def width(self) -> int:
@@ -88,7 +88,7 @@ class MulticlassTarget:
         logits_BK = outputs.float()
         if self.prior:
             logits_BK = logits_BK + logits_BK.new_tensor(self.prior)
-        log_BK = F.log_softmax(logits_BK, dim=-1)
+        log_BK = functional.log_softmax(logits_BK, dim=-1)
         right_B = log_BK.gather(1, targets[:, None]).squeeze(1)
         losses_B = -(1.0 - self.label_smoothing) * right_B - self.label_smoothing * log_BK.mean(dim=-1)
         if self.focal:
@@ -101,16 +101,14 @@ class MulticlassTarget:
         """Turn logits (B, K) into probabilities (B, K)."""
         return torch.softmax(outputs.float(), dim=-1)
 
-    def labels(
-        self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None
-    ) -> NDArray[np.generic]:
+    def labels(self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None) -> Labels:
         """Decide the class whose probability is largest against its threshold (all equal without thresholds)."""
-        if thresholds is None:
-            return scores.argmax(axis=1)
-        against = np.array([max(thresholds.get(c, 1.0 / len(self.classes)), 1e-12) for c in self.classes])
-        return (scores / against).argmax(axis=1)
+        equal = 1.0 / len(self.classes)
+        bars = np.array([max((thresholds or {}).get(c, equal), 1e-12) for c in self.classes])
+        decided: Labels = np.argmax(scores / bars, axis=1)
+        return decided
 
-    def truth(self, targets: Tensor) -> NDArray[np.generic]:
+    def truth(self, targets: Tensor) -> Labels:
         """Bring encoded answers into the shape of ``labels``, (N,) int64."""
         return targets.cpu().numpy().astype(np.int64)
 
@@ -130,13 +128,12 @@ class MulticlassTarget:
     def state(self) -> dict[str, Json]:
         """Give all that ``core.targets.restore`` needs, as JSON."""
         lists = {name: list(getattr(self, name)) for name in ("classes", "weights", "prior")}
-        return {"kind": self.kind, **asdict(self), **lists}
+        return {**asdict(self), **lists}
 
     @classmethod
     def from_state(cls, state: dict[str, Json]) -> MulticlassTarget:
         """Make the target again from its state."""
-        kept = {k: v for k, v in state.items() if k != "kind"}
-        return cls(**kept | {name: tuple(state[name]) for name in ("classes", "weights", "prior")})
+        return cls(**state | {name: tuple(state[name]) for name in ("classes", "weights", "prior")})
 
 
 def class_list(frame: pd.DataFrame, column: str, asked: list[str]) -> list[str]:

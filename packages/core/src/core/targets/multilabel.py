@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 
 from core.targets import metrics as m
 from core.targets.reading import class_name, in_order, listed, refuse_unlabelled, require_columns
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from core.data.types import Fields, Json
     from core.targets.config import MultilabelOption
-    from core.targets.types import Metric
+    from core.targets.types import Labels, Metric
 
 _YES_NO = {"1": 1, "0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}
 
@@ -39,8 +39,8 @@ class MultilabelTarget:
     label_smoothing: float = 0.0
     select: str | None = None
     explanation: str = ""
-    kind: ClassVar[str] = "multilabel"
-    reads: ClassVar[str] = "pooled"
+    kind: str = "multilabel"
+    reads: str = "pooled"
 
     @property
     def width(self) -> int:
@@ -110,7 +110,7 @@ class MultilabelTarget:
         """Give each example's logistic loss (B,) in nats, weighted and averaged over labels."""
         logits_BK = outputs.float()
         smooth_BK = targets * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
-        losses_BK = F.binary_cross_entropy_with_logits(logits_BK, smooth_BK, reduction="none")
+        losses_BK = functional.binary_cross_entropy_with_logits(logits_BK, smooth_BK, reduction="none")
         if len(set(self.weights)) > 1 or self.weights[0] != (1.0, 1.0):
             weights_K2 = logits_BK.new_tensor(self.weights)
             losses_BK = losses_BK * torch.where(targets > 0.5, weights_K2[:, 1], weights_K2[:, 0])
@@ -120,9 +120,7 @@ class MultilabelTarget:
         """Turn log odds (B, K) into each label's probability (B, K)."""
         return torch.sigmoid(outputs.float())
 
-    def labels(
-        self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None
-    ) -> NDArray[np.generic]:
+    def labels(self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None) -> Labels:
         """Decide each label, 0/1 (N, K), against the threshold under its name; 0.5 without one.
 
         With ``at_least_one``, a row in which no label is reached gets the one nearest to its threshold by ratio.
@@ -134,7 +132,7 @@ class MultilabelTarget:
             reached[without, (scores[without] / bars).argmax(axis=1)] = 1
         return reached
 
-    def truth(self, targets: Tensor) -> NDArray[np.generic]:
+    def truth(self, targets: Tensor) -> Labels:
         """Bring encoded answers into the shape of ``labels``, (N, K) int64."""
         return targets.cpu().numpy().astype(np.int64)
 
@@ -154,14 +152,13 @@ class MultilabelTarget:
     def state(self) -> dict[str, Json]:
         """Give all that ``core.targets.restore`` needs, as JSON."""
         lists = {"columns": list(self.columns), "classes": list(self.classes)}
-        return {"kind": self.kind, **asdict(self), **lists, "weights": [list(w) for w in self.weights]}
+        return {**asdict(self), **lists, "weights": [list(w) for w in self.weights]}
 
     @classmethod
     def from_state(cls, state: dict[str, Json]) -> MultilabelTarget:
         """Make the target again from its state."""
-        kept = {k: v for k, v in state.items() if k != "kind"}
         tuples = {"columns": tuple(state["columns"]), "classes": tuple(state["classes"])}
-        return cls(**kept | tuples | {"weights": tuple((w[0], w[1]) for w in state["weights"])})
+        return cls(**state | tuples | {"weights": tuple((w[0], w[1]) for w in state["weights"])})
 
 
 def _cell_names(cell: object, separator: str) -> list[str]:
@@ -175,8 +172,8 @@ def _yes_no(frame: pd.DataFrame, column: str) -> NDArray[np.float32]:
     if (found < 0).any():
         row = int(np.argmax(found < 0))
         raise ValueError(
-            f"column {column!r}, row {frame.index[row]}: {frame[column].iloc[row]!r} is neither 0 nor 1; several target "
-            "columns must hold 0/1, true/false or yes/no"
+            f"column {column!r}, row {frame.index[row]}: {frame[column].iloc[row]!r} is neither 0 nor 1; several "
+            "target columns must hold 0/1, true/false or yes/no"
         )
     return found
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn import functional as F
+from torch.nn.functional import logsigmoid, softplus
 
 from core.targets import metrics as m
 from core.targets.multiclass import class_list
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from core.data.types import Fields, Json
     from core.targets.config import OrdinalOption
-    from core.targets.types import Metric
+    from core.targets.types import Labels, Metric
 
 _LEAST_STEP = 1e-6
 """Between neighbouring cumulative logits, so that no class's probability is zero."""
@@ -40,8 +40,8 @@ class OrdinalTarget:
     label_smoothing: float = 0.0
     select: str | None = None
     explanation: str = ""
-    kind: ClassVar[str] = "ordinal"
-    reads: ClassVar[str] = "pooled"
+    kind: str = "ordinal"
+    reads: str = "pooled"
 
     @property
     def width(self) -> int:
@@ -83,23 +83,21 @@ class OrdinalTarget:
     def log_probabilities(self, outputs: Tensor) -> Tensor:
         """Turn outputs (B, K - 1) into log probabilities (B, K).
 
-        ``cumulative``: the logit of P(y >= k) is a_k with a_1 = o_1 and a_(k+1) = a_k - softplus(o_(k+1)), so the
-        logits are ordered (the cumulative link model of McCullagh 1980, with thresholds that may depend on the input;
-        rank-consistent as CORAL, Cao et al. 2020, arXiv:1901.07884). ``corn``: output k is the logit of P(y > k | y >= k)
-        (Shi et al. 2021, arXiv:2111.08851).
+        ``cumulative``: the logit of P(y >= k) is a_k with a_1 = o_1 and a_(k+1) = a_k - softplus(o_(k+1)): the
+        logits are ordered (the cumulative link model of McCullagh 1980, with thresholds that may depend on the
+        input; rank-consistent as CORAL, Cao et al. 2020, arXiv:1901.07884). ``corn``: output k is the logit of
+        P(y > k | y >= k) (Shi et al. 2021, arXiv:2111.08851).
         """
         o_BK = outputs.float()
         if self.method == "corn":
             zero_B1 = torch.zeros_like(o_BK[:, :1])
-            passed_BK = torch.cat([zero_B1, F.logsigmoid(o_BK).cumsum(dim=-1)], dim=-1)
-            return passed_BK + torch.cat([F.logsigmoid(-o_BK), zero_B1], dim=-1)
-        steps_BK = F.softplus(o_BK[:, 1:]) + _LEAST_STEP
+            passed_BK = torch.cat([zero_B1, logsigmoid(o_BK).cumsum(dim=-1)], dim=-1)
+            return passed_BK + torch.cat([logsigmoid(-o_BK), zero_B1], dim=-1)
+        steps_BK = softplus(o_BK[:, 1:]) + _LEAST_STEP
         a_BK = torch.cat([o_BK[:, :1], o_BK[:, :1] - steps_BK.cumsum(dim=-1)], dim=-1)
         # sigmoid(a) - sigmoid(b) = sigmoid(a) sigmoid(-b) (1 - exp(b - a)): no cancellation between near values.
-        between_BK = (
-            F.logsigmoid(a_BK[:, :-1]) + F.logsigmoid(-a_BK[:, 1:]) + torch.log(-torch.expm1(-steps_BK))
-        )
-        return torch.cat([F.logsigmoid(-a_BK[:, :1]), between_BK, F.logsigmoid(a_BK[:, -1:])], dim=-1)
+        between_BK = logsigmoid(a_BK[:, :-1]) + logsigmoid(-a_BK[:, 1:]) + torch.log(-torch.expm1(-steps_BK))
+        return torch.cat([logsigmoid(-a_BK[:, :1]), between_BK, logsigmoid(a_BK[:, -1:])], dim=-1)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Give each example's weighted negative log-likelihood (B,) in nats."""
@@ -114,19 +112,19 @@ class OrdinalTarget:
         """Turn outputs (B, K - 1) into probabilities (B, K)."""
         return torch.softmax(self.log_probabilities(outputs), dim=-1)
 
-    def labels(
-        self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None
-    ) -> NDArray[np.generic]:
+    def labels(self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None) -> Labels:
         """Decide the median, mean or mode; with thresholds, the highest class k reached: P(y >= k) against k's."""
         if thresholds is None and self.decide == "mode":
-            return scores.argmax(axis=1)
+            likeliest: Labels = np.argmax(scores, axis=1)
+            return likeliest
         if thresholds is None and self.decide == "mean":
             return np.rint(scores @ np.arange(len(self.classes))).astype(np.int64)
         reached_NK = scores[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
         bars = np.array([(thresholds or {}).get(c, 0.5) for c in self.classes[1:]])
-        return (reached_NK >= bars).sum(axis=1).astype(np.int64)
+        steps: Labels = np.sum(reached_NK >= bars, axis=1)
+        return steps
 
-    def truth(self, targets: Tensor) -> NDArray[np.generic]:
+    def truth(self, targets: Tensor) -> Labels:
         """Bring encoded answers into the shape of ``labels``, (N,) int64."""
         return targets.cpu().numpy().astype(np.int64)
 
@@ -157,5 +155,4 @@ class OrdinalTarget:
     @classmethod
     def from_state(cls, state: dict[str, Json]) -> OrdinalTarget:
         """Make the target again from its state."""
-        kept = {k: v for k, v in state.items() if k != "kind"}
-        return cls(**kept | {"classes": tuple(state["classes"]), "weights": tuple(state["weights"])})
+        return cls(**state | {"classes": tuple(state["classes"]), "weights": tuple(state["weights"])})

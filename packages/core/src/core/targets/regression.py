@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from torch.nn import functional as F
+from torch.nn import functional
 
 from core.targets import metrics as m
 from core.targets.reading import refuse_unlabelled, require_columns, single_column
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from core.data.types import Fields, Json
     from core.targets.config import RegressionOption
-    from core.targets.types import Metric
+    from core.targets.types import Labels, Metric
 
 
 @dataclass
@@ -34,10 +34,15 @@ class RegressionTarget:
     loss: str = "squared"
     select: str | None = None
     explanation: str = ""
-    kind: ClassVar[str] = "regression"
-    reads: ClassVar[str] = "pooled"
-    width: ClassVar[int] = 1
-    classes: ClassVar[tuple[str, ...]] = ()
+    kind: str = "regression"
+    reads: str = "pooled"
+
+    @property
+    def width(self) -> int:
+        """One output."""
+        return 1
+
+    classes: tuple[str, ...] = ()
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, fields: Fields, settings: RegressionOption) -> RegressionTarget:
@@ -77,24 +82,22 @@ class RegressionTarget:
         truth_B = (raw_B - self.mean) / self.deviation
         outputs_B = outputs.float().squeeze(-1)
         if self.loss == "absolute":
-            return F.l1_loss(outputs_B, truth_B, reduction="none")
+            return functional.l1_loss(outputs_B, truth_B, reduction="none")
         if self.loss == "huber":
-            return F.huber_loss(outputs_B, truth_B, reduction="none")
-        return 0.5 * F.mse_loss(outputs_B, truth_B, reduction="none")
+            return functional.huber_loss(outputs_B, truth_B, reduction="none")
+        return 0.5 * functional.mse_loss(outputs_B, truth_B, reduction="none")
 
     def scores(self, outputs: Tensor) -> Tensor:
         """Turn outputs (B, 1) into numbers in the answer's units (B, 1)."""
         values_B1 = outputs.float() * self.deviation + self.mean
         return torch.expm1(values_B1) if self.log else values_B1
 
-    def labels(
-        self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None
-    ) -> NDArray[np.generic]:
+    def labels(self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None) -> Labels:
         """Give the numbers (N,); a regression has no thresholds."""
         assert not thresholds, "a regression has no thresholds"
         return scores[:, 0]
 
-    def truth(self, targets: Tensor) -> NDArray[np.generic]:
+    def truth(self, targets: Tensor) -> Labels:
         """Bring encoded answers into the shape of ``labels``, (N,) float64."""
         return targets.cpu().numpy().astype(np.float64)
 
@@ -104,12 +107,12 @@ class RegressionTarget:
 
     def state(self) -> dict[str, Json]:
         """Give all that ``core.targets.restore`` needs, as JSON."""
-        return {"kind": self.kind, **asdict(self)}
+        return {**asdict(self), "classes": []}
 
     @classmethod
     def from_state(cls, state: dict[str, Json]) -> RegressionTarget:
         """Make the target again from its state."""
-        return cls(**{k: v for k, v in state.items() if k != "kind"})
+        return cls(**state | {"classes": ()})
 
 
 def _numbers(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:

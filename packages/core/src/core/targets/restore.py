@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from core.targets.binary import BinaryTarget
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
     from core.data.types import Json
     from core.targets.types import Target
 
-KINDS = {
-    c.kind: c for c in (BinaryTarget, MulticlassTarget, MultilabelTarget, OrdinalTarget, RegressionTarget)
+KINDS: dict[str, Callable[[dict[str, Json]], Target]] = {
+    "binary": BinaryTarget.from_state,
+    "multiclass": MulticlassTarget.from_state,
+    "multilabel": MultilabelTarget.from_state,
+    "ordinal": OrdinalTarget.from_state,
+    "regression": RegressionTarget.from_state,
 }
 
 
@@ -25,5 +30,4 @@ def restore(state: dict[str, Json]) -> Target:
         raise ValueError(
             f"this version of core knows no target of kind {state.get('kind')!r}; it knows {list(KINDS)}"
         )
-    restored: Target = KINDS[state["kind"]].from_state(state)
-    return restored
+    return KINDS[state["kind"]](state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from core.data.types import Json
 
 Array = NDArray[np.float64]
+Labels = NDArray[Any]
+"""int64 classes or 0/1 labels; float64 for a regression."""
 
 
 @dataclass
@@ -24,9 +26,9 @@ class Predictions:
 
     scores: NDArray[np.float64]
     """(N, K) probabilities (binary: K = 2; multilabel: each label's own), or (N, 1) values for regression."""
-    labels: NDArray[np.generic]
+    labels: Labels
     """(N,) decoded class index (ordinal too), (N, K) 0/1 for multilabel, (N,) value for regression."""
-    targets: NDArray[np.generic]
+    targets: Labels
     """The truth in the shape of ``labels``."""
     classes: tuple[str, ...] = ()
     kind: str = "binary"
@@ -95,12 +97,10 @@ class Target(Protocol):
     def scores(self, outputs: Tensor) -> Tensor:
         """Turn outputs (B, width) into probabilities (B, K) or values (B, 1), float32."""
 
-    def labels(
-        self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None
-    ) -> NDArray[np.generic]:
+    def labels(self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None) -> Labels:
         """Decide from scores (N, K); thresholds (per class or for the positive class) come from validation."""
 
-    def truth(self, targets: Tensor) -> NDArray[np.generic]:
+    def truth(self, targets: Tensor) -> Labels:
         """Bring encoded targets into the shape of ``labels``."""
 
     def metrics(self) -> dict[str, Metric]:

@@ -29,8 +29,8 @@ SCHEMA = 1
 log = logging.getLogger(__name__)
 
 
-class Damaged(ValueError):
-    """A checkpoint that is torn or was altered."""
+class DamagedError(ValueError):
+    """A checkpoint is torn or was altered."""
 
 
 class Checkpoints:
@@ -62,7 +62,7 @@ class Checkpoints:
         self._written = time.monotonic()
 
     def after(self, step: int, *, last: bool = False) -> None:
-        """Write a checkpoint if ``step`` (counted from 1) is a multiple of ``every``, its time has come, or it is the last."""
+        """Write a checkpoint after ``step`` (counted from 1) if its number or the clock says so, or it is the last."""
         due = self.every > 0 and step % self.every == 0
         if last or due or (self.seconds > 0 and time.monotonic() - self._written >= self.seconds):
             self.save(step)
@@ -112,7 +112,7 @@ class Checkpoints:
         for manifest in manifests:
             try:
                 body, tensors = _read(manifest)
-            except Damaged as error:
+            except DamagedError as error:
                 self._say(f"{error}; passed over for the checkpoint before it")
                 continue
             self._compare(body["fingerprint"])
@@ -149,10 +149,14 @@ class Checkpoints:
         for tensors in self.folder.glob("step-*.safetensors"):
             if not tensors.with_suffix(".json").exists():
                 tensors.unlink()
+        for torn in self.folder.glob(".step-*.part"):  # what a kill in the middle of a write left
+            torn.unlink()
 
     def _full(self, step: int, size: int) -> str:
         free = shutil.disk_usage(self.folder).free
-        kept = [int(found[1]) for p in self.folder.glob("step-*.json") if (found := re.search(r"(\d+)", p.name))]
+        kept = [
+            int(found[1]) for p in self.folder.glob("step-*.json") if (found := re.search(r"(\d+)", p.name))
+        ]
         went = f"the checkpoint of step {max(kept)} is whole" if kept else "none was written before"
         return (
             f"no space left in {self.folder} for the checkpoint of step {step} ({size / 1e6:.0f} MB needed, "
@@ -166,26 +170,28 @@ class Checkpoints:
 
 def _sealed(body: dict[str, Any]) -> bytes:
     text = json.dumps(body, sort_keys=True)
-    return json.dumps({"sha256": hashlib.sha256(text.encode()).hexdigest(), "body": body}, sort_keys=True).encode()
+    return json.dumps(
+        {"sha256": hashlib.sha256(text.encode()).hexdigest(), "body": body}, sort_keys=True
+    ).encode()
 
 
 def _read(manifest: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Read and check both files of a checkpoint, raising Damaged that names the file."""
+    """Read and check both files of a checkpoint, raising DamagedError that names the file."""
     try:
         sealed = json.loads(manifest.read_bytes())
         body: dict[str, Any] = sealed["body"]
         text = json.dumps(body, sort_keys=True)
         whole = sealed["sha256"] == hashlib.sha256(text.encode()).hexdigest()
     except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"{manifest} is torn") from error
+        raise DamagedError(f"{manifest} is torn") from error
     if not whole:
-        raise Damaged(f"{manifest} was altered (its hash differs)")
+        raise DamagedError(f"{manifest} was altered (its hash differs)")
     path = manifest.with_suffix(".safetensors")
     if not path.exists():
-        raise Damaged(f"{path} is missing")
+        raise DamagedError(f"{path} is missing")
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != body["tensors"]:
-        raise Damaged(f"{path} is torn or was altered (its hash differs)")
+        raise DamagedError(f"{path} is torn or was altered (its hash differs)")
     return body, load_tensors(content)
 
 

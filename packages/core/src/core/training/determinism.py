@@ -21,7 +21,7 @@ def seed_step(seed: int, step: int) -> None:
     derived = derive_seed(seed, "step", step)
     # torch.manual_seed does the same for every backend torch knows, at forty times the price per step.
     torch.default_generator.manual_seed(derived)
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(derived)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(derived)

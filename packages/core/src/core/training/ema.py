@@ -34,7 +34,9 @@ class Ema:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         average, live = list(self._average.values()), list(self._live.values())
-        get_ema_multi_avg_fn(decay)(average, live, self.steps)
+        get_ema_multi_avg_fn(decay)(  # type: ignore[no-untyped-call]
+            average, live, self.steps
+        )
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -45,6 +47,10 @@ class Ema:
             yield
         finally:
             _copy(kept, self._live)
+
+    def keep(self) -> None:
+        """Put the average into the model for good."""
+        _copy(self._average, self._live)
 
     def state(self) -> dict[str, Tensor]:
         """Give the average by weight name."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818 - the user asked for it; it is no error
     """Training was interrupted and kept: the same command in the same folder goes on after ``step``."""
 
     def __init__(self, step: int, steps: int, kept: bool) -> None:

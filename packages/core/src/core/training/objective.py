@@ -36,4 +36,3 @@ class WeightedLoss:
         if self.weights.device != losses.device:
             self.weights = self.weights.to(losses.device)
         return losses * self.weights[batch.index]
-

@@ -53,7 +53,9 @@ def muon(
     """
     kind = getattr(torch.optim, "Muon", None)
     if kind is None:
-        raise wrong("optimizer", "muon", f"torch {torch.__version__} has no Muon; choose adamw or a newer torch")
+        raise wrong(
+            "optimizer", "muon", f"torch {torch.__version__} has no Muon; choose adamw or a newer torch"
+        )
     outside = {
         id(p)
         for name, module in model.named_modules()

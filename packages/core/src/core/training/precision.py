@@ -54,7 +54,7 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any
 def native_bf16(device: torch.device) -> bool:
     """Tell whether the processor or GPU multiplies bf16 in hardware, not by conversion."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
         return _cpu_flags() & {"amx_bf16", "avx512_bf16", "bf16"} != set()
     return False
@@ -79,7 +79,9 @@ def decide(
     neither weights, buffers, gradients nor random streams. Raises ValueError for what the device can't do.
     """
     if asked == "fp16" and device.type != "cuda":
-        raise wrong("training.precision", "fp16", f"needs a CUDA device, not {device.type}; choose bf16 or fp32")
+        raise wrong(
+            "training.precision", "fp16", f"needs a CUDA device, not {device.type}; choose bf16 or fp32"
+        )
     if asked != "auto":
         return Decision(asked, f"training.precision={asked} was asked for")
     key = _key(model, batch, device)
@@ -178,7 +180,9 @@ def _wait(device: torch.device) -> None:
 def _key(model: nn.Module, batch: Batch, device: torch.device) -> str:
     shapes = {
         "model": str(model),
-        "weights": [(n, list(p.shape), p.requires_grad, list(p.stride())) for n, p in model.named_parameters()],
+        "weights": [
+            (n, list(p.shape), p.requires_grad, list(p.stride())) for n, p in model.named_parameters()
+        ],
         "inputs": {n: (list(t.shape), str(t.dtype)) for n, t in sorted(batch.inputs.items())},
         "training": model.training,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),

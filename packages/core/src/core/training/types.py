@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
     from core.data.types import Batch
 
 
@@ -85,5 +89,19 @@ class Stop(Protocol):
 class Objective(Protocol):
     """Weighs each example's loss; what couples examples has no place here."""
 
-    def __call__(self, losses: Any, batch: Batch) -> Any:
+    def __call__(self, losses: Tensor, batch: Batch) -> Tensor:
         """Turn per-example losses (B,) into weighted ones (B,), whose mean is minimised."""
+
+
+class HeldOut(Protocol):
+    """An encoded part of the data (``core.data.parts.Part`` is one). N rows."""
+
+    inputs: dict[str, Tensor]
+    """(N, ...) tensors, as Layout names them."""
+    targets: Tensor
+    """(N, ...) encoded truth."""
+    groups: dict[str, NDArray[np.str_]]
+    """Sensitive attribute -> (N,) group names."""
+    units: NDArray[np.str_] | None
+    index: NDArray[np.int64]
+    """(N,) row number in the source's frame."""

@@ -67,8 +67,10 @@ class PlainUpdate:
         self.device = self.weights[0].device
         self.ema = Ema(model, ema) if ema is not None else None
         if channels_last:
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._forward = cast("Callable[[dict[str, Tensor]], Tensor]", torch.compile(model) if compile else model)
+            model.to(memory_format=torch.channels_last)
+        self._forward = cast(
+            "Callable[[dict[str, Tensor]], Tensor]", torch.compile(model) if compile else model
+        )
         self._autocast = autocast(precision, self.device)
         self._scaler = torch.amp.GradScaler(self.device.type) if precision == "fp16" else None
         self._rates = [(group, float(group["lr"])) for o in self.optimizers for group in o.param_groups]
@@ -98,7 +100,7 @@ class PlainUpdate:
                 outputs = self._forward(piece.inputs)
             losses: Tensor = self.objective(self.target.losses(outputs.float(), piece.targets), piece)
             loss = losses.sum() / examples
-            (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+            (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None, "a plain batch is never empty"
         if self.parallel.world > 1:

@@ -1,7 +1,5 @@
-"""Linear layers, matrix products, embeddings and convolutions."""
+"""Linear layers, matrix products and embeddings."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.privacy.rules import generic
-from core.privacy.rules.forms import Dense, Outer, precise
+from core.privacy.rules.forms import Outer, precise
 from core.privacy.rules.trace import Trace
 from core.privacy.rules.tracked import Function, Tracked, rule, value_of
 
@@ -105,68 +103,3 @@ def getitem(trace: Trace, func: Function, tensor: Tensor, index: Any) -> Any:
     if isinstance(tensor, Tracked) and isinstance(index, Tensor) and tensor.dim() == 2 and index.dtype == torch.long:
         return embedding(trace, F.embedding, index, tensor)
     return generic.apply(trace, func, "getitem", (tensor, index), {})
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """Stride, padding, dilation (per spatial dimension) and groups of a convolution."""
-
-    stride: tuple[int, ...]
-    padding: tuple[int, ...]
-    dilation: tuple[int, ...]
-    groups: int
-
-
-def _per_dimension(value: int | Sequence[int], dims: int) -> tuple[int, ...]:
-    values = (value,) * dims if isinstance(value, int) else tuple(value)
-    return values * dims if len(values) == 1 else values
-
-
-@rule(F.conv1d, F.conv2d, F.conv3d)
-def convolution(
-    trace: Trace,
-    func: Callable[..., Tensor],
-    input: Tensor,  # noqa: A002
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: int | Sequence[int] = 1,
-    padding: int | str | Sequence[int] = 0,
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-) -> Any:
-    """Convolutions of 1 to 3 dimensions, any groups and memory format."""
-    from core.privacy.rules.convolution import ConvolutionGradient  # it builds on Geometry
-
-    label = label_of(weight, bias, input)
-    if not trace.carries_rows(input, f"{label}:conv"):
-        return trace.pure(func, input, weight, bias, stride, padding, dilation, groups)
-    dims = weight.dim() - 2
-    trace.per_row(input, label)
-    if input.dim() != weight.dim():
-        raise ValueError(f"{label}: the convolution got an input without a batch dimension")
-    spread = _per_dimension(dilation, dims)
-    if padding == "same":
-        total = [d * (size - 1) for d, size in zip(spread, weight.shape[2:], strict=True)]
-        if any(length % 2 for length in total):
-            input = F.pad(input, [side for n in reversed(total) for side in (n // 2, n - n // 2)])  # noqa: A001
-            padding = 0
-        else:
-            padding = [length // 2 for length in total]
-    elif padding == "valid":
-        padding = 0
-    assert not isinstance(padding, str)
-    geometry = Geometry(_per_dimension(stride, dims), _per_dimension(padding, dims), spread, groups)
-    plain, version = value_of(weight), input._version
-    assert plain is not None
-    trace.expect(weight, bias)
-
-    def receive(gradient: Tensor) -> None:
-        unchanged(input, version, label)
-        g = precise(gradient)
-        if isinstance(bias, Tracked):
-            trace.give(bias, Dense(g.flatten(2).sum(2).view(trace.rows, -1, g.shape[1]).sum(1)))
-        if isinstance(weight, Tracked):
-            trace.give(weight, ConvolutionGradient(g, precise(input.detach()), plain, geometry, trace.rows))
-
-    out = func(input, plain, value_of(bias), geometry.stride, geometry.padding, spread, groups)
-    return trace.observe(out, receive)

@@ -69,7 +69,7 @@ class Trace:
         self.parents: set[int] = set()
         self.expanded: list[tuple[Tracked, Tensor, bool]] = []
         self.on_complete: Callable[[int], None] = lambda key: None
-        self.kind: type[Tracked] = type("Tracked", (Tracked,), {"trace": self})
+        self.kind: type[Tracked] = type("Tracked", (Tracked,), {"watcher": self})
         self._constants = constants
         self._sites: dict[str, int] = defaultdict(int)
         self._anchor = torch.zeros((), device=device, requires_grad=True)
@@ -81,7 +81,7 @@ class Trace:
         value = source.detach()
         tracked: Tracked = torch.Tensor._make_subclass(self.kind, value)  # type: ignore[assignment]
         tracked.source, tracked.value, tracked.label, tracked.roots = source, value, label, roots
-        tracked.view = None
+        tracked.as_view = None
         return tracked
 
     def derive(
@@ -93,12 +93,12 @@ class Trace:
         parent = parents[0]
         is_view = getattr(func, "__name__", "") in _VIEWS and found.numel() == parent.numel()
         if is_view and len(parents) == 1 and len(roots) == 1 and args[0] is parent:
-            before = parent.view
+            before = parent.as_view
 
             def view(other: Tensor) -> Tensor:
                 return func(before(other) if before else other, *args[1:], **kwargs)  # type: ignore[no-any-return]
 
-            tracked.view = view
+            tracked.as_view = view
         return tracked
 
     def pure(self, func: Function, *args: Any, **kwargs: Any) -> Any:

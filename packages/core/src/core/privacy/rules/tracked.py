@@ -35,15 +35,15 @@ class Tracked(torch.Tensor):
     """A trainable parameter, or a tensor computed from parameters alone; it holds no autograd history itself.
 
     `source` is the same tensor inside autograd, `value` the plain detached one, `roots` the parameters it comes from
-    and `view` how to take the same view of another tensor of the (single) root's shape, if it is only a view.
+    and `as_view` how to take the same view of another tensor of the (single) root's shape, if it is only a view.
     """
 
-    trace: "Trace"
+    watcher: "Trace"
     source: Tensor
     value: Tensor
     label: str
     roots: frozenset[int]
-    view: Callable[[Tensor], Tensor] | None
+    as_view: Callable[[Tensor], Tensor] | None
 
     @classmethod
     def __torch_function__(
@@ -52,11 +52,11 @@ class Tracked(torch.Tensor):
         with torch._C.DisableTorchFunctionSubclass():
             handler = _RULES.get(func)
             if handler is not None:
-                return handler(cls.trace, func, *args, **(kwargs or {}))
+                return handler(cls.watcher, func, *args, **(kwargs or {}))
             name = getattr(func, "__name__", "")
             if name in _METADATA:
                 return _metadata(func, args, kwargs or {})
-            return cls.trace.other(func, name, args, kwargs or {})
+            return cls.watcher.other(func, name, args, kwargs or {})
 
 
 def _metadata(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -66,7 +66,7 @@ def _metadata(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         return func(*args, **kwargs)
     found = func(tracked.source, *args[1:], **kwargs)
     if isinstance(found, Tensor) and found.requires_grad:
-        return tracked.trace.derive(found, [tracked], func, (tracked, *args[1:]), kwargs)
+        return tracked.watcher.derive(found, [tracked], func, (tracked, *args[1:]), kwargs)
     return found
 
 

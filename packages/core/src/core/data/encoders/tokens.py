@@ -1,0 +1,209 @@
+"""Texts as tokens: a byte-level BPE or words of the training part, or a pretrained tokenizer."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import tokenizers
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from core.data.encoders.stores import Dense, Store
+from core.data.types import Layout
+from core.data.values import to_texts
+
+if TYPE_CHECKING:
+    from core.data.config import FieldsConfig
+    from core.data.types import Json
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+WORD = re.compile(r"\w\w+")
+"""What a word is, as in scikit-learn's text features: two or more letters or digits."""
+
+
+@dataclass
+class Tokens:
+    """The text columns together, as one row of tokens. T = length."""
+
+    columns: tuple[str, ...]
+    tokenizer: Any
+    length: int
+    cut: str
+    padding: int
+    frame: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+    """Tokens before the first text, between two texts, and after the last."""
+
+    @classmethod
+    def fit(cls, config: FieldsConfig, columns: tuple[str, ...], frame: pd.DataFrame) -> Tokens:
+        """Train the own tokenizer on training texts, or load a pretrained one; the length is theirs, at most."""
+        texts = [to_texts(frame[c]) for c in columns]
+        if config.tokenizer == "own":
+            tokenizer = _own((t for column in texts for t in column), config.vocabulary, config.lowercase)
+        elif config.tokenizer == "words":
+            tokenizer = _words((t for column in texts for t in column), config.vocabulary, config.lowercase)
+        else:
+            tokenizer = _pretrained(config.tokenizer)
+        made = cls(columns, tokenizer, config.length, config.cut, _padding(tokenizer), _frame(tokenizer))
+        longest = max((len(row) for row in made._rows(texts)), default=1)
+        made.length = min(config.length, longest)
+        return made
+
+    def stores(self, frame: pd.DataFrame) -> dict[str, Store]:
+        """Give ``tokens`` (N, T) int64."""
+        rows = self._rows([to_texts(frame[c]) for c in self.columns])
+        tokens = np.full((len(rows), self.length), self.padding, np.int32)
+        for i, row in enumerate(rows):
+            tokens[i, : len(row)] = row
+        return {"tokens": Dense(torch.from_numpy(tokens), torch.int64)}
+
+    def _rows(self, texts: Sequence[Sequence[str]]) -> list[list[int]]:
+        """Join each row's texts and cut them to the length."""
+        before, between, after = self.frame
+        columns = [[e.ids for e in self.tokenizer.encode_batch_fast(t, add_special_tokens=False)] for t in texts]
+        room = self.length - len(before) - len(after) - len(between) * (len(columns) - 1)
+        if room < len(columns):
+            raise ValueError(f"encoder.length={self.length}: too short for {len(columns)} texts and their separators")
+        rows = []
+        for pieces in zip(*columns, strict=True):
+            row = list(before)
+            for i, (ids, most) in enumerate(zip(pieces, _shares([len(p) for p in pieces], room), strict=True)):
+                row += [*(between if i else ()), *_cut(ids, most, self.cut)]
+            rows.append([*row, *after])
+        return rows
+
+    def layout(self, layout: Layout) -> Layout:
+        """Add what a backbone must know."""
+        size = self.tokenizer.get_vocab_size()
+        return replace(layout, vocabulary=size, length=self.length, padding=self.padding)
+
+    def state(self) -> dict[str, Json]:
+        """Give what ``restore`` needs, as JSON: the whole tokenizer, so that no other file is needed."""
+        return {
+            "tokenizer": json.loads(self.tokenizer.to_str()),
+            "length": self.length,
+            "padding": self.padding,
+            "frame": [list(f) for f in self.frame],
+        }
+
+    @classmethod
+    def restore(cls, config: FieldsConfig, columns: tuple[str, ...], state: Mapping[str, Json]) -> Tokens:
+        """Rebuild from ``state()``."""
+        before, between, after = (tuple(f) for f in state["frame"])
+        tokenizer = Tokenizer.from_str(json.dumps(state["tokenizer"]))
+        return cls(columns, tokenizer, state["length"], config.cut, state["padding"], (before, between, after))
+
+
+def _normalizer(lowercase: bool) -> Any:
+    steps = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
+    return normalizers.Sequence(steps)
+
+
+def _own(texts: Iterable[str], vocabulary: int, lowercase: bool) -> Any:
+    """Train a byte-level BPE (Sennrich et al., ACL 2016; bytes as in GPT-2)."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = _normalizer(lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=2,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    _add_template(tokenizer)
+    return tokenizer
+
+
+def _words(texts: Iterable[str], vocabulary: int, lowercase: bool) -> Any:
+    """Learn the words that two or more training texts hold, the most frequent ones first."""
+    normalizer, counts = _normalizer(lowercase), Counter[str]()
+    for text in texts:
+        counts.update(set(WORD.findall(normalizer.normalize_str(text))))
+    order = sorted((w for w, n in counts.items() if n >= 2), key=lambda w: (-counts[w], w))
+    known = {word: i for i, word in enumerate([*SPECIAL, *order[: vocabulary - len(SPECIAL)]])}
+    tokenizer = Tokenizer(models.WordLevel(known, unk_token="[UNK]"))
+    tokenizer.add_special_tokens(list(SPECIAL))
+    tokenizer.normalizer = normalizer
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(tokenizers.Regex(r"\w\w+"), "removed", invert=True)
+    _add_template(tokenizer)
+    return tokenizer
+
+
+def _add_template(tokenizer: Any) -> None:
+    ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
+    )
+
+
+def _pretrained(name: str) -> Any:
+    """Load tokenizer.json from a local folder (or that file), or by its name from the hub."""
+    path = Path(name).expanduser()
+    file = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        tokenizer = Tokenizer.from_file(str(file)) if file.exists() else Tokenizer.from_pretrained(name)
+    except Exception as error:  # the library raises bare Exception for a damaged file and for an unknown name
+        raise ValueError(
+            f"encoder.tokenizer={name!r}: no tokenizer.json in a folder of this name, and not on the hub ({error}): "
+            "give a folder that holds tokenizer.json, or own"
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _padding(tokenizer: Any) -> int:
+    """Find the padding token; a tokenizer without one (GPT-2) pads with its end of text."""
+    for name in ("[PAD]", "<pad>", "<|pad|>", "</s>", "<|endoftext|>", "<|im_end|>", "<eos>"):
+        token = tokenizer.token_to_id(name)
+        if token is not None:
+            return int(token)
+    raise ValueError("encoder.tokenizer: it has no padding token ([PAD], <pad>, </s> or <|endoftext|>)")
+
+
+def _frame(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Tell which special tokens the tokenizer puts before, between and after two texts."""
+    first = tokenizer.encode("a", add_special_tokens=False).ids
+    second = tokenizer.encode("b", add_special_tokens=False).ids
+    both = tokenizer.encode("a", "b").ids
+    start = _place(both, first, 0)
+    middle = _place(both, second, start + len(first))
+    between = tuple(both[start + len(first) : middle])
+    return tuple(both[:start]), between, tuple(both[middle + len(second) :])
+
+
+def _place(ids: list[int], part: list[int], start: int) -> int:
+    if not part:  # a words tokenizer knows no word of one letter
+        return start + next((i for i, t in enumerate(ids[start:], 1)), 0)
+    return next(i for i in range(start, len(ids)) if ids[i : i + len(part)] == part)
+
+
+def _shares(lengths: list[int], room: int) -> list[int]:
+    """Deal the room among texts: short ones keep all, long ones share the rest alike."""
+    shares = [0] * len(lengths)
+    left = room
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+    for done, i in enumerate(order):
+        shares[i] = min(lengths[i], left // (len(order) - done))
+        left -= shares[i]
+    return shares
+
+
+def _cut(ids: list[int], most: int, lost: str) -> list[int]:
+    if len(ids) <= most:
+        return ids
+    if lost == "start":
+        return ids[len(ids) - most :]
+    if lost == "middle":
+        return [*ids[: most - most // 2], *ids[len(ids) - most // 2 :]]
+    return ids[:most]

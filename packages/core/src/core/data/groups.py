@@ -1,0 +1,165 @@
+"""Sensitive attributes as groups with names: bands of numbers, names of codes, missing as ``unknown``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.data.values import is_numbers, to_names, to_numbers
+
+if TYPE_CHECKING:
+    from core.data.types import Dataset, Json
+
+AGE_EDGES = (30.0, 45.0, 60.0, 75.0)
+UNKNOWN = "unknown"
+OTHER = "other"
+_AGE = re.compile(r"(^|[_\W])age($|[_\W])|[a-z]Age$|^AGE", re.I)
+
+
+def bands(values: NDArray[np.float64], edges: Sequence[float], whole: bool | None = None) -> NDArray[np.object_]:
+    """Name the band of each number: ``0-29``, ``30-44``, ``75+`` for whole numbers, else ``under 18.5``, ``18.5-25``.
+
+    A number on an edge belongs to the band that it starts. NaN is ``unknown``. Shape (N,).
+    """
+    known = values[~np.isnan(values)]
+    if whole is None:
+        whole = bool((known == np.floor(known)).all()) and all(float(e).is_integer() for e in edges)
+    names = _band_names(edges, whole, nonnegative=bool((known >= 0).all()))
+    codes = np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="right")
+    named = np.array(names, dtype=object)[codes]
+    named[np.isnan(values)] = UNKNOWN
+    return named
+
+
+def _band_names(edges: Sequence[float], whole: bool, nonnegative: bool) -> list[str]:
+    shown = [f"{e:g}" for e in edges]
+    if not edges:
+        return ["all"]
+    if whole:
+        low = f"0-{edges[0] - 1:g}" if nonnegative and edges[0] > 1 else f"under {shown[0]}"
+        middle = [f"{a:g}-{b - 1:g}" if b - 1 > a else f"{a:g}" for a, b in zip(edges, edges[1:], strict=False)]
+        return [low, *middle, f"{shown[-1]}+"]
+    middle = [f"{a}-{b}" for a, b in zip(shown, shown[1:], strict=False)]
+    return [f"under {shown[0]}", *middle, f"{shown[-1]} and over"]
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How one sensitive column becomes groups."""
+
+    edges: tuple[float, ...] | None = None
+    """Inner edges of the bands of a number; None: the values themselves."""
+    whole: bool = False
+    nonnegative: bool = False
+    names: tuple[tuple[str, str], ...] = ()
+    """(code, name shown)"""
+    kept: tuple[str, ...] = ()
+    """Names seen in training; others are ``other``."""
+
+
+class Groups:
+    """The groups of every sensitive column, settled on the training part so that all parts use the same."""
+
+    def __init__(self, groupings: Mapping[str, Grouping]) -> None:
+        self.groupings = dict(groupings)
+
+    @classmethod
+    def fit(cls, frame: pd.DataFrame, dataset: Dataset, most: int = 20) -> Groups:
+        """Settle the groups from training rows: given edges, age bands, quartiles, or the ``most`` frequent values."""
+        made = {}
+        for column in dataset.fields.sensitive:
+            values, edges = frame[column], dataset.group_edges.get(column)
+            codes = dataset.group_names.get(column, {})
+            if edges is not None or (is_numbers(values) and not codes and values.nunique() > most / 2):
+                made[column] = _banded(to_numbers(values, column), column, edges)
+                continue
+            named = to_names(values)
+            shown = pd.Series([codes.get(v, v) for v in named if v is not None], dtype=object)
+            kept = sorted(str(v) for v in shown.value_counts().index[:most])
+            made[column] = Grouping(names=tuple(sorted(codes.items())), kept=tuple(kept))
+        return cls(made)
+
+    def names(self, frame: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
+        """Name the group of each row: column -> (N,) strings. A column that is not there gives no groups."""
+        return {
+            column: _named(frame[column], column, grouping).astype(np.str_)
+            for column, grouping in self.groupings.items()
+            if column in frame
+        }
+
+    def categories(self, column: str) -> tuple[str, ...]:
+        """List every name that a column's groups can have, in order; a row's code is the place in this list."""
+        grouping = self.groupings[column]
+        if grouping.edges is not None:
+            return (*_band_names(grouping.edges, grouping.whole, grouping.nonnegative), UNKNOWN)
+        extra = [name for name in (OTHER, UNKNOWN) if name not in grouping.kept]
+        return (*grouping.kept, *extra)
+
+    def codes(self, names: Mapping[str, NDArray[np.str_]]) -> dict[str, NDArray[np.int64]]:
+        """Number the group names: column -> (N,) int64 place in ``categories``."""
+        found = {}
+        for column, values in names.items():
+            at = {name: i for i, name in enumerate(self.categories(column))}
+            found[column] = np.array([at[str(v)] for v in values], dtype=np.int64)
+        return found
+
+    def state(self) -> dict[str, Json]:
+        """Give what ``Groups.restore`` needs, as JSON."""
+        return {
+            column: {
+                "edges": None if g.edges is None else list(g.edges),
+                "whole": g.whole,
+                "nonnegative": g.nonnegative,
+                "names": [list(pair) for pair in g.names],
+                "kept": list(g.kept),
+            }
+            for column, g in self.groupings.items()
+        }
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Json]) -> Groups:
+        """Rebuild from ``state()``."""
+        return cls(
+            {
+                column: Grouping(
+                    None if g["edges"] is None else tuple(g["edges"]),
+                    g["whole"],
+                    g["nonnegative"],
+                    tuple((a, b) for a, b in g["names"]),
+                    tuple(g["kept"]),
+                )
+                for column, g in state.items()
+            }
+        )
+
+
+def _banded(numbers: NDArray[np.float64], column: str, edges: Sequence[float] | None) -> Grouping:
+    known = numbers[~np.isnan(numbers)]
+    if edges is None:
+        if _AGE.search(column) and len(known) and 0 <= known.min() and known.max() <= 130:
+            edges = AGE_EDGES
+        else:
+            edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75])).tolist() if len(known) else []
+    if sorted(set(edges)) != list(edges):
+        raise ValueError(f"data.bands: the edges of {column!r} should rise: {list(edges)}")
+    whole = bool((known == np.floor(known)).all()) and all(float(e).is_integer() for e in edges)
+    return Grouping(tuple(float(e) for e in edges), whole, bool((known >= 0).all()))
+
+
+def _named(values: pd.Series[Any], column: str, grouping: Grouping) -> NDArray[np.object_]:
+    if grouping.edges is not None:
+        numbers = to_numbers(values, column)
+        codes = np.searchsorted(np.array(grouping.edges), numbers, side="right")
+        shown = np.array([*_band_names(grouping.edges, grouping.whole, grouping.nonnegative), UNKNOWN], dtype=object)
+        return shown[np.where(np.isnan(numbers), len(shown) - 1, codes)]
+    names, kept = dict(grouping.names), set(grouping.kept)
+    codes, uniques = pd.factorize(to_names(values), use_na_sentinel=True)
+    shown = [names.get(u, u) for u in uniques]
+    table = np.array([*(s if s in kept else OTHER for s in shown), UNKNOWN], dtype=object)
+    return table[codes]

@@ -1,0 +1,274 @@
+"""Per-example clipping in one backward pass, for any module.
+
+Autograd computes only the activations' gradients. From each layer's inputs and output-gradients come the examples'
+squared norms, and the clipped sum is one matrix product per layer with rows scaled by the clip factors ("book-keeping",
+Bu et al. 2022, arXiv:2210.00038, extended to anything a parameter may be used for).
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from core.privacy.rules import convolution, generic, layers, products, recurrent
+from core.privacy.rules.forms import Units
+from core.privacy.rules.settle import Settlement
+from core.privacy.rules.trace import Layout, Trace
+from core.privacy.rules.tracked import Tracked
+
+RULES = (products, convolution, layers, generic, recurrent)  # importing them registers them
+
+
+class ClipRule(Protocol):
+    """How norms become factors; `clip_norm` bounds the L2 norm of what any unit adds to the sum."""
+
+    @property
+    def clip_norm(self) -> float: ...
+    @property
+    def per_layer(self) -> bool: ...
+    def factors(self, norms_GU: Tensor) -> Tensor:
+        """Factors (G, U) from the norms per clipping group and unit."""
+
+
+@dataclass(frozen=True)
+class FlatClip:
+    """min(1, C / norm) over all parameters together (Abadi et al. 2016, arXiv:1607.00133)."""
+
+    clip_norm: float
+    per_layer: bool = False
+
+    def factors(self, norms_GU: Tensor) -> Tensor:
+        return (self.clip_norm / norms_GU.clamp_min(1e-30)).clamp_max_(1.0)
+
+
+@dataclass(frozen=True)
+class PerLayerClip:
+    """Each of G layers to C / sqrt(G), so that the whole stays within C (McMahan et al. 2018, arXiv:1710.06963)."""
+
+    clip_norm: float
+    per_layer: bool = True
+
+    def factors(self, norms_GU: Tensor) -> Tensor:
+        share = self.clip_norm / math.sqrt(norms_GU.shape[0])
+        return (share / norms_GU.clamp_min(1e-30)).clamp_max_(1.0)
+
+
+@dataclass(frozen=True)
+class AutomaticClip:
+    """C / (norm + stability): every gradient normalised (Bu et al. 2023, arXiv:2206.07136)."""
+
+    clip_norm: float
+    stability: float = 0.01
+    per_layer: bool = False
+
+    def factors(self, norms_GU: Tensor) -> Tensor:
+        return self.clip_norm / (norms_GU + self.stability)
+
+
+@dataclass
+class AdaptiveClip:
+    """Flat clipping whose norm follows a quantile of the norms (Andrew et al. 2021, arXiv:1905.03871, eq. 5).
+
+    `update` takes the *noisy* fraction of units within the norm: `ClipResult.within` is a private count, its noise is
+    the caller's, and so is its share of the budget.
+    """
+
+    clip_norm: float
+    quantile: float = 0.5
+    learning_rate: float = 0.2
+    per_layer: bool = False
+
+    def factors(self, norms_GU: Tensor) -> Tensor:
+        return (self.clip_norm / norms_GU.clamp_min(1e-30)).clamp_max_(1.0)
+
+    def update(self, noisy_fraction_within: float) -> None:
+        """Move the clip norm one geometric step."""
+        self.clip_norm *= math.exp(-self.learning_rate * (noisy_fraction_within - self.quantile))
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What one backward pass found; all of it is private (it must not leave the process without noise).
+
+    `norms_U` are the units' gradient norms before clipping, `factors_GU` the factors per clipping group, `within` the
+    number of units whose norm is at most the clip norm.
+    """
+
+    norms_U: Tensor
+    factors_GU: Tensor
+    within: Tensor
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """One place in the model where a trainable parameter hangs."""
+
+    module: nn.Module
+    name: str
+    parameter: nn.Parameter
+    index: int
+
+
+class PerExampleClipper:
+    """Adds the sum of clipped per-example (or per-unit) gradients of a model to `sums`.
+
+        with clipper.watching(len(targets)):
+            losses_B = loss(model(inputs), targets)
+            clipper.clipped_gradients(losses_B)
+
+    `sums` maps parameter names to views of `flat`, one float32 buffer (float64 for a float64 model). They accumulate over micro-batches
+    until `zero`. Gradients of the parameters themselves (`.grad`) are neither read nor written.
+    """
+
+    def __init__(self, model: nn.Module, *, rule: ClipRule) -> None:
+        if rule.clip_norm <= 0:
+            raise ValueError(f"the clip norm must be positive, not {rule.clip_norm}")
+        self.model, self.rule = model, rule
+        self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        if not self.parameters:
+            raise ValueError("the model has no trainable parameter: nothing to clip")
+        self._slots = _slots(model, self.parameters)
+        precise = any(p.dtype == torch.float64 for p in self.parameters.values())
+        device = next(iter(self.parameters.values())).device
+        sizes = [p.numel() for p in self.parameters.values()]
+        self.flat = torch.zeros(sum(sizes), dtype=torch.float64 if precise else torch.float32, device=device)
+        parts = zip(self.parameters.items(), self.flat.split(sizes), strict=True)
+        self.sums: Mapping[str, Tensor] = {name: part.view(p.shape) for (name, p), part in parts}
+        self.layer_names, self._groups = _groups(self.parameters, rule.per_layer)
+        self._layout = Layout()
+        self._sources: list[Tensor] = []
+        self._trace: Trace | None = None
+
+    def zero(self) -> None:
+        """Empty the sums before a new logical batch."""
+        self.flat.zero_()
+
+    @contextmanager
+    def watching(self, rows: int) -> Iterator[None]:
+        """Watch the forward pass of `rows` examples; raises `ValueError` naming what can't be done exactly."""
+        if self._trace is not None:
+            raise ValueError("this clipper is already watching a forward pass")
+        refuse_mixing(self.model)
+        if not self._sources or any(
+            source.data_ptr() != p.data_ptr() or source.dtype != p.dtype
+            for source, p in zip(self._sources, self.parameters.values(), strict=True)
+        ):
+            self._sources = [p.detach().requires_grad_() for p in self.parameters.values()]
+        trace = Trace(self._layout, self.flat.device, self._constants)
+        trace.rows = rows
+        items = zip(self.parameters.items(), self._sources, strict=True)
+        self._leaves = [trace.track(s, name, frozenset((i,))) for i, ((name, _), s) in enumerate(items)]
+        for slot in self._slots:
+            if slot.module._parameters.get(slot.name) is not slot.parameter:
+                raise ValueError(f"{slot.name}: the model's parameters were replaced after the clipper was made")
+        hook = self.model.register_forward_pre_hook(_remember_inputs(trace), with_kwargs=True)
+        self._trace = trace
+        grads = [p.grad for p in self.parameters.values()]
+        try:
+            for slot in self._slots:
+                slot.module._parameters[slot.name] = self._leaves[slot.index]  # type: ignore[assignment]
+                slot.parameter.grad = None
+            yield
+        finally:
+            for slot in self._slots:
+                slot.module._parameters[slot.name] = slot.parameter
+            for p, grad in zip(self.parameters.values(), grads, strict=True):
+                p.grad = grad
+            hook.remove()
+            self._trace = None
+
+    def clipped_gradients(self, losses_B: Tensor, units_B: Tensor | None = None) -> ClipResult:
+        """Backpropagate the losses (B,) once and add each unit's clipped gradient to `sums`.
+
+        `units_B` names the privacy unit of each row (any integers); all rows of a unit must be in the same pass. An empty
+        batch adds nothing.
+        """
+        if losses_B.dim() != 1:
+            raise ValueError(f"the losses must be one per example, shape (B,), not {tuple(losses_B.shape)}")
+        if not len(losses_B):
+            empty = self.flat.new_zeros(0)
+            return ClipResult(empty, self.flat.new_zeros(len(self.layer_names), 0), torch.zeros((), dtype=torch.long))
+        trace = self._trace
+        if trace is None or trace.rows != len(losses_B):
+            raise ValueError(f"{len(losses_B)} losses: compute them inside `with clipper.watching({len(losses_B)})`")
+        if not losses_B.requires_grad:
+            raise ValueError("the losses don't depend on any trainable parameter")
+        units = Units(len(losses_B))
+        if units_B is not None:
+            known, index_B = units_B.unique(return_inverse=True)
+            if len(known) < len(units_B):
+                units = Units(len(known), index_B)
+        settlement = Settlement(trace, self._leaves, list(self.sums.values()), self._groups, units)
+        trace.on_complete = settlement.complete
+        with torch.autocast(self.flat.device.type, enabled=False):
+            torch.autograd.backward(losses_B, torch.ones_like(losses_B))
+            self._refuse_unseen()
+            with torch.no_grad():
+                settlement.finish()
+                return self._clip(settlement)
+
+    def _clip(self, settlement: Settlement) -> ClipResult:
+        squares_GU = settlement.squares_GU
+        norms_U = squares_GU.sum(0).sqrt_()
+        if not bool(norms_U.isfinite().all()):
+            raise ValueError("a gradient is not finite: lower the learning rate, or compute in float32 or bfloat16")
+        factors_GU = self.rule.factors(squares_GU.sqrt())
+        settlement.add_sums(factors_GU)
+        return ClipResult(norms_U, factors_GU, (norms_U <= self.rule.clip_norm).sum())
+
+    def _refuse_unseen(self) -> None:
+        for name, p in self.parameters.items():
+            if p.grad is not None:
+                raise ValueError(
+                    f"{name}: it was used outside the watched forward pass (a cached copy, a recomputed checkpoint), where "
+                    "its per-example gradients can't be seen"
+                )
+
+    def _constants(self) -> frozenset[int]:
+        tensors = [*self.model.buffers(), *self.model.parameters()]
+        return frozenset(tensor.untyped_storage().data_ptr() for tensor in tensors)
+
+
+def refuse_mixing(model: nn.Module) -> None:
+    """Raise `ValueError` for the first layer that uses or keeps statistics over a batch."""
+    for name, module in model.named_modules():
+        kind = type(module).__name__
+        if isinstance(module, nn.modules.batchnorm._NormBase) and module.training:
+            batch = isinstance(module, nn.modules.batchnorm._BatchNorm)
+            if batch or module.track_running_stats:
+                raise ValueError(
+                    f"{name} ({kind}): in training mode it mixes the examples of a batch, even when frozen; set "
+                    "privacy.normalisation to group or frozen"
+                )
+
+
+def _slots(model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> list[_Slot]:
+    index = {id(p): i for i, p in enumerate(parameters.values())}
+    return [
+        _Slot(module, name, p, index[id(p)])
+        for module in model.modules()
+        for name, p in module._parameters.items()
+        if p is not None and id(p) in index
+    ]
+
+
+def _groups(parameters: Mapping[str, nn.Parameter], per_layer: bool) -> tuple[list[str], list[int]]:
+    """Clipping groups: one for all, or one per module that owns parameters."""
+    if not per_layer:
+        return ["all"], [0] * len(parameters)
+    owners = [name.rpartition(".")[0] for name in parameters]
+    names = list(dict.fromkeys(owners))
+    return names, [names.index(owner) for owner in owners]
+
+
+def _remember_inputs(trace: Trace):  # type: ignore[no-untyped-def]
+    def hook(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        for value in (*args, *kwargs.values()):
+            if isinstance(value, Tensor) and not isinstance(value, Tracked):
+                trace.inputs.add(value.untyped_storage().data_ptr())
+
+    return hook

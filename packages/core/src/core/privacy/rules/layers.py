@@ -1,0 +1,237 @@
+"""Normalisation layers, multi-head attention in functional form, and what mixes examples."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.privacy.rules.forms import Dense, precise
+from core.privacy.rules.products import label_of, linear, unchanged
+from core.privacy.rules.trace import Trace
+from core.privacy.rules.tracked import Function, Tracked, rule, value_of
+
+Normalise = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+
+
+def _normalisation(
+    trace: Trace, run: Normalise, x: Tensor, weight: Tensor | None, bias: Tensor | None, trailing: int
+) -> Any:
+    """y = x_hat * weight + bias; `trailing` dimensions hold the weight, or dimension 1 if it is 0."""
+    label = label_of(weight, bias)
+    k = trace.per_row(x, label)
+    trace.expect(weight, bias)
+    version = x._version
+
+    def reduce(products: Tensor) -> Dense:
+        if trailing:
+            shape = products.shape[-trailing:]
+            return Dense(products.reshape(trace.rows, -1, *shape).sum(1))
+        summed = products.flatten(2).sum(2) if products.dim() > 2 else products
+        return Dense(summed.view(trace.rows, k, -1).sum(1) if k > 1 else summed)
+
+    def receive(gradient: Tensor) -> None:
+        g = precise(gradient)
+        if isinstance(bias, Tracked):
+            trace.give(bias, reduce(g))
+        if isinstance(weight, Tracked):
+            unchanged(x, version, label)
+            trace.give(weight, reduce(run(precise(x.detach()), None, None).mul_(g)))
+
+    return trace.observe(run(x, value_of(weight), value_of(bias)), receive)
+
+
+@rule(F.layer_norm, torch.layer_norm)
+def layer_norm(
+    trace: Trace,
+    func: Function,
+    input: Tensor,  # noqa: A002
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Any:
+    """Layer normalisation over the trailing dimensions."""
+    if not trace.carries_rows(input, f"{label_of(weight, bias, input)}:layer_norm"):
+        return trace.pure(F.layer_norm, input, normalized_shape, weight, bias, eps)
+    shape = list(normalized_shape)
+    return _normalisation(
+        trace, lambda x, w, b: F.layer_norm(x, shape, w, b, eps), input, weight, bias, trailing=len(shape)
+    )
+
+
+@rule(F.rms_norm, torch.rms_norm)
+def rms_norm(
+    trace: Trace,
+    func: Function,
+    input: Tensor,  # noqa: A002
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Any:
+    """Root-mean-square normalisation over the trailing dimensions."""
+    if not trace.carries_rows(input, f"{label_of(weight, input)}:rms_norm"):
+        return trace.pure(F.rms_norm, input, normalized_shape, weight, eps)
+    shape = list(normalized_shape)
+    return _normalisation(
+        trace, lambda x, w, _: F.rms_norm(x, shape, w, eps), input, weight, None, trailing=len(shape)
+    )
+
+
+@rule(F.group_norm, torch.group_norm)
+def group_norm(
+    trace: Trace,
+    func: Function,
+    input: Tensor,  # noqa: A002
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Any:
+    """Group normalisation over channels."""
+    if not trace.carries_rows(input, f"{label_of(weight, bias, input)}:group_norm"):
+        return trace.pure(F.group_norm, input, num_groups, weight, bias, eps)
+    return _normalisation(
+        trace, lambda x, w, b: F.group_norm(x, num_groups, w, b, eps), input, weight, bias, trailing=0
+    )
+
+
+@rule(F.instance_norm)
+def instance_norm(
+    trace: Trace,
+    func: Function,
+    input: Tensor,  # noqa: A002
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Instance normalisation; running statistics would carry examples from batch to batch."""
+    label = label_of(weight, bias, input)
+    if use_input_stats and running_mean is not None:
+        raise ValueError(f"{label}: running statistics keep examples beyond their batch; set track_running_stats=False")
+    return _normalisation(
+        trace,
+        lambda x, w, b: F.instance_norm(x, running_mean, running_var, w, b, use_input_stats, momentum, eps),
+        input,
+        weight,
+        bias,
+        trailing=0,
+    )
+
+
+@rule(F.batch_norm, torch.batch_norm)
+def batch_norm(
+    trace: Trace,
+    func: Function,
+    input: Tensor,  # noqa: A002
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Batch normalisation with fixed statistics; with batch statistics it mixes examples."""
+    label = label_of(weight, bias, input)
+    if not trace.carries_rows(input, f"{label}:batch_norm"):
+        return trace.pure(F.batch_norm, input, running_mean, running_var, weight, bias, training, momentum, eps)
+    if training:
+        raise ValueError(
+            f"{label}: batch normalisation in training mode mixes the examples of a batch, so no gradient belongs to "
+            "one of them; set privacy.normalisation to group or frozen"
+        )
+    return _normalisation(
+        trace,
+        lambda x, w, b: F.batch_norm(x, running_mean, running_var, w, b, False, momentum, eps),
+        input,
+        weight,
+        bias,
+        trailing=0,
+    )
+
+
+@rule(F.multi_head_attention_forward)
+def multi_head_attention(
+    trace: Trace,
+    func: Function,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim_to_check: int,
+    num_heads: int,
+    in_proj_weight: Tensor | None,
+    in_proj_bias: Tensor | None,
+    bias_k: Tensor | None,
+    bias_v: Tensor | None,
+    add_zero_attn: bool,
+    dropout_p: float,
+    out_proj_weight: Tensor,
+    out_proj_bias: Tensor | None,
+    training: bool = True,
+    key_padding_mask: Tensor | None = None,
+    need_weights: bool = True,
+    attn_mask: Tensor | None = None,
+    use_separate_proj_weight: bool = False,
+    q_proj_weight: Tensor | None = None,
+    k_proj_weight: Tensor | None = None,
+    v_proj_weight: Tensor | None = None,
+    static_k: Tensor | None = None,
+    static_v: Tensor | None = None,
+    average_attn_weights: bool = True,
+    is_causal: bool = False,
+) -> Any:
+    """`nn.MultiheadAttention`, whose activations come as (T, B, E); computed here with the batch first."""
+    label = label_of(in_proj_weight, q_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias, bias_k)
+    if query.dim() != 3:
+        raise ValueError(f"{label}: multi-head attention got an input without a batch dimension")
+    if bias_k is not None or add_zero_attn or static_k is not None or static_v is not None:
+        raise ValueError(f"{label}: multi-head attention with bias_k, add_zero_attn or static keys has no exact rule")
+
+    def project(x_BTE: Tensor, weight: Any, bias: Any) -> Tensor:
+        if isinstance(weight, Tracked) or isinstance(bias, Tracked):
+            return linear(trace, F.linear, x_BTE, weight, bias)  # type: ignore[no-any-return]
+        return F.linear(x_BTE, weight, bias)
+
+    def part(tensor: Any, i: int) -> Any:
+        if tensor is None:
+            return None
+        E = tensor.shape[0] // 3
+        piece = slice(i * E, (i + 1) * E)
+        return trace.pure(Tensor.__getitem__, tensor, piece) if isinstance(tensor, Tracked) else tensor[piece]
+
+    q_BTE, k_BSE, v_BSE = (tensor.transpose(0, 1) for tensor in (query, key, value))
+    if use_separate_proj_weight:
+        weights = (q_proj_weight, k_proj_weight, v_proj_weight)
+        q, k, v = (
+            project(x, w, part(in_proj_bias, i))
+            for i, (x, w) in enumerate(zip((q_BTE, k_BSE, v_BSE), weights, strict=True))
+        )
+    elif query is key and key is value:
+        q, k, v = project(q_BTE, in_proj_weight, in_proj_bias).chunk(3, -1)
+    else:
+        q, k, v = (
+            project(x, part(in_proj_weight, i), part(in_proj_bias, i)) for i, x in enumerate((q_BTE, k_BSE, v_BSE))
+        )
+    B, T, _ = q.shape
+    q, k, v = (x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (q, k, v))
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    for mask in (
+        None if attn_mask is None else attn_mask.view(-1, num_heads, *attn_mask.shape[-2:]) if attn_mask.dim() == 3 else attn_mask,
+        None if key_padding_mask is None else key_padding_mask[:, None, None, :],
+    ):
+        if mask is not None:
+            scores = scores.masked_fill(mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    attention = F.dropout(scores.softmax(-1), dropout_p, training)
+    out = project((attention @ v).transpose(1, 2).reshape(B, T, -1), out_proj_weight, out_proj_bias).transpose(0, 1)
+    if not need_weights:
+        return out, None
+    return out, attention.mean(1) if average_attn_weights else attention

@@ -1,0 +1,70 @@
+"""The promise in words that a privacy officer reads, and the conditions under which it holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from core.privacy.plan import PrivacyPlan
+
+
+def statement(
+    plan: PrivacyPlan,
+    steps: int,
+    *,
+    engine: str,
+    clipping: str,
+    reproducible: bool,
+    pretrained: str,
+    configurations_tried: int,
+    fitted_on_training: Sequence[str],
+    replaced: Sequence[str],
+) -> dict[str, Any]:
+    """State what ``steps`` steps of a plan promise, with every condition.
+
+    ``pretrained`` names the weights the run started from ("" for none), ``fitted_on_training`` what was
+    learnt from training rows without noise (scales, vocabularies), ``replaced`` what was exchanged in the
+    network. Gives ``epsilon``, ``delta``, ``summary`` (sentences) and ``conditions`` (name -> sentence).
+    """
+    spend = plan.spend(steps)
+    factor = math.exp(spend.epsilon)
+    odds = f"{factor:.2f}" if factor < 100 else f"{factor:.3g}"
+    unit = plan.unit
+    summary = [
+        f"Whether or not one {unit}'s training data were used changes the probability of any outcome of the "
+        f"training by a factor of at most {odds} (epsilon = {spend.epsilon:.2f}), except with probability "
+        f"{plan.delta:.2g} (delta).",
+        f"{plan.units:,} {unit}s were protected in this way. The promise is about the {unit}s of the training "
+        "part; validation and test rows were read without noise to judge the model.",
+    ]
+    conditions = {
+        "neighbouring relation": f"adding or removing all training rows of one {unit}",
+        "unit": f"one {unit}; each contributes at most one clipped gradient to a step",
+        "mechanism": f"Gaussian noise of {plan.noise_multiplier:.4g} clip norms on the clipped sum, "
+        f"{steps:,} steps, clipping: {clipping}, engine: {engine}",
+        "sampling": f"Poisson: each {unit} is in a step's batch independently with probability {plan.rate:.5g}; "
+        "this is the sampler the run really used, and the one that is accounted for",
+        "accounting": f"{spend.accountant}" + (f" ({spend.note})" if spend.note else ""),
+        "random generator": "noise seeded by a number in the configuration: anyone who knows it can subtract the "
+        "noise, so this run is for tests and must not be released"
+        if reproducible
+        else "a Mersenne Twister seeded with 128 bits of the operating system's randomness that were forgotten "
+        "after the run; not a cryptographic generator",
+        "pretraining": f"started from {pretrained}, whose own training data are not protected by this statement"
+        if pretrained
+        else "started from random weights",
+        "what was fitted without noise": "; ".join(fitted_on_training)
+        + ": these are stored with the model and are not covered; for a release, fit them on public data"
+        if fitted_on_training
+        else "nothing",
+        "settings tried": "this is the only configuration tried on these data"
+        if configurations_tried == 1
+        else f"{configurations_tried} configurations were tried on these data; publishing the best of them reveals "
+        f"more than this one run: by sequential composition of equal runs at most epsilon "
+        f"{configurations_tried * spend.epsilon:.2f}, delta {configurations_tried * plan.delta:.2g}",
+        "what leaves the run": "no training loss, no figure of the training part, no realised batch size",
+    }
+    if replaced:
+        conditions["changed in the network"] = "; ".join(replaced)
+    return {"epsilon": spend.epsilon, "delta": plan.delta, "summary": summary, "conditions": conditions}

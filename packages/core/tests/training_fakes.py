@@ -1,0 +1,162 @@
+"""A small model, target and stream of batches that keep the protocols, for the tests of the training room.
+
+Run as a script it trains in a folder, as the process that the resume test kills:
+``python training_fakes.py FOLDER CASE [KILL_AFTER_STEP]``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from core.config import derive_seed
+from core.data.types import Batch
+from core.training.config import AdamWConfig, CosineSchedule, MuonConfig, SgdConfig, StandardTraining
+from core.training.run import plain_update, train
+from safetensors.torch import save_file
+from torch import nn
+
+ROWS, WIDTH = 96, 6
+
+
+class Net(nn.Module):
+    """Dropout, batch norm, two matrices and a head."""
+
+    def __init__(self, dropout: float = 0.2, norm: bool = True) -> None:
+        super().__init__()
+        torch.manual_seed(11)
+        self.body = nn.Sequential(
+            nn.Linear(WIDTH, 16),
+            nn.BatchNorm1d(16) if norm else nn.Identity(),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(16, 16),
+        )
+        self.head = nn.Linear(16, 1)
+
+    def forward(self, inputs):
+        return self.head(torch.relu(self.body(inputs["numeric"])))
+
+
+class Yes:
+    """A binary target with one logit."""
+
+    kind = "binary"
+    reads = "pooled"
+    classes = ("no", "yes")
+    width = 1
+
+    def losses(self, outputs, targets):
+        return nn.functional.binary_cross_entropy_with_logits(outputs[:, 0], targets.float(), reduction="none")
+
+    def scores(self, outputs):
+        p = torch.sigmoid(outputs.float())
+        return torch.cat([1 - p, p], dim=1)
+
+    def labels(self, scores, thresholds=None):
+        return (scores[:, 1] >= 0.5).astype(np.int64)
+
+    def truth(self, targets):
+        return targets.numpy().astype(np.int64)
+
+    def metrics(self):
+        return {"accuracy": lambda p: float((p.labels == p.targets).mean())}
+
+
+class Held:
+    """A part in memory."""
+
+    def __init__(self, rows: int = ROWS, seed: int = 3) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(rows, WIDTH, generator=generator)
+        noise = torch.randn(rows, generator=generator)
+        self.inputs = {"numeric": x}
+        self.targets = (x[:, 0] - x[:, 1] + 0.5 * noise > 0).long()
+        self.groups = {"sex": np.array(["f", "m"] * (rows // 2))}
+        self.units = None
+        self.index = np.arange(100, 100 + rows)
+
+
+class Stream:
+    """Batches of a part in an order that is a pure function of (seed, step)."""
+
+    def __init__(self, held: Held, batch_size: int, steps: int, seed: int = 0) -> None:
+        self.held, self.batch_size, self.steps, self.seed = held, batch_size, steps, seed
+
+    def from_step(self, start: int):
+        for step in range(start, self.steps):
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "rows", step))
+            rows = torch.randperm(len(self.held.targets), generator=generator)[: self.batch_size]
+            x = self.held.inputs["numeric"][rows]
+            x = x + 0.01 * torch.randn_like(x)  # an augmentation that draws from the global stream
+            yield Batch({"numeric": x}, self.held.targets[rows], rows)
+
+
+CASES = {
+    "adamw": (AdamWConfig(rate=0.01), {}),
+    "adamw_ema_stop": (AdamWConfig(rate=0.05), {"ema": 0.9, "patience": 3, "micro_batch": 7}),
+    "sgd": (SgdConfig(rate=0.1, weight_decay=0.01), {"micro_batch": 10}),
+    "muon": (MuonConfig(rate=0.01), {"ema": 0.9}),
+    "bf16": (AdamWConfig(rate=0.01), {"precision": "bf16"}),
+}
+STEPS = 24
+
+
+class Killer:
+    """Kills its process right after a step, before the step's checkpoint."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def on_step(self, event):
+        if event.step == self.after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_end(self):
+        pass
+
+    def findings(self):
+        return {}
+
+
+def run(folder: Path, case: str, kill_after: int = 0, probes=(), fingerprint=None, **changes):
+    """Train one case in a folder, write the weights it ends with, and give both."""
+    optimizer, settings = CASES[case]
+    common = {"steps": STEPS, "batch_size": 20, "precision": "fp32", "progress": "none", "checkpoint_every": 5}
+    config = StandardTraining(**{**common, **settings, **changes})
+    model, target = Net(), Yes()
+    batches = Stream(Held(), config.batch_size, config.steps)
+    update = plain_update(
+        config,
+        optimizer.build(model),
+        CosineSchedule(warmup=0.1).build(config.steps),
+        model,
+        target,
+        config.precision,
+    )
+    trained = train(
+        config,
+        model,
+        target,
+        batches,
+        update,
+        Held(seed=5),
+        folder / "checkpoints",
+        {"training": config.identity(), "data": "abc"} if fingerprint is None else fingerprint,
+        seed=1,
+        epoch_steps=3,
+        precision=config.precision,
+        ema=update.ema,
+        probes=[*probes, *([Killer(kill_after)] if kill_after else [])],
+    )
+    save_file(model.state_dict(), folder / "model.safetensors")
+    return trained, model
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)

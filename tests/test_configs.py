@@ -1,0 +1,63 @@
+"""Every file of conf/ composes with every domain, every experiment of a domain composes, --help needs no torch."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from domains import DOMAINS, ROOT, tasks
+
+SPANNING = sorted(
+    (path.parent.name, path.stem) for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name != "regression"
+)
+
+
+def composed(domain: str, *overrides: str) -> Any:
+    return importlib.import_module(domain).train.configure(f"hydra.searchpath=[file://{ROOT / 'conf'}]", *overrides)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize(("group", "option"), SPANNING)
+def test_conf_composes(domain: str, group: str, option: str) -> None:
+    override = f"+{group}={option}" if group == "site" else f"{group}={option}"
+    config = composed(domain, override)
+    expected = {"site": "device", "privacy": "privacy", "experiment": "training"}[group]
+    assert hasattr(config, expected)
+    if group == "privacy":
+        assert config.privacy.epsilon == {"strict": 1.0, "usual": 3.0}[option]
+    if group == "experiment":
+        assert config.training.epochs == 1
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_experiment_wins_over_task_and_command_line_over_both(domain: str) -> None:
+    for task in tasks(domain):
+        config = composed(domain, f"task={task}", "experiment=smoke", "training.epochs=7")
+        assert config.task.name == task
+        assert config.data.rows == 300
+        assert config.training.epochs == 7
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_own_experiments_compose(domain: str) -> None:
+    names = sorted(p.stem for p in (ROOT / f"packages/{domain}/src/{domain}/conf/experiment").glob("*.yaml"))
+    assert names, f"{domain} ships no experiment"
+    for name in names:
+        assert composed(domain, f"experiment={name}").task.name in tasks(domain)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict"])
+def test_help_imports_nothing_heavy(domain: str, verb: str) -> None:
+    heavy = ("torch", "pandas", "sklearn", "transformers", "timm", "matplotlib")
+    code = (
+        f"import sys; sys.argv = ['x', '--help']; from {domain}.{verb} import main\n"
+        "try: main()\nexcept SystemExit as e: assert e.code == 0, e.code\n"
+        f"print('HEAVY', [m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("HEAVY []"), done.stdout[-200:]
+    assert f"python -m {domain}.{verb}" in done.stdout

@@ -1,7 +1,7 @@
 """A small model, target and stream of batches that keep the protocols, for the tests of the training room.
 
-Run as a script it trains in a folder, as the process that the resume test kills:
-``python training_fakes.py FOLDER CASE [KILL_AFTER_STEP]``.
+Run as a script it trains in a folder in one process after another, each killed with SIGKILL after the step given
+(0: lives to the end), and exits with 0 if the last one ended well: ``python training_fakes.py FOLDER CASE 3 8 0``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
+from torch import nn
+
 from core.config import derive_seed
 from core.data.types import Batch
 from core.training.config import AdamWConfig, CosineSchedule, MuonConfig, SgdConfig, StandardTraining
 from core.training.run import plain_update, train
-from safetensors.torch import save_file
-from torch import nn
 
 ROWS, WIDTH = 96, 6
 
@@ -51,7 +52,9 @@ class Yes:
     width = 1
 
     def losses(self, outputs, targets):
-        return nn.functional.binary_cross_entropy_with_logits(outputs[:, 0], targets.float(), reduction="none")
+        return nn.functional.binary_cross_entropy_with_logits(
+            outputs[:, 0], targets.float(), reduction="none"
+        )
 
     def scores(self, outputs):
         p = torch.sigmoid(outputs.float())
@@ -67,6 +70,19 @@ class Yes:
         return {"accuracy": lambda p: float((p.labels == p.targets).mean())}
 
 
+class Prepared:
+    """Encoded rows."""
+
+    def __init__(self, **tensors) -> None:
+        self.tensors = tensors
+
+    def __len__(self) -> int:
+        return len(next(iter(self.tensors.values())))
+
+    def take(self, index):
+        return {name: tensor[index] for name, tensor in self.tensors.items()}
+
+
 class Held:
     """A part in memory."""
 
@@ -74,11 +90,11 @@ class Held:
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(rows, WIDTH, generator=generator)
         noise = torch.randn(rows, generator=generator)
-        self.inputs = {"numeric": x}
+        self.prepared = Prepared(numeric=x)
         self.targets = (x[:, 0] - x[:, 1] + 0.5 * noise > 0).long()
         self.groups = {"sex": np.array(["f", "m"] * (rows // 2))}
         self.units = None
-        self.index = np.arange(100, 100 + rows)
+        self.rows = np.arange(100, 100 + rows)
 
 
 class Stream:
@@ -91,7 +107,7 @@ class Stream:
         for step in range(start, self.steps):
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "rows", step))
             rows = torch.randperm(len(self.held.targets), generator=generator)[: self.batch_size]
-            x = self.held.inputs["numeric"][rows]
+            x = self.held.prepared.take(rows)["numeric"]
             x = x + 0.01 * torch.randn_like(x)  # an augmentation that draws from the global stream
             yield Batch({"numeric": x}, self.held.targets[rows], rows)
 
@@ -126,7 +142,13 @@ class Killer:
 def run(folder: Path, case: str, kill_after: int = 0, probes=(), fingerprint=None, **changes):
     """Train one case in a folder, write the weights it ends with, and give both."""
     optimizer, settings = CASES[case]
-    common = {"steps": STEPS, "batch_size": 20, "precision": "fp32", "progress": "none", "checkpoint_every": 5}
+    common = {
+        "steps": STEPS,
+        "batch_size": 20,
+        "precision": "fp32",
+        "progress": "none",
+        "checkpoint_every": 5,
+    }
     config = StandardTraining(**{**common, **settings, **changes})
     model, target = Net(), Yes()
     batches = Stream(Held(), config.batch_size, config.steps)
@@ -159,4 +181,12 @@ def run(folder: Path, case: str, kill_after: int = 0, probes=(), fingerprint=Non
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]) if len(sys.argv) > 3 else 0)
+    where, which, *kills = sys.argv[1:]
+    CASES[which][0].build(Net())  # makes torch load what it loads late, once for all children
+    for after in map(int, kills):
+        child = os.fork()
+        if child == 0:
+            run(Path(where), which, after)
+            os._exit(0)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status == (-signal.SIGKILL if after else 0), f"ended with {status}"

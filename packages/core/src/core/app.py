@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from core.config import GROUPS, RunConfig, setting
 from core.domain import Domain
 from core.help import show
+from core.training.interrupt import Stopped
 
 if TYPE_CHECKING:
     from core.report.run import Run
@@ -179,13 +181,19 @@ def guarded(run: Callable[[], object]) -> int:
         return _complain(_first_lines(error))
     except OmegaConfBaseException as error:
         return _complain(_first_lines(error))
-    except KeyboardInterrupt as stop:
-        return _complain(str(stop) or "interrupted before training began; nothing was kept")
+    except KeyboardInterrupt:
+        return _complain("interrupted; what was kept is in the run's folder: the same command there goes on")
+    except Stopped as stop:
+        return _complain(f"{stop}: {_command()}")
     except OSError as error:
         return _complain(_os_error(error))
     except ValueError as error:
         return _complain(str(error))
     return 0
+
+
+def _command() -> str:
+    return shlex.join(["python", *sys.orig_argv[1:]])
 
 
 def _complain(message: str) -> int:
@@ -224,14 +232,6 @@ def _output(domain: Domain) -> dict[str, Any]:
             "job": {"chdir": False, "name": domain.name},
         }
     }
-
-
-def check_all(config: object) -> None:
-    """Ask every part of a configuration that has a ``check()`` whether its values can be, before data is read."""
-    for part in fields(config):  # type: ignore[arg-type]
-        node = getattr(config, part.name)
-        if is_dataclass(node) and hasattr(node, "check"):
-            node.check()
 
 
 def verbs(domain: Domain) -> Sequence[Application]:

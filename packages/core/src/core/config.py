@@ -169,7 +169,9 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """Name every key whose values differ: ``training.epochs: 10, now 20``."""
     if isinstance(old, dict) and isinstance(new, dict):
         keys = [*old, *(key for key in new if key not in old)]
-        return [d for key in keys for d in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))]
+        return [
+            d for key in keys for d in differences(old.get(key), new.get(key), f"{path}.{key}".lstrip("."))
+        ]
     return [] if old == new else [f"{path}: {old!r}, now {new!r}"]
 
 

@@ -11,7 +11,16 @@ from core.domain import Domain
 DOMAIN = Domain(
     name="healthcare",
     title="diagnosis from records, notes, images and heartbeats",
-    modules=("healthcare.records", "healthcare.notes", "healthcare.images", "healthcare.beats"),
+    modules=(
+        "healthcare.records",
+        "healthcare.notes",
+        "healthcare.images",
+        "healthcare.beats",
+        "healthcare.sources.diabetes130",
+        "healthcare.sources.heart",
+        "healthcare.sources.mtsamples",
+        "healthcare.sources.ham10000",
+    ),
 )
 train, evaluate, predict = verbs(DOMAIN)
 

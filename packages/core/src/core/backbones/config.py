@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from core.backbones.vision import TimmVision
     from core.data.types import Layout
 
-_WIDE = "width of the linear path from numbers, categories and TF-IDF beside the network; 0: none"
+_WIDE = (
+    "linear path from numbers, categories and TF-IDF to the answer: how many times as fast it learns; 0: none"
+)
 _POOLINGS = ("mean", "attention", "cls")
 
 
@@ -48,6 +50,11 @@ def _transformer(width: int, layers: int, heads: int, ffn: float, dropout: float
     _shares("backbone", dropout=dropout)
 
 
+def _wide(gain: float) -> None:
+    if gain < 0:
+        raise wrong("backbone.wide", gain, "it must be 0 or more")
+
+
 @option("backbone", "tabular")
 class TabularOption:
     """Feature-token Transformer over columns (and a short note), with a wide linear path."""
@@ -62,7 +69,7 @@ class TabularOption:
         "piecewise", help="piecewise (linear between quantiles) or linear tokens for numeric columns"
     )
     pooling: str = setting("cls", help="cls, mean or attention")
-    wide: int = setting(16, help=_WIDE)
+    wide: float = setting(1.0, help=_WIDE)
 
     def build(self, layout: Layout, seed: int) -> TabularTransformer:
         """Make the network for these columns."""
@@ -72,6 +79,7 @@ class TabularOption:
         _shares("backbone", token_dropout=self.token_dropout)
         _one_of("backbone.numbers", self.numbers, ("piecewise", "linear"))
         _one_of("backbone.pooling", self.pooling, _POOLINGS)
+        _wide(self.wide)
         return TabularTransformer(layout, self, seed)
 
 
@@ -86,7 +94,7 @@ class TextOption:
     dropout: float = setting(0.1, help="dropout after the embeddings and inside the blocks")
     token_dropout: float = setting(0.0, help="share of tokens hidden at random in training")
     pooling: str = setting("attention", help="mean, attention or cls")
-    wide: int = setting(32, help=_WIDE)
+    wide: float = setting(1.0, help=_WIDE)
 
     def build(self, layout: Layout, seed: int) -> TextTransformer:
         """Make the network for this vocabulary and length."""
@@ -95,6 +103,7 @@ class TextOption:
         _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
         _shares("backbone", token_dropout=self.token_dropout)
         _one_of("backbone.pooling", self.pooling, _POOLINGS)
+        _wide(self.wide)
         return TextTransformer(layout, self, seed)
 
 
@@ -112,13 +121,14 @@ class HubTextOption:
         {}, help="with pretrained=false: sizes to change (hidden_size: 128, ...)"
     )
     pooling: str = setting("mean", help="mean, attention, cls or last (for causal networks)")
-    wide: int = setting(0, help=_WIDE)
+    wide: float = setting(1.0, help=_WIDE)
 
     def build(self, layout: Layout, seed: int) -> HubText:
         """Make or load the network."""
         from core.backbones.hf_text import HubText
 
         _one_of("backbone.pooling", self.pooling, (*_POOLINGS, "last"))
+        _wide(self.wide)
         return HubText(layout, self, seed)
 
 
@@ -136,21 +146,25 @@ class VisionOption:
     normalisation: str = setting(
         "batch", help="batch (as published) or group (GroupNorm: right under privacy)"
     )
-    stem: str = setting("auto", help="auto (small below 80 px), published, or small (no early downsampling)")
+    stem: str = setting(
+        "auto",
+        help="how much the first layers shrink the image: published, 1, 2, 4, 8 or 16; auto: 2 below 48 px",
+    )
     colours: str = setting(
         "auto", help="scaling of pixels: auto (imagenet with published weights), imagenet, own (-1 to 1)"
     )
     drop_path: float = setting(0.0, help="share of residual branches skipped at random in training")
-    wide: int = setting(0, help=_WIDE)
+    wide: float = setting(1.0, help=_WIDE)
 
     def build(self, layout: Layout, seed: int) -> TimmVision:
         """Make or load the network for this image size."""
         from core.backbones.vision import TimmVision
 
         _one_of("backbone.normalisation", self.normalisation, ("batch", "group"))
-        _one_of("backbone.stem", self.stem, ("auto", "published", "small"))
+        _one_of("backbone.stem", self.stem, ("auto", "published", "1", "2", "4", "8", "16"))
         _one_of("backbone.colours", self.colours, ("auto", "imagenet", "own"))
         _shares("backbone", drop_path=self.drop_path)
+        _wide(self.wide)
         return TimmVision(layout, self, seed)
 
 
@@ -167,7 +181,7 @@ class ConvOption:
         "auto", help="stride of the first convolution: auto (2 from 48 px, else 1), 1, 2 or 4"
     )
     dropout: float = setting(0.0, help="dropout on the pooled features")
-    wide: int = setting(0, help=_WIDE)
+    wide: float = setting(1.0, help=_WIDE)
 
     def build(self, layout: Layout, seed: int) -> SmallConvNet:
         """Make the network for this image size."""
@@ -180,6 +194,7 @@ class ConvOption:
         if self.width % self.groups:
             raise wrong("backbone.groups", self.groups, f"it must divide backbone.width={self.width}")
         _shares("backbone", dropout=self.dropout)
+        _wide(self.wide)
         return SmallConvNet(layout, self, seed)
 
 
@@ -195,7 +210,7 @@ class SignalOption:
     groups: int = setting(8, help="channels in one group of GroupNorm")
     dropout: float = setting(0.1, help="dropout inside the blocks")
     pooling: str = setting("mean", help="mean or attention, over time")
-    wide: int = setting(16, help=_WIDE)
+    wide: float = setting(1.0, help=_WIDE)
 
     def build(self, layout: Layout, seed: int) -> SignalConvNet:
         """Make the network for this number of channels and samples."""
@@ -210,6 +225,7 @@ class SignalOption:
             raise wrong("backbone.groups", self.groups, f"it must divide backbone.width={self.width}")
         _one_of("backbone.pooling", self.pooling, ("mean", "attention"))
         _shares("backbone", dropout=self.dropout)
+        _wide(self.wide)
         return SignalConvNet(layout, self, seed)
 
 
@@ -226,7 +242,7 @@ class SequenceOption:
     causal: bool = setting(False, help="an event sees only itself and earlier ones")
     patch: int = setting(8, help="samples of a signal that make one token")
     pooling: str = setting("attention", help="mean, attention, cls or last (the latest real event)")
-    wide: int = setting(16, help=_WIDE)
+    wide: float = setting(1.0, help=_WIDE)
 
     def build(self, layout: Layout, seed: int) -> SequenceTransformer:
         """Make the network for these events or this signal."""
@@ -240,6 +256,7 @@ class SequenceOption:
             raise wrong(
                 "backbone.pooling", self.pooling, "a causal network's first token sees nothing; use last"
             )
+        _wide(self.wide)
         return SequenceTransformer(layout, self, seed)
 
 

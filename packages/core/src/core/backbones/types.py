@@ -22,13 +22,23 @@ class Features:
     map: Tensor | None = None
     """(B, D, H, W)"""
     mask: Tensor | None = None
-    """(B, T), 1 = a real token"""
+    """(B, T) bool, true = a real token"""
+    wide: Tensor | None = None
+    """(B, W) what the head's linear path reads: pieces of numbers, one-hot categories, TF-IDF; W = wide_width."""
 
 
 class Backbone(Protocol):
     """An nn.Module that turns encoded inputs into features of a known width."""
 
+    title: str
+    """What messages call it: the option, and the network's own name where it has one."""
     width: int
+    wide_width: int
+    """Size of ``Features.wide``; 0 when there is none."""
+    wide_gain: float
+    """How many times as fast as the rest the linear path learns."""
+    gives: tuple[str, ...]
+    """Which features it has: pooled always; tokens, map."""
 
     def __call__(self, inputs: dict[str, Tensor]) -> Features:
         """Read the tensors named in Layout and give features."""

@@ -8,7 +8,7 @@ from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
-    from core.data.encoders import FieldsEncoder
+    from core.data.encoders.fields import FieldsEncoder
     from core.data.types import Dataset, Fields, Layout, SplitPlan
 
 SPLITS = ("auto", "column", "unit", "time", "stratified")
@@ -48,7 +48,9 @@ class TableData:
     path: str = setting("", "the file; relative paths are looked up here and under PLINTH_DATA")
     target: list[str] = setting([], "the column to predict (several 0/1 columns: multilabel)")
     sensitive: list[str] = setting([], "columns of sensitive attributes, compared between groups")
-    unit: str | None = setting(None, "column that says whom a row belongs to (patient, card); kept in one part")
+    unit: str | None = setting(
+        None, "column that says whom a row belongs to (patient, card); kept in one part"
+    )
     time: str | None = setting(None, "column of dates or numbers that orders rows")
     numeric: list[str] = setting([], "input columns to read as numbers")
     categorical: list[str] = setting([], "input columns to read as categories")
@@ -58,7 +60,9 @@ class TableData:
     missing: list[str] = setting([], "values that mean missing, besides empty, ?, NA, N/A, NaN, null")
     delimiter: str = setting("auto", "what stands between fields of a CSV; auto tells it from the file")
     encoding: str = setting("auto", "text encoding; auto tries UTF-8, then Windows-1252")
-    bands: dict[str, list[float]] = setting({}, "sensitive number -> edges of its bands: {bmi: [18.5, 25, 30]}")
+    bands: dict[str, list[float]] = setting(
+        {}, "sensitive number -> edges of its bands: {bmi: [18.5, 25, 30]}"
+    )
     drop_unlabelled: bool = setting(False, "leave rows without a target out instead of refusing them")
     split: str = setting("auto", "auto (unit if given, else stratified), column, unit, time, stratified")
     split_column: str | None = setting(None, "column that holds train, validation and test")
@@ -100,9 +104,13 @@ class ImageFolderData:
     target: str = setting("label", "metadata: column of the class, if the folders do not give it")
     sensitive: list[str] = setting([], "metadata: columns of sensitive attributes")
     unit: str | None = setting(None, "metadata: column that says whom an image belongs to")
-    bands: dict[str, list[float]] = setting({}, "sensitive number -> edges of its bands: {bmi: [18.5, 25, 30]}")
+    bands: dict[str, list[float]] = setting(
+        {}, "sensitive number -> edges of its bands: {bmi: [18.5, 25, 30]}"
+    )
     drop_unlabelled: bool = setting(False, "leave images without a class out instead of refusing them")
-    split: str = setting("auto", "auto (folders, else unit if given, else stratified), column, unit, stratified")
+    split: str = setting(
+        "auto", "auto (folders, else unit if given, else stratified), column, unit, stratified"
+    )
     split_column: str | None = setting(None, "metadata: column that holds train, validation and test")
     validation: float = setting(0.2, "share of the images for validation, where no folder gives it")
     test: float = setting(0.2, "share of the images for the test, where no folder gives it")
@@ -154,7 +162,9 @@ def split_plan(config: TableData | ImageFolderData, seed: int) -> SplitPlan:
 class FieldsConfig:
     """Encode each column by the part it plays; everything is fitted on the training part only."""
 
-    numeric: str = setting("standard", "numbers: standard (mean 0, deviation 1), quantile (to a normal), none")
+    numeric: str = setting(
+        "standard", "numbers: standard (mean 0, deviation 1), quantile (to a normal), none"
+    )
     clip: float = setting(10.0, "limit of a scaled number, in deviations; 0 for none")
     bins: int = setting(16, "quantile bins of a number, for backbones that embed it piecewise")
     rare: int = setting(5, "categories with fewer training rows share one code")
@@ -180,7 +190,7 @@ class FieldsConfig:
 
     def build(self, fields: Fields) -> FieldsEncoder:
         """Make an unfitted encoder for columns that play these parts."""
-        from core.data.encoders import FieldsEncoder
+        from core.data.encoders.fields import FieldsEncoder
 
         self.check()
         return FieldsEncoder(self, fields)
@@ -199,7 +209,15 @@ class FieldsConfig:
             if getattr(self, key) not in allowed:
                 raise wrong(f"encoder.{key}", getattr(self, key), f"one of {', '.join(map(str, allowed))}")
         least = {"clip": 0, "bins": 2, "rare": 1, "categories": 2, "vocabulary": 300, "length": 4, "bag": 0}
-        least |= {"bag_words": 0, "bag_chars": 0, "image_size": 0, "image_source": 0, "signal_length": 0, "history": 0, "cache_mb": 0}
+        least |= {
+            "bag_words": 0,
+            "bag_chars": 0,
+            "image_size": 0,
+            "image_source": 0,
+            "signal_length": 0,
+            "history": 0,
+            "cache_mb": 0,
+        }
         for key, low in least.items():
             if getattr(self, key) < low:
                 raise wrong(f"encoder.{key}", getattr(self, key), f"at least {low}")
@@ -233,6 +251,7 @@ class ImageAugmentation:
     contrast: float = setting(0.2, "largest change of contrast, as a share")
     saturation: float = setting(0.2, "largest change of saturation, as a share")
     hue: float = setting(0.02, "largest turn of the colour circle, as a share of it")
+    balance: float = setting(0.0, "largest change of each colour channel's strength, as a share")
     cutout: float = setting(0.0, "side of a grey square as a share of the image's; 0 for none")
     probability: float = setting(1.0, "how often crops, turns, colours and holes are applied at all")
 

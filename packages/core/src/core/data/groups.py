@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,19 +23,17 @@ OTHER = "other"
 _AGE = re.compile(r"(^|[_\W])age($|[_\W])|[a-z]Age$|^AGE", re.I)
 
 
-def bands(values: NDArray[np.float64], edges: Sequence[float], whole: bool | None = None) -> NDArray[np.object_]:
-    """Name the band of each number: ``0-29``, ``30-44``, ``75+`` for whole numbers, else ``under 18.5``, ``18.5-25``.
+def bands(
+    values: NDArray[np.float64], edges: Sequence[float], whole: bool = True, nonnegative: bool = True
+) -> NDArray[np.object_]:
+    """Name the band of each number: ``0-29``, ``30-44``, ``75+`` (whole), else ``under 18.5``, ``18.5-25``. Shape (N,).
 
-    A number on an edge belongs to the band that it starts. NaN is ``unknown``. Shape (N,).
+    A number on an edge belongs to the band that it starts; NaN is ``unknown``. ``nonnegative``: the first band
+    starts at 0 rather than being open.
     """
-    known = values[~np.isnan(values)]
-    if whole is None:
-        whole = bool((known == np.floor(known)).all()) and all(float(e).is_integer() for e in edges)
-    names = _band_names(edges, whole, nonnegative=bool((known >= 0).all()))
+    shown = np.array([*_band_names(edges, whole, nonnegative), UNKNOWN], dtype=object)
     codes = np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="right")
-    named = np.array(names, dtype=object)[codes]
-    named[np.isnan(values)] = UNKNOWN
-    return named
+    return np.asarray(shown[np.where(np.isnan(values), len(shown) - 1, codes)], dtype=object)
 
 
 def _band_names(edges: Sequence[float], whole: bool, nonnegative: bool) -> list[str]:
@@ -43,9 +42,9 @@ def _band_names(edges: Sequence[float], whole: bool, nonnegative: bool) -> list[
         return ["all"]
     if whole:
         low = f"0-{edges[0] - 1:g}" if nonnegative and edges[0] > 1 else f"under {shown[0]}"
-        middle = [f"{a:g}-{b - 1:g}" if b - 1 > a else f"{a:g}" for a, b in zip(edges, edges[1:], strict=False)]
+        middle = [f"{a:g}-{b - 1:g}" if b - 1 > a else f"{a:g}" for a, b in pairwise(edges)]
         return [low, *middle, f"{shown[-1]}+"]
-    middle = [f"{a}-{b}" for a, b in zip(shown, shown[1:], strict=False)]
+    middle = [f"{a}-{b}" for a, b in pairwise(shown)]
     return [f"under {shown[0]}", *middle, f"{shown[-1]} and over"]
 
 
@@ -142,7 +141,7 @@ class Groups:
 def _banded(numbers: NDArray[np.float64], column: str, edges: Sequence[float] | None) -> Grouping:
     known = numbers[~np.isnan(numbers)]
     if edges is None:
-        if _AGE.search(column) and len(known) and 0 <= known.min() and known.max() <= 130:
+        if _AGE.search(column) and len(known) and known.min() >= 0 and known.max() <= 130:
             edges = AGE_EDGES
         else:
             edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75])).tolist() if len(known) else []
@@ -154,10 +153,7 @@ def _banded(numbers: NDArray[np.float64], column: str, edges: Sequence[float] | 
 
 def _named(values: pd.Series[Any], column: str, grouping: Grouping) -> NDArray[np.object_]:
     if grouping.edges is not None:
-        numbers = to_numbers(values, column)
-        codes = np.searchsorted(np.array(grouping.edges), numbers, side="right")
-        shown = np.array([*_band_names(grouping.edges, grouping.whole, grouping.nonnegative), UNKNOWN], dtype=object)
-        return shown[np.where(np.isnan(numbers), len(shown) - 1, codes)]
+        return bands(to_numbers(values, column), grouping.edges, grouping.whole, grouping.nonnegative)
     names, kept = dict(grouping.names), set(grouping.kept)
     codes, uniques = pd.factorize(to_names(values), use_na_sentinel=True)
     shown = [names.get(u, u) for u in uniques]

@@ -66,7 +66,11 @@ def _keys(values: pd.Series[Any]) -> NDArray[np.uint64]:
 
 def _bytes_of(value: object) -> bytes:
     array = np.asarray(value)
-    return array.astype(np.float64).tobytes() if array.dtype.kind in "iufb" else "\x1f".join(map(str, array)).encode()
+    return (
+        array.astype(np.float64).tobytes()
+        if array.dtype.kind in "iufb"
+        else "\x1f".join(map(str, array)).encode()
+    )
 
 
 def _text_or_file(value: object) -> bytes:

@@ -13,7 +13,9 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype
 from core.data.types import Fields
 from core.data.values import is_numbers
 
-_IDENTIFIER = re.compile(r"(^|[_\W])(id|ids|uuid|guid|key|index|nr|no|number|code|row_name)$|Id$|ID$|^unnamed", re.I)
+_IDENTIFIER = re.compile(
+    r"(^|[_\W])(id|ids|uuid|guid|key|index|nr|no|number|code|row_name)$|Id$|ID$|^unnamed", re.I
+)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?$|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?$")
 WORDS_OF_TEXT = 4.0
 """Strings with at least this many words on average, and mostly different, are text."""
@@ -65,7 +67,8 @@ def _part(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
     if isinstance(first, list | tuple | np.ndarray):
         numbers = np.asarray(first).dtype.kind in "iufb"
         return ("signal", "") if numbers else (None, "lists")
-    distinct = present.nunique()
+    codes, uniques = pd.factorize(present)
+    distinct = len(uniques)
     if distinct == 1:
         return None, "one value only"
     if is_bool_dtype(present.dtype):
@@ -76,14 +79,17 @@ def _part(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
         if whole and distinct == len(present) and len(present) > 20 and (run or _IDENTIFIER.search(column)):
             return None, "a different number in every row: an identifier"
         return "numeric", ""
-    strings = present.astype("str").str.strip()
+    strings = pd.Series(uniques, dtype=object).astype("str").str.strip()
     if strings.str.match(_DATE).all():
         return None, "dates; name it as data.time if it orders the rows"
-    words = float(strings.str.count(r"\s+").mean()) + 1.0
+    words = float((strings.str.count(r"\s+") + 1).to_numpy()[codes].mean())
     if words >= WORDS_OF_TEXT and distinct > min(50, 0.5 * len(present)):
         return "text", ""
     if distinct == len(present) and len(present) > 20:
         return None, "a different value in every row: an identifier"
     if distinct > max(50, 0.5 * len(present)):
-        return None, "almost as many values as rows, too short for text; list it in data.text or data.categorical"
+        return (
+            None,
+            "almost as many values as rows, too short for text; list it in data.text or data.categorical",
+        )
     return "categorical", ""

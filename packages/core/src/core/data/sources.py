@@ -16,7 +16,13 @@ from core.data.types import Dataset, Fields, SplitPlan
 from core.data.values import is_missing, named_rows, to_numbers
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-PARTS = {"train": "train", "training": "train", "val": "validation", "valid": "validation", "dev": "validation"}
+PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "dev": "validation",
+}
 PARTS |= {"validation": "validation", "test": "test", "testing": "test"}
 
 
@@ -40,7 +46,9 @@ def own_table(config: TableData, seed: int) -> Dataset:
         unit=config.unit,
         time=config.time,
     )
-    named = {f"data.{k}": getattr(config, k) for k in ("target", "sensitive", "numeric", "categorical", "text")}
+    named = {
+        f"data.{k}": getattr(config, k) for k in ("target", "sensitive", "numeric", "categorical", "text")
+    }
     named |= {"data.ignore": config.ignore, "data.unit": [config.unit] if config.unit else []}
     named |= {"data.time": [config.time] if config.time else [], "data.image": [image] if image else []}
     named["data.split_column"] = [config.split_column] if config.split_column else []
@@ -55,7 +63,9 @@ def own_table(config: TableData, seed: int) -> Dataset:
         given, told = infer(frame, given, skipped)
         notes += told
     if not given.inputs():
-        raise ValueError(f"{path}: no column is left as an input: list some in data.numeric, categorical or text")
+        raise ValueError(
+            f"{path}: no column is left as an input: list some in data.numeric, categorical or text"
+        )
     dataset = Dataset(
         frame, given, path.name, split=plan, files=table.files, group_edges=dict(config.bands), notes=notes
     )
@@ -74,7 +84,9 @@ def require_columns(frame: pd.DataFrame, named: dict[str, Sequence[str]], path: 
         for column in columns:
             if column not in have:
                 near = get_close_matches(column, have, n=2, cutoff=0.5)
-                told.append(f"{key}: no column {column!r}" + (f" (meant {' or '.join(near)}?)" if near else ""))
+                told.append(
+                    f"{key}: no column {column!r}" + (f" (meant {' or '.join(near)}?)" if near else "")
+                )
     if told:
         shown = ", ".join(have[:40]) + (f" and {len(have) - 40} more" if len(have) > 40 else "")
         raise ValueError(f"{path}: {'; '.join(told)}. The table has the columns {shown}")
@@ -118,8 +130,11 @@ def own_image_folder(config: ImageFolderData, seed: int) -> Dataset:
     inside = [f.relative_to(root).parts for f in files]
     tops = {parts[0].lower() for parts in inside if len(parts) > 1}
     parted = bool(tops) and tops <= set(PARTS) and all(len(parts) > 1 for parts in inside)
-    frame = pd.DataFrame({"image": [str(f) for f in files], "file": ["/".join(p) for p in inside]}, dtype=object)
-    notes, hashes = [], {}
+    frame = pd.DataFrame(
+        {"image": [str(f) for f in files], "file": ["/".join(p) for p in inside]}, dtype=object
+    )
+    notes: list[str] = []
+    hashes: dict[str, str] = {}
     depth = 1 if parted else 0
     if parted:
         frame["part"] = [PARTS[parts[0].lower()] for parts in inside]
@@ -139,7 +154,9 @@ def own_image_folder(config: ImageFolderData, seed: int) -> Dataset:
         notes += told
     target = config.target if config.metadata is not None and config.target in frame else "label"
     if target not in frame:
-        raise wrong("data.target", config.target, f"no class folders, and no such column in {config.metadata}")
+        raise wrong(
+            "data.target", config.target, f"no class folders, and no such column in {config.metadata}"
+        )
     require_columns(
         frame,
         {
@@ -166,7 +183,9 @@ def _joined(
     """Join metadata to images by path below the folder, file name, or name without its ending."""
     rows = table.frame
     if config.file not in rows:
-        raise wrong("data.file", config.file, f"no such column in {config.metadata}; it has {', '.join(rows.columns)}")
+        raise wrong(
+            "data.file", config.file, f"no such column in {config.metadata}; it has {', '.join(rows.columns)}"
+        )
     wanted = rows[config.file].astype("str")
     ways = {
         "path": frame["file"],
@@ -184,8 +203,8 @@ def _joined(
         raise ValueError(f"{config.metadata}: {config.file!r} names an image twice ({twice})")
     if keys.duplicated().any():
         raise ValueError(
-            f"{config.metadata}: {config.file!r} holds names, but {keys[keys.duplicated()].iloc[0]!r} is in two folders: "
-            "write the path below the folder"
+            f"{config.metadata}: {config.file!r} holds names, but two folders have "
+            f"{keys[keys.duplicated()].iloc[0]!r}: write the path below the folder"
         )
     lost = rows.index[~wanted.isin(keys)]
     notes = [f"{config.metadata} names {len(lost)} images that are not in the folder."] if len(lost) else []
@@ -197,4 +216,3 @@ def _joined(
     kept = frame[~bare].drop(columns=[c for c in extra.columns if c in frame])
     joined = extra.loc[keys[~bare].to_numpy()].set_axis(kept.index, axis=0)
     return pd.concat([kept, joined], axis=1), notes
-

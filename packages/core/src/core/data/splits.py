@@ -49,7 +49,9 @@ def split(dataset: Dataset) -> Rows:
     for name, chosen in rows.items():
         if not len(chosen):
             others = ", ".join(f"{other} {len(r)}" for other, r in rows.items() if other != name)
-            raise ValueError(f"the {name} part is empty after the split by {by} ({others} rows){_cure(by, plan)}")
+            raise ValueError(
+                f"the {name} part is empty after the split by {by} ({others} rows){_cure(by, plan)}"
+            )
     return rows
 
 
@@ -59,6 +61,12 @@ def _cure(by: str, plan: SplitPlan) -> str:
     if by == "time" and plan.units_apart:
         return ": every later row belongs to a unit seen earlier; data.units_apart=false keeps them"
     return ": more rows (or units) are needed, or larger data.validation and data.test"
+
+
+def unit_codes(dataset: Dataset) -> NDArray[np.int64]:
+    """Number what the split keeps together, (N,) int64: units, or rows with equal inputs where no unit is named."""
+    codes, _ = pd.factorize(_units(dataset))
+    return np.asarray(codes, dtype=np.int64)
 
 
 def _units(dataset: Dataset) -> NDArray[Any]:
@@ -83,8 +91,8 @@ def _by_column(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
     odd = [u for u in uniques if u.lower() not in known]
     if odd:
         raise ValueError(
-            f"column {plan.column!r} has {', '.join(map(repr, odd[:5]))}: it should hold train, validation (val, valid, dev) "
-            "and test; leave rows that belong nowhere empty"
+            f"column {plan.column!r} has {', '.join(map(repr, odd[:5]))}: it should hold train, validation and "
+            "test; leave rows that belong nowhere empty"
         )
     part = np.array([*(known[u.lower()] for u in uniques), -1], dtype=np.int64)[codes]
     if not (part == 1).any() and (part == 0).any():
@@ -103,7 +111,7 @@ def _by_time(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
     missing = np.isnan(times)
     if missing.any():
         raise ValueError(
-            f"split by time: column {column!r} is empty in {named_rows(dataset.frame.index[missing])}: fill or remove them"
+            f"split by time: column {column!r} is empty in {named_rows(dataset.frame.index[missing])}: remove them"
         )
     ordered = np.sort(times)
     starts = [_start(ordered, 1.0 - plan.validation - plan.test), _start(ordered, 1.0 - plan.test)]
@@ -129,12 +137,14 @@ def stratify(
 ) -> NDArray[np.int64]:
     """Deal whole units to parts 0 (the rest), 1 and 2 (``shares``), keeping each label's share. Shapes (N,), (N, K).
 
-    Units with equal label counts are exchangeable: each such kind is dealt in proportion, and what does not divide
-    goes, rarest label first, to the part that lacks it most (the greedy rule of Sechidis et al., ECML 2011, for
-    multilabel data, applied to units). Returns (N,) part of each row.
+    Units with equal label counts are exchangeable: each such kind is dealt in proportion. What does not divide goes,
+    units with the largest share of any label first, to the part whose label and row counts come closest to what they
+    should be; a label that few units have reaches every part that it can (after the greedy rule of Sechidis et al.,
+    ECML 2011, for multilabel data). Returns (N,) part of each row.
     """
     codes, uniques = pd.factorize(units)
-    order = np.argsort(hashed(uniques, derive_seed(seed, "split")), kind="stable")
+    numbers = hashed(uniques, derive_seed(seed, "split"))
+    order = np.argsort(numbers, kind="stable")
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     codes = rank[codes]  # units numbered in their random order
@@ -143,26 +153,49 @@ def stratify(
     kinds, kind_of = np.unique(sums, axis=0, return_inverse=True)
     kind_of = kind_of.reshape(-1)
     members = np.split(np.argsort(kind_of, kind="stable"), np.cumsum(np.bincount(kind_of))[:-1])
-    share = np.array([1.0 - sum(shares), *shares])
-    total = sums.sum(0)
-    wanted = share[:, None] * total  # (3, K + 1): how much each part still wants of each label, and of rows
-    rarity = 1.0 / np.maximum(total, 1.0)
-    rarest = np.where(kinds[:, :-1] > 0, rarity[:-1], 0.0) if counts.shape[1] else np.zeros((len(kinds), 1))
+    table = _Deal(kinds, np.bincount(kind_of), np.array([1.0 - sum(shares), *shares]))
     part = np.zeros(len(uniques), np.int64)
-    for kind in np.lexsort((-kinds[:, -1], -rarest.max(1))):  # rarest label first, then large units
-        have = members[kind]
-        each = np.floor(share * len(have) + 1e-9).astype(np.int64)
-        wanted -= each[:, None] * kinds[kind]
-        parts = np.repeat(np.arange(3), each).tolist()
-        label = int(np.argmax(rarest[kind])) if rarest[kind].any() else -1
-        while len(parts) < len(have):
-            parts.append(_neediest(wanted[:, label], wanted[:, -1], share))
-            wanted[parts[-1]] -= kinds[kind]
-        part[have] = parts
+    # large ones first, but not strictly: another seed deals a few large units otherwise
+    chance = np.array([numbers[order[m[0]]] for m in members]) % np.uint64(1000) / 1000
+    for kind in np.argsort(-(kinds / table.total).max(1) * (1 + chance), kind="stable"):
+        part[members[kind]] = table.deal(kinds[kind], len(members[kind]))
     return part[codes]
 
 
-def _neediest(label: NDArray[np.float64], rows: NDArray[np.float64], share: NDArray[np.float64]) -> int:
-    """Name the part that lacks most of a label relative to its share; equal: most rows; equal: the largest part."""
-    need = [(round(a / s, 9), round(b / s, 9), s) if s > 0 else (-np.inf, 0.0, 0.0) for a, b, s in zip(label, rows, share, strict=True)]
-    return max(range(3), key=lambda i: need[i])
+class _Deal:
+    """Counts dealt to each part so far; the last column counts rows. K labels."""
+
+    def __init__(
+        self, kinds: NDArray[np.float64], sizes: NDArray[np.int64], share: NDArray[np.float64]
+    ) -> None:
+        self.share = share
+        self.total = np.maximum((kinds * sizes[:, None]).sum(0), 1.0)
+        self.dealt = np.zeros((3, kinds.shape[1]))
+        self.left = ((kinds > 0) * sizes[:, None]).sum(0)
+        """Units still to be dealt that have each label."""
+        weight = np.ones(kinds.shape[1])
+        weight[-1] = max(kinds.shape[1] - 1, 1)  # the number of rows matters as much as all labels together
+        self.weight = weight / self.total**2
+        self.open = share > 0
+
+    def deal(self, counts: NDArray[np.float64], units: int) -> list[int]:
+        """Deal equal units: as many to each part as its share has whole ones, the others by need."""
+        each = np.floor(self.share * units + 1e-9).astype(np.int64)
+        self.dealt += each[:, None] * counts
+        self.left -= (counts > 0) * int(each.sum())
+        parts: list[int] = np.repeat(np.arange(3), each).tolist()
+        while len(parts) < units:
+            to = self._neediest(counts)
+            self.dealt[to] += counts
+            self.left -= counts > 0
+            parts.append(to)
+        return parts
+
+    def _neediest(self, counts: NDArray[np.float64]) -> int:
+        after = self.dealt + counts - self.share[:, None] * self.total
+        before = after - counts
+        worse = ((after**2 - before**2) * self.weight).sum(1) / np.maximum(self.share, 1e-9)
+        lacking = (self.dealt == 0) & self.open[:, None] & (counts > 0)
+        scarce = lacking & (self.left <= lacking.sum(0))  # each unit left is needed somewhere
+        allowed = scarce.any(1) if scarce.any() else self.open
+        return int(np.argmin(np.where(allowed, np.round(worse, 12), np.inf)))

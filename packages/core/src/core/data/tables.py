@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import csv
+import decimal
 import gzip
 import hashlib
 import io
@@ -23,9 +24,11 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 import zstandard
+from numpy.typing import NDArray
 
-from core.data.values import MISSING, is_missing, named_rows
+from core.data.values import is_missing, named_rows
 
+_HEADER = 1 << 20  # a header is shorter than this many characters
 DELIMITERS = (",", ";", "\t", "|", " ")
 
 
@@ -56,7 +59,11 @@ def find(path: str | Path, key: str = "data.path") -> Path:
             if candidate.exists():
                 return candidate
     looked = " and ".join(str(p.absolute()) for p in places)
-    hint = "" if given.is_absolute() or root else " (PLINTH_DATA, which may name a folder of data sets, is not set)"
+    hint = (
+        ""
+        if given.is_absolute() or root
+        else " (PLINTH_DATA, which may name a folder of data sets, is not set)"
+    )
     raise ValueError(f"{key}={str(path)!r} was not found: looked for {looked}{hint}")
 
 
@@ -94,12 +101,14 @@ def read_table(
         table = _delimited(path, text, names, "\t" if delimiter == "auto" and ending == ".tsv" else delimiter)
         table.notes[:0] = notes
     else:
-        raise ValueError(f"{path}: unknown kind of table {ending!r}; it should end in .csv, .tsv, .jsonl or .parquet")
+        raise ValueError(
+            f"{path}: unknown kind of table {ending!r}; it should end in .csv, .tsv, .jsonl or .parquet"
+        )
     if table.frame.empty:
         raise ValueError(f"{path}: the table has no rows")
     from_text = ending not in (".parquet", ".pq", ".jsonl", ".ndjson", ".json")
-    for column in table.frame.columns:
-        table.frame[column] = _clean(table.frame[column], missing, convert=typed and from_text)
+    columns = {c: _clean(table.frame[c], missing, convert=typed and from_text) for c in table.frame.columns}
+    table.frame = pd.DataFrame(columns)
     table.frame.index = pd.RangeIndex(1, len(table.frame) + 1)
     table.files[path.name] = sha256(path)
     return table
@@ -112,7 +121,9 @@ def _decompressed(path: Path) -> tuple[Path, bytes]:
             data = _DECOMPRESS[path.suffix.lower()](data)
             path = path.with_suffix("")
     except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: could not be decompressed ({error}): the file is damaged or cut off") from error
+        raise ValueError(
+            f"{path}: could not be decompressed ({error}): the file is damaged or cut off"
+        ) from error
     return path, data
 
 
@@ -150,7 +161,9 @@ def _decoded(path: Path, data: bytes, encoding: str) -> tuple[str, list[str]]:
             line = data.count(b"\n", 0, error.start) + 1
             text = data.decode("cp1252", errors="replace")
             return text, [f"{path.name} is not UTF-8 (line {line}): read as Windows-1252."]
-        return text, [] if encoding == "utf-8" else [f"{path.name}: read as {encoding.upper()}, as its first bytes say."]
+        return text, [] if encoding == "utf-8" else [
+            f"{path.name}: read as {encoding.upper()}, as its first bytes say."
+        ]
     try:
         return data.decode(encoding), []
     except LookupError as error:
@@ -172,7 +185,7 @@ def _delimited(path: Path, text: str, names: Sequence[str] | None, delimiter: st
     if delimiter == " ":
         text = "\n".join(" ".join(line.split()) for line in text.splitlines())
     if names is None:
-        header = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+        header = next(csv.reader(io.StringIO(text[:_HEADER], newline=""), delimiter=delimiter))
         names = [name.strip() for name in header]
         skip = _lines_of_header(text, header, delimiter)
         empty = [i + 1 for i, name in enumerate(names) if not name]
@@ -224,11 +237,19 @@ def _parsed(path: Path, text: str, names: list[str], skip: int, delimiter: str) 
             f"{path}: {len(names)} fields expected, but {'; '.join(told)}{more}. "
             "Correct these rows, or say data.delimiter if fields are parted by something else"
         )
-    return pd.DataFrame(table.to_pandas())
+    return pd.DataFrame({name: _objects(table.column(name)) for name in names}, dtype=object)
+
+
+def _objects(column: Any) -> NDArray[np.object_]:
+    """Bring text from Arrow to Python once for each distinct value."""
+    encoded = column.combine_chunks().dictionary_encode()
+    distinct = np.empty(len(encoded.dictionary), dtype=object)
+    distinct[:] = encoded.dictionary.to_pylist()
+    return np.asarray(distinct[encoded.indices.to_numpy()], dtype=object)
 
 
 def _lines_of_header(text: str, header: list[str], delimiter: str) -> int:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text[:_HEADER], newline=""), delimiter=delimiter)
     next(reader)
     return reader.line_num
 
@@ -269,7 +290,9 @@ def _json(path: Path, text: str, whole: bool) -> pd.DataFrame:
             raise ValueError(f"{path}: row {number} is not an object with named fields: {str(row)[:60]!r}")
         nested = [k for k, v in row.items() if isinstance(v, dict)]
         if nested:
-            raise ValueError(f"{path}: row {number}, field {nested[0]!r} is an object; a field may be a value or a list")
+            raise ValueError(
+                f"{path}: row {number}, field {nested[0]!r} is an object; a field may be a value or a list"
+            )
     return pd.DataFrame(rows)
 
 
@@ -290,30 +313,35 @@ def _clean(values: pd.Series[Any], missing: Sequence[str], convert: bool) -> pd.
         values = values.astype(values.cat.categories.dtype)
     if not (values.dtype == object or isinstance(values.dtype, pd.StringDtype)):
         return values
-    if len(values) and not all(v is None or isinstance(v, str | float) for v in values.head(1000).to_numpy(object)):
-        kinds = {type(v).__name__ for v in values.to_numpy(object) if v is not None}
-        if kinds == {"Decimal"}:
-            return values.astype(float)
+    objects = values.to_numpy(dtype=object)
+    kinds = {str} if convert else {type(v) for v in objects[~values.isna().to_numpy()]}
+    if kinds == {decimal.Decimal}:
+        return values.astype(float)
+    if not kinds <= {str, float}:
         return values
-    values = values.astype(object)
-    stripped = values.map(lambda v: v.strip() if isinstance(v, str) else v)
+    # what follows looks at each distinct value once
+    codes, distinct = pd.factorize(objects, use_na_sentinel=True)
+    names = pd.Series(distinct, dtype=object)
+    stripped = names.map(lambda v: v.strip() if isinstance(v, str) else v)
     gone = is_missing(stripped) | stripped.isin(list(missing)).to_numpy(dtype=bool)
-    values = values.where(~gone, None)
-    if convert and not gone.all():
-        present = stripped[~gone]
+    present = stripped[~gone]
+    some_missing = bool((codes < 0).any() or gone.any())
+    if convert and len(present):
         numbers = pd.to_numeric(present, errors="coerce")
         if numbers.notna().all() and not present.str.match(_CODE).any():
-            if not gone.any() and (numbers == np.floor(numbers)).all() and present.str.match(r"[+-]?\d+$").all():
-                return numbers.astype(np.int64) if np.abs(numbers).max() < 2**53 else values
-            return numbers.astype(float).reindex(values.index)
-        if not gone.any() and set(present.unique()) <= {"True", "False", "true", "false", "TRUE", "FALSE"}:
-            return present.str.lower().eq("true")
-    return values
+            whole = present.str.fullmatch(r"[+-]?\d+").all() and np.abs(numbers).max() < 2**53
+            table = np.full(len(names) + 1, np.nan)
+            table[:-1][~gone] = numbers.to_numpy(dtype=np.float64)
+            read = table[codes]
+            return pd.Series(
+                read.astype(np.int64) if whole and not some_missing else read, index=values.index
+            )
+        if not some_missing and set(present) <= {"True", "False", "true", "false", "TRUE", "FALSE"}:
+            return pd.Series(present.str.lower().eq("true").to_numpy()[codes], index=values.index)
+    kept = names.where(~gone, None).to_numpy(dtype=object)
+    return pd.Series(np.array([*kept, None], dtype=object)[codes], index=values.index, dtype=object)
 
 
 def rows_of(frame: pd.DataFrame, where: Any) -> str:
     """Name the rows of a frame in which a mask is true."""
     return named_rows(frame.index[np.asarray(where, dtype=bool)])
-
-
-__all__ = ["MISSING", "Table", "find", "read_table", "rows_of", "sha256"]

@@ -58,7 +58,7 @@ class SplitPlan:
     test: float = 0.2
     seed: int = 0
     gap: float = 0.0
-    """With ``time``: days (or the number's own unit) left out before each later part, while labels are not known yet."""
+    """With ``time``: days (or the number's own unit) left out before each later part, whose labels came too late."""
     units_apart: bool = True
     """With ``time``: leave out later rows of a unit that an earlier part has. False: a known unit may come again."""
 
@@ -104,9 +104,9 @@ class Layout:
 
     The tensors an encoder gives (B rows), each present only when its size here is not empty:
     ``numeric`` (B, n) float32 standardised, NaN replaced by 0 · ``missing`` (B, n) float32 0/1 ·
-    ``categorical`` (B, m) int64, 0 = missing, or never seen and no rare ones to share a code with · ``tokens`` (B, T) int64, ``padding`` = no token ·
-    ``bag`` (B, V) float32 TF-IDF · ``image`` (B, C, H, W) uint8 · ``signal`` (B, C, T) float32 ·
-    ``events`` (B, T, F) float32 with ``events_mask`` (B, T) float32 (1 = real).
+    ``categorical`` (B, m) int64, 0 = missing (or never seen, where training had no rare ones to share a code with) ·
+    ``tokens`` (B, T) int64, ``padding`` = no token · ``bag`` (B, V) float32 TF-IDF · ``image`` (B, C, H, W) uint8 ·
+    ``signal`` (B, C, T) float32 · ``events`` (B, T, F) float32 with ``events_mask`` (B, T) float32 (1 = real).
     """
 
     numeric: tuple[str, ...] = ()

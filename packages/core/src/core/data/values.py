@@ -49,7 +49,9 @@ def to_numbers(values: pd.Series[Any], column: str) -> NDArray[np.float64]:
             f"column {column!r} holds dates, not numbers: name it as the time, or turn it into a number"
         )
     else:
-        numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        codes, distinct = pd.factorize(values.to_numpy(dtype=object), use_na_sentinel=True)
+        read = pd.to_numeric(pd.Series(distinct, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+        numbers = np.append(read, np.nan)[codes]
         text = np.isnan(numbers) & ~is_missing(values)
         if text.any():
             text &= ~values.astype("str").str.strip().isin(MISSING).to_numpy(dtype=bool)
@@ -62,7 +64,7 @@ def to_numbers(values: pd.Series[Any], column: str) -> NDArray[np.float64]:
     infinite = np.isinf(numbers)
     if infinite.any():
         raise ValueError(
-            f"column {column!r} is infinite in {named_rows(values.index[infinite])}: correct the value or leave it empty"
+            f"column {column!r} is infinite in {named_rows(values.index[infinite])}: correct it or leave it empty"
         )
     return numbers
 
@@ -86,7 +88,9 @@ def _name(value: Json) -> str | None:
             return None
         return str(int(value)) if float(value).is_integer() else repr(float(value))
     if isinstance(value, bytes):
-        raise ValueError("a column of bytes can't be read as categories: name it as the image column or ignore it")
+        raise ValueError(
+            "a column of bytes can't be read as categories: name it as the image column or ignore it"
+        )
     name = str(value).strip()
     if _DECIMAL.fullmatch(name):
         name = name.rstrip("0").rstrip(".")

@@ -89,16 +89,15 @@ def _nearby(x: Array, truth: Array, weights_RN: Array, base: Array) -> Array:
     r, a, b, c = sums[:2], sums[2:5], sums[5:9], sums[9:14]
     d0, d1 = np.zeros(len(weights_RN)), np.zeros(len(weights_RN))
     for _ in range(6):
-        gradient, slopes = [], []
-        for k in (0, 1):
-            gradient.append(
-                r[k]
-                - (a[k] * d0 + a[k + 1] * d1)
-                - (b[k] * d0**2 + 2 * b[k + 1] * d0 * d1 + b[k + 2] * d1**2) / 2
-                - (c[k] * d0**3 + 3 * c[k + 1] * d0**2 * d1 + 3 * c[k + 2] * d0 * d1**2 + c[k + 3] * d1**3) / 6
-            )
-        for k in (0, 1, 2):
-            slopes.append(a[k] + (b[k] * d0 + b[k + 1] * d1))
+        square, cube = (d0 * d0, 2 * d0 * d1, d1 * d1), (d0**3, 3 * d0 * d0 * d1, 3 * d0 * d1 * d1, d1**3)
+        gradient = [
+            r[k]
+            - (a[k] * d0 + a[k + 1] * d1)
+            - sum(b[k + i] * term for i, term in enumerate(square)) / 2
+            - sum(c[k + i] * term for i, term in enumerate(cube)) / 6
+            for k in (0, 1)
+        ]
+        slopes = [a[k] + b[k] * d0 + b[k + 1] * d1 for k in (0, 1, 2)]
         step = _solved(np.column_stack(slopes), np.column_stack(gradient))
         d0, d1 = d0 + step[:, 0], d1 + step[:, 1]
     return np.column_stack([base[0] + d0, base[1] + d1])
@@ -107,7 +106,9 @@ def _nearby(x: Array, truth: Array, weights_RN: Array, base: Array) -> Array:
 def _solved(h: Array, g: Array) -> Array:
     """Solve [[h0, h1], [h1, h2]] step = g for each row; not finite where the system is singular."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        above = np.column_stack([h[:, 2] * g[:, 0] - h[:, 1] * g[:, 1], h[:, 0] * g[:, 1] - h[:, 1] * g[:, 0]])
+        above = np.column_stack(
+            [h[:, 2] * g[:, 0] - h[:, 1] * g[:, 1], h[:, 0] * g[:, 1] - h[:, 1] * g[:, 0]]
+        )
         step: Array = above / (h[:, 0] * h[:, 2] - h[:, 1] ** 2)[:, None]
     return step
 

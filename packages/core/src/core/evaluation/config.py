@@ -146,7 +146,9 @@ class Logistic:
     rows: int = setting(
         100_000, help="most training rows it is fitted on (a random part of them beyond that)"
     )
-    strengths: list[float] = setting([0.1, 1.0, 10.0], help="inverse penalties tried; validation decides")
+    strengths: list[float] = setting(
+        [0.01, 0.1, 1.0, 10.0, 100.0], help="inverse penalties tried; validation decides"
+    )
     vocabulary: int = setting(50_000, help="most words and word pairs of a text column")
 
     def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,16 +80,18 @@ def macro_areas(classes: Sequence[str]) -> Statistic:
 
 def truths(p: Predictions) -> NDArray[np.bool_]:
     """Truth as (N, K) bool, one column a class."""
-    if p.kind == "multilabel":
-        return np.asarray(p.targets) > 0
-    return np.equal(np.asarray(p.targets)[:, None], np.arange(p.scores.shape[1]))
+    return _columns(p.targets, p)
 
 
 def called(p: Predictions) -> NDArray[np.bool_]:
     """Decided labels as (N, K) bool, one column a class."""
+    return _columns(p.labels, p)
+
+
+def _columns(codes: NDArray[Any], p: Predictions) -> NDArray[np.bool_]:
     if p.kind == "multilabel":
-        return np.asarray(p.labels) > 0
-    return np.equal(np.asarray(p.labels)[:, None], np.arange(p.scores.shape[1]))
+        return np.asarray(codes > 0, np.bool_)
+    return np.asarray(codes[:, None] == np.arange(p.scores.shape[1]), np.bool_)
 
 
 def log_losses(p: Predictions) -> Array:

@@ -96,7 +96,10 @@ def share(value: float) -> str:
 
 def _at_fixed_points(thresholds: Mapping[str, Json], config: StandardEvaluation) -> Statistic:
     """Figures of a binary target that need a decision; every cut comes from validation."""
-    cuts = {rule: float(thresholds["cuts"][rule]) for rule in ("specificity", "sensitivity")}
+    cuts = {}
+    for rule in ("specificity", "sensitivity"):
+        known = thresholds["cuts"][rule]
+        cuts[rule] = float("nan") if known is None else float(known)
     prevalence, cost_cut = float(thresholds["prevalence"]), float(thresholds["cost_threshold"])
     names = (
         f"sensitivity_at_{share(config.specificity)}_specificity",

@@ -106,9 +106,13 @@ def choose_all(validation: Predictions, config: StandardEvaluation) -> dict[str,
             "cost_false_positive": config.cost_false_positive,
             "cost_false_negative": config.cost_false_positive * ratio,
             "cost_threshold": 1 / (1 + ratio),
-            "cuts": {r: choose(r, validation.scores[:, 1], truth[:, 1], config, ratio) for r in POINTS},
+            "cuts": {r: _known(choose(r, validation.scores[:, 1], truth[:, 1], config, ratio)) for r in POINTS},
         }
     return chosen
+
+
+def _known(cut: float) -> float | None:
+    return None if np.isnan(cut) else cut
 
 
 def _label_ratio(config: StandardEvaluation) -> float:
@@ -116,13 +120,13 @@ def _label_ratio(config: StandardEvaluation) -> float:
 
 
 def operating_points(
-    cuts: Mapping[str, float], parts: Mapping[str, Predictions]
+    cuts: Mapping[str, float | None], parts: Mapping[str, Predictions]
 ) -> dict[str, dict[str, Json]]:
     """What each rule's threshold gives on each part of a binary target: rule -> {threshold, <part> {...}}."""
     return {
         rule: {"threshold": cut, **{name: _at(p, cut) for name, p in parts.items()}}
         for rule, cut in cuts.items()
-        if np.isfinite(cut)
+        if cut is not None
     }
 
 

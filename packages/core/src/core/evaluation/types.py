@@ -102,5 +102,7 @@ class Comparison:
             "difference": self.difference,
             "thresholds": self.evaluation.thresholds,
             "calibration": self.evaluation.calibration,
+            "curves": {k: v for k, v in self.evaluation.curves.items() if k in ("roc", "pr", "reliability")},
+            "decision_curve": self.evaluation.decision_curve,
             "details": dict(self.details),
         }

@@ -5,12 +5,60 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.report.record import Record
+from core.report.answers import answers, plain_name
+from core.report.record import Figure, Record
+from core.report.wording import named, number, per_class, spread, verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
 def summarise(record: Record, folder: Path, console: Console | None = None) -> None:
-    """Print the metrics with their intervals beside the challenger's, and where the run is."""
-    raise NotImplementedError
+    """Print the metrics with their intervals beside the challenger's, the five answers, and where the run is.
+
+    Figures of single classes stay in the record and on the page. The last line is the folder's path alone, so
+    that a script can take it.
+    """
+    from rich.console import Console as Terminal
+    from rich.markup import escape
+    from rich.table import Table
+
+    out = console or Terminal()
+    if record.data.simulated or record.run.simulated:
+        out.print(
+            "[bold yellow]Simulated data:[/] the figures show that the tool works, nothing about real people."
+        )
+    labels = record.curves.get("confusion", {}).get("labels", [])
+    by_class = per_class(record.metrics, labels) if len(labels) > 2 else {}
+    single = {metric for figures in by_class.values() for metric in figures.values()}
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column(f"{record.run.domain} · {record.run.task}")
+    table.add_column("model", justify="right", no_wrap=True)
+    if record.challenger:
+        table.add_column(escape(plain_name(record.challenger.name)), justify="right", no_wrap=True)
+        table.add_column("this model is", no_wrap=True)
+    for metric, figure in record.metrics.items():
+        if metric in single:
+            continue
+        cells = [escape(named(metric)), _cell(figure)]
+        if record.challenger:
+            theirs, apart = record.challenger.metrics.get(metric), record.challenger.difference.get(metric)
+            cells += [_cell(theirs) if theirs else "", _coloured(verdict(metric, apart)) if apart else ""]
+        table.add_row(*cells)
+    out.print(table)
+    for answer in answers(record):
+        style = "bold" if answer.measured else "dim"
+        out.print(f"[{style}]{answer.question}[/] {escape(answer.headline)}", highlight=False)
+    out.print(f"Report: {escape(str(folder / 'report.html'))}", highlight=False, soft_wrap=True)
+    out.print(escape(str(folder)), highlight=False, soft_wrap=True)
+
+
+def _cell(figure: Figure) -> str:
+    reach = spread(figure)
+    reach = reach if "−" in reach else reach.replace(" to ", "–")  # a dash beside a minus can't be read
+    return f"[bold]{number(figure.value)}[/] [dim]{reach}[/]" if reach else f"[bold]{number(figure.value)}[/]"
+
+
+def _coloured(word: str) -> str:
+    return {"better": "[green]better[/]", "worse": "[red]worse[/]"}.get(word, f"[dim]{word}[/]")

@@ -172,7 +172,7 @@ def _yes_no(frame: pd.DataFrame, column: str) -> NDArray[np.float32]:
     if (found < 0).any():
         row = int(np.argmax(found < 0))
         raise ValueError(
-            f"column {column!r}, row {frame.index[row]}: {frame[column].iloc[row]!r} is neither 0 nor 1; several "
+            f"column {column!r}, row {frame.index[row]}: {str(frame[column].iloc[row])!r} is neither 0 nor 1; several "
             "target columns must hold 0/1, true/false or yes/no"
         )
     return found

@@ -91,10 +91,9 @@ def refuse_unlabelled(frame: pd.DataFrame, column: str, without: NDArray[np.bool
     """Raise ValueError naming the first row that has no answer and how many there are."""
     if without.any():
         first = int(np.argmax(without))
-        value = frame[column].iloc[first]
         raise ValueError(
-            f"column {column!r}, row {frame.index[first]}: {value!r} is no answer ({int(without.sum())} of "
-            f"{len(frame)} rows have none); drop unlabelled rows or label them"
+            f"column {column!r}, row {frame.index[first]} has no answer ({int(without.sum())} of {len(frame)} rows "
+            "have none); drop unlabelled rows or label them"
         )
 
 

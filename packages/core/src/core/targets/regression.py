@@ -121,7 +121,7 @@ def _numbers(frame: pd.DataFrame, column: str) -> NDArray[np.float64]:
     if bad.any():
         row = int(np.argmax(bad))
         raise ValueError(
-            f"column {column!r}, row {frame.index[row]}: {frame[column].iloc[row]!r} is no finite number; a regression "
-            "needs numbers"
+            f"column {column!r}, row {frame.index[row]}: {str(frame[column].iloc[row])!r} is no finite "
+            "number; a regression needs numbers"
         )
     return read

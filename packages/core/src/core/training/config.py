@@ -222,7 +222,7 @@ def _share(key: str, value: float) -> float:
 
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-BALANCES = ("none", "class", "group")
+BALANCES = ("none", "class", "group", "group_class")
 PROGRESS = ("auto", "bar", "lines", "none")
 VIEWS = (1, 2, 4, 8)
 HOW_NOT_WHAT = ("checkpoint_every", "checkpoint_minutes", "keep", "progress", "max_minutes")
@@ -239,7 +239,15 @@ class StandardTraining:
     micro_batch: int = setting(
         0, help="examples at a time in memory, gradients accumulated; 0 takes all at once"
     )
-    balance: str = setting("none", help="draw training rows as they come (none), or evenly by class or group")
+    drop_last: bool = setting(
+        True, help="leave out an epoch's odd rows (others each time): all batches have one size"
+    )
+    balanced: str = setting(
+        "none", help="draw rows as they come (none), or evenly by class, group or group_class"
+    )
+    balanced_power: float = setting(
+        1.0, help="draw in proportion to 1 / count^power: 1 is even, 0.5 half-way"
+    )
     precision: str = setting(
         "auto", help="auto (bf16 where native and measured faster), fp32, bf16, fp16 (CUDA)"
     )
@@ -271,7 +279,7 @@ class StandardTraining:
 
     def check(self) -> None:
         """Raise ValueError for the first setting that can't be right, before any data is read."""
-        for key, choices in (("precision", PRECISIONS), ("balance", BALANCES), ("progress", PROGRESS)):
+        for key, choices in (("precision", PRECISIONS), ("balanced", BALANCES), ("progress", PROGRESS)):
             if getattr(self, key) not in choices:
                 raise wrong(f"training.{key}", getattr(self, key), f"choose one of {', '.join(choices)}")
         if self.views not in VIEWS:
@@ -280,7 +288,7 @@ class StandardTraining:
             if getattr(self, key) < 1:
                 raise wrong(f"training.{key}", getattr(self, key), "must be 1 or more")
         whole = ("steps", "micro_batch", "evaluate_every", "patience", "checkpoint_every")
-        for key in (*whole, "max_grad_norm", "checkpoint_minutes", "max_minutes"):
+        for key in (*whole, "balanced_power", "max_grad_norm", "checkpoint_minutes", "max_minutes"):
             if not 0 <= getattr(self, key) < math.inf:
                 raise wrong(f"training.{key}", getattr(self, key), "must be 0 or more")
         if self.steps == 0 and self.epochs < 1:
@@ -291,8 +299,9 @@ class StandardTraining:
             )
 
     def epoch_steps(self, examples: int) -> int:
-        """Count the optimizer steps of one epoch over so many training examples (the last batch may be short)."""
-        return math.ceil(examples / self.batch_size)
+        """Count the optimizer steps of one epoch over so many training examples, at least 1."""
+        whole, odd = divmod(examples, min(self.batch_size, examples))
+        return whole + (1 if odd and not self.drop_last else 0)
 
     def total_steps(self, examples: int) -> int:
         """Count the optimizer steps of the whole run over so many training examples."""

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from core.targets.types import Target
-    from core.training.types import HeldOut
+    from core.training.types import HeldOut, Rows
+
+STRAIGHT = (0, False)
+"""The view of an image as it is."""
 
 
 def predict(
@@ -33,11 +36,10 @@ def predict(
 ) -> Predictions:
     """Predict every row of a held-out part, in its order; labels are decided by the target's usual rule.
 
-    ``views`` averages scores over 1, 2 (mirrored), 4 or 8 (turned and mirrored) views of the image; see
-    ``scores``. The model is left in the mode it was in.
+    See ``scores`` for ``views`` and errors. The model is left in the mode it was in.
     """
     found = scores(
-        model, target, part.inputs, batch_size=batch_size, device=device, precision=precision, views=views
+        model, target, part.prepared, batch_size=batch_size, device=device, precision=precision, views=views
     )
     return as_predictions(found, target, part)
 
@@ -52,14 +54,14 @@ def as_predictions(found: NDArray[np.float64], target: Target, part: HeldOut) ->
         kind=target.kind,
         groups=part.groups,
         units=part.units,
-        index=part.index,
+        index=part.rows,
     )
 
 
 def scores(
     model: nn.Module,
     target: Target,
-    inputs: dict[str, Tensor],
+    rows: Rows | dict[str, Tensor],
     *,
     batch_size: int = 256,
     device: torch.device | None = None,
@@ -68,49 +70,66 @@ def scores(
 ) -> NDArray[np.float64]:
     """Give the scores (N, K) of encoded rows, no labels needed, in float64.
 
-    Raises ValueError for several views of inputs without an image, and for turned views of one that isn't square.
+    ``views`` averages the scores of 1, 2 (mirrored), 4 (half-turned too) or 8 (quarter-turned too) views of the
+    image. Raises ValueError for several views of inputs without an image, and for quarter turns of one that is
+    not square.
     """
-    total: Tensor | None = None
-    turns = dihedral(inputs, views)
-    for turn in turns:
-        raw = outputs(model, inputs, batch_size=batch_size, device=device, precision=precision, turn=turn)
-        one = target.scores(raw).double()
-        total = one if total is None else total + one
-    assert total is not None
-    return (total / len(turns)).numpy()
+    found = []
+    for several in _forward(model, rows, batch_size, device, precision, views):
+        each = [target.scores(raw).double() for raw in several]
+        found.append(torch.stack(each).mean(dim=0) if views > 1 else each[0])
+    return torch.cat(found).numpy()
 
 
 def outputs(
     model: nn.Module,
-    inputs: dict[str, Tensor],
+    rows: Rows | dict[str, Tensor],
     *,
     batch_size: int = 256,
     device: torch.device | None = None,
     precision: str = "fp32",
-    turn: tuple[int, bool] = (0, False),
 ) -> Tensor:
-    """Give the model's outputs (N, ...) for encoded rows, float32 on the CPU.
+    """Give the outputs (N, ...) for encoded rows, float32 on the CPU; ``device`` is by default the model's."""
+    return torch.cat([several[0] for several in _forward(model, rows, batch_size, device, precision, 1)])
 
-    ``device`` is the model's own by default. ``turn`` (quarter turns, mirrored) is applied to the image.
-    """
+
+def _forward(
+    model: nn.Module,
+    rows: Rows | dict[str, Tensor],
+    batch_size: int,
+    device: torch.device | None,
+    precision: str,
+    views: int,
+) -> Iterator[list[Tensor]]:
+    """Yield the outputs of one batch after another, one tensor for each view."""
     place = device if device is not None else next(model.parameters()).device
-    rows = len(next(iter(inputs.values())))
-    if rows == 0:
+    size = len(next(iter(rows.values()))) if isinstance(rows, dict) else len(rows)
+    if size == 0:
         raise ValueError("there are no rows to predict")
-    found: list[Tensor] = []
-    with evaluating(model), torch.inference_mode(), autocast(precision, place):
-        for start in range(0, rows, batch_size):
-            piece = {name: t[start : start + batch_size].to(place) for name, t in inputs.items()}
-            if turn != (0, False):
-                piece["image"] = _turned(piece["image"], turn)
-            found.append(model(piece).float().cpu())
-    return torch.cat(found)
+    with evaluating(model), torch.inference_mode():
+        for start in range(0, size, batch_size):
+            piece = _inputs(rows, start, min(start + batch_size, size), place)
+            several = []
+            for turn in dihedral(piece, views):
+                seen = piece if turn == STRAIGHT else {**piece, "image": _turned(piece["image"], turn)}
+                with autocast(precision, place):
+                    several.append(model(seen).float().cpu())
+            yield several
+
+
+def _inputs(rows: Rows | dict[str, Tensor], start: int, end: int, device: torch.device) -> dict[str, Tensor]:
+    taken = (
+        {n: t[start:end] for n, t in rows.items()}
+        if isinstance(rows, dict)
+        else rows.take(torch.arange(start, end))
+    )
+    return {name: tensor.to(device) for name, tensor in taken.items()}
 
 
 def dihedral(inputs: dict[str, Tensor], views: int) -> list[tuple[int, bool]]:
-    """List the (quarter turns, mirrored) of so many views of the image: 1, 2, 4 (no quarter turns) or 8."""
+    """List the (quarter turns, mirrored) of so many views of the image, the image as it is first."""
     if views == 1:
-        return [(0, False)]
+        return [STRAIGHT]
     if "image" not in inputs:
         raise ValueError(
             f"training.views={views} needs an image among the inputs ({', '.join(inputs)}); use 1"

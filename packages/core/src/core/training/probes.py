@@ -136,7 +136,7 @@ class Bar:
             TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[says]}"),
         )
-        console = Console(file=stream if stream is not None else sys.stderr)
+        console = Console(file=stream if stream is not None else sys.stderr, force_terminal=True)
         # Drawn from on_step and not from a thread of its own, which would take time from the step's.
         self._bar = Progress(*columns, console=console, auto_refresh=False, transient=True)
         self._task: TaskID | None = None

@@ -17,7 +17,7 @@ from core.training.precision import decide
 from core.training.prediction import as_predictions, outputs
 from core.training.probes import LearningCurve, StepTimes, progress
 from core.training.types import Stateful
-from core.training.update import PlainUpdate, pieces
+from core.training.update import PlainUpdate, pieces, to_device
 from core.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ def settle_precision(
     """Decide the precision of the run on its first batch, without touching weights or random streams."""
     device = next(model.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        first = next(pieces(next(iter(batches.from_step(0))), config.micro_batch))
+        batch = next(iter(batches.from_step(0)))
+    if config.channels_last:
+        model.to(memory_format=torch.channels_last)
+    first = next(pieces(to_device(batch, device, config.channels_last), config.micro_batch))
     return decide(config.precision, model, target, first, batches.steps, folder, device=device)
 
 
@@ -180,7 +183,7 @@ class Judge:
 
     def __call__(self) -> dict[str, float]:
         """Predict the part once and judge it."""
-        raw = outputs(self.model, self.part.inputs, batch_size=self.batch_size, precision=self.precision)
+        raw = outputs(self.model, self.part.prepared, batch_size=self.batch_size, precision=self.precision)
         loss = float(self.target.losses(raw, self.part.targets).double().mean())
         found = as_predictions(self.target.scores(raw).double().numpy(), self.target, self.part)
         return {"loss": loss} | {name: metric(found) for name, metric in self.target.metrics().items()}

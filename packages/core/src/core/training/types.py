@@ -93,15 +93,26 @@ class Objective(Protocol):
         """Turn per-example losses (B,) into weighted ones (B,), whose mean is minimised."""
 
 
-class HeldOut(Protocol):
-    """An encoded part of the data (``core.data.parts.Part`` is one). N rows."""
+class Rows(Protocol):
+    """Encoded rows (``PreparedRows`` is one): N rows of input tensors, taken by number."""
 
-    inputs: dict[str, Tensor]
-    """(N, ...) tensors, as Layout names them."""
+    def __len__(self) -> int: ...
+
+    def take(self, index: Tensor) -> dict[str, Tensor]:
+        """Give the inputs of some rows, index (B,) int64."""
+
+
+class HeldOut(Protocol):
+    """An encoded part that is not trained on (``core.data.parts.Part`` is one). N rows."""
+
+    @property
+    def prepared(self) -> Rows:
+        """The inputs."""
+
     targets: Tensor
-    """(N, ...) encoded truth."""
+    """(N, ...) encoded truth"""
     groups: dict[str, NDArray[np.str_]]
-    """Sensitive attribute -> (N,) group names."""
+    """Sensitive attribute -> (N,) group names"""
     units: NDArray[np.str_] | None
-    index: NDArray[np.int64]
-    """(N,) row number in the source's frame."""
+    rows: NDArray[np.int64]
+    """(N,) row number in the source's frame"""

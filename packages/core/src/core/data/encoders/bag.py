@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from core.data.encoders.stores import Sparse, Store
 from core.data.types import Layout
@@ -90,7 +89,9 @@ class Bag:
         """Rebuild from ``state()``."""
         vectorizers = []
         for part in state["parts"]:
-            vectorizer = _vectorizer(part["kind"], tuple(part["ngrams"]), part["lowercase"], vocabulary=part["terms"])
+            vectorizer = _vectorizer(
+                part["kind"], tuple(part["ngrams"]), part["lowercase"], vocabulary=part["terms"]
+            )
             vectorizer.idf_ = np.array(part["idf"], dtype=np.float64)
             vectorizers.append(vectorizer)
         return cls(columns, vectorizers)
@@ -103,6 +104,8 @@ def _vectorizer(
     max_features: int | None = None,
     vocabulary: list[str] | None = None,
 ) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second to import
+
     # an n-gram that a single training text holds teaches nothing and may name a person
     return TfidfVectorizer(
         analyzer=kind,

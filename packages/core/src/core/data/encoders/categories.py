@@ -33,9 +33,12 @@ class Categories:
         """Learn the names from training rows: most frequent first, equal counts by name."""
         kept, rare = [], []
         for column in columns:
-            counts = pd.Series(to_names(frame[column]), dtype=object).value_counts()
-            order = sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0])))
-            names = [str(name) for name, count in order if count >= config.rare][: config.categories]
+            codes, found = pd.factorize(to_names(frame[column]), use_na_sentinel=True)
+            counts = np.bincount(codes[codes >= 0], minlength=len(found))
+            order = sorted(
+                zip(counts.tolist(), found, strict=True), key=lambda pair: (-pair[0], str(pair[1]))
+            )
+            names = [str(name) for count, name in order if count >= config.rare][: config.categories]
             kept.append(names)
             rare.append(len(names) < len(order))
         return cls(columns, kept, rare)

@@ -131,4 +131,4 @@ def _to_normal(values: NDArray[np.float64], references: list[float]) -> NDArray[
     up = np.interp(values, reference, at)
     down = -np.interp(-values, -reference[::-1], -at[::-1])
     share = np.clip(0.5 * (up + down), _EDGE, 1 - _EDGE)
-    return torch.special.ndtri(torch.from_numpy(share)).numpy()
+    return np.asarray(torch.special.ndtri(torch.from_numpy(share)).numpy(), dtype=np.float64)

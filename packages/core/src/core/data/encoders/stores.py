@@ -60,8 +60,8 @@ class Sparse:
         places = np.repeat(self.starts[rows] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
         dense = torch.zeros(len(rows), self.width)
         where = np.repeat(np.arange(len(rows)), counts)
-        dense[torch.from_numpy(where), torch.from_numpy(self.columns[places].astype(np.int64))] = torch.from_numpy(
-            self.data[places]
+        dense[torch.from_numpy(where), torch.from_numpy(self.columns[places].astype(np.int64))] = (
+            torch.from_numpy(self.data[places])
         )
         return dense
 
@@ -84,7 +84,9 @@ class Made:
 class PreparedRows:
     """Rows that were encoded once; gives the tensors of batches."""
 
-    def __init__(self, stores: Mapping[str, Store], length: int, padding: int, size: tuple[int, int] | None) -> None:
+    def __init__(
+        self, stores: Mapping[str, Store], length: int, padding: int, size: tuple[int, int] | None
+    ) -> None:
         self._stores = dict(stores)
         self._length = length
         self._padding = padding

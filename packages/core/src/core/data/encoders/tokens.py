@@ -51,6 +51,7 @@ class Tokens:
             tokenizer = _words((t for column in texts for t in column), config.vocabulary, config.lowercase)
         else:
             tokenizer = _pretrained(config.tokenizer)
+        tokenizer.encode_special_tokens = True  # "[SEP]" written in a text is text
         made = cls(columns, tokenizer, config.length, config.cut, _padding(tokenizer), _frame(tokenizer))
         longest = max((len(row) for row in made._rows(texts)), default=1)
         made.length = min(config.length, longest)
@@ -67,14 +68,20 @@ class Tokens:
     def _rows(self, texts: Sequence[Sequence[str]]) -> list[list[int]]:
         """Join each row's texts and cut them to the length."""
         before, between, after = self.frame
-        columns = [[e.ids for e in self.tokenizer.encode_batch_fast(t, add_special_tokens=False)] for t in texts]
+        columns = [
+            [e.ids for e in self.tokenizer.encode_batch_fast(t, add_special_tokens=False)] for t in texts
+        ]
         room = self.length - len(before) - len(after) - len(between) * (len(columns) - 1)
         if room < len(columns):
-            raise ValueError(f"encoder.length={self.length}: too short for {len(columns)} texts and their separators")
+            raise ValueError(
+                f"encoder.length={self.length}: too short for {len(columns)} texts and their separators"
+            )
         rows = []
         for pieces in zip(*columns, strict=True):
             row = list(before)
-            for i, (ids, most) in enumerate(zip(pieces, _shares([len(p) for p in pieces], room), strict=True)):
+            for i, (ids, most) in enumerate(
+                zip(pieces, _shares([len(p) for p in pieces], room), strict=True)
+            ):
                 row += [*(between if i else ()), *_cut(ids, most, self.cut)]
             rows.append([*row, *after])
         return rows
@@ -98,7 +105,10 @@ class Tokens:
         """Rebuild from ``state()``."""
         before, between, after = (tuple(f) for f in state["frame"])
         tokenizer = Tokenizer.from_str(json.dumps(state["tokenizer"]))
-        return cls(columns, tokenizer, state["length"], config.cut, state["padding"], (before, between, after))
+        tokenizer.encode_special_tokens = True
+        return cls(
+            columns, tokenizer, state["length"], config.cut, state["padding"], (before, between, after)
+        )
 
 
 def _normalizer(lowercase: bool) -> Any:
@@ -173,9 +183,9 @@ def _padding(tokenizer: Any) -> int:
 
 def _frame(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Tell which special tokens the tokenizer puts before, between and after two texts."""
-    first = tokenizer.encode("a", add_special_tokens=False).ids
-    second = tokenizer.encode("b", add_special_tokens=False).ids
-    both = tokenizer.encode("a", "b").ids
+    first = tokenizer.encode("aa", add_special_tokens=False).ids
+    second = tokenizer.encode("bb", add_special_tokens=False).ids
+    both = tokenizer.encode("aa", "bb").ids
     start = _place(both, first, 0)
     middle = _place(both, second, start + len(first))
     between = tuple(both[start + len(first) : middle])
@@ -183,8 +193,6 @@ def _frame(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int,
 
 
 def _place(ids: list[int], part: list[int], start: int) -> int:
-    if not part:  # a words tokenizer knows no word of one letter
-        return start + next((i for i, t in enumerate(ids[start:], 1)), 0)
     return next(i for i in range(start, len(ids)) if ids[i : i + len(part)] == part)
 
 

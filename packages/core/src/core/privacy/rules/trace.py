@@ -92,7 +92,8 @@ class Trace:
         tracked = self.track(found, parents[0].label, roots)
         parent = parents[0]
         is_view = getattr(func, "__name__", "") in _VIEWS and found.numel() == parent.numel()
-        if is_view and len(parents) == 1 and len(roots) == 1 and args[0] is parent:
+        plain = parent.source.is_leaf or parent.as_view is not None
+        if is_view and plain and len(parents) == 1 and args[0] is parent:
             before = parent.as_view
 
             def view(other: Tensor) -> Tensor:

@@ -1,0 +1,245 @@
+"""What our loop costs over a loop written by hand: the same network, rows, optimizer and schedule, in turn.
+
+    python benchmarks/loop_overhead.py [--json FILE] [--pairs 24] [--threads 0]
+
+Ours is the whole of it: ShuffledBatches over an encoded Part, PlainUpdate, seeds of each step, learning curve, step
+times, progress and checkpoints by the clock. By hand is what one writes in twenty lines, with the data as tensors in
+memory (no DataLoader, which would only slow it down) and the same fused AdamW. Each pair times both on the same
+number of steps, the order changing from pair to pair; the figure is the median of the pairs' ratios, with the
+95 % interval of a bootstrap over pairs. Processor time is given beside it, for machines that do other work too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import math
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import nn
+
+from core.backbones.config import ConvOption, FullOption, TabularOption
+from core.data.batches import ShuffledBatches
+from core.data.config import FieldsConfig
+from core.data.groups import Groups
+from core.data.parts import Part
+from core.data.types import Dataset, Fields
+from core.targets.config import BinaryOption
+from core.targets.types import Target
+from core.training.checkpoint import Checkpoints
+from core.training.config import AdamWConfig, CosineSchedule, StandardTraining
+from core.training.loop import fit
+from core.training.probes import LearningCurve, Lines, StepTimes
+from core.training.run import plain_update
+from core.training.types import Probe
+
+GOAL = 1.03
+SCHEDULED = 1_000_000
+"""Steps the schedule is made for; more than are taken."""
+CHUNK_SECONDS = 0.4
+"""Each side of a pair runs about this long."""
+
+
+@dataclass
+class Case:
+    """A network and the rows it learns from."""
+
+    name: str
+    backbone: TabularOption | ConvOption
+    fields: Fields
+    frame: pd.DataFrame
+    batch_size: int
+
+
+def cases() -> list[Case]:
+    """Make the default network of records and of images, on random rows."""
+    random = np.random.default_rng(0)
+    rows = 4096
+    table = pd.DataFrame({f"n{i}": random.normal(size=rows) for i in range(12)})
+    for i in range(6):
+        table[f"c{i}"] = random.choice(list("abcdef"), size=rows)
+    table["y"] = np.where(table["n0"] + random.normal(size=rows) > 0, "yes", "no")
+    columns = Fields(
+        target=("y",), numeric=tuple(f"n{i}" for i in range(12)), categorical=tuple(f"c{i}" for i in range(6))
+    )
+    pixels = random.integers(0, 256, size=(512, 32, 32, 3), dtype=np.uint8)
+    pictures = pd.DataFrame({"image": [_png(p) for p in pixels], "y": random.choice(["no", "yes"], size=512)})
+    return [
+        Case("tabular transformer, 18 columns, batch 64", TabularOption(), columns, table, 64),
+        Case("small CNN, 32 px, batch 32", ConvOption(), Fields(target=("y",), image="image"), pictures, 32),
+    ]
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    kept = io.BytesIO()
+    Image.fromarray(pixels).save(kept, "PNG")
+    return kept.getvalue()
+
+
+class ByTheClock(Checkpoints):
+    """A run writes one checkpoint at its end; the end of a chunk is not the end of a run."""
+
+    def after(self, step: int, *, last: bool = False) -> None:
+        """Leave the last one out."""
+        super().after(step)
+
+
+class Ours:
+    """The loop that a run uses, taken up again for each chunk."""
+
+    def __init__(self, model: nn.Module, part: Part, target: Target, batch_size: int, folder: Path) -> None:
+        self.batches = ShuffledBatches(part, batch_size, seed=0, steps=SCHEDULED)
+        config = StandardTraining(batch_size=batch_size, precision="fp32")
+        schedule = CosineSchedule().build(SCHEDULED)
+        self.update = plain_update(config, AdamWConfig().build(model), schedule, model, target, "fp32")
+        curve = LearningCurve(SCHEDULED)
+        self.probes: list[Probe] = [Lines(SCHEDULED, 0, io.StringIO()), StepTimes(), curve]
+        parts = {"update": self.update, "curve": curve}
+        self.checkpoints = ByTheClock(folder, parts, {}, minutes=config.checkpoint_minutes)
+        self.done = 0
+
+    def __call__(self, steps: int) -> None:
+        start, self.done = self.done, self.done + steps
+        self.batches.steps = self.done
+        fit(
+            self.update,
+            self.batches,
+            seed=0,
+            probes=self.probes,
+            checkpoints=self.checkpoints,
+            start=start,
+        )
+
+
+class ByHand:
+    """The loop one would write: an epoch's permutation, slices of it, five lines a step."""
+
+    def __init__(self, model: nn.Module, part: Part, batch_size: int) -> None:
+        self.model = model
+        self.inputs = part.prepared.take(torch.arange(len(part)))
+        self.targets = part.targets.float()
+        self.batch_size = batch_size
+        groups = [
+            {"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": 0.01},
+            {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
+        rise = round(0.05 * SCHEDULED)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(
+            self.optimizer,
+            lambda s: (
+                (s + 1) / (rise + 1)
+                if s < rise
+                else (1 + math.cos(math.pi * (s - rise) / (SCHEDULED - rise))) / 2
+            ),
+        )
+        self.losses: list[float] = []
+        self.order = torch.empty(0, dtype=torch.int64)
+
+    def __call__(self, steps: int) -> None:
+        for _ in range(steps):
+            if len(self.order) < self.batch_size:
+                self.order = torch.randperm(len(self.targets))
+            rows, self.order = self.order[: self.batch_size], self.order[self.batch_size :]
+            outputs = self.model({name: tensor[rows] for name, tensor in self.inputs.items()})
+            loss = nn.functional.binary_cross_entropy_with_logits(outputs[:, 0], self.targets[rows])
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+            self.optimizer.step()
+            self.schedule.step()
+            self.optimizer.zero_grad()
+            self.losses.append(loss.item())
+
+
+def measure(case: Case, pairs: int, folder: Path) -> dict[str, Any]:
+    """Time both loops on a case in turn."""
+    dataset = Dataset(case.frame, case.fields, case.name, simulated=True)
+    encoder = FieldsConfig().build(case.fields)
+    encoder.fit(case.frame)
+    target = BinaryOption().build(case.frame, case.fields)
+    rows = np.arange(len(case.frame))
+    part = Part(case.frame, rows, encoder, target, case.fields, Groups.fit(case.frame, dataset))
+
+    def network() -> nn.Module:
+        return (
+            FullOption()
+            .apply(case.backbone.build(encoder.layout(), 0), target.width, target.reads, 0)
+            .train()
+        )
+
+    ours = Ours(network(), part, target, case.batch_size, folder)
+    by_hand = ByHand(network(), part, case.batch_size)
+
+    def seconds(loop: Callable[[int], None], steps: int) -> tuple[float, float]:
+        wall, processor = time.perf_counter(), time.process_time()
+        loop(steps)
+        return (time.perf_counter() - wall) / steps, (time.process_time() - processor) / steps
+
+    for loop in (ours, by_hand):
+        loop(5)
+    steps = max(round(CHUNK_SECONDS / seconds(by_hand, 10)[0]), 4)
+    mine, theirs = [], []
+    for pair in range(pairs):
+        if pair % 2:
+            theirs.append(seconds(by_hand, steps))
+        mine.append(seconds(ours, steps))
+        if not pair % 2:
+            theirs.append(seconds(by_hand, steps))
+    ours_ms, by_hand_ms = (np.median(np.array(times), axis=0) * 1e3 for times in (mine, theirs))
+    ratios = np.array(mine) / np.array(theirs)  # (pairs, 2): wall clock, processor time
+    drawn = np.random.default_rng(0).integers(0, pairs, size=(2000, pairs))
+    low, high = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975], axis=0)
+    wall, processor = np.median(ratios, axis=0)
+    return {
+        "name": case.name,
+        "ours_ms": float(ours_ms[0]),
+        "by_hand_ms": float(by_hand_ms[0]),
+        "ours_over_by_hand": float(wall),
+        "low": float(low[0]),
+        "high": float(high[0]),
+        "processor_ours_over_by_hand": float(processor),
+        "processor_low": float(low[1]),
+        "processor_high": float(high[1]),
+        "pairs": pairs,
+        "steps_per_chunk": steps,
+        "threads": torch.get_num_threads(),
+        "goal": GOAL,
+    }
+
+
+def main() -> None:
+    """Measure all cases, print a table, write JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--json", type=Path, help="write the rows to this file")
+    parser.add_argument("--pairs", type=int, default=24, help="timed pairs of a case")
+    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 lets torch decide")
+    arguments = parser.parse_args()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, case in enumerate(cases()):
+            row = measure(case, arguments.pairs, Path(folder, str(number)))
+            rows.append(row)
+            print(
+                f"{row['name']:42s} ours {row['ours_ms']:7.2f} ms  by hand {row['by_hand_ms']:7.2f} ms  "
+                f"ratio {row['ours_over_by_hand']:.3f} ({row['low']:.3f} to {row['high']:.3f}), of processor time "
+                f"{row['processor_ours_over_by_hand']:.3f} ({row['processor_low']:.3f} to "
+                f"{row['processor_high']:.3f}); goal {GOAL}"
+            )
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Layers shared by the own networks, each with an exact gradient for every example.
+
+Every free parameter sits in a small layer of its own whose first dimension is the batch. Nothing is normalised over a
+batch and nothing works in place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class FirstToken(nn.Module):
+    """Puts a learnt token before the others, (B, T, D) -> (B, T + 1, D); it is always real, so no row is empty."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, 1, width) * width**-0.5)
+
+    def forward(self, tokens_BTD: Tensor) -> Tensor:
+        """Prepend the token."""
+        return torch.cat([self.weight.expand(tokens_BTD.shape[0], -1, -1), tokens_BTD], dim=1)
+
+
+class Offsets(nn.Module):
+    """Adds a learnt vector to each position, (B, T, D) -> (B, T, D), T at most ``length``."""
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(1, length, width) * 0.1 * width**-0.5)
+
+    def forward(self, tokens_BTD: Tensor) -> Tensor:
+        """Add position t's vector to token t."""
+        return tokens_BTD + self.weight[:, : tokens_BTD.shape[1]]
+
+
+class Block(nn.Module):
+    """Pre-norm Transformer block: attention, then feed-forward, each beside a residual path.
+
+    Source: Vaswani et al. 2017 (arXiv:1706.03762) with the norm first (Xiong et al. 2020, arXiv:2002.04745).
+    """
+
+    def __init__(self, width: int, heads: int, ffn: float, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        hidden = max(1, round(width * ffn))
+        self.attention_norm = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self.ffn_norm = nn.LayerNorm(width)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
+        self.activation = nn.GELU()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self, x_BTD: Tensor, mask: Tensor | None, causal: bool = False, first_only: bool = False
+    ) -> Tensor:
+        """Mix tokens. ``mask`` is bool, broadcast to (B, heads, T, T), true = may be seen.
+
+        ``first_only`` computes the first token's output alone, (B, 1, D), for a last block whose others nobody reads.
+        """
+        b, t, d = x_BTD.shape
+        q, k, v = self.qkv(self.attention_norm(x_BTD)).reshape(b, t, 3, self.heads, d // self.heads).unbind(2)
+        if first_only:
+            q, x_BTD = q[:, :1], x_BTD[:, :1]
+        mixed = scaled_dot_product_attention(
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            attn_mask=mask,
+            is_causal=causal and mask is None,
+        )
+        x_BTD = x_BTD + self.dropout(self.proj(mixed.transpose(1, 2).reshape(b, -1, d)))
+        hidden_BTH = self.activation(self.up(self.ffn_norm(x_BTD)))
+        return x_BTD + self.dropout(self.down(hidden_BTH))  # type: ignore[no-any-return]
+
+
+class Blocks(nn.Module):
+    """A stack of blocks and a final norm, mask-aware: what is masked changes nothing."""
+
+    def __init__(
+        self, width: int, layers: int, heads: int, ffn: float, dropout: float, causal: bool = False
+    ) -> None:
+        super().__init__()
+        self.causal = causal
+        self.blocks = nn.ModuleList(Block(width, heads, ffn, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            for layer in (block.qkv, block.up):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+            for layer in (
+                block.proj,
+                block.down,
+            ):  # Residual branches start small, the deeper the network the smaller.
+                nn.init.xavier_uniform_(layer.weight, gain=(2 * layers) ** -0.5)
+                nn.init.zeros_(layer.bias)
+
+    def forward(self, x_BTD: Tensor, real_BT: Tensor | None, first_only: bool = False) -> Tensor:
+        """Mix real tokens; ``real_BT`` bool (None: all are real). With ``first_only`` the output is (B, 1, D)."""
+        mask = None
+        if real_BT is not None:
+            mask = real_BT[:, None, None, :]
+            if self.causal:
+                t = x_BTD.shape[1]
+                mask = mask & torch.ones(t, t, dtype=torch.bool, device=x_BTD.device).tril()
+        last = len(self.blocks) - 1
+        for i, block in enumerate(self.blocks):
+            x_BTD = block(x_BTD, mask, self.causal, first_only and i == last)
+        return self.norm(x_BTD)  # type: ignore[no-any-return]
+
+
+class Pooling(nn.Module):
+    """One vector for all real tokens: mean, attention (weights from a learnt question), cls (first) or last."""
+
+    def __init__(self, kind: str, width: int) -> None:
+        super().__init__()
+        self.kind = kind
+        self.question = nn.Linear(width, 1) if kind == "attention" else None
+
+    def forward(self, tokens_BTD: Tensor, real_BT: Tensor | None) -> Tensor:
+        """Pool (B, T, D) to (B, D); at least one token of each row must be real."""
+        if self.kind == "cls":
+            return tokens_BTD[:, 0]
+        if real_BT is None:
+            real_BT = torch.ones(tokens_BTD.shape[:2], dtype=torch.bool, device=tokens_BTD.device)
+        if self.kind == "last":
+            place_BT = torch.arange(real_BT.shape[1], device=real_BT.device) * real_BT
+            latest_B = place_BT.argmax(dim=1)
+            return tokens_BTD.gather(1, latest_B[:, None, None].expand(-1, 1, tokens_BTD.shape[2])).squeeze(1)
+        if self.question is None:
+            share_BT = real_BT / real_BT.sum(dim=1, keepdim=True)
+        else:
+            score_BT = self.question(tokens_BTD).squeeze(-1).float()
+            share_BT = torch.softmax(score_BT.masked_fill(~real_BT, -torch.inf), dim=1)
+        return (tokens_BTD * share_BT.to(tokens_BTD.dtype).unsqueeze(-1)).sum(dim=1)
+
+
+def hide_at_random(real_BT: Tensor, share: float) -> Tensor:
+    """Hide a random share of real tokens, each alone; call in training only."""
+    return real_BT & (torch.rand(real_BT.shape, device=real_BT.device) >= share)

@@ -1,0 +1,119 @@
+"""Feature-token Transformer over columns, with a short note as further tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from core.backbones.inputs import Pieces, require, side_inputs, wide_of
+from core.backbones.layers import Blocks, FirstToken, Offsets, Pooling, hide_at_random
+from core.backbones.seeding import weights_from
+from core.backbones.types import Features
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.backbones.config import TabularOption
+    from core.data.types import Layout
+
+
+class NumberTokens(nn.Module):
+    """One token a numeric column: its pieces (or its value) times the column's own weights, (B, n) -> (B, n, D).
+
+    Source: Gorishniy et al. 2022 (arXiv:2203.05556). A missing number adds the column's own missing vector instead.
+    """
+
+    def __init__(self, layout: Layout, width: int, piecewise: bool) -> None:
+        super().__init__()
+        self.pieces = Pieces(layout) if piecewise else None
+        pieces = self.pieces.pieces if self.pieces else 1
+        columns = len(layout.numeric)
+        self.weight = nn.Parameter(torch.randn(columns, pieces, width) * width**-0.5)
+        self.missing = nn.Parameter(torch.randn(columns, width) * width**-0.5)
+
+    def forward(self, numeric_BN: Tensor, missing_BN: Tensor) -> Tensor:
+        """Make the columns' tokens."""
+        if self.pieces is None:
+            coded_BNK = (numeric_BN * (1.0 - missing_BN)).unsqueeze(-1)
+        else:
+            coded_BNK = self.pieces(numeric_BN, missing_BN)
+        return torch.einsum("bnk,nkd->bnd", coded_BNK, self.weight) + missing_BN.unsqueeze(-1) * self.missing
+
+
+class CategoryTokens(nn.Module):
+    """One token a categorical column, from one table for all columns: (B, m) -> (B, m, D)."""
+
+    start: Tensor
+
+    def __init__(self, layout: Layout, width: int) -> None:
+        super().__init__()
+        sizes = torch.tensor(layout.cardinalities)
+        self.register_buffer("start", sizes.cumsum(0) - sizes, persistent=False)
+        self.table = nn.Embedding(int(sizes.sum()), width)
+        nn.init.normal_(self.table.weight, std=width**-0.5)
+
+    def forward(self, categorical_BM: Tensor) -> Tensor:
+        """Look up the columns' tokens."""
+        return self.table(categorical_BM + self.start)  # type: ignore[no-any-return]
+
+
+class TabularTransformer(nn.Module):
+    """Columns as tokens, mixed by Transformer blocks. Source: Gorishniy et al. 2021 (arXiv:2106.11959), section 3.3."""
+
+    title = "tabular"
+    gives = ("pooled",)
+
+    def __init__(self, layout: Layout, settings: TabularOption, seed: int) -> None:
+        super().__init__()
+        require(layout, "tabular", ("numeric", "categorical"), ("tokens", *side_inputs(settings.wide)[2:]))
+        if not settings.layers and settings.pooling == "cls":
+            raise ValueError(
+                "backbone.pooling='cls': without layers the first token sees nothing; use mean or attention"
+            )
+        d = settings.width
+        with weights_from(seed, "backbone"):
+            self.numbers = (
+                NumberTokens(layout, d, settings.numbers == "piecewise") if layout.numeric else None
+            )
+            self.categories = CategoryTokens(layout, d) if layout.categorical else None
+            self.columns = Offsets(len(layout.numeric) + len(layout.categorical), d)
+            self.words = nn.Embedding(layout.vocabulary, d) if layout.length else None
+            self.places = Offsets(layout.length, d) if layout.length else None
+            if self.words is not None:
+                nn.init.normal_(self.words.weight, std=d**-0.5)
+            self.first = FirstToken(d)
+            self.blocks = Blocks(d, settings.layers, settings.heads, settings.ffn, settings.dropout)
+            self.pooling = Pooling(settings.pooling, d)
+        self.wide = wide_of(layout, settings.wide)
+        self.padding = layout.padding
+        self.token_dropout = settings.token_dropout
+        self.width = d
+        self.wide_width = self.wide.width if self.wide else 0
+        self.wide_gain = settings.wide
+
+    def forward(self, inputs: dict[str, Tensor]) -> Features:
+        """Read numeric and missing (B, n), categorical (B, m), tokens (B, T)."""
+        columns: list[Tensor] = []
+        if self.numbers is not None:
+            columns.append(self.numbers(inputs["numeric"], inputs["missing"]))
+        if self.categories is not None:
+            columns.append(self.categories(inputs["categorical"]))
+        x_BTD = self.columns(torch.cat(columns, dim=1))
+        real_BT: Tensor | None = None
+        if self.words is not None and self.places is not None:
+            tokens_BT = inputs["tokens"]
+            real_BT = torch.cat(
+                [torch.ones_like(x_BTD[:, :, 0], dtype=torch.bool), tokens_BT != self.padding], dim=1
+            )
+            x_BTD = torch.cat([x_BTD, self.places(self.words(tokens_BT))], dim=1)
+        if self.training and self.token_dropout:
+            if real_BT is None:
+                real_BT = torch.ones_like(x_BTD[:, :, 0], dtype=torch.bool)
+            real_BT = hide_at_random(real_BT, self.token_dropout)
+        x_BTD = self.first(x_BTD)
+        if real_BT is not None:
+            real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT], dim=1)
+        x_BTD = self.blocks(x_BTD, real_BT, first_only=self.pooling.kind == "cls")
+        return Features(self.pooling(x_BTD, real_BT), wide=self.wide(inputs) if self.wide else None)

@@ -1,0 +1,67 @@
+"""Small Transformer encoder over a text's tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from core.backbones.inputs import require, side_inputs, side_of, wide_of
+from core.backbones.layers import Blocks, FirstToken, Offsets, Pooling, hide_at_random
+from core.backbones.seeding import weights_from
+from core.backbones.types import Features
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.backbones.config import TextOption
+    from core.data.types import Layout
+
+
+class TextTransformer(nn.Module):
+    """Token and position embeddings, pre-norm blocks, pooling. Padding changes nothing."""
+
+    title = "text"
+    gives = ("pooled", "tokens")
+
+    def __init__(self, layout: Layout, settings: TextOption, seed: int) -> None:
+        super().__init__()
+        require(layout, "text", ("tokens",), side_inputs(settings.wide))
+        if not settings.layers and settings.pooling == "cls":
+            raise ValueError(
+                "backbone.pooling='cls': without layers the first token sees nothing; use mean or attention"
+            )
+        d = settings.width
+        with weights_from(seed, "backbone"):
+            self.words = nn.Embedding(layout.vocabulary, d)
+            nn.init.normal_(self.words.weight, std=d**-0.5)
+            self.places = Offsets(layout.length, d)
+            self.first = FirstToken(d)
+            self.dropout = nn.Dropout(settings.dropout)
+            self.blocks = Blocks(d, settings.layers, settings.heads, settings.ffn, settings.dropout)
+            self.pooling = Pooling(settings.pooling, d)
+            self.side = side_of(layout, d)
+        self.wide = wide_of(layout, settings.wide)
+        self.padding = layout.padding
+        self.token_dropout = settings.token_dropout
+        self.width = d
+        self.wide_width = self.wide.width if self.wide else 0
+        self.wide_gain = settings.wide
+
+    def forward(self, inputs: dict[str, Tensor]) -> Features:
+        """Read tokens (B, T), T at most the layout's length, and columns beside them."""
+        tokens_BT = inputs["tokens"]
+        given_BT = tokens_BT != self.padding
+        real_BT = given_BT
+        if self.training and self.token_dropout:
+            real_BT = hide_at_random(real_BT, self.token_dropout)
+        real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT], dim=1)
+        x_BTD = self.dropout(self.places(self.words(tokens_BT)))
+        x_BTD = self.blocks(self.first(x_BTD), real_BT)
+        pooled_BD = self.pooling(x_BTD, real_BT)
+        if self.side is not None:
+            pooled_BD = self.side(pooled_BD, inputs)
+        return Features(
+            pooled_BD, tokens=x_BTD[:, 1:], mask=given_BT, wide=self.wide(inputs) if self.wide else None
+        )

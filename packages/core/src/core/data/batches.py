@@ -1,0 +1,114 @@
+"""Streams of batches: training batches as a pure function of (seed, step), evaluation batches in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.config import derive_seed, wrong
+
+if TYPE_CHECKING:
+    from core.data.augmentation import Augmentation
+    from core.data.parts import Part
+    from core.data.types import Batch
+
+BALANCED = ("none", "class", "group", "group_class")
+
+
+class ShuffledBatches:
+    """Every row once an epoch in a new random order; or, balanced, rows drawn by the rarity of their class or group.
+
+    The batch of a step depends on the seed and the step alone, so a resumed run sees what a straight one would have.
+    """
+
+    steps: int
+
+    def __init__(
+        self,
+        part: Part,
+        batch_size: int,
+        *,
+        seed: int,
+        epochs: int | None = None,
+        steps: int | None = None,
+        balanced: str = "none",
+        power: float = 1.0,
+        augmentation: Augmentation | None = None,
+        drop_last: bool = True,
+    ) -> None:
+        """Give either epochs or steps. ``power``: rows are drawn in proportion to 1 / count^power of their class.
+
+        ``drop_last`` leaves the odd rows of an epoch out (others each time), so that all batches have one size;
+        a part smaller than a batch is one batch.
+        """
+        if balanced not in BALANCED:
+            raise wrong("training.balanced", balanced, f"one of {', '.join(BALANCED)}")
+        if batch_size < 1:
+            raise wrong("training.batch_size", batch_size, "at least 1")
+        assert (epochs is None) != (steps is None), "give epochs or steps"
+        self.part = part
+        self.batch_size = min(batch_size, len(part))
+        whole, odd = divmod(len(part), self.batch_size)
+        self.steps_per_epoch = whole + (1 if odd and not drop_last else 0)
+        self.steps = steps if steps is not None else (epochs or 0) * self.steps_per_epoch
+        self._seed = seed
+        self._augmentation = augmentation
+        self._weights = None if balanced == "none" else torch.from_numpy(_weights(part, balanced, power))
+
+    def from_step(self, start: int) -> Iterator[Batch]:
+        """Yield the batches of steps start, start + 1, ... up to ``steps``, start counted from 0."""
+        epoch, order = -1, torch.empty(0, dtype=torch.int64)
+        for step in range(start, self.steps):
+            if step // self.steps_per_epoch != epoch:
+                epoch = step // self.steps_per_epoch
+                order = self._order(epoch)
+            first = step % self.steps_per_epoch * self.batch_size
+            generator = torch.Generator().manual_seed(derive_seed(self._seed, "augmentation", step))
+            yield self.part.batch(order[first : first + self.batch_size], self._augmentation, generator)
+
+    def _order(self, epoch: int) -> Tensor:
+        """Give the rows of an epoch, (N,) int64."""
+        generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
+        if self._weights is None:
+            return torch.randperm(len(self.part), generator=generator)
+        # by inverse distribution: torch.multinomial refuses more than 2**24 rows
+        ends = self._weights.cumsum(0)
+        drawn = torch.rand(len(self.part), dtype=torch.float64, generator=generator) * ends[-1]
+        return torch.searchsorted(ends, drawn, right=True).clamp_(max=len(self.part) - 1)
+
+
+def sequential(part: Part, batch_size: int) -> Iterator[Batch]:
+    """Yield every row once, in order, for evaluation; the last batch may be smaller."""
+    for first in range(0, len(part), batch_size):
+        yield part.batch(torch.arange(first, min(first + batch_size, len(part))))
+
+
+def _weights(part: Part, balanced: str, power: float) -> NDArray[np.float64]:
+    """Weigh rows by 1 / count^power of their stratum, (N,)."""
+    columns = []
+    if balanced in ("group", "group_class"):
+        if not part.group_codes:
+            raise wrong("training.balanced", balanced, "the data names no sensitive columns (data.sensitive)")
+        columns += [codes.numpy() for codes in part.group_codes.values()]
+    if balanced in ("class", "group_class"):
+        targets = part.targets
+        if targets.is_floating_point() and targets.ndim == 1 and len(np.unique(targets.numpy())) > 2:
+            raise wrong("training.balanced", balanced, "the target is a quantity, which has no classes")
+        columns.append(_rarest_label(targets.numpy()) if targets.ndim == 2 else targets.numpy())
+    stratum = np.zeros(len(part), np.int64)
+    for column in columns:
+        stratum = np.unique(stratum * (int(column.max()) + 1) + column, return_inverse=True)[1]
+    counts = np.bincount(stratum).astype(np.float64)
+    return np.asarray(counts[stratum] ** -power)
+
+
+def _rarest_label(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Name each row's rarest label, (N,); rows without a label have one more label in common."""
+    extended = np.column_stack([labels > 0, ~(labels > 0).any(1)])
+    counts = np.where(extended, extended.sum(0), np.inf)
+    return np.asarray(counts.argmin(1), dtype=np.int64)

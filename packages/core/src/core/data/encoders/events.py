@@ -1,0 +1,129 @@
+"""Events: what the same unit did up to a row, as a sequence; nothing later, nothing of the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.data.encoders.categories import Categories
+from core.data.encoders.numbers import Numbers
+from core.data.encoders.stores import Made, Store
+from core.data.times import to_times
+from core.data.types import Layout
+from core.data.values import named_rows, to_names
+
+if TYPE_CHECKING:
+    from core.data.config import FieldsConfig
+    from core.data.types import Json
+
+MOST_FLAGS = 24
+"""A category is shown in events as flags of its first codes; the rest share the last flag."""
+
+
+@dataclass
+class Events:
+    """The last rows of the row's own unit, oldest first, the row itself last. E events of F features.
+
+    Features of an event: numbers (scaled), their missing flags, categories as flags, and log(1 + time) back from the
+    row, in the time's unit. A row of the same unit at exactly the same time was not known yet and is left out.
+    """
+
+    unit: str
+    time: str
+    length: int
+    numbers: Numbers
+    categories: Categories
+
+    def stores(self, frame: pd.DataFrame, history: pd.DataFrame) -> dict[str, Store]:
+        """Give ``events`` (N, E, F) and ``events_mask`` (N, E), made batch by batch.
+
+        ``history``: rows that may come before; those of ``frame`` count too, once (by their index).
+        """
+        columns = [*dict.fromkeys((self.unit, self.time, *self.numbers.columns, *self.categories.columns))]
+        more = history.loc[~history.index.isin(frame.index), columns]
+        table = pd.concat([frame[columns], more]) if len(more) else frame[columns]
+        times = to_times(table[self.time], self.time)
+        if np.isnan(times).any():
+            where = named_rows(table.index[np.isnan(times)])
+            raise ValueError(f"column {self.time!r} is empty in {where}: events need every row's time")
+        features, past = self._features(table), _Past.of(to_names(table[self.unit]), times)
+        width = features.shape[1] + 1
+
+        def events(index: NDArray[np.int64]) -> Tensor:
+            rows = past.rows(index, self.length)
+            real = rows >= 0
+            made = np.zeros((len(index), self.length, width), np.float32)
+            made[real, :-1] = features[rows[real]]
+            back = times[index][:, None] - times[np.maximum(rows, 0)]
+            made[..., -1] = np.where(real, np.log1p(np.maximum(back, 0.0)), 0.0)
+            return torch.from_numpy(made)
+
+        def mask(index: NDArray[np.int64]) -> Tensor:
+            return torch.from_numpy((past.rows(index, self.length) >= 0).astype(np.float32))
+
+        return {"events": Made(len(frame), events), "events_mask": Made(len(frame), mask)}
+
+    def _features(self, table: pd.DataFrame) -> NDArray[np.float32]:
+        every = torch.arange(len(table))
+        columns = [store.take(every).numpy() for store in self.numbers.stores(table).values()]
+        codes = self.categories.stores(table)["categorical"].take(every).numpy()
+        for i, flags in enumerate(self._flags()):
+            columns.append(np.eye(flags, dtype=np.float32)[np.minimum(codes[:, i], flags - 1)])
+        return np.concatenate(columns, axis=1).astype(np.float32)
+
+    def _flags(self) -> list[int]:
+        return [min(size, MOST_FLAGS) for size in self.categories.layout(Layout()).cardinalities]
+
+    def layout(self, layout: Layout) -> Layout:
+        """Add what a backbone must know."""
+        return replace(layout, events=(self.length, 2 * len(self.numbers.columns) + sum(self._flags()) + 1))
+
+    def state(self) -> dict[str, Json]:
+        """Events learn nothing of their own: numbers and categories are shared with the row's."""
+        return {}
+
+    @classmethod
+    def restore(cls, config: FieldsConfig, unit: str, time: str, parts: Mapping[str, object]) -> Events:
+        """Rebuild from the restored numbers and categories."""
+        numbers, categories = parts["numeric"], parts["categorical"]
+        assert isinstance(numbers, Numbers)
+        assert isinstance(categories, Categories)
+        return cls(unit, time, config.history, numbers, categories)
+
+
+@dataclass
+class _Past:
+    """Rows sorted by unit and time, so that a row's past is a stretch of the order."""
+
+    order: NDArray[np.int64]
+    first: NDArray[np.int64]
+    """For each row: the place in the order at which its unit starts."""
+    moment: NDArray[np.int64]
+    """For each row: the place at which its own moment starts; what lies between the two came earlier."""
+
+    @classmethod
+    def of(cls, names: NDArray[np.object_], times: NDArray[np.float64]) -> _Past:
+        codes, _ = pd.factorize(names, use_na_sentinel=True)
+        # a row without a unit is a unit of its own: it has no past
+        units = np.where(codes >= 0, codes, len(names) + np.arange(len(names)))
+        order = np.lexsort((np.arange(len(names)), times, units)).astype(np.int64)
+        unit, time, place = units[order], times[order], np.arange(len(order))
+        new_unit = np.r_[True, unit[1:] != unit[:-1]]
+        new_moment = new_unit | np.r_[True, time[1:] != time[:-1]]
+        first, moment = np.empty_like(order), np.empty_like(order)
+        first[order] = np.maximum.accumulate(np.where(new_unit, place, 0))
+        moment[order] = np.maximum.accumulate(np.where(new_moment, place, 0))
+        return cls(order, first, moment)
+
+    def rows(self, index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+        """Find the earlier rows of some rows: (B, length), -1 for none, the row itself last."""
+        earlier = self.moment[index][:, None] - np.arange(length - 1, 0, -1)
+        known = earlier >= self.first[index][:, None]
+        return np.column_stack([np.where(known, self.order[np.maximum(earlier, 0)], -1), index])

@@ -1,0 +1,160 @@
+"""Images from encoded bytes or files: turned upright, colour or grey, one size; a broken one is named by its row."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from core.data.encoders.stores import Dense, Made, Store
+from core.data.types import Layout
+
+if TYPE_CHECKING:
+    from core.data.config import FieldsConfig
+    from core.data.types import Json
+
+LARGEST = 224
+"""Size chosen at most where none was asked for."""
+_SAMPLE = 200
+
+
+@dataclass
+class Images:
+    """The image column. C channels; ``size`` is what a backbone sees, ``source`` what is kept for random crops."""
+
+    column: str
+    channels: int
+    size: tuple[int, int]
+    source: tuple[int, int]
+    """(height, width)"""
+    how: str
+    cache_mb: int
+
+    @classmethod
+    def fit(cls, config: FieldsConfig, column: str, frame: pd.DataFrame) -> Images:
+        """Settle the size: the one asked for, else the commonest among (up to 200) training images, at most 224."""
+        size = (config.image_size, config.image_size)
+        if not config.image_size:
+            step = max(1, len(frame) // _SAMPLE)
+            size = _common_size(frame[column].iloc[::step])
+        source = (config.image_source, config.image_source) if config.image_source else size
+        if min(source) < min(size):
+            raise ValueError(
+                f"encoder.image_source={config.image_source} is smaller than the image size {size[0]}"
+            )
+        return cls(column, config.image_channels, size, source, config.image_fit, config.cache_mb)
+
+    def stores(self, frame: pd.DataFrame) -> dict[str, Store]:
+        """Give ``image`` (N, C, H, W) uint8: decoded now where memory allows, else as batches want them."""
+        values = frame[self.column]
+        per_image = self.channels * self.source[0] * self.source[1]
+        if per_image * len(frame) <= self.cache_mb * 2**20:
+            return {"image": Dense(self._decoded(values))}
+        for row, value in values.items():
+            _opened(value, row, self.column).close()  # what is no image at all is told before training starts
+        return {"image": Made(len(frame), lambda index: self._decoded(values.iloc[index]))}
+
+    def _decoded(self, values: pd.Series[Any]) -> Tensor:
+        pixels = np.empty((len(values), *self.source, self.channels), np.uint8)
+
+        def decode(place: int) -> None:
+            pixels[place] = self._pixels(values.iloc[place], values.index[place])
+
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:  # Pillow frees the interpreter lock
+            list(pool.map(decode, range(len(values)), chunksize=16))
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+
+    def _pixels(self, value: object, row: object) -> NDArray[np.uint8]:
+        height, width = self.source
+        with _opened(value, row, self.column) as image:
+            try:
+                if self.how == "squash":
+                    image.draft("RGB" if self.channels == 3 else "L", (2 * width, 2 * height))
+                upright = ImageOps.exif_transpose(image)
+                shown = _eight_bits(upright).convert("RGB" if self.channels == 3 else "L")
+                if self.how == "crop":
+                    shown = ImageOps.fit(shown, (width, height), Image.Resampling.BILINEAR)
+                elif self.how == "pad":
+                    shown = ImageOps.pad(shown, (width, height), Image.Resampling.BILINEAR)
+                elif shown.size != (width, height):
+                    shown = shown.resize((width, height), Image.Resampling.BILINEAR)
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+                raise _broken(self.column, row, value, error) from error
+        return np.asarray(shown, dtype=np.uint8).reshape(height, width, self.channels)
+
+    def layout(self, layout: Layout) -> Layout:
+        """Add what a backbone must know."""
+        return replace(layout, image=(self.channels, *self.size))
+
+    def state(self) -> dict[str, Json]:
+        """Give what ``restore`` needs, as JSON."""
+        return {"size": list(self.size), "source": list(self.source)}
+
+    @classmethod
+    def restore(cls, config: FieldsConfig, column: str, state: Mapping[str, Json]) -> Images:
+        """Rebuild from ``state()``."""
+        (h, w), (sh, sw) = state["size"], state["source"]
+        return cls(column, config.image_channels, (h, w), (sh, sw), config.image_fit, config.cache_mb)
+
+
+def _broken(column: str, row: object, value: object, error: Exception) -> ValueError:
+    named = f" ({value})" if isinstance(value, str | Path) else ""
+    return ValueError(
+        f"column {column!r}, row {row}{named}: the image can't be decoded ({error}): replace or remove it"
+    )
+
+
+def _opened(value: object, row: object, column: str) -> Image.Image:
+    if isinstance(value, Mapping):  # Hugging Face's layout of an image in Parquet
+        value = value["bytes"] if value.get("bytes") is not None else value.get("path")
+    if isinstance(value, bytes):
+        source: Any = io.BytesIO(value)
+    elif isinstance(value, str | Path) and value != "":
+        source = value
+    else:
+        raise ValueError(f"column {column!r}, row {row}: there is no image: remove the row")
+    try:
+        return Image.open(source)
+    except FileNotFoundError as error:
+        raise ValueError(f"column {column!r}, row {row}: no file {value!r}") from error
+    except (OSError, Image.DecompressionBombError) as error:
+        raise _broken(column, row, value, error) from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Bring 16-bit grey (X-rays, microscopes) to 8 bits; refuse floating-point pixels, whose range is unknown."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers; save it with 8 or 16 bits")
+    return image
+
+
+def _common_size(values: pd.Series[Any]) -> tuple[int, int]:
+    """Give the commonest (height, width), made square and at most 224 where sizes differ or are larger."""
+    sizes: Counter[tuple[int, int]] = Counter()
+    for row, value in values.items():
+        with _opened(value, row, str(values.name)) as image:
+            sizes[(image.height, image.width)] += 1
+    (height, width), count = sizes.most_common(1)[0]
+    if count == sum(sizes.values()) and max(height, width) <= LARGEST:
+        return height, width
+    side = min(LARGEST, _median(min(s) for s in sizes.elements()))
+    return side, side
+
+
+def _median(values: Iterable[int]) -> int:
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]

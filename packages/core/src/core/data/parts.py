@@ -1,0 +1,105 @@
+"""One part of the split, encoded once, from which batches are taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.data.types import Batch
+from core.data.values import to_names
+
+if TYPE_CHECKING:
+    from core.data.augmentation import Augmentation
+    from core.data.encoders.fields import FieldsEncoder
+    from core.data.encoders.stores import PreparedRows
+    from core.data.groups import Groups
+    from core.data.types import Fields
+
+
+class Labels(Protocol):
+    """What a part needs of a target: reading the truth of rows."""
+
+    def encode(self, frame: pd.DataFrame) -> Tensor:
+        """Read the truth of rows as a tensor, (N, ...)."""
+
+
+class Part:
+    """Rows of one part: inputs, targets, groups, units and where they stand in the source. N rows."""
+
+    frame: pd.DataFrame
+    rows: NDArray[np.int64]
+    """(N,) position of each row in the source's frame"""
+    targets: Tensor
+    units: NDArray[np.str_] | None
+    """(N,) name of the unit each row belongs to, None where the data names no unit"""
+    unit_codes: Tensor | None
+    """(N,) int64, units numbered in the order they come"""
+    groups: dict[str, NDArray[np.str_]]
+    """Sensitive attribute -> (N,) group names"""
+    group_codes: dict[str, Tensor]
+    """Sensitive attribute -> (N,) int64 place in ``groups_of.categories(attribute)``"""
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        rows: NDArray[np.int64],
+        encoder: FieldsEncoder,
+        target: Labels,
+        fields: Fields,
+        groups: Groups,
+        history: pd.DataFrame | None = None,
+    ) -> None:
+        """Encode rows (raising ``ValueError`` with column and row); ``history``: what events may look back to."""
+        assert len(frame) == len(rows)
+        self.frame = frame
+        self.rows = np.asarray(rows, dtype=np.int64)
+        self.prepared: PreparedRows = encoder.prepare(frame, history)
+        self.targets = target.encode(frame)
+        self.units, self.unit_codes = None, None
+        if fields.unit is not None and fields.unit in frame:
+            names = to_names(frame[fields.unit])
+            # a row without a unit stands for itself
+            names = np.array(
+                [f"row {row}" if n is None else n for n, row in zip(names, self.rows, strict=True)],
+                dtype=object,
+            )
+            codes, _ = pd.factorize(names)
+            self.units, self.unit_codes = names.astype(np.str_), torch.from_numpy(codes.astype(np.int64))
+        self.groups = groups.names(frame)
+        self.group_codes = {k: torch.from_numpy(v) for k, v in groups.codes(self.groups).items()}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(
+        self,
+        index: Tensor,
+        augmentation: Augmentation | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """Take rows, index (B,) int64; an augmentation changes the inputs with the generator's random numbers."""
+        if augmentation is None:
+            inputs = self.prepared.take(index)
+        else:
+            assert generator is not None, "an augmentation needs a generator"
+            inputs = augmentation(self.prepared.take_unfinished(index), generator)
+        return Batch(
+            inputs,
+            self.targets[index],
+            index,
+            {name: codes[index] for name, codes in self.group_codes.items()},
+            None if self.unit_codes is None else self.unit_codes[index],
+        )
+
+    def keep_on(self, device: torch.device) -> None:
+        """Move the dense inputs to a device once, so that batches and their augmentation are made there."""
+        self.prepared = self.prepared.to(device)
+
+    def take(self, chosen: NDArray[Any] | list[int]) -> pd.DataFrame:
+        """Give the raw rows of some places in this part."""
+        return self.frame.iloc[chosen]

@@ -1,0 +1,219 @@
+"""The classical model beside ours: the same training rows, the same validation, the same test."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.config import derive_seed
+from core.evaluation.config import Boosting, LinearProbe, Logistic, Tfidf
+from core.evaluation.features import Matrix, dense_features, sparse_features
+from core.evaluation.figures import log_losses
+from core.evaluation.types import Array, Challenge, Json
+from core.targets.types import Predictions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.types import Encoder, Fields
+    from core.targets.types import Target
+
+MOST_STEPS = 500
+"""Steps of the solver of a logistic regression."""
+
+Scorer = Callable[[Matrix], Array]
+"""Features of rows -> (N, K) probabilities or (N, 1) values."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Training and validation rows as a classical model sees them."""
+
+    x: Matrix
+    truth: NDArray[Any]
+    x_validation: Matrix
+    truth_validation: NDArray[Any]
+    target: Target
+    random: int
+
+
+def suited(fields: Fields) -> str:
+    """Name the challenger for these inputs: images a linear probe, texts alone TF-IDF, all else boosting."""
+    if fields.image is not None:
+        return "linear_probe"
+    if fields.text and not (fields.numeric or fields.categorical or fields.signal):
+        return "tfidf"
+    return "boosting"
+
+
+def challenge(
+    config: Boosting | Logistic,
+    frames: Mapping[str, pd.DataFrame],
+    encoder: Encoder,
+    fields: Fields,
+    target: Target,
+    seed: int,
+) -> Challenge:
+    """Fit on ``frames["train"]``, tune on ``validation``, predict ``validation`` and ``test``.
+
+    Images and signals are read through the model's own encoder, so that both see the same samples. Raises
+    ``ValueError`` where the challenger has no input it can read.
+    """
+    started = time.monotonic()
+    name, used = _inputs(config, fields)
+    n = len(frames["train"])
+    kept = np.arange(n)
+    if n > config.rows:
+        kept = np.sort(
+            np.random.default_rng(derive_seed(seed, "challenger rows")).permutation(n)[: config.rows]
+        )
+    train = frames["train"].iloc[kept]
+    random = derive_seed(seed, "challenger") % 2**32
+    if isinstance(config, Boosting):
+        features = dense_features(used, encoder, config.topics, random)
+    else:
+        features = sparse_features(used, encoder, config.vocabulary)
+    x = features.fit(train)
+    held = {part: features.transform(frames[part]) for part in ("validation", "test")}
+    truth = {part: target.truth(target.encode(frames[part])) for part in held}
+    fitted_truth = target.truth(target.encode(train))
+    rows = _Rows(x, fitted_truth, held["validation"], truth["validation"], target, random)
+    score, details = _boosted(config, rows) if isinstance(config, Boosting) else _penalised(config, rows)
+    return Challenge(
+        name,
+        _predictions(score(held["validation"]), truth["validation"], target),
+        _predictions(score(held["test"]), truth["test"], target),
+        {
+            **details,
+            "features": features.blocks,
+            "rows": len(kept),
+            "rows_available": n,
+            "seconds": time.monotonic() - started,
+        },
+    )
+
+
+def _inputs(config: Boosting | Logistic, fields: Fields) -> tuple[str, Fields]:
+    """Name the challenger and leave it the fields it reads."""
+    if isinstance(config, Boosting):
+        return "boosting", fields
+    if isinstance(config, Tfidf):
+        if not fields.text:
+            raise ValueError("challenger=tfidf needs a text column, this data has none; use challenger=auto")
+        return "tfidf", replace(fields, numeric=(), categorical=(), image=None, signal=None)
+    if isinstance(config, LinearProbe):
+        if fields.image is None and fields.signal is None:
+            raise ValueError("challenger=linear_probe needs images or signals; use challenger=auto")
+        return "linear_probe", replace(fields, numeric=(), categorical=(), text=())
+    return "logistic", fields
+
+
+def _boosted(config: Boosting, rows: _Rows) -> tuple[Scorer, dict[str, Json]]:
+    """Gradient boosting that stops when the validation loss does."""
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+
+    values = rows.target.kind == "regression"
+    kind = HistGradientBoostingRegressor if values else HistGradientBoostingClassifier
+
+    def fitted(y: NDArray[Any], y_validation: NDArray[Any]) -> Any:
+        # Validation rows of a class that training never saw can't be scored by the model.
+        known = np.ones(len(y_validation), bool) if values else np.isin(y_validation, y)
+        model = kind(
+            learning_rate=config.learning_rate,
+            max_iter=config.iterations,
+            max_leaf_nodes=config.leaves,
+            early_stopping=bool(known.any()),
+            n_iter_no_change=20,
+            random_state=rows.random,
+            categorical_features=rows.x.categorical,
+        )
+        return model.fit(rows.x.values, y, X_val=rows.x_validation.values[known], y_val=y_validation[known])
+
+    models = _per_label(fitted, rows)
+    details = {
+        "estimator": kind.__name__,
+        "iterations": [int(m.n_iter_) for m in models if not isinstance(m, float)],
+        "learning_rate": config.learning_rate,
+        "leaves": config.leaves,
+    }
+    return lambda x: _scores(models, x, rows.target), details
+
+
+def _penalised(config: Logistic, rows: _Rows) -> tuple[Scorer, dict[str, Json]]:
+    """Linear model whose penalty validation chooses, strongest first."""
+    best_loss, best_strength, best_models = float("inf"), float("nan"), []
+    stopped = 0
+    for strength in sorted(config.strengths):
+        models, unconverged = _linear(strength, rows)
+        stopped += unconverged
+        scores = _scores(models, rows.x_validation, rows.target)
+        loss = _loss(_predictions(scores, rows.truth_validation, rows.target))
+        if loss >= best_loss:
+            break  # losses fall and then rise with the strength: the rest would be worse still
+        best_loss, best_strength, best_models = loss, strength, models
+    details = {
+        "estimator": "Ridge" if rows.target.kind == "regression" else "LogisticRegression",
+        "strength": best_strength,
+        "fits_stopped_unconverged": stopped,
+    }
+    return lambda x: _scores(best_models, x, rows.target), details
+
+
+def _linear(strength: float, rows: _Rows) -> tuple[list[Any], int]:
+    """Fit with one penalty; give the models and how many were stopped before they converged."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    def fitted(y: NDArray[Any], _: NDArray[Any]) -> Any:
+        if rows.target.kind == "regression":
+            return Ridge(alpha=1 / strength, random_state=rows.random).fit(rows.x.values, y)
+        return LogisticRegression(C=strength, max_iter=MOST_STEPS, random_state=rows.random).fit(
+            rows.x.values, y
+        )
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # counted, and said in the record
+        models = _per_label(fitted, rows)
+    classifiers = [m for m in models if isinstance(m, LogisticRegression)]
+    return models, sum(int(np.max(m.n_iter_)) >= MOST_STEPS for m in classifiers)
+
+
+def _predictions(scores: Array, truth: NDArray[Any], target: Target) -> Predictions:
+    return Predictions(scores, target.labels(scores), truth, target.classes, target.kind)
+
+
+def _loss(p: Predictions) -> float:
+    if p.kind == "regression":
+        return float(np.mean((p.scores[:, 0] - p.targets) ** 2))
+    return float(log_losses(p).mean())
+
+
+def _per_label(fitted: Callable[[NDArray[Any], NDArray[Any]], Any], rows: _Rows) -> list[Any]:
+    """Fit one model, or one a label; a label with one answer in training is that share, no model."""
+    if rows.target.kind != "multilabel":
+        return [fitted(rows.truth, rows.truth_validation)]
+    models: list[Any] = []
+    for k in range(rows.truth.shape[1]):
+        share = float(rows.truth[:, k].mean())
+        constant = share in (0.0, 1.0)
+        models.append(share if constant else fitted(rows.truth[:, k], rows.truth_validation[:, k]))
+    return models
+
+
+def _scores(models: list[Any], x: Matrix, target: Target) -> Array:
+    if target.kind == "regression":
+        return np.asarray(models[0].predict(x.values), np.float64).reshape(-1, 1)
+    n = x.values.shape[0]
+    if target.kind == "multilabel":
+        return np.column_stack(
+            [np.full(n, m) if isinstance(m, float) else m.predict_proba(x.values)[:, 1] for m in models]
+        )
+    scores = np.zeros((n, len(target.classes)))
+    scores[:, np.asarray(models[0].classes_, np.int64)] = models[0].predict_proba(x.values)
+    return scores

@@ -1,0 +1,94 @@
+"""The folder of a run while it is made: begun, gone on with, finished."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core.config import GROUPS, RunConfig, differences, from_yaml, saved, to_yaml
+from core.domain import Domain
+from core.report.console import summarise
+from core.report.record import write_atomically
+from core.report.run import Run
+
+FREE = {"checkpoint_every", "checkpoint_minutes", "keep", "progress"}
+"""Keys of ``training`` that may differ when a run is gone on with: they say how it is carried out."""
+
+
+class RunFolder:
+    """Where one run is kept. Refuses, before anything is read, a folder that holds a run of other settings."""
+
+    def __init__(self, path: Path, config: RunConfig, domain: Domain) -> None:
+        self.path = path
+        self.domain = domain
+        self.config = config
+        self.content: dict[str, Any] = {"domain": domain.name, **saved(config)}
+        self.started = datetime.now(UTC)
+        self._fresh = False
+        self._check(config)
+        self._compare()
+
+    @property
+    def checkpoints(self) -> Path:
+        """Give the folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether the run's record is written, which is the last thing a run does."""
+        return (self.path / "record.json").exists()
+
+    def report(self) -> Run:
+        """Open the finished run and say again what it found."""
+        run = Run(self.path)
+        print("this run is finished; nothing was trained (another hydra.run.dir starts a new one)")
+        summarise(run.record, self.path)
+        return run
+
+    def begin(self) -> None:
+        """Make the folder and keep the settings in it; a run that is gone on with keeps its first ones."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        kept = self.path / "config.yaml"
+        if kept.exists():
+            print(f"going on in {self.path}", file=sys.stderr)
+        else:
+            self._fresh = True
+            write_atomically(kept, to_yaml(self.content))
+
+    def abandon(self) -> None:
+        """Take back what ``begin`` made, if no step was kept since: a run that can't be made leaves nothing."""
+        if self._fresh and not any(self.checkpoints.iterdir()):
+            for name in ("config.yaml", "precision.json"):
+                (self.path / name).unlink(missing_ok=True)
+            self.checkpoints.rmdir()
+        remove_if_empty(self.path)
+
+    def _check(self, config: RunConfig) -> None:
+        for group in GROUPS:
+            check = getattr(getattr(config, group), "check", None)
+            if check is not None:
+                check()
+
+    def _compare(self) -> None:
+        kept = self.path / "config.yaml"
+        if not kept.exists():
+            return
+        changed = differences(_identity(from_yaml(kept.read_text())), _identity(self.content))
+        if changed:
+            raise ValueError(
+                f"{self.path} holds a run of other settings ({'; '.join(changed)}): use those to go on, "
+                "or choose another hydra.run.dir"
+            )
+
+
+def remove_if_empty(path: Path) -> None:
+    """Remove a folder that holds nothing."""
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+
+
+def _identity(content: dict[str, Any]) -> dict[str, Any]:
+    training = {k: v for k, v in content["training"].items() if k not in FREE}
+    return {**content, "training": training}

@@ -1,0 +1,113 @@
+"""Open a finished run and predict with it: ``core.load(run).predict(frame)``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.backbones.model import Model, load_weights
+from core.config import derive_seed, from_yaml, restored
+from core.data.encoders import restore as restore_encoder
+from core.data.groups import Groups
+from core.data.types import Encoder, Fields
+from core.evaluation.calibration import Scaling
+from core.report.run import Run
+from core.targets.restore import restore as restore_target
+from core.targets.types import Target
+from core.training.prediction import scores as predict_scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+
+
+class Loaded:
+    """A finished run ready to predict: the same encoder, weights, recalibration and thresholds as in its record."""
+
+    def __init__(self, run: Run, device: torch.device) -> None:
+        import core.backbones.config  # noqa: F401 - registers the options a saved configuration may name
+
+        self.run = run
+        self.config: dict[str, Any] = from_yaml((run.path / "config.yaml").read_text())
+        state = json.loads((run.path / "encoder.json").read_text())
+        self.encoder: Encoder = restore_encoder(state["encoder"])
+        self.target: Target = restore_target(state["target"])
+        self.groups = Groups.restore(state["groups"])
+        self.fields = Fields(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["fields"].items()})
+        self.unit_name: str = state["unit_name"]
+        self.device = device
+        self.model = self._model().to(device).eval()
+        self.scaling = Scaling.restore(run.record.calibration["scaling"])
+        self.thresholds: dict[str, float] | None = run.record.thresholds.get("values") or None
+
+    def _model(self) -> Model:
+        seed = derive_seed(self.config["seed"], "weights")
+        # Published weights are in model.safetensors already; fetching them again would need a network.
+        content = {**self.config["backbone"]}
+        backbone = restored("backbone", content).rebuild(self.encoder.layout(), seed)
+        model: Model = restored("adapter", self.config["adapter"]).apply(
+            backbone, self.target.width, self.target.reads, seed
+        )
+        load_weights(model, self.run.path / "model.safetensors")
+        return model
+
+    def scores(self, frame: pd.DataFrame, batch_size: int = 256) -> NDArray[np.float64]:
+        """Give recalibrated scores (N, K) of raw rows."""
+        raw = self.raw_scores(frame, batch_size)
+        return self.scaling.apply(raw, self.target.kind)
+
+    def raw_scores(self, frame: pd.DataFrame, batch_size: int = 256) -> NDArray[np.float64]:
+        """Give scores (N, K) of raw rows as the network has them, raising ValueError for columns that are missing."""
+        missing = [column for column in self.fields.inputs() if column not in frame]
+        if missing:
+            raise ValueError(
+                f"column {', '.join(missing)}: not in the table; the run reads {', '.join(self.fields.inputs())}"
+            )
+        settings = self.config["training"]
+        return predict_scores(
+            self.model,
+            self.target,
+            self.encoder.transform(frame),
+            batch_size=batch_size,
+            device=self.device,
+            precision=str(self.run.record.training.precision),
+            views=settings["views"],
+        )
+
+    def predict(self, frame: pd.DataFrame, batch_size: int = 256) -> pd.DataFrame:
+        """Predict raw rows, in their order and with their index.
+
+        Columns: ``prediction`` (class name, ``a;b`` for several labels, a number), and ``score:<class>`` for
+        each class. Raises ValueError for a column that is missing or a value that can't be read, naming row.
+        """
+        import pandas as pd
+
+        found = self.scores(frame, batch_size)
+        labels = self.target.labels(found, self.thresholds)
+        table: dict[str, Any] = {"prediction": self._named(labels)}
+        if self.target.kind != "regression":
+            table |= {f"score:{name}": found[:, k] for k, name in enumerate(self.target.classes)}
+        return pd.DataFrame(table, index=frame.index)
+
+    def _named(self, labels: NDArray[np.generic]) -> list[Any]:
+        classes = self.target.classes
+        if self.target.kind == "regression":
+            return [float(value) for value in labels]
+        if self.target.kind == "multilabel":
+            return [";".join(c for c, has in zip(classes, row, strict=True) if has) for row in labels]
+        return [classes[int(label)] for label in labels]
+
+
+def load(run: str | Path, device: str = "cpu") -> Loaded:
+    """Open a finished run's folder, checking that nothing in it was altered.
+
+    Raises ValueError for a folder without a record, with one of another schema version, or whose files differ
+    from what the record says.
+    """
+    import torch
+
+    return Loaded(Run(run), torch.device(device))

@@ -1,0 +1,167 @@
+"""``predict`` and ``evaluate`` for a saved run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import derive_seed, restored
+from core.data.config import DataConfig, TableData
+from core.data.sources import IMAGE_ENDINGS
+from core.data.tables import find, read_table
+from core.data.types import Dataset
+from core.domain import Domain
+from core.evaluation.evaluate import evaluate_again
+from core.evaluation.types import Evaluation
+from core.report.console import figures
+from core.report.record import plain, sha256_of, write_atomically
+from core.report.tables import write_predictions
+from core.serving.load import Loaded, load
+from core.targets.types import Predictions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WRITERS = (".csv", ".tsv", ".jsonl", ".parquet")
+SIMULATED = "the model was trained on simulated data: what it says means nothing for real cases"
+
+
+def predict(run: str, source: str, output: str, device: str, batch_size: int) -> pd.DataFrame:
+    """Read raw rows, predict them with a saved run and write them with their predictions beside them.
+
+    Raises ValueError naming the file and what to do for an input that can't be read or an output that can't be
+    written.
+    """
+    target = Path(output)
+    if target.suffix not in WRITERS:
+        raise ValueError(f"output={output}: its ending must be one of {', '.join(WRITERS)}")
+    if not target.parent.is_dir():
+        raise ValueError(f"output={output}: there is no folder {target.parent}; make it first")
+    loaded = load(run, device)
+    frame = raw_rows(source, loaded.fields.image)
+    predicted = loaded.predict(frame, batch_size)
+    bulky = [c for c in (loaded.fields.image, loaded.fields.signal) if c in frame and not _is_text(frame[c])]
+    table = frame.drop(columns=bulky).join(predicted, lsuffix="_given")
+    _write_table(table, target)
+    if loaded.run.record.data.simulated:
+        print(f"note: {SIMULATED}", file=sys.stderr)
+    print(f"{len(table)} predictions: {target.resolve()}")
+    return table
+
+
+def raw_rows(source: str, image: str | None) -> pd.DataFrame:
+    """Read a table, a folder of images or one image file into a frame; paths of images stand in column ``image``."""
+    import pandas as pd
+
+    path = find(source, "input")
+    if path.is_dir() or path.suffix.lower() in IMAGE_ENDINGS:
+        if image is None:
+            raise ValueError(f"input={source}: this run reads a table, not images; give a .csv, .jsonl or .parquet")
+        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+        files = [f for f in inside if f.suffix.lower() in IMAGE_ENDINGS and f.is_file()]
+        if not files:
+            raise ValueError(f"input={source}: no images below this folder ({', '.join(IMAGE_ENDINGS)})")
+        root = path if path.is_dir() else path.parent
+        named = [str(f.relative_to(root)) for f in files]
+        return pd.DataFrame({"file": named, image: [str(f) for f in files]}, index=range(1, len(files) + 1))
+    return read_table(path).frame
+
+
+def evaluate(run: str, data: DataConfig, folder: Path, domain: Domain, device: str, batch_size: int) -> Evaluation:
+    """Judge a saved run on new labelled rows as it would decide them: nothing is fitted on them.
+
+    Writes ``evaluation.json`` and ``predictions.parquet`` into the folder. Raises ValueError for data that the
+    run was trained on, for missing columns, and for rows without a known truth.
+    """
+    loaded = load(run, device)
+    record = loaded.run.record
+    if record.run.domain != domain.name:
+        raise ValueError(f"run={run}: a run of {record.run.domain}; use python -m {record.run.domain}.evaluate")
+    if isinstance(data, TableData) and not data.target:
+        data.target = list(loaded.fields.target)
+    task = restored("task_schema", loaded.config["task"])
+    dataset = data.read(task, derive_seed(loaded.config["seed"], "evaluate"))
+    _refuse_training_files(dataset, loaded)
+    predictions = judged_rows(loaded, dataset.frame, batch_size)
+    evaluation = evaluate_again(
+        predictions,
+        loaded.target,
+        restored("evaluation", loaded.config["evaluation"]),
+        record.calibration,
+        record.thresholds,
+        task.metrics(loaded.target.kind),
+        derive_seed(loaded.config["seed"], "evaluation"),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_predictions({"test": evaluation.test}, folder / "predictions.parquet")
+    content = {
+        "run": {"path": Path(run).resolve(), "record": sha256_of(Path(run) / "record.json")},
+        "evaluated": datetime.now(UTC),
+        "data": {
+            "source": dataset.name,
+            "simulated": dataset.simulated,
+            "rows": len(dataset.frame),
+            "files": dataset.files,
+            "notes": dataset.notes,
+        },
+        **evaluation.json(),
+    }
+    write_atomically(folder / "evaluation.json", json.dumps(plain(content), indent=1) + "\n")
+    if dataset.simulated or record.data.simulated:
+        print(f"note: {SIMULATED}")
+    figures(evaluation.metrics)
+    print(f"evaluation: {folder.resolve()}")
+    return evaluation
+
+
+def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predictions:
+    """Predict labelled rows with the network's own scores, their truth, groups and units beside them."""
+    import numpy as np
+
+    from core.data.values import to_names
+
+    lost = [column for column in loaded.fields.target if column not in frame]
+    if lost:
+        raise ValueError(f"column {', '.join(lost)}: the truth is not in the table; give data.target")
+    truth = loaded.target.truth(loaded.target.encode(frame))
+    raw = loaded.raw_scores(frame, batch_size)
+    unit = loaded.fields.unit
+    units = None
+    if unit is not None and unit in frame:
+        units = np.array([f"row {n}" if name is None else name for n, name in enumerate(to_names(frame[unit]))])
+    return Predictions(
+        raw,
+        loaded.target.labels(raw),
+        truth,
+        loaded.target.classes,
+        loaded.target.kind,
+        loaded.groups.names(frame),
+        units,
+        np.arange(len(frame), dtype=np.int64),
+    )
+
+
+def _refuse_training_files(dataset: Dataset, loaded: Loaded) -> None:
+    known = set(loaded.run.record.data.files.values())
+    shared = sorted(name for name, digest in dataset.files.items() if digest in known)
+    if shared:
+        raise ValueError(
+            f"{', '.join(shared)}: the run was trained on this file, so judging it there would flatter it; "
+            "its held-out figures are in record.json"
+        )
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return all(isinstance(value, str) for value in column)
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    if path.suffix == ".parquet":
+        table.to_parquet(path, index=False)
+    elif path.suffix == ".jsonl":
+        table.to_json(path, orient="records", lines=True, force_ascii=False)
+    else:
+        table.to_csv(path, sep="\t" if path.suffix == ".tsv" else ",", index=False)

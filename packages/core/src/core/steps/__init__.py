@@ -1,0 +1,1 @@
+"""The six steps of ``core.pipeline``, one module each."""

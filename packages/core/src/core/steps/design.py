@@ -1,0 +1,85 @@
+"""Step 2: backbone, head and adapter; the batches and the update that will change them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from core.backbones.model import Model
+from core.config import RunConfig, derive_seed, wrong
+from core.data.batches import ShuffledBatches
+from core.folder import RunFolder
+from core.privacy.plan import PrivacyPlan
+from core.steps.prepare import Prepared
+from core.training.precision import Decision
+from core.training.run import plain_update, settle_precision
+from core.training.types import Batches, Update
+
+
+@dataclass
+class Designed:
+    """The network and how it will be changed."""
+
+    model: Model
+    device: torch.device
+    batches: Batches
+    update: Update
+    precision: Decision
+    epoch_steps: int
+    plan: PrivacyPlan | None
+
+
+def place(name: str) -> torch.device:
+    """Resolve ``device``: auto takes CUDA, then Apple's, then the processor. ValueError for one that isn't there."""
+    if name == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(kind)
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise wrong(
+            "device", name, f"not on this machine ({str(error).splitlines()[0]}); auto chooses"
+        ) from error
+    return device
+
+
+def build_model(config: RunConfig, prepared: Prepared, device: torch.device) -> Model:
+    """Make the network for the encoder's layout and the target's width, weights drawn from the seed."""
+    seed = derive_seed(config.seed, "weights")
+    backbone = config.backbone.build(prepared.encoder.layout(), seed)
+    model: Model = config.adapter.apply(backbone, prepared.target.width, prepared.target.reads, seed)
+    return model.to(device)
+
+
+def design(config: RunConfig, prepared: Prepared, folder: RunFolder) -> Designed:
+    """Do step 2."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    device = place(config.device)
+    model = build_model(config, prepared, device)
+    train = prepared.parts["train"]
+    settings: Any = config.training
+    epoch_steps = settings.epoch_steps(len(train))
+    batches = ShuffledBatches(
+        train,
+        settings.batch_size,
+        seed=derive_seed(config.seed, "batches"),
+        steps=settings.total_steps(len(train)),
+        balanced=settings.balanced,
+        power=settings.balanced_power,
+        augmentation=config.augmentation.build(prepared.encoder.layout()),
+        drop_last=False,
+    )
+    precision = settle_precision(settings, model, prepared.target, batches, folder.path)
+    update = plain_update(
+        settings,
+        config.optimizer.build(model),
+        config.schedule.build(batches.steps),
+        model,
+        prepared.target,
+        precision.precision,
+    )
+    return Designed(model, device, batches, update, precision, epoch_steps, None)

@@ -1,0 +1,51 @@
+"""Step 1: read the source, check it, split it, fit the encoders on the training part only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.config import RunConfig
+from core.data.checks import check_dataset, check_parts
+from core.data.groups import Groups
+from core.data.parts import Part
+from core.data.splits import split
+from core.data.types import Dataset, Encoder, Finding
+from core.targets.types import Target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass
+class Prepared:
+    """Data ready to train on. Frames and parts are keyed train, validation, test."""
+
+    dataset: Dataset
+    frames: dict[str, pd.DataFrame]
+    parts: dict[str, Part]
+    encoder: Encoder
+    target: Target
+    groups: Groups
+    findings: list[Finding]
+
+
+def prepare(config: RunConfig) -> Prepared:
+    """Do step 1, raising ValueError that names every fault the checks found."""
+    dataset = config.data.read(config.task, config.seed)
+    findings = check_dataset(dataset)
+    rows = split(dataset)
+    findings += check_parts(dataset, rows)
+    frames = {name: dataset.frame.iloc[chosen] for name, chosen in rows.items()}
+    encoder = config.encoder.build(dataset.fields)
+    encoder.fit(frames["train"])
+    target = config.target.build(frames["train"], dataset.fields)
+    groups = Groups.fit(frames["train"], dataset)
+    parts = {
+        name: Part(frame, rows[name], encoder, target, dataset.fields, groups)
+        for name, frame in frames.items()
+    }
+    for finding in findings:
+        if finding.level == "warning":
+            print(f"warning: {finding.message}")
+    return Prepared(dataset, frames, parts, encoder, target, groups, findings)

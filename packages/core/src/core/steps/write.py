@@ -1,0 +1,148 @@
+"""Then write: one folder with the record, the weights, the encoder, the predictions and the page."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from core.backbones.model import save_weights
+from core.config import RunConfig
+from core.data.types import Fields
+from core.folder import RunFolder
+from core.report.console import summarise
+from core.report.page import write_page
+from core.report.record import Record, plain, sha256_of, write_atomically, write_record
+from core.report.run import SEALED, Run
+from core.report.tables import write_predictions
+from core.steps.assess import Impact
+from core.steps.design import Designed
+from core.steps.evaluate import Judged
+from core.steps.prepare import Prepared
+from core.training.run import Trained
+
+
+def write(
+    folder: RunFolder,
+    config: RunConfig,
+    prepared: Prepared,
+    designed: Designed,
+    trained: Trained,
+    judged: Judged,
+    impact: Impact,
+    footprint: dict[str, Any],
+) -> Run:
+    """Write everything, record.json last: a folder that has one is a finished run."""
+    evaluation = judged.evaluation
+    save_weights(designed.model, folder.path / "model.safetensors")
+    state = {
+        "encoder": prepared.encoder.state(),
+        "target": prepared.target.state(),
+        "groups": prepared.groups.state(),
+        "fields": asdict(prepared.dataset.fields),
+        "unit_name": prepared.dataset.unit_name,
+    }
+    write_atomically(folder.path / "encoder.json", json.dumps(plain(state), ensure_ascii=False))
+    write_predictions(
+        evaluation.parts, folder.path / "predictions.parquet"
+    )
+    record = Record.model_validate(
+        plain(
+            {
+                "run": _run(folder, config, prepared),
+                "data": _data(prepared),
+                "model": _model(folder, designed),
+                "training": _training(designed, trained, footprint),
+                **evaluation.json(),
+                "challenger": None if judged.comparison is None else judged.comparison.json(),
+                "privacy": impact.privacy,
+                "environment": environment(),
+                "files": {name: sha256_of(folder.path / name) for name in (*SEALED, "config.yaml")},
+            }
+        )
+    )
+    write_page(record, folder.path)
+    write_record(record, folder.path)
+    summarise(record, folder.path)
+    return Run(folder.path)
+
+
+def _run(folder: RunFolder, config: RunConfig, prepared: Prepared) -> dict[str, Any]:
+    return {
+        "domain": folder.domain.name,
+        "title": folder.domain.title,
+        "task": config.task.name,
+        "purpose": config.task.purpose,
+        "started": folder.started,
+        "finished": datetime.now(UTC),
+        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "seed": config.seed,
+        "status": "finished",
+        "simulated": prepared.dataset.simulated,
+        "config": folder.content,
+    }
+
+
+def _data(prepared: Prepared) -> dict[str, Any]:
+    dataset = prepared.dataset
+    counted = {name: part.unit_count for name, part in prepared.parts.items()}
+    return {
+        "source": dataset.name,
+        "simulated": dataset.simulated,
+        "rows": {name: len(part) for name, part in prepared.parts.items()},
+        "units": counted if dataset.fields.unit else None,
+        "unit_name": dataset.unit_name,
+        "files": dataset.files,
+        "findings": [asdict(finding) for finding in prepared.findings],
+        "notes": dataset.notes,
+        "roles": _roles(dataset.fields),
+        "truth": dataset.truth,
+    }
+
+
+def _roles(fields: Fields) -> dict[str, Any]:
+    return {part: value for part, value in asdict(fields).items() if value}
+
+
+def _model(folder: RunFolder, designed: Designed) -> dict[str, Any]:
+    weights = list(designed.model.parameters())
+    return {
+        "backbone": folder.content["backbone"]["option"],
+        "adapter": folder.content["adapter"]["option"],
+        "parameters": sum(p.numel() for p in weights),
+        "trainable": sum(p.numel() for p in weights if p.requires_grad),
+    }
+
+
+def _training(designed: Designed, trained: Trained, footprint: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "epochs": trained.steps / designed.epoch_steps,
+        "steps": trained.steps,
+        "reason": trained.reason,
+        "weights": trained.weights,
+        "messages": trained.messages,
+        "precision": designed.precision.precision,
+        "precision_reason": designed.precision.reason,
+        "seconds": footprint["phases"]["train"]["seconds"],
+        "phases": footprint["phases"],
+        "device": str(designed.device),
+        **trained.findings,
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Say where the run was carried out."""
+    return {
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "platform": platform.platform(),
+        "cpu": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }

@@ -1,0 +1,119 @@
+"""The differentially private update: clip each unit's gradient, sum, add noise, step (Abadi et al. 2016)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from core.config import derive_seed
+from core.privacy.clipping import AdaptiveClip
+from core.training.types import StepEvent
+from core.training.update import PlainUpdate, pieces, to_device
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from core.data.types import Batch
+    from core.privacy.clipping import PerExampleClipper
+    from core.privacy.plan import PrivacyPlan
+    from core.targets.types import Target
+    from core.training.config import Schedule
+    from core.training.parallel import Parallel
+
+
+class PrivateUpdate(PlainUpdate):
+    """One optimizer step on the noisy mean of clipped per-unit gradients. Batches must come from PoissonBatches."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        target: Target,
+        optimizers: Sequence[Optimizer],
+        schedule: Schedule,
+        plan: PrivacyPlan,
+        clipper: PerExampleClipper,
+        secret: int,
+        *,
+        precision: str,
+        micro_batch: int,
+        ema: float | None,
+        channels_last: bool,
+        parallel: Parallel,
+    ) -> None:
+        """Take a clipper of the model's trainable weights and the secret that the noise is drawn from."""
+        super().__init__(
+            model,
+            target,
+            optimizers,
+            schedule,
+            precision=precision,
+            micro_batch=micro_batch,
+            max_grad_norm=0.0,
+            ema=ema,
+            channels_last=channels_last,
+            parallel=parallel,
+        )
+        self.plan = plan
+        self.clipper = clipper
+        self._secret = secret
+        self._noise = torch.empty_like(clipper.flat)
+
+    def __call__(self, batch: Batch) -> StepEvent:
+        """Take one step; what it gives names neither loss nor batch size, which are private."""
+        factor = self.schedule(self.step)
+        for group, peak in self._rates:
+            group["lr"] = peak * factor
+        self.clipper.zero()
+        beyond_half = self._clip(batch)
+        total = self.clipper.flat
+        self.parallel.sum_([total, beyond_half])
+        # Every process draws the same noise and adds it to the same sum: once in total.
+        generator = torch.Generator(self.device).manual_seed(derive_seed(self._secret, "noise", self.step))
+        deviation = self.plan.noise_multiplier * self.clipper.rule.clip_norm
+        total.add_(self._noise.normal_(generator=generator), alpha=deviation).div_(self.plan.batch)
+        for name, weight in self.clipper.parameters.items():
+            weight.grad = self.clipper.sums[name].to(weight.dtype)
+        self._apply()
+        self._adapt(beyond_half, generator)
+        self.step += 1
+        return StepEvent(self.step, None, None, self._rates[0][0]["lr"])
+
+    def _clip(self, batch: Batch) -> torch.Tensor:
+        """Add the clipped gradients to the clipper's sums; give the sum of (within the norm) - 1/2 over units."""
+        beyond_half = torch.zeros((), device=self.device)
+        for piece in pieces(to_device(batch, self.device, self.channels_last), self.micro_batch):
+            if len(piece) == 0:
+                continue  # the noise alone is this process's step
+            with self.clipper.watching(len(piece)):
+                with self._autocast:
+                    outputs = self._forward(piece.inputs)
+                losses = self.target.losses(outputs.float(), piece.targets)
+                found = self.clipper.clipped_gradients(losses)
+            beyond_half += found.within - len(piece) / 2
+        return beyond_half
+
+    def _adapt(self, beyond_half: torch.Tensor, generator: torch.Generator) -> None:
+        rule = self.clipper.rule
+        if not isinstance(rule, AdaptiveClip):
+            return
+        noise = torch.randn((), generator=generator, device=self.device) * self.plan.adaptive_noise
+        # Andrew et al. (2021), algorithm 1: each unit adds b - 1/2, so one unit moves the count by 1/2 at most.
+        rule.update(float((beyond_half + noise) / self.plan.batch + 0.5))
+
+    def spent(self) -> dict[str, float]:
+        """Bound the epsilon of the steps so far."""
+        return {"epsilon": self.plan.spend(self.step).epsilon, "delta": self.plan.delta}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give what PlainUpdate gives, and the clip norm where it moves."""
+        return {**super().state_dict(), "clip_norm": self.clipper.rule.clip_norm}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+        super().load_state_dict(state)
+        if isinstance(self.clipper.rule, AdaptiveClip):
+            self.clipper.rule.clip_norm = state["clip_norm"]

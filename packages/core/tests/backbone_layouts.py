@@ -1,0 +1,58 @@
+"""Layouts and random inputs that conform to them, for the tests of backbones."""
+
+from __future__ import annotations
+
+import torch
+
+from core.data.types import Layout
+
+COLUMNS = {
+    "numeric": ("age", "dose", "flag"),
+    "edges": ((-2.0, -0.5, 0.0, 0.5, 2.0), (-1.0, 0.0, 3.0), (-0.5, 2.0)),
+    "categorical": ("ward", "drug"),
+    "cardinalities": (3, 5),
+}
+TEXT = {"vocabulary": 50, "length": 9, "padding": 0}
+
+TABLE = Layout(**COLUMNS)
+NOTE = Layout(**TEXT)
+LAYOUTS = {
+    "table": TABLE,
+    "table and note": Layout(**COLUMNS, **TEXT, bag=7),
+    "note": NOTE,
+    "note and columns": Layout(**TEXT, bag=7, **COLUMNS),
+    "image": Layout(image=(3, 32, 32)),
+    "image and columns": Layout(image=(3, 32, 32), **COLUMNS),
+    "signal": Layout(signal=(2, 50)),
+    "signal and columns": Layout(signal=(2, 50), **COLUMNS),
+    "events": Layout(events=(6, 4)),
+    "events and columns": Layout(events=(6, 4), **COLUMNS),
+}
+
+
+def random_inputs(layout: Layout, rows: int, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Make tensors as an encoder gives them."""
+    draw = torch.Generator().manual_seed(seed)
+    inputs: dict[str, torch.Tensor] = {}
+    if layout.numeric:
+        missing = (torch.rand(rows, len(layout.numeric), generator=draw) < 0.2).float()
+        inputs["missing"] = missing
+        inputs["numeric"] = torch.randn(rows, len(layout.numeric), generator=draw) * (1 - missing)
+    if layout.categorical:
+        columns = [torch.randint(0, c, (rows,), generator=draw) for c in layout.cardinalities]
+        inputs["categorical"] = torch.stack(columns, dim=1)
+    if layout.length:
+        tokens = torch.randint(1, layout.vocabulary, (rows, layout.length), generator=draw)
+        lengths = torch.randint(2, layout.length - 2, (rows, 1), generator=draw)
+        inputs["tokens"] = torch.where(torch.arange(layout.length) < lengths, tokens, layout.padding)
+    if layout.bag:
+        inputs["bag"] = torch.rand(rows, layout.bag, generator=draw)
+    if layout.image:
+        inputs["image"] = torch.randint(0, 256, (rows, *layout.image), generator=draw, dtype=torch.uint8)
+    if layout.signal:
+        inputs["signal"] = torch.randn(rows, *layout.signal, generator=draw)
+    if layout.events:
+        inputs["events"] = torch.randn(rows, *layout.events, generator=draw)
+        first = torch.randint(0, layout.events[0], (rows, 1), generator=draw)
+        inputs["events_mask"] = (torch.arange(layout.events[0]) >= first).float()
+    return inputs

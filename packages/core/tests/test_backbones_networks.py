@@ -1,0 +1,305 @@
+"""Every own network: it trains, keeps examples apart, ignores padding, and its weights come from the seed alone."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from backbone_layouts import COLUMNS, LAYOUTS, NOTE, TABLE, random_inputs
+
+from core.backbones.config import (
+    ConvOption,
+    FullOption,
+    SequenceOption,
+    SignalOption,
+    TabularOption,
+    TextOption,
+)
+from core.backbones.inputs import Columns, Pieces
+from core.backbones.model import Model, trainable_parameters
+from core.data.types import Layout
+
+SMALL = {"width": 16, "heads": 2}
+CASES = {
+    "tabular": (TabularOption(**SMALL), "table"),
+    "tabular with a note": (TabularOption(**SMALL, pooling="attention", token_dropout=0.3), "table and note"),
+    "tabular linear, without layers": (
+        TabularOption(**SMALL, layers=0, numbers="linear", pooling="mean"),
+        "table",
+    ),
+    "text": (TextOption(**SMALL), "note"),
+    "text with columns": (TextOption(**SMALL, pooling="mean", token_dropout=0.3), "note and columns"),
+    "text cls": (TextOption(**SMALL, pooling="cls", wide=0.0), "note"),
+    "cnn": (ConvOption(width=8, groups=4), "image"),
+    "cnn with columns": (ConvOption(width=8, groups=4, stem="4", blocks=[1, 2]), "image and columns"),
+    "signal": (SignalOption(width=8, groups=4), "signal"),
+    "signal with columns": (
+        SignalOption(width=8, groups=4, pooling="attention", kernel=3),
+        "signal and columns",
+    ),
+    "sequence": (SequenceOption(**SMALL), "events"),
+    "sequence causal": (SequenceOption(**SMALL, causal=True, pooling="last"), "events and columns"),
+    "sequence of patches": (SequenceOption(**SMALL, pooling="mean", token_dropout=0.3), "signal"),
+}
+
+
+def model_of(option, layout, seed=1, width=3):
+    return FullOption().apply(option.build(layout, seed), width, "pooled", seed)
+
+
+@pytest.fixture(params=CASES)
+def case(request):
+    option, layout = CASES[request.param]
+    return option, LAYOUTS[layout]
+
+
+def test_one_step_moves_every_weight_that_has_a_slope(case):
+    option, layout = case
+    model = model_of(option, layout).train()
+    inputs = random_inputs(layout, 5)
+    loss = model(inputs).logsumexp(dim=1).sum() - model(inputs)[:, 0].sum()
+    loss.backward()
+    without = [n for n, p in model.named_parameters() if p.grad is None]
+    assert not without, "weights that take no part"
+    outputs = model.eval()(inputs).detach()
+    with torch.no_grad():
+        for p in model.parameters():
+            p -= 0.05 * p.grad
+    assert outputs.shape == (5, 3)
+    assert torch.isfinite(outputs).all()
+    assert not torch.equal(model(inputs), outputs)
+
+
+def test_no_example_sees_another(case):
+    option, layout = case
+    model = model_of(option, layout)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    model.train()
+    if hasattr(model.backbone, "token_dropout"):
+        model.backbone.token_dropout = 0.0
+    inputs = random_inputs(layout, 4)
+    together = model(inputs)
+    alone = torch.cat([model({k: v[i : i + 1] for k, v in inputs.items()}) for i in range(4)])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_weights_come_from_the_seed_alone(case):
+    option, layout = case
+    torch.manual_seed(11)
+    before = torch.get_rng_state()
+    first = model_of(option, layout, seed=1)
+    assert torch.equal(torch.get_rng_state(), before), "the process's random state was touched"
+    threads = torch.get_num_threads()
+    torch.manual_seed(12)
+    torch.set_num_threads(3)
+    try:
+        again = model_of(option, layout, seed=1)
+    finally:
+        torch.set_num_threads(threads)
+    other = model_of(option, layout, seed=2)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not all(
+        torch.equal(a, b)
+        for a, b in zip(first.backbone.parameters(), other.backbone.parameters(), strict=True)
+    )
+    assert not torch.equal(first.head.answer.weight, other.head.answer.weight)
+
+
+def test_own_networks_have_nothing_that_mixes_examples_or_works_in_place(case):
+    option, layout = case
+    for module in model_of(option, layout).modules():
+        assert not isinstance(module, nn.modules.batchnorm._BatchNorm)
+        assert not getattr(module, "inplace", False)
+        if any(True for _ in module.parameters(recurse=False)):
+            assert not any(True for _ in module.children()), "free parameters belong in layers of their own"
+
+
+def test_features_have_the_promised_shapes(case):
+    option, layout = case
+    backbone = option.build(layout, 0)
+    features = backbone(random_inputs(layout, 2))
+    assert features.pooled.shape == (2, backbone.width)
+    assert ("tokens" in backbone.gives) == (features.tokens is not None)
+    assert ("map" in backbone.gives) == (features.map is not None)
+    if features.tokens is not None:
+        assert features.tokens.shape[2] == backbone.width
+    if features.map is not None:
+        assert features.map.shape[1] == backbone.width
+    assert (features.wide.shape[1] if features.wide is not None else 0) == backbone.wide_width
+
+
+@pytest.mark.parametrize("name", ["tabular with a note", "text", "text with columns", "text cls"])
+def test_padding_changes_nothing(name):
+    option, layout = CASES[name]
+    layout = replace(LAYOUTS[layout], padding=7)
+    model = model_of(option, layout).eval()
+    inputs = random_inputs(replace(layout, padding=0), 6)
+    tokens = inputs["tokens"]
+    tokens[tokens == 7] = 8
+    inputs["tokens"] = torch.where(tokens == 0, 7, tokens)
+    shorter = inputs | {"tokens": inputs["tokens"][:, :-2]}
+    assert (inputs["tokens"][:, -2:] == 7).all()
+    torch.testing.assert_close(model(inputs), model(shorter), rtol=1e-5, atol=1e-6)
+    inputs["tokens"][0, 0] = 9
+    assert not torch.allclose(model(inputs)[0], model(shorter)[0])
+
+
+def test_a_row_without_any_token_or_event_has_an_answer():
+    text = model_of(*[CASES["text"][0], NOTE]).eval()
+    tokens = torch.zeros(2, NOTE.length, dtype=torch.int64)
+    assert torch.isfinite(text({"tokens": tokens})).all()
+    layout = LAYOUTS["events"]
+    sequence = model_of(CASES["sequence causal"][0], layout).eval()
+    assert torch.isfinite(sequence({"events": torch.ones(2, 6, 4), "events_mask": torch.zeros(2, 6)})).all()
+
+
+@pytest.mark.parametrize("name", ["sequence", "sequence causal"])
+def test_masked_events_change_nothing(name):
+    option, layout = CASES[name][0], LAYOUTS[CASES[name][1]]
+    model = model_of(option, layout).eval()
+    inputs = random_inputs(layout, 6)
+    mask = inputs["events_mask"].unsqueeze(-1)
+    changed = inputs | {"events": inputs["events"] * mask + 5.0 * (1 - mask)}
+    torch.testing.assert_close(model(inputs), model(changed), rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(model(inputs), model(inputs | {"events": inputs["events"] + mask}))
+
+
+def test_a_causal_network_sees_nothing_later():
+    layout = LAYOUTS["events"]
+    backbone = SequenceOption(**SMALL, causal=True, pooling="last").build(layout, 0).eval()
+    inputs = {"events": torch.randn(3, 6, 4), "events_mask": torch.ones(3, 6)}
+    later = inputs["events"].clone()
+    later[:, 4:] += 1.0
+    before = backbone(inputs).tokens
+    after = backbone(inputs | {"events": later}).tokens
+    torch.testing.assert_close(before[:, :4], after[:, :4])
+    assert not torch.allclose(before[:, 4:], after[:, 4:])
+
+
+def test_a_missing_number_is_its_flag_and_not_its_value():
+    model = model_of(TabularOption(**SMALL), TABLE).eval()
+    inputs = random_inputs(TABLE, 3)
+    inputs["missing"][:, 0] = 1.0
+    changed = inputs | {"numeric": inputs["numeric"] + torch.tensor([2.0, 0.0, 0.0])}
+    assert torch.equal(model(inputs), model(changed))
+    present = inputs | {"missing": inputs["missing"] * torch.tensor([0.0, 1.0, 1.0])}
+    assert not torch.allclose(model(inputs), model(present))
+
+
+def test_pieces_follow_their_definition():
+    pieces = Pieces(TABLE)
+    x = torch.tensor([[-1.0, 1.5, 0.7]])
+    coded = pieces(x, torch.zeros(1, 3))
+    expected = np.zeros((3, 4))
+    for n, edges in enumerate(COLUMNS["edges"]):
+        for k in range(len(edges) - 1):
+            expected[n, k] = np.clip((x[0, n].item() - edges[k]) / (edges[k + 1] - edges[k]), 0, 1)
+    np.testing.assert_allclose(coded[0].numpy(), expected, atol=1e-6)
+    plain = Pieces(Layout(numeric=("a",), edges=((),)))
+    assert plain(torch.tensor([[-37.0]]), torch.zeros(1, 1)).item() == -37.0
+
+
+def test_the_wide_path_is_a_linear_model_that_starts_at_nothing():
+    layout = LAYOUTS["note and columns"]
+    model = model_of(TextOption(**SMALL, wide=2.0), layout).eval()
+    without = model_of(TextOption(**SMALL, wide=2.0), layout).eval()
+    without.head.wide = None
+    inputs = random_inputs(layout, 4)
+    assert torch.equal(model(inputs), without(inputs))
+    weight = model.head.wide.linear.weight
+    with torch.no_grad():
+        weight.normal_()
+    columns = Columns(layout, with_bag=True)
+    assert columns.width == 3 * 5 + 8 + 7
+    vector = columns(inputs)
+    codes = inputs["categorical"]
+    assert torch.equal(vector[:, 15:18], nn.functional.one_hot(codes[:, 0], 3).float())
+    assert torch.equal(vector[:, -7:], inputs["bag"])
+    torch.testing.assert_close(model(inputs) - without(inputs), 2.0 * vector @ weight.T, rtol=1e-4, atol=1e-5)
+
+
+def test_columns_beside_an_image_start_at_nothing_and_then_count():
+    layout = LAYOUTS["image and columns"]
+    backbone = ConvOption(width=8, groups=4).build(layout, 0).eval()
+    inputs = random_inputs(layout, 4)
+    image_only = inputs | {"numeric": inputs["numeric"] * 0, "categorical": inputs["categorical"] * 0}
+    assert torch.equal(backbone(inputs).pooled, backbone(image_only).pooled)
+    with torch.no_grad():
+        backbone.side.out.weight.normal_()
+    assert not torch.allclose(backbone(inputs).pooled, backbone(image_only).pooled)
+
+
+@pytest.mark.parametrize(
+    ("option", "layout", "message"),
+    [
+        (TabularOption(), "note", r"backbone=tabular reads numeric or categorical .* the inputs are tokens"),
+        (TextOption(), "table", r"backbone=text reads tokens .* the inputs are numeric, categorical"),
+        (TextOption(wide=0.0), "note and columns", r"also have bag, .*backbone\.wide above 0"),
+        (ConvOption(), "signal", "backbone=cnn reads image .* the inputs are signal"),
+        (SignalOption(), "events", "backbone=signal reads signal .* the inputs are events"),
+        (SequenceOption(), "image", "backbone=sequence reads events or signal .* the inputs are image"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(option, layout, message):
+    with pytest.raises(ValueError, match=message):
+        option.build(LAYOUTS[layout], 0)
+
+
+def test_inputs_that_would_not_be_seen_are_refused():
+    with pytest.raises(ValueError, match="also have tokens, which it would not see"):
+        ConvOption().build(Layout(image=(3, 32, 32), vocabulary=50, length=9), 0)
+    with pytest.raises(ValueError, match="have both; leave one out"):
+        SequenceOption().build(Layout(signal=(2, 50), events=(6, 4)), 0)
+    with pytest.raises(ValueError, match="the inputs are none"):
+        TabularOption().build(Layout(), 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [
+        (TabularOption(width=10, heads=4), "heads"),
+        (TabularOption(numbers="periodic"), "numbers"),
+        (TabularOption(layers=0), "pooling"),
+        (TabularOption(dropout=1.0), "dropout"),
+        (TextOption(pooling="max"), "pooling"),
+        (TextOption(wide=-1.0), "wide"),
+        (ConvOption(blocks=[]), "blocks"),
+        (ConvOption(width=12), "groups"),
+        (ConvOption(blocks=[1] * 7), "blocks"),
+        (SignalOption(kernel=4), "kernel"),
+        (SignalOption(blocks=[1] * 6), "blocks"),
+        (SequenceOption(causal=True, pooling="cls"), "pooling"),
+        (SequenceOption(patch=0), "patch"),
+    ],
+)
+def test_wrong_settings_are_refused_with_their_key(option, key):
+    suited = {TabularOption: "table", TextOption: "note", ConvOption: "image", SignalOption: "signal"}
+    with pytest.raises(ValueError, match=rf"backbone\.{key}"):
+        option.build(LAYOUTS[suited.get(type(option), "signal")], 0)
+
+
+def test_the_default_cnn_is_of_the_size_two_cores_train():
+    layout = Layout(image=(3, 64, 64))
+    count = trainable_parameters(model_of(ConvOption(), layout, width=7))
+    assert 300_000 < count < 3_000_000
+    assert (
+        ConvOption().build(Layout(image=(1, 33, 47)), 0)({"image": torch.zeros(1, 1, 33, 47)}).map is not None
+    )
+
+
+@pytest.mark.parametrize("name", ["tabular with a note", "text with columns", "cnn", "sequence causal"])
+def test_networks_compile_without_a_break(name):
+    option, layout = CASES[name][0], LAYOUTS[CASES[name][1]]
+    model: Model = model_of(option, layout).eval()
+    inputs = random_inputs(layout, 3)
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(inputs), model(inputs))

@@ -1,0 +1,74 @@
+"""A model's weights on disk."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from backbone_layouts import LAYOUTS, random_inputs
+
+from core.backbones.config import FullOption, LoraOption, TabularOption, TextOption, VisionOption
+from core.backbones.model import load_weights, save_weights
+
+CASES = {
+    "tabular": (TabularOption(width=16, heads=2), "table", FullOption()),
+    "text with lora": (TextOption(width=16, heads=2), "note and columns", LoraOption(rank=2)),
+    "timm": (VisionOption(name="resnet10t"), "image", FullOption()),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_saved_is_loaded(name, tmp_path):
+    option, layout, adapter = CASES[name]
+    layout = LAYOUTS[layout]
+    model = adapter.apply(option.build(layout, 1), 2, "pooled", 1)
+    inputs = random_inputs(layout, 4)
+    model.train()(inputs)  # Batch statistics are part of the state.
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.01
+    save_weights(model, tmp_path / "model.safetensors")
+    assert [f.name for f in tmp_path.iterdir()] == ["model.safetensors"]
+    again = adapter.apply(option.build(layout, 2), 2, "pooled", 2)
+    assert not torch.equal(again.eval()(inputs), model.eval()(inputs))
+    load_weights(again, tmp_path / "model.safetensors")
+    assert torch.equal(again(inputs), model(inputs))
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(5, 3)
+        self.out = nn.Linear(3, 5, bias=False)
+        self.out.weight = self.embed.weight
+        self.other = nn.Linear(3, 2)
+
+
+def test_tied_weights_are_written_once_and_stay_tied(tmp_path):
+    model, again = Tied(), Tied()
+    save_weights(model, tmp_path / "tied.safetensors")
+    assert (tmp_path / "tied.safetensors").stat().st_size < 2 * 4 * 15 + 4 * 8 + 500
+    load_weights(again, tmp_path / "tied.safetensors")
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(model.state_dict().values(), again.state_dict().values(), strict=True)
+    )
+    assert again.out.weight is again.embed.weight
+
+
+def test_weights_of_another_model_are_refused_by_name(tmp_path):
+    save_weights(nn.ModuleDict({"a": nn.Linear(2, 3), "b": nn.Linear(2, 2)}), tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"it lacks c\.bias, c\.weight; it also has b\.bias"):
+        load_weights(nn.ModuleDict({"a": nn.Linear(2, 3), "c": nn.Linear(2, 2)}), tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match=r"of another size is a\.bias, a\.weight"):
+        load_weights(nn.ModuleDict({"a": nn.Linear(2, 4), "b": nn.Linear(2, 2)}), tmp_path / "w.safetensors")
+    (tmp_path / "w.safetensors").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match="no weights that can be read"):
+        load_weights(nn.Linear(1, 1), tmp_path / "w.safetensors")
+    with pytest.raises(ValueError, match="no weights that can be read"):
+        load_weights(nn.Linear(1, 1), tmp_path / "absent.safetensors")

@@ -1,0 +1,167 @@
+"""Nobody is in two parts, shares and labels are kept, and the row order does not matter."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.data.splits import split, stratify
+from core.data.types import Dataset, Fields, SplitPlan
+
+
+def _dataset(frame: pd.DataFrame, plan: SplitPlan, **roles: object) -> Dataset:
+    fields = Fields(target=("y",), numeric=("x",)).with_(roles)
+    return Dataset(frame, fields, "t", split=plan)
+
+
+def _frame(rows: int, units: int, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "x": rng.normal(size=rows),
+            "y": rng.choice(["a", "b", "c"], rows, p=[0.7, 0.2, 0.1]),
+            "who": rng.integers(0, units, rows),
+            "when": rng.integers(0, 50, rows),
+        },
+        index=pd.RangeIndex(1, rows + 1),
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(12, 200), st.integers(6, 60), st.sampled_from([0.1, 0.2, 0.3]))
+def test_a_unit_never_straddles_and_every_row_has_one_part(seed: int, rows: int, units: int, share: float) -> None:
+    frame = _frame(rows, units, seed)
+    dataset = _dataset(frame, SplitPlan("unit", validation=share, test=share, seed=seed), unit="who")
+    try:
+        parts = split(dataset)
+    except ValueError as told:
+        assert "is empty" in str(told)
+        assert frame["who"].nunique() < 3 / share
+        return
+    assert sorted(np.concatenate(list(parts.values()))) == list(range(rows))
+    people = [set(frame["who"].iloc[r]) for r in parts.values()]
+    assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10_000), st.booleans())
+def test_row_order_does_not_matter(seed: int, grouped: bool) -> None:
+    frame = _frame(120, 40, seed)
+    roles = {"unit": "who"} if grouped else {}
+    plan = SplitPlan(seed=3)
+    straight = split(_dataset(frame, plan, **roles))
+    mixed = frame.sample(frac=1, random_state=seed)
+    again = split(_dataset(mixed, plan, **roles))
+    for part, rows in straight.items():
+        assert set(frame.index[rows]) == set(mixed.index[again[part]])
+
+
+def test_shares_of_rows_and_classes_are_kept() -> None:
+    frame = _frame(5000, 900)
+    for roles in ({}, {"unit": "who"}):
+        parts = split(_dataset(frame, SplitPlan(validation=0.2, test=0.1), **roles))
+        for part, share in (("train", 0.7), ("validation", 0.2), ("test", 0.1)):
+            assert len(parts[part]) / 5000 == pytest.approx(share, abs=0.005)
+            own = frame["y"].iloc[parts[part]].value_counts(normalize=True)
+            for label, rate in frame["y"].value_counts(normalize=True).items():
+                assert own[label] == pytest.approx(rate, abs=0.005)
+
+
+def test_a_class_of_three_reaches_every_part() -> None:
+    frame = _frame(200, 200)
+    frame["y"] = ["rare"] * 3 + ["often"] * 197
+    for seed in range(5):
+        parts = split(_dataset(frame, SplitPlan("stratified", seed=seed)))
+        assert all((frame["y"].iloc[rows] == "rare").sum() == 1 for rows in parts.values())
+
+
+def test_label_sets_keep_each_label_in_proportion() -> None:
+    rng = np.random.default_rng(0)
+    sets = [[name for name, p in (("a", 0.5), ("b", 0.1), ("c", 0.02)) if rng.random() < p] for _ in range(2000)]
+    frame = pd.DataFrame({"x": rng.normal(size=2000), "y": pd.Series(sets, dtype=object)})
+    parts = split(_dataset(frame, SplitPlan()))
+    for name in "abc":
+        whole = np.array([name in s for s in sets])
+        assert whole[parts["test"]].sum() == pytest.approx(0.2 * whole.sum(), abs=2)
+
+
+def test_seeds_differ_and_repeat() -> None:
+    frame = _frame(300, 60)
+    one, other = (split(_dataset(frame, SplitPlan(seed=s), unit="who"))["test"] for s in (0, 1))
+    assert set(one) != set(other)
+    np.testing.assert_array_equal(one, split(_dataset(frame, SplitPlan(seed=0), unit="who"))["test"])
+
+
+def test_rows_with_equal_inputs_stay_together_where_no_unit_is_named() -> None:
+    frame = _frame(400, 10)
+    frame["x"] = np.repeat(np.arange(100.0), 4)
+    parts = split(_dataset(frame, SplitPlan()))
+    values = [set(frame["x"].iloc[r]) for r in parts.values()]
+    assert not (values[0] & values[1] or values[0] & values[2] or values[1] & values[2])
+
+
+def test_time_orders_the_parts_and_keeps_equal_moments_together() -> None:
+    frame = _frame(1000, 300)
+    parts = split(_dataset(frame, SplitPlan("time"), time="when"))
+    moments = [frame["when"].iloc[parts[p]] for p in ("train", "validation", "test")]
+    assert moments[0].max() < moments[1].min()
+    assert moments[1].max() < moments[2].min()
+    assert sum(len(m) for m in moments) == 1000
+    assert len(parts["test"]) == pytest.approx(200, abs=25)
+
+
+def test_a_gap_leaves_out_what_was_not_known_yet() -> None:
+    frame = _frame(1000, 300)
+    frame["when"] = pd.Timestamp("2026-01-01") + pd.to_timedelta(frame["when"], unit="D")
+    parts = split(_dataset(frame, SplitPlan("time", gap=7), time="when"))
+    train, validation, test = (frame["when"].iloc[parts[p]] for p in ("train", "validation", "test"))
+    assert validation.min() - train.max() > pd.Timedelta(days=7)
+    assert test.min() - validation.max() > pd.Timedelta(days=7)
+
+
+def test_by_time_a_unit_stays_in_its_first_part_unless_allowed() -> None:
+    frame = _frame(1000, 700)
+    apart = split(_dataset(frame, SplitPlan("time"), time="when", unit="who"))
+    people = [set(frame["who"].iloc[r]) for r in apart.values()]
+    assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
+    again = split(_dataset(frame, SplitPlan("time", units_apart=False), time="when", unit="who"))
+    assert sum(map(len, again.values())) == 1000
+    frame["who"] = 1
+    with pytest.raises(ValueError, match=r"validation part is empty .* data\.units_apart=false"):
+        split(_dataset(frame, SplitPlan("time"), time="when", unit="who"))
+
+
+def test_a_column_gives_the_parts_and_validation_is_cut_by_unit_where_it_lacks() -> None:
+    frame = _frame(300, 60)
+    frame["part"] = np.where(frame["who"] < 40, "train", "Test")
+    frame.loc[1, "part"] = None
+    parts = split(_dataset(frame, SplitPlan("column", "part", validation=0.25), unit="who"))
+    assert set(frame["who"].iloc[parts["test"]]) <= set(range(40, 60))
+    assert not set(frame["who"].iloc[parts["train"]]) & set(frame["who"].iloc[parts["validation"]])
+    inside = len(parts["train"]) + len(parts["validation"])
+    assert len(parts["validation"]) / inside == pytest.approx(0.25, abs=0.05)
+    assert 0 not in np.concatenate(list(parts.values())), "an empty value is in no part"
+    frame["part"] = frame["part"].replace("Test", "hold-out")
+    with pytest.raises(ValueError, match="column 'part' has 'hold-out'"):
+        split(_dataset(frame, SplitPlan("column", "part"), unit="who"))
+
+
+def test_an_empty_part_is_refused() -> None:
+    frame = _frame(300, 60)
+    frame["part"] = "train"
+    with pytest.raises(ValueError, match="the test part is empty after the split by column"):
+        split(_dataset(frame, SplitPlan("column", "part"), unit="who"))
+    with pytest.raises(ValueError, match="part is empty"):
+        split(_dataset(frame.head(2), SplitPlan()))
+
+
+def test_few_large_units_are_dealt_close_to_the_shares() -> None:
+    rng = np.random.default_rng(1)
+    units = np.repeat(np.arange(40), rng.integers(20, 60, 40))
+    counts = np.eye(2)[(rng.random(len(units)) < 0.3).astype(int)]
+    for seed in range(5):
+        part = stratify(units, counts, (0.2, 0.2), seed)
+        shares = np.bincount(part, minlength=3) / len(part)
+        np.testing.assert_allclose(shares, [0.6, 0.2, 0.2], atol=0.04)
+        assert counts[part == 2, 1].mean() == pytest.approx(counts[:, 1].mean(), abs=0.04)

@@ -1,0 +1,104 @@
+"""The plan against an independent accountant, its limits, and what it refuses."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from dp_accounting import dp_event
+from dp_accounting.pld import pld_privacy_accountant
+from scipy.stats import norm
+
+from core.privacy.accounting import calibrate, epsilon_of
+from core.privacy.plan import PrivacyPlan
+
+
+def independent(noise: float, rate: float, steps: int, delta: float) -> float:
+    accountant = pld_privacy_accountant.PLDAccountant(value_discretization_interval=1e-3)
+    step = dp_event.PoissonSampledDpEvent(rate, dp_event.GaussianDpEvent(noise))
+    accountant.compose(dp_event.SelfComposedDpEvent(step, steps))
+    return float(accountant.get_epsilon(delta))
+
+
+@pytest.mark.parametrize(("noise", "rate", "steps"), [(1.1, 0.01, 500), (0.8, 0.02, 200), (2.0, 0.1, 100)])
+def test_epsilon_agrees_with_pld(noise: float, rate: float, steps: int) -> None:
+    delta = 1e-5
+    reference = independent(noise, rate, steps, delta)
+    prv = epsilon_of(noise, rate, steps, delta, "prv")
+    rdp = epsilon_of(noise, rate, steps, delta, "rdp")
+    assert prv.accountant == "prv"
+    assert reference - 2e-3 <= prv.epsilon <= reference + 0.03, "an upper bound, and a tight one"
+    assert reference <= rdp.epsilon <= 1.6 * reference
+
+
+@pytest.mark.parametrize(("epsilon", "accountant"), [(0.5, "rdp"), (3.0, "prv"), (8.0, "rdp")])
+def test_calibration_keeps_the_budget_and_wastes_little(epsilon: float, accountant: str) -> None:
+    plan = PrivacyPlan.make(
+        epsilon=epsilon, delta=None, units=20_000, unit="patient", batch=256, steps=400, clip_norm=1.0,
+        accountant=accountant,
+    )  # fmt: skip
+    assert 0.97 * epsilon <= plan.spend(400).epsilon <= epsilon
+    assert plan.spend(100).epsilon < plan.spend(400).epsilon
+    assert plan.spend(0).epsilon == 0
+    assert plan.delta == pytest.approx(1 / 200_000)
+    assert independent(plan.noise_multiplier, plan.rate, 400, plan.delta) <= epsilon + 2e-3
+
+
+def test_absurd_budget_gets_a_sound_bound_without_a_large_grid() -> None:
+    noise = calibrate(1000.0, 1e-6, 0.01, 1000, "prv")
+    spend = epsilon_of(noise, 0.01, 1000, 1e-6, "prv")
+    assert spend.accountant == "rdp"
+    assert "looser" in spend.note
+    assert 900 < spend.epsilon <= 1000
+
+
+def test_full_batches_get_the_renyi_bound() -> None:
+    spend = epsilon_of(2.0, 1.0, 10, 1e-5, "prv")
+    assert spend.accountant == "rdp"
+    # Composed 10 times it is a Gaussian mechanism of mu = sqrt(10) / 2, whose exact curve is known (Dong et al. 2022).
+    mu = math.sqrt(10) / 2
+    delta = norm.cdf(-spend.epsilon / mu + mu / 2) - math.exp(spend.epsilon) * norm.cdf(-spend.epsilon / mu - mu / 2)
+    assert 1e-7 < delta <= 1e-5
+
+
+def test_no_noise_promises_nothing() -> None:
+    assert epsilon_of(0.0, 0.1, 10, 1e-5, "prv").epsilon == math.inf
+
+
+def test_adaptive_clipping_shares_the_budget() -> None:
+    def made(adaptive: bool) -> PrivacyPlan:
+        return PrivacyPlan.make(
+            epsilon=3.0, delta=1e-6, units=10_000, unit="card", batch=200, steps=300, clip_norm=1.0, accountant="rdp",
+            adaptive=adaptive,
+        )  # fmt: skip
+
+    fixed, adaptive = made(False), made(True)
+    assert adaptive.noise_multiplier > fixed.noise_multiplier
+    assert adaptive.effective_noise == pytest.approx(fixed.noise_multiplier)
+    assert adaptive.spend(300).epsilon <= 3.0
+
+
+@pytest.mark.parametrize(
+    ("changed", "key"),
+    [
+        ({"epsilon": 0.0}, "privacy.epsilon"),
+        ({"epsilon": math.inf}, "privacy.epsilon"),
+        ({"delta": 1e-3}, "privacy.delta"),
+        ({"delta": 0.0}, "privacy.delta"),
+        ({"batch": 5000}, "batch_size"),
+        ({"steps": 0}, "one step"),
+        ({"units": 1}, "at least two"),
+    ],
+)
+def test_impossible_requests_name_key_and_remedy(changed: dict[str, float], key: str) -> None:
+    request = {
+        "epsilon": 3.0, "delta": 1e-5, "units": 1000, "unit": "patient", "batch": 100, "steps": 10, "clip_norm": 1.0,
+        "accountant": "rdp",
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=key):
+        PrivacyPlan.make(**{**request, **changed})  # type: ignore[arg-type]
+
+
+def test_unreachable_budget_says_what_to_change() -> None:
+    with pytest.raises(ValueError, match="larger epsilon, fewer steps"):
+        calibrate(1e-7, 1e-9, 0.9, 100_000, "rdp")

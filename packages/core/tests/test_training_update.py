@@ -1,0 +1,348 @@
+"""The update against hand-written steps, the schedules and optimizers against torch's own."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from training_fakes import Held, Net, Stream, Yes
+
+from core.data.types import Batch
+from core.training import config as options
+from core.training.ema import Ema
+from core.training.objective import WeightedLoss
+from core.training.optimizers import load_optimizer_state, optimizer_state
+from core.training.update import PlainUpdate, pieces
+
+
+def constant(step: int) -> float:
+    return 1.0
+
+
+def fixed_batch(rows: int = 24) -> Batch:
+    held = Held(rows)
+    return Batch(held.prepared.take(torch.arange(rows)), held.targets, torch.arange(rows))
+
+
+def test_equals_a_hand_written_loop_bit_for_bit() -> None:
+    ours, theirs = Net(), Net()
+    update = PlainUpdate(
+        ours,
+        Yes(),
+        options.AdamWConfig().build(ours),
+        options.CosineSchedule(0.1).build(8),
+        max_grad_norm=0.5,
+    )
+    plain = [p for p in theirs.parameters() if p.ndim < 2]
+    groups = [
+        {"params": [p for p in theirs.parameters() if p.ndim >= 2], "weight_decay": 0.01},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
+    schedule = options.CosineSchedule(0.1).build(8)
+    for step, batch in enumerate(Stream(Held(), 20, 8).from_step(0)):
+        torch.manual_seed(step)
+        event = update(batch)
+        torch.manual_seed(step)
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * schedule(step)
+        loss = (
+            nn.functional.binary_cross_entropy_with_logits(
+                theirs(batch.inputs)[:, 0], batch.targets.float(), reduction="none"
+            )
+            .sum()
+            .div(20)
+        )
+        loss.backward()
+        nn.utils.clip_grad_norm_(theirs.parameters(), 0.5)
+        optimizer.step()
+        optimizer.zero_grad()
+        assert event.loss == loss.item()
+        assert event.rate == 1e-3 * schedule(step)
+    for (name, a), b in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("micro", [1, 5, 24, 100])
+def test_accumulation_gives_the_gradient_of_the_whole_batch(micro: int) -> None:
+    batch = fixed_batch()
+    gradients = []
+    for size in (0, micro):
+        model = Net(dropout=0.0, norm=False)
+        update = PlainUpdate(model, Yes(), options.SgdConfig().build(model), constant, micro_batch=size)
+        loss = update.accumulate(batch, len(batch))
+        gradients.append([loss, *(p.grad for p in model.parameters())])
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-7)
+
+
+def test_pieces_cover_a_batch_once() -> None:
+    batch = fixed_batch(10)
+    cut = list(pieces(batch, 4))
+    assert [len(p) for p in cut] == [4, 4, 2]
+    assert torch.equal(torch.cat([p.index for p in cut]), batch.index)
+    assert torch.equal(torch.cat([p.inputs["numeric"] for p in cut]), batch.inputs["numeric"])
+
+
+def test_example_weights_equal_repeated_rows() -> None:
+    batch = fixed_batch(8)
+    weights = torch.tensor([3.0, 1, 1, 1, 1, 1, 1, 0])
+    rows = torch.tensor([0, 0, 0, 1, 2, 3, 4, 5, 6])
+    repeated = Batch({"numeric": batch.inputs["numeric"][rows]}, batch.targets[rows], rows)
+    found = []
+    for chosen, objective in ((batch, WeightedLoss(weights)), (repeated, None)):
+        model = Net(dropout=0.0, norm=False)
+        update = PlainUpdate(model, Yes(), options.SgdConfig().build(model), constant, objective=objective)
+        # mean weight 1 over 8 rows against 9 rows counted once each
+        update.accumulate(chosen, len(chosen))
+        found.append([p.grad for p in model.parameters()])
+    torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize("bad", [[1.0, -1.0], [0.0, 0.0], [1.0, math.nan]])
+def test_impossible_example_weights_are_refused(bad: list[float]) -> None:
+    with pytest.raises(ValueError, match="weights"):
+        WeightedLoss(torch.tensor(bad))
+
+
+def test_gradients_are_clipped_to_the_norm() -> None:
+    model = Net(dropout=0.0, norm=False)
+    before = [p.detach().clone() for p in model.parameters()]
+    rate, norm = 1.0, 1e-3
+    update = PlainUpdate(
+        model, Yes(), options.SgdConfig(rate=rate, momentum=0.0).build(model), constant, max_grad_norm=norm
+    )
+    update(fixed_batch())
+    moved = torch.cat([(b - p).flatten() for b, p in zip(before, model.parameters(), strict=True)])
+    assert float(moved.detach().norm()) == pytest.approx(rate * norm, rel=1e-3)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_says_what_to_do() -> None:
+    model = Net()
+    update = PlainUpdate(model, Yes(), options.SgdConfig().build(model), constant)
+    batch = fixed_batch()
+    batch.inputs["numeric"][0, 0] = math.inf
+    with pytest.raises(ValueError, match=r"became nan at step 1: lower optimizer\.rate"):
+        update(batch)
+
+
+def test_frozen_weights_stay_and_are_known_by_their_hash() -> None:
+    model, other = Net(), Net()
+    for net in (model, other):
+        net.body[0].weight.requires_grad_(False)
+    with torch.no_grad():
+        other.body[0].weight[0, 0] += 1
+    update = PlainUpdate(model, Yes(), options.SgdConfig().build(model), constant)
+    before = model.body[0].weight.clone()
+    update(fixed_batch())
+    assert torch.equal(model.body[0].weight, before)
+    state = update.state_dict()
+    assert "model.body.0.weight" not in state
+    with pytest.raises(ValueError, match="frozen weights differ"):
+        PlainUpdate(other, Yes(), options.SgdConfig().build(other), constant).load_state_dict(state)
+
+
+def test_ema_is_the_textbook_average_and_gives_the_live_weights_back() -> None:
+    model = nn.Linear(2, 1)
+    ema = Ema(model, 0.5)
+    expected = model.weight.detach().clone()
+    for step in range(1, 30):
+        with torch.no_grad():
+            model.weight.add_(torch.randn_like(model.weight))
+        ema.update()
+        decay = min(0.5, (1 + step) / (10 + step))
+        expected = decay * expected + (1 - decay) * model.weight.detach()
+    live = model.weight.detach().clone()
+    with ema.applied():
+        torch.testing.assert_close(model.weight.detach(), expected)
+    assert torch.equal(model.weight, live)
+
+
+class Conv(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.head = nn.Linear(8, 1)
+
+    def forward(self, inputs):
+        return self.head(self.conv(inputs["image"].float() / 255).mean((2, 3)))
+
+
+def image_batch() -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (6, 3, 9, 9), dtype=torch.uint8, generator=generator)
+    return Batch({"image": image}, torch.tensor([0, 1, 0, 1, 1, 0]), torch.arange(6))
+
+
+@pytest.mark.parametrize("optimizer", [options.AdamWConfig(), options.AdamConfig(), options.SgdConfig()])
+def test_optimizer_state_survives_channels_last(optimizer) -> None:
+    """Fused kernels walk memory in order, so a state of another layout than its weight's would be garbage."""
+    batch = image_batch()
+
+    def fresh() -> PlainUpdate:
+        model = Conv()
+        return PlainUpdate(model, Yes(), optimizer.build(model), constant, channels_last=True)
+
+    straight = fresh()
+    for _ in range(4):
+        straight(batch)
+    first = fresh()
+    first(batch)
+    first(batch)
+    state = {
+        k: v.clone(memory_format=torch.contiguous_format) if isinstance(v, torch.Tensor) else v
+        for k, v in first.state_dict().items()
+    }
+    resumed = fresh()
+    resumed.load_state_dict(state)
+    resumed(batch)
+    resumed(batch)
+    for name, weight in straight.model.state_dict().items():
+        assert torch.equal(weight, resumed.model.state_dict()[name]), name
+    plain = Conv()
+    contiguous = PlainUpdate(plain, Yes(), optimizer.build(plain), constant)
+    for _ in range(4):
+        contiguous(batch)
+    torch.testing.assert_close(plain.conv.weight, straight.model.conv.weight, rtol=1e-4, atol=1e-5)
+
+
+def test_muon_takes_matrices_inside_and_adamw_the_rest() -> None:
+    model = Net()
+    muon, adamw = options.MuonConfig().build(model)
+    inside = {id(p) for g in muon.param_groups for p in g["params"]}
+    assert inside == {id(model.body[0].weight), id(model.body[4].weight)}
+    rest = {id(p) for g in adamw.param_groups for p in g["params"]}
+    assert inside | rest == {id(p) for p in model.parameters()}
+    assert not inside & rest
+
+
+def test_muon_is_refused_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="no trainable 2-D weight"):
+        options.MuonConfig().build(Conv())
+    monkeypatch.delattr(torch.optim, "Muon")
+    with pytest.raises(ValueError, match="has no Muon"):
+        options.MuonConfig().build(Net())
+
+
+def test_biases_and_norms_do_not_decay() -> None:
+    model = Net()
+    (optimizer,) = options.AdamWConfig(weight_decay=0.3).build(model)
+    decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+    assert all(decays[id(p)] == (0.3 if p.ndim >= 2 else 0.0) for p in model.parameters())
+
+
+def test_optimizer_state_of_another_model_is_refused() -> None:
+    model = Net()
+    optimizers = options.AdamWConfig().build(model)
+    PlainUpdate(model, Yes(), optimizers, constant)(fixed_batch())
+    state = optimizer_state(optimizers, model)
+    assert {k.rsplit(".", 1)[1] for k in state} == {"step", "exp_avg", "exp_avg_sq"}
+    other = Conv()
+    with pytest.raises(ValueError, match="not trained here"):
+        load_optimizer_state(options.AdamWConfig().build(other), other, state)
+
+
+def test_compiled_forward_equals_eager() -> None:
+    batch = fixed_batch()
+    losses = []
+    for compiled in (False, True):
+        torch._dynamo.reset()
+        model = Net(dropout=0.0)
+        update = PlainUpdate(model, Yes(), options.SgdConfig().build(model), constant)
+        if (
+            compiled
+        ):  # the eager backend: what is tested is our wiring, not inductor, which needs a C++ compiler
+            update._forward = torch.compile(model, backend="eager")
+        losses.append([update(batch).loss for _ in range(3)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "linear", "onecycle", "step"])
+def test_schedules_rise_peak_and_stay_within_bounds(name: str) -> None:
+    built = {
+        "constant": options.ConstantSchedule(warmup=0.1),
+        "cosine": options.CosineSchedule(warmup=10),
+        "linear": options.LinearSchedule(warmup=0.1),
+        "onecycle": options.OneCycleSchedule(),
+        "step": options.StepSchedule(warmup=10),
+    }[name].build(100)
+    factors = [built(step) for step in range(100)]
+    assert all(0 <= f <= 1 for f in factors)
+    assert max(factors) == pytest.approx(1.0)
+    peak = factors.index(max(factors))
+    assert factors[: peak + 1] == sorted(factors[: peak + 1])
+    assert peak == (30 if name == "onecycle" else 10)
+    assert factors[peak:] == sorted(factors[peak:], reverse=True)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_schedules_of_very_short_runs_are_finite(steps: int) -> None:
+    for schedule in (options.OneCycleSchedule(), options.CosineSchedule(), options.LinearSchedule(warmup=5)):
+        assert all(0 < schedule.build(steps)(step) <= 1 for step in range(steps))
+
+
+def test_cosine_and_onecycle_equal_torchs() -> None:
+    def torchs(make, steps: int) -> list[float]:
+        optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+        scheduler = make(optimizer)
+        rates = []
+        for _ in range(steps):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return rates
+
+    lr = torch.optim.lr_scheduler
+    cosine = options.CosineSchedule(warmup=0.0, final=0.1).build(50)
+    assert [cosine(s) for s in range(50)] == pytest.approx(
+        torchs(lambda o: lr.CosineAnnealingLR(o, 50, 0.1), 50)
+    )
+    onecycle = options.OneCycleSchedule(warmup=14, start=0.04, final=4e-6).build(51)
+    theirs = torchs(
+        lambda o: lr.OneCycleLR(o, 1.0, total_steps=51, pct_start=15 / 51, cycle_momentum=False), 51
+    )
+    assert [onecycle(s) for s in range(51)] == pytest.approx(theirs, abs=1e-6)
+
+
+def test_step_schedule_falls_where_it_says() -> None:
+    built = options.StepSchedule(at=[0.5, 0.75], factor=0.1).build(8)
+    assert [built(s) for s in range(8)] == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: options.SgdConfig(rate=0).build(Net()), r"optimizer\.rate=0"),
+        (lambda: options.SgdConfig(rate=math.nan).build(Net()), r"optimizer\.rate=nan"),
+        (lambda: options.SgdConfig(momentum=0.0, nesterov=True).build(Net()), r"optimizer\.nesterov"),
+        (lambda: options.AdamWConfig(beta2=1.0).build(Net()), r"optimizer\.beta2=1\.0"),
+        (lambda: options.CosineSchedule(warmup=-1).build(5), r"schedule\.warmup=-1"),
+        (lambda: options.StepSchedule(at=[1.5]).build(5), r"schedule\.at=\[1\.5\]"),
+        (lambda: options.StandardTraining(precision="int8").check(), r"training\.precision='int8'.*bf16"),
+        (lambda: options.StandardTraining(batch_size=0).check(), r"training\.batch_size=0"),
+        (lambda: options.StandardTraining(views=3).check(), r"training\.views=3"),
+        (lambda: options.StandardTraining(ema=1.0).check(), r"training\.ema=1\.0"),
+        (lambda: options.StandardTraining(epochs=0).check(), r"training\.epochs=0"),
+        (lambda: options.StandardTraining(balanced="sex").check(), r"training\.balanced='sex'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_by_name(make, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_defaults_pass_and_count_steps() -> None:
+    config = options.StandardTraining(epochs=3, batch_size=10)
+    config.check()
+    assert (config.epoch_steps(25), config.total_steps(25)) == (2, 6)
+    assert options.StandardTraining(batch_size=10, drop_last=False).epoch_steps(25) == 3
+    assert options.StandardTraining(batch_size=100).epoch_steps(25) == 1
+    assert options.StandardTraining(steps=7).total_steps(25) == 7
+    assert "progress" not in config.identity()
+    assert config.identity()["batch_size"] == 10

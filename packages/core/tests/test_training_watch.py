@@ -1,0 +1,334 @@
+"""Precision, prediction, validation and probes: what decides, looks and reports without changing the run."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from training_fakes import Held, Net, Prepared, Stream, Yes, run
+
+from core.data.types import Batch
+from core.training import precision as room
+from core.training.budget import TimeBudget
+from core.training.config import SgdConfig, StandardTraining
+from core.training.loop import fit
+from core.training.prediction import evaluating, outputs, predict, scores
+from core.training.probes import Bar, LearningCurve, Lines, StepTimes
+from core.training.run import selecting_metric, settle_precision
+from core.training.types import StepEvent
+from core.training.update import PlainUpdate
+from core.training.validation import Validation
+
+CPU = torch.device("cpu")
+
+
+def first_batch() -> Batch:
+    return next(Stream(Held(), 20, 300).from_step(0))
+
+
+def decide(folder: Path, asked: str = "auto", steps: int = 300, model: nn.Module | None = None):
+    model = Net() if model is None else model
+    cache = folder / "cache" / "precision.json"
+    return room.decide(asked, model, Yes(), first_batch(), steps, folder, device=CPU, cache=cache)
+
+
+def test_measuring_touches_neither_weights_nor_buffers_nor_gradients_nor_randomness() -> None:
+    model = Net()
+    before = {n: t.clone() for n, t in model.state_dict().items()}
+    batch = first_batch()
+    stream = torch.random.get_rng_state()
+    ratio = room.measure(model, Yes(), batch, CPU)
+    assert ratio > 0
+    assert torch.equal(torch.random.get_rng_state(), stream)
+    assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert model.training
+
+
+@pytest.mark.parametrize(("ratio", "chosen"), [(1.3, "bf16"), (1.15, "bf16"), (1.1, "fp32"), (0.4, "fp32")])
+def test_auto_takes_bf16_only_where_clearly_faster(tmp_path, monkeypatch, ratio: float, chosen: str) -> None:
+    monkeypatch.setattr(room, "native_bf16", lambda device: True)
+    monkeypatch.setattr(room, "measure", lambda *_: ratio)
+    found = decide(tmp_path)
+    assert found.precision == chosen
+    assert f"{ratio:.2f} times" in found.reason
+
+
+def test_auto_decides_once_for_folder_and_machine(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(room, "native_bf16", lambda device: True)
+    ratios = iter([1.5, 0.5])
+    monkeypatch.setattr(room, "measure", lambda *_: next(ratios))
+    (tmp_path / "cache").mkdir()
+    one, two = tmp_path / "one", tmp_path / "two"
+
+    def of(folder: Path, model: nn.Module) -> str:
+        cache = tmp_path / "cache" / "precision.json"
+        return room.decide(
+            "auto", model, Yes(), first_batch(), 300, folder, device=CPU, cache=cache
+        ).precision
+
+    assert of(one, Net()) == "bf16"
+    assert of(one, Net()) == "bf16"
+    assert of(two, Net()) == "bf16"  # the machine remembers
+    assert of(one, Net(norm=False)) == "fp32"  # another model is measured anew
+
+
+def test_tiny_runs_and_processors_without_bf16_are_not_measured(tmp_path: Path, monkeypatch) -> None:
+    def forbidden(*_):
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(room, "measure", forbidden)
+    monkeypatch.setattr(room, "native_bf16", lambda device: False)
+    assert decide(tmp_path / "a").reason == "this cpu has no native bf16"
+    monkeypatch.setattr(room, "native_bf16", lambda device: True)
+    assert "under 200" in decide(tmp_path / "b", steps=20).reason
+    assert decide(tmp_path / "c", asked="bf16").precision == "bf16"
+    with pytest.raises(ValueError, match=r"training\.precision='fp16'.*CUDA"):
+        decide(tmp_path / "d", asked="fp16")
+
+
+def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(room, "native_bf16", lambda device: True)
+    monkeypatch.setattr(room, "measure", lambda *_: 1.5)
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    assert "can't be written" in decide(tmp_path).reason
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(room, "native_bf16", lambda device: True)
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "precision.json").write_text("{")
+    with pytest.raises(ValueError, match=r"precision\.json is damaged .*delete it"):
+        decide(tmp_path)
+
+
+def test_settling_precision_leaves_the_random_stream(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PLINTH_CACHE", str(tmp_path))
+    model = Net()
+    before = torch.random.get_rng_state()
+    found = settle_precision(StandardTraining(), model, Yes(), Stream(Held(), 20, 300), tmp_path / "run")
+    assert found.precision in ("fp32", "bf16")
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_bf16_computes_in_bf16_and_keeps_weights_in_fp32() -> None:
+    model = Net(dropout=0.0, norm=False)
+    seen = []
+    model.head.register_forward_hook(lambda module, given, result: seen.append(result.dtype))
+    update = PlainUpdate(model, Yes(), SgdConfig().build(model), lambda step: 1.0, precision="bf16")
+    update(first_batch())
+    assert seen == [torch.bfloat16]
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+def test_predictions_equal_one_plain_forward_pass_whatever_the_batch_size() -> None:
+    model, held = Net(), Held()
+    with torch.no_grad():
+        expected = torch.sigmoid(model.eval()(held.prepared.tensors)[:, 0]).double().numpy()
+    model.train()
+    for size in (7, 96, 500):
+        found = predict(model, Yes(), held, batch_size=size)
+        np.testing.assert_allclose(found.scores[:, 1], expected, rtol=1e-5)
+        assert found.scores.dtype == np.float64
+    assert (found.index == held.rows).all()
+    assert (found.targets == held.targets.numpy()).all()
+    assert list(found.groups) == ["sex"]
+    assert model.training
+    np.testing.assert_allclose(scores(model, Yes(), held.prepared.tensors), found.scores, rtol=1e-5)
+    with pytest.raises(ValueError, match="no rows"):
+        outputs(model, {"numeric": torch.empty(0, 6)})
+
+
+def test_each_module_gets_its_own_mode_back() -> None:
+    model = Net()
+    model.body[1].eval()
+    with evaluating(model):
+        assert not model.training
+    assert model.training
+    assert not model.body[1].training
+    assert model.body[3].training
+
+
+class Corner(nn.Module):
+    """Reads one corner pixel, so that every view of an image gives another output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, inputs):
+        return inputs["image"][:, 0, :1, 0].float() * self.scale
+
+
+@pytest.mark.parametrize(
+    ("views", "corners"), [(1, [1]), (2, [1, 2]), (4, [1, 2, 3, 4]), (8, [1, 2, 3, 4, 1, 2, 3, 4])]
+)
+def test_views_average_the_scores_of_turned_and_mirrored_images(views: int, corners: list[int]) -> None:
+    image = torch.zeros(1, 1, 3, 3, dtype=torch.uint8)
+    image[0, 0, 0, 0], image[0, 0, 0, 2], image[0, 0, 2, 0], image[0, 0, 2, 2] = 1, 2, 3, 4
+    found = scores(Corner(), Yes(), Prepared(image=image), views=views)
+    expected = np.mean([1 / (1 + np.exp(-c)) for c in corners])
+    assert found[0, 1] == pytest.approx(expected, rel=1e-6)
+
+
+def test_views_that_cannot_be_are_refused() -> None:
+    with pytest.raises(ValueError, match="needs an image"):
+        scores(Net(), Yes(), Held().prepared, views=2)
+    with pytest.raises(ValueError, match=r"not square \(3 x 4\)"):
+        scores(Corner(), Yes(), {"image": torch.zeros(1, 1, 3, 4, dtype=torch.uint8)}, views=8)
+
+
+def looks(values: list[float], metric: str = "accuracy", **changes) -> tuple[Validation, Net]:
+    """Let a validation see these figures, the model's bias counting the looks."""
+    model = Net()
+    given = iter(values)
+    validation = Validation(
+        model, lambda: {metric: next(given)}, metric, every=1, steps=len(values), **{"patience": 2, **changes}
+    )
+    for step in range(1, len(values) + 1):
+        with torch.no_grad():
+            model.head.bias.fill_(float(step))
+        validation.on_step(StepEvent(step, 1, 0.5, 0.1))
+        if validation.exhausted():
+            break
+    return validation, model
+
+
+def test_best_weights_come_back_and_patience_runs_out() -> None:
+    validation, model = looks([0.1, 0.5, 0.4, 0.5, 0.9])
+    assert [row["step"] for row in validation.history] == [1, 2, 3, 4]
+    assert "best after step 2" in (validation.exhausted() or "")
+    assert validation.restore_best()
+    assert model.head.bias.item() == 2.0
+
+
+def test_losses_are_better_when_lower_and_undefined_figures_select_nothing(caplog) -> None:
+    validation, _ = looks([0.5, 0.3, float("nan"), 0.4], metric="loss", patience=0)
+    assert (validation.best_step, validation.best_value) == (2, 0.3)
+    assert "undefined after step 3" in caplog.text
+    json.dumps(validation.findings(), allow_nan=False)
+    by_rmse, _ = looks([0.5, 0.3], metric="rmse")
+    assert by_rmse.best_step == 2
+
+
+def test_unknown_metric_is_named() -> None:
+    with pytest.raises(ValueError, match=r"training\.metric='f7': this target has loss, accuracy"):
+        selecting_metric("f7", Yes())
+    assert selecting_metric("auto", Yes()) == "accuracy"
+
+
+def test_trained_model_learns_and_holds_the_best_validation_weights(tmp_path: Path) -> None:
+    trained, model = run(tmp_path, "adamw", steps=120)
+    best = trained.findings["validation"]["best"]
+    found = predict(model, Yes(), Held(seed=5))
+    assert float((found.labels == found.targets).mean()) == pytest.approx(best["value"])
+    assert best["value"] == max(row["accuracy"] for row in trained.findings["validation"]["history"])
+    assert best["value"] > 0.8
+    assert trained.weights.startswith("best on validation (accuracy")
+    json.dumps(trained.findings, allow_nan=False)
+
+
+def test_average_is_kept_where_no_best_is_asked_for(tmp_path: Path) -> None:
+    trained, _ = run(tmp_path, "muon", restore_best=False)
+    assert trained.weights == "the average of the last steps"
+
+
+def test_time_budget_stops_and_counts_time_before_a_resume(tmp_path: Path) -> None:
+    trained, _ = run(tmp_path, "adamw", max_minutes=1e-9)
+    assert trained.steps == 0
+    assert "training.max_minutes" in trained.reason
+    clock = TimeBudget(1.0)
+    assert clock.exhausted() is None
+    clock.load_state_dict({"seconds": 61.0})
+    assert "1 minutes" in (clock.exhausted() or "")
+
+
+def events(loss: float | None, examples: int | None = 8, steps: int = 40) -> list[StepEvent]:
+    return [StepEvent(step, examples, loss, 0.01) for step in range(1, steps + 1)]
+
+
+def test_nothing_of_a_private_loss_or_batch_size_is_shown_or_kept() -> None:
+    text, bar_text = io.StringIO(), io.StringIO()
+    curve, times = LearningCurve(40), StepTimes()
+    shown = [Lines(40, 0, text), Bar(40, 0, bar_text), curve, times]
+    for event in events(None, None):
+        for probe in shown:
+            probe.on_step(event)
+    assert "loss" not in text.getvalue() + bar_text.getvalue()
+    assert "rate 1.00e-02" in text.getvalue()
+    assert curve.findings() == {"curve": []}
+    assert "examples_per_second" not in times.findings()["times"]
+
+
+def test_lines_show_loss_rate_and_time_left_ten_times() -> None:
+    text = io.StringIO()
+    lines = Lines(40, 0, text)
+    for event in events(0.25):
+        lines.on_step(event)
+    rows = text.getvalue().splitlines()
+    assert len(rows) == 10
+    assert rows[0].startswith("step 4/40  loss 0.2500  rate 1.00e-02  ")
+    assert rows[0].endswith("s left")
+
+
+def test_bar_draws_loss_rate_and_count() -> None:
+    text = io.StringIO()
+    bar = Bar(40, 0, text)
+    for event in events(0.25):
+        bar.on_step(event)
+    bar.on_end()
+    assert "40/40" in text.getvalue()
+    assert "loss 0.2500" in text.getvalue()
+
+
+def test_learning_curve_is_the_corrected_exponential_mean() -> None:
+    curve = LearningCurve(3)
+    for step, loss in enumerate([4.0, 2.0, 1.0], 1):
+        curve.on_step(StepEvent(step, 8, loss, 0.1))
+    memory = 0.95
+    weights = np.array([memory**2, memory, 1.0])
+    assert curve.points[-1]["loss"] == pytest.approx(float(weights @ [4.0, 2.0, 1.0] / weights.sum()))
+
+
+def test_step_times_measure_the_steps() -> None:
+    times = StepTimes()
+    for event in events(0.1, steps=5):
+        time.sleep(0.01)
+        times.on_step(event)
+    found = times.findings()["times"]
+    assert found["steps"] == 5
+    assert 10 <= found["step_ms_median"] < 100
+    assert found["examples_per_second"] == pytest.approx(40 / found["seconds"])
+
+
+def test_loop_hands_each_event_to_each_probe_and_stops_where_told() -> None:
+    seen: list[int] = []
+
+    class Three:
+        def on_step(self, event: StepEvent) -> None:
+            seen.append(event.step)
+
+        def on_end(self) -> None:
+            seen.append(-1)
+
+        def findings(self) -> dict[str, int]:
+            return {}
+
+        def exhausted(self) -> str | None:
+            return "three are enough" if seen[-1:] == [3] else None
+
+    three = Three()
+    model = Net()
+    update = PlainUpdate(model, Yes(), SgdConfig().build(model), lambda step: 1.0)
+    reason = fit(update, Stream(Held(), 20, 9), seed=0, probes=[three], stops=[three])
+    assert reason == "three are enough"
+    assert seen == [1, 2, 3, -1]

@@ -1,0 +1,98 @@
+"""``data=heart``: UCI heart disease, any of its four sites in the processed 14-column layout (Detrano et al. 1989)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+
+SITES = {
+    "cleveland": "processed.cleveland.data",
+    "hungarian": "reprocessed.hungarian.data",
+    "switzerland": "processed.switzerland.data",
+    "va": "processed.va.data",
+}
+COLUMNS = (
+    "age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal",
+    "num",
+)  # fmt: skip
+CATEGORIES = ("sex", "cp", "fbs", "restecg", "exang", "slope", "thal")
+NUMBERS = ("age", "trestbps", "chol", "thalach", "oldpeak", "ca")
+
+
+@option("data", "heart")
+class Heart:
+    """Whether angiography finds heart disease (any vessel narrowed by half)."""
+
+    folder: str = setting("healthcare/uci_heart", "folder of the published files, here or under PLINTH_DATA")
+    sites: list[str] = setting(["cleveland"], "cleveland, hungarian, switzerland, va")
+    fold: int = setting(-1, "test on this fold of five (0 to 4) instead of a random fifth")
+    repeat: int = setting(0, "which of the repeated five-fold partitions")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read the sites' rows; patients occur once."""
+        return read(self, seed)
+
+
+def read(config: Heart, seed: int) -> Dataset:
+    """Make the data set: one row a patient, parts stratified, or one fold of five as the test part."""
+    import pandas as pd
+
+    from core.data.tables import find, read_table
+    from core.data.types import Dataset, Fields, SplitPlan
+
+    unknown = [s for s in config.sites if s not in SITES]
+    if unknown or not config.sites:
+        raise wrong("data.sites", list(config.sites), f"one or more of {', '.join(SITES)}")
+    if not -1 <= config.fold <= 4:
+        raise wrong("data.fold", config.fold, "-1 for none, or 0 to 4")
+    frames, files = [], {}
+    for site in config.sites:
+        path = find(f"{config.folder}/{SITES[site]}", "data.folder")
+        table = read_table(
+            path, names=list(COLUMNS), delimiter=" " if site == "hungarian" else ",", missing=["-9", "-9.0"]
+        )
+        frames.append(table.frame.assign(site=site))
+        files |= table.files
+    frame = pd.concat(frames, ignore_index=True)
+    for name in CATEGORIES:
+        frame[name] = frame[name].map(lambda v: f"{float(v):g}", na_action="ignore").astype(object)
+    for name in NUMBERS:
+        frame[name] = frame[name].astype(float)
+    frame["disease"] = (frame["num"].astype(float) > 0).map({True: "yes", False: "no"})
+    split = SplitPlan(by="stratified", seed=seed)
+    if config.fold >= 0:
+        frame["part"] = _folds(frame, config.fold, config.repeat)
+        split = SplitPlan(by="column", column="part", validation=0.2, seed=seed)
+    return Dataset(
+        frame,
+        Fields(
+            target=("disease",),
+            numeric=NUMBERS,
+            categorical=CATEGORIES if len(config.sites) == 1 else (*CATEGORIES, "site"),
+            sensitive=("sex", "age"),
+        ),
+        name=f"UCI heart disease ({', '.join(config.sites)})",
+        split=split,
+        unit_name="patient",
+        files=files,
+        group_names={"sex": {"0": "female", "1": "male"}},
+        group_edges={"age": [50.0, 60.0]},
+    )
+
+
+def _folds(frame: pd.DataFrame, fold: int, repeat: int) -> pd.Series[str]:
+    import pandas as pd
+    from sklearn.model_selection import StratifiedKFold
+
+    folds = StratifiedKFold(5, shuffle=True, random_state=repeat)
+    part = pd.Series("train", index=frame.index, dtype=object)
+    _, test = list(folds.split(frame, frame["disease"]))[fold]
+    part.iloc[test] = "test"
+    return part

@@ -40,7 +40,11 @@ ROWS = [
     Row("mtsamples, all specialties of a note", "mtsamples", ("macro_f1", "micro_f1")),
     Row("mtsamples, rarest specialty", "mtsamples_rarest", ("macro_f1", "accuracy")),
     Row("ham10000, seven skin lesions", "ham10000", ("macro_auroc", "balanced_accuracy", "auroc_mel")),
-    Row("ham10000, timm ResNet-18 in the same time", "ham10000_resnet18", ("macro_auroc", "balanced_accuracy", "auroc_mel")),
+    Row(
+        "ham10000, timm ResNet-18 in the same time",
+        "ham10000_resnet18",
+        ("macro_auroc", "balanced_accuracy", "auroc_mel"),
+    ),
     Row("mitbih, beats between patients", "mitbih", ("macro_f1", "balanced_accuracy")),
 ]
 
@@ -97,7 +101,9 @@ def shown(figure: dict[str, float | None]) -> str:
 
 def main() -> None:
     """Measure the chosen rows."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", nargs="*", default=[], choices=[r.experiment for r in ROWS])
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmark_healthcare"))
     parser.add_argument("--json", type=Path)

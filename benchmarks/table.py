@@ -56,7 +56,11 @@ def main() -> None:
     text = README.read_text()
     made = filled(text)
     if "--check" in sys.argv:
-        sys.exit(0 if made == text else "README.md: its tables differ from benchmarks/results; run benchmarks/table.py")
+        sys.exit(
+            0
+            if made == text
+            else "README.md: its tables differ from benchmarks/results; run benchmarks/table.py"
+        )
     README.write_text(made)
 
 

@@ -11,12 +11,16 @@ import pytest
 from domains import DOMAINS, ROOT, tasks
 
 SPANNING = sorted(
-    (path.parent.name, path.stem) for path in (ROOT / "conf").glob("*/*.yaml") if path.parent.name != "regression"
+    (path.parent.name, path.stem)
+    for path in (ROOT / "conf").glob("*/*.yaml")
+    if path.parent.name != "regression"
 )
 
 
 def composed(domain: str, *overrides: str) -> Any:
-    return importlib.import_module(domain).train.configure(f"hydra.searchpath=[file://{ROOT / 'conf'}]", *overrides)
+    return importlib.import_module(domain).train.configure(
+        f"hydra.searchpath=[file://{ROOT / 'conf'}]", *overrides
+    )
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

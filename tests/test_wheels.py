@@ -13,7 +13,9 @@ from domains import DOMAINS, ROOT
 
 
 def uv(*arguments: str, env: dict[str, str]) -> None:
-    done = subprocess.run([sys.executable, "-m", "uv", *arguments], capture_output=True, text=True, env=env, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "uv", *arguments], capture_output=True, text=True, env=env, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -42,6 +44,8 @@ def test_wheel_alone(domain: str, tmp_path: Path) -> None:
     assert done.stdout.strip().splitlines()[-1].endswith("run"), done.stdout
 
     listing = "import importlib.metadata as m; print(*sorted(d.name for d in m.distributions()))"
-    names = subprocess.run([str(python), "-c", listing], cwd=work, capture_output=True, text=True, check=True).stdout
+    names = subprocess.run(
+        [str(python), "-c", listing], cwd=work, capture_output=True, text=True, check=True
+    ).stdout
     ours = {name for name in names.split() if name.startswith("plinth")}
     assert ours == {"plinth-core", f"plinth-{domain}"}

@@ -134,7 +134,7 @@ def test_lora_draws_from_the_seed_alone():
 def test_lora_adapts_the_layers_that_are_named():
     layout = LAYOUTS["table"]
     model = LoraOption(rank=2, layers=["qkv"]).apply(
-        TabularOption(width=16, heads=2).build(layout, 0), 2, "pooled", 0
+        TabularOption(width=16, layers=2, heads=2).build(layout, 0), 2, "pooled", 0
     )
     adapted = {n.split(".lora_")[0] for n, _ in model.backbone.named_parameters() if "lora_A" in n}
     assert adapted == {"blocks.blocks.0.qkv", "blocks.blocks.1.qkv"}

@@ -175,7 +175,7 @@ def test_the_stem_keeps_small_images_large():
     layout = Layout(image=(3, 32, 32))
     sides = {}
     for stem in ("published", "auto", "1"):
-        backbone = VisionOption(name="resnet10t", stem=stem).build(layout, 0)
+        backbone = VisionOption(name="resnet10t", stem=stem).build(layout, 0).eval()
         sides[stem] = backbone(random_inputs(layout, 1)).map.shape[-1]
     assert sides == {"published": 1, "auto": 2, "1": 4}
     vit = VisionOption(name="vit_tiny_patch16_224").build(layout, 0)

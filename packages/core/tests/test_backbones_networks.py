@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from core.backbones.config import (
     TextOption,
 )
 from core.backbones.inputs import Columns, Pieces
+from core.backbones.layers import Pooling
 from core.backbones.model import Model, trainable_parameters
 from core.data.types import Layout
 
@@ -36,6 +38,7 @@ CASES = {
     ),
     "text": (TextOption(**SMALL), "note"),
     "text with columns": (TextOption(**SMALL, pooling="mean", token_dropout=0.3), "note and columns"),
+    "text with topics": (TextOption(**SMALL, topics=4), "note and columns"),
     "text cls": (TextOption(**SMALL, pooling="cls", wide=0.0), "note"),
     "cnn": (ConvOption(width=8, groups=4), "image"),
     "cnn with columns": (ConvOption(width=8, groups=4, stem="4", blocks=[1, 2]), "image and columns"),
@@ -120,7 +123,9 @@ def test_own_networks_have_nothing_that_mixes_examples_or_works_in_place(case):
         assert not isinstance(module, nn.modules.batchnorm._BatchNorm)
         assert not getattr(module, "inplace", False)
         if any(True for _ in module.parameters(recurse=False)):
-            assert not any(True for _ in module.children()), "free parameters belong in layers of their own"
+            assert not any(True for c in module.children() for _ in c.parameters()), (
+                "free parameters belong in layers of their own"
+            )
 
 
 def test_features_have_the_promised_shapes(case):
@@ -146,7 +151,7 @@ def test_padding_changes_nothing(name):
     tokens = inputs["tokens"]
     tokens[tokens == 7] = 8
     inputs["tokens"] = torch.where(tokens == 0, 7, tokens)
-    shorter = inputs | {"tokens": inputs["tokens"][:, :-2]}
+    shorter = inputs | {"tokens": inputs["tokens"][:, :-2].clone()}
     assert (inputs["tokens"][:, -2:] == 7).all()
     torch.testing.assert_close(model(inputs), model(shorter), rtol=1e-5, atol=1e-6)
     inputs["tokens"][0, 0] = 9
@@ -238,6 +243,34 @@ def test_columns_beside_an_image_start_at_nothing_and_then_count():
     assert not torch.allclose(backbone(inputs).pooled, backbone(image_only).pooled)
 
 
+def test_topics_start_from_the_directions_of_the_training_rows():
+    layout = Layout(vocabulary=50, length=9, bag=40)
+    draw = torch.Generator().manual_seed(0)
+    bags = torch.rand(60, 3, generator=draw) @ torch.rand(3, 40, generator=draw) + 0.01 * torch.rand(
+        60, 40, generator=draw
+    )
+    backbone = TextOption(**SMALL, topics=4).build(layout, 5)
+    assert backbone.start_from({"bag": bags})
+    directions = backbone.topics.directions.weight.detach()
+    torch.testing.assert_close(directions @ directions.T, torch.eye(4), atol=1e-4, rtol=0)
+    expected = torch.linalg.svd(bags, full_matrices=False).Vh[:3]
+    torch.testing.assert_close((directions[:3] * expected).sum(dim=1).abs(), torch.ones(3), atol=1e-3, rtol=0)
+    again = TextOption(**SMALL, topics=4).build(layout, 5)
+    again.start_from({"bag": bags})
+    assert torch.equal(again.topics.directions.weight, directions)
+    assert not TextOption(**SMALL).build(layout, 5).start_from({"bag": bags})
+    with pytest.raises(ValueError, match=r"backbone\.topics=4: the inputs have no TF-IDF"):
+        TextOption(**SMALL, topics=4).build(NOTE, 0)
+
+
+def test_the_signal_networks_pooling_sees_mean_and_greatest():
+    tokens = torch.randn(2, 5, 3)
+    real = torch.tensor([[True] * 5, [True, True, False, False, False]])
+    pooled = Pooling("mean_max", 3)(tokens, real)
+    torch.testing.assert_close(pooled[1], torch.cat([tokens[1, :2].mean(0), tokens[1, :2].amax(0)]))
+    torch.testing.assert_close(pooled[0], torch.cat([tokens[0].mean(0), tokens[0].amax(0)]))
+
+
 @pytest.mark.parametrize(
     ("option", "layout", "message"),
     [
@@ -272,6 +305,7 @@ def test_inputs_that_would_not_be_seen_are_refused():
         (TabularOption(dropout=1.0), "dropout"),
         (TextOption(pooling="max"), "pooling"),
         (TextOption(wide=-1.0), "wide"),
+        (TextOption(topics=-1), "topics"),
         (ConvOption(blocks=[]), "blocks"),
         (ConvOption(width=12), "groups"),
         (ConvOption(blocks=[1] * 7), "blocks"),
@@ -285,6 +319,31 @@ def test_wrong_settings_are_refused_with_their_key(option, key):
     suited = {TabularOption: "table", TextOption: "note", ConvOption: "image", SignalOption: "signal"}
     with pytest.raises(ValueError, match=rf"backbone\.{key}"):
         option.build(LAYOUTS[suited.get(type(option), "signal")], 0)
+
+
+def test_settings_are_checked_before_any_layout_is_known():
+    with pytest.raises(ValueError, match=r"backbone\.heads=4"):
+        TabularOption(width=10).check()
+    with pytest.raises(ValueError, match=r"adapter\.head="):
+        FullOption(head="deep").check()
+
+
+def test_the_configuration_imports_nothing_heavy():
+    script = (
+        "import core.backbones.config, core.targets.config, sys; print({'torch', 'numpy'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
+
+
+def test_full_and_head_need_no_adapter_library():
+    script = (
+        "from core.backbones.config import *; from core.data.types import Layout; import sys;"
+        "FullOption().apply(TabularOption().build(Layout(numeric=('a',), edges=((0., 1.),)), 0), 1, 'pooled', 0);"
+        "print({'peft', 'transformers', 'timm'} & set(sys.modules))"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
 
 
 def test_the_default_cnn_is_of_the_size_two_cores_train():

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
+import transformers
+from safetensors.torch import save_file
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
 from backbone_layouts import LAYOUTS, random_inputs
 
-from core.backbones.config import FullOption, LoraOption, TabularOption, TextOption, VisionOption
+from core.backbones.config import (
+    FullOption,
+    HubTextOption,
+    LoraOption,
+    TabularOption,
+    TextOption,
+    VisionOption,
+)
 from core.backbones.model import load_weights, save_weights
 
 CASES = {
@@ -72,3 +84,30 @@ def test_weights_of_another_model_are_refused_by_name(tmp_path):
         load_weights(nn.Linear(1, 1), tmp_path / "w.safetensors")
     with pytest.raises(ValueError, match="no weights that can be read"):
         load_weights(nn.Linear(1, 1), tmp_path / "absent.safetensors")
+
+
+def test_a_saved_run_is_rebuilt_without_fetching_weights(tmp_path):
+    network = transformers.BertModel(
+        transformers.BertConfig(
+            vocab_size=60, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+        )
+    )
+    network.save_pretrained(tmp_path / "bert")
+    save_file(timm.create_model("resnet10t", num_classes=0).state_dict(), tmp_path / "resnet.safetensors")
+    cases = [
+        (HubTextOption(name=str(tmp_path / "bert")), LAYOUTS["note"]),
+        (VisionOption(name="resnet10t", weights=str(tmp_path / "resnet.safetensors")), LAYOUTS["image"]),
+        (TabularOption(width=16, heads=2), LAYOUTS["table"]),
+    ]
+    for i, (option, layout) in enumerate(cases):
+        backbone = option.build(layout, 1)
+        architecture = json.loads(json.dumps(backbone.architecture))
+        model = FullOption().apply(backbone, 2, "pooled", 1).eval()
+        save_weights(model, tmp_path / f"{i}.safetensors")
+        shutil.rmtree(tmp_path / "bert", ignore_errors=True)
+        if i == 1:
+            (tmp_path / "resnet.safetensors").unlink()
+        again = FullOption().apply(option.rebuild(layout, 2, architecture), 2, "pooled", 2).eval()
+        load_weights(again, tmp_path / f"{i}.safetensors")
+        inputs = random_inputs(layout, 3)
+        assert torch.equal(model(inputs), again(inputs))

@@ -34,7 +34,9 @@ def _same(frame: pd.DataFrame) -> None:
     assert frame["age"].tolist() == [63, 41, 77]
     np.testing.assert_array_equal(frame["bmi"].to_numpy(), FRAME["bmi"].to_numpy())
     assert frame["code"].tolist() == ["007", "010", "120"], "leading zeros are a code, not a number"
-    assert frame["lab"].tolist() == ["None", "Norm", None], "None is a value of clinical tables; an empty field is missing"
+    assert frame["lab"].tolist() == ["None", "Norm", None], (
+        "None is a value of clinical tables; an empty field is missing"
+    )
     assert frame["note"].tolist() == FRAME["note"].tolist()
 
 
@@ -56,7 +58,9 @@ def test_every_format_and_compression_gives_the_same_rows(tmp_path: Path, ending
             with zipfile.ZipFile(path, "w") as archive:
                 archive.writestr(f"t.{ending}", data)
         else:
-            pack = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zst": zstandard.compress}[squeeze]
+            pack = {"gz": gzip.compress, "xz": lzma.compress, "bz2": bz2.compress, "zst": zstandard.compress}[
+                squeeze
+            ]
             path.write_bytes(pack(data))
     table = read_table(path)
     _same(table.frame)
@@ -65,7 +69,10 @@ def test_every_format_and_compression_gives_the_same_rows(tmp_path: Path, ending
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|", ","])
 def test_delimiter_is_told_from_the_lines_and_said(tmp_path: Path, delimiter: str) -> None:
-    text = "\n".join(delimiter.join(row) for row in (["a", "b", "c"], ["1", "x y, z" if delimiter != "," else "x", "3"], ["4", "y", "6"]))
+    text = "\n".join(
+        delimiter.join(row)
+        for row in (["a", "b", "c"], ["1", "x y, z" if delimiter != "," else "x", "3"], ["4", "y", "6"])
+    )
     table = read_table(_write(tmp_path / "t.csv", text.encode()))
     assert list(table.frame.columns) == ["a", "b", "c"]
     assert table.frame["c"].tolist() == [3, 6]
@@ -95,7 +102,9 @@ def test_other_encodings_are_read_and_said(tmp_path: Path) -> None:
 
 def test_rows_of_a_wrong_width_are_named(tmp_path: Path) -> None:
     text = b'a,b,c\n1,2,3\n4,"5\nfive",6\n7,8\n9,10,11,12\n'
-    with pytest.raises(ValueError, match=r"3 fields expected, but row 3 has 2 fields: '7,8'; row 4 has 4 fields"):
+    with pytest.raises(
+        ValueError, match=r"3 fields expected, but row 3 has 2 fields: '7,8'; row 4 has 4 fields"
+    ):
         read_table(_write(tmp_path / "t.csv", text))
 
 
@@ -145,12 +154,16 @@ def test_jsonl_rows_may_lack_fields_and_hold_lists(tmp_path: Path) -> None:
     assert [list(v) for v in frame["l"]] == [["x", "y"], ["x"]]
 
 
-def test_a_file_is_looked_up_under_plinth_data_and_compressed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_looked_up_under_plinth_data_and_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "set").mkdir()
     file = _write(tmp_path / "set" / "rows.csv.gz", gzip.compress(b"a\n1\n"))
     monkeypatch.setenv("PLINTH_DATA", str(tmp_path))
     assert find("set/rows.csv") == file
-    with pytest.raises(ValueError, match=r"data\.path='set/none\.csv' was not found: looked for .* and .*set/none\.csv"):
+    with pytest.raises(
+        ValueError, match=r"data\.path='set/none\.csv' was not found: looked for .* and .*set/none\.csv"
+    ):
         find("set/none.csv")
     monkeypatch.delenv("PLINTH_DATA")
     with pytest.raises(ValueError, match="PLINTH_DATA, which may name a folder of data sets, is not set"):

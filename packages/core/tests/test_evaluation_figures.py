@@ -6,6 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
+from sklearn import metrics as sk
+from sklearn.linear_model import LogisticRegression
+
 from core.evaluation.calibration import logit, recalibration
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.figures import calibration_error
@@ -14,8 +17,6 @@ from core.evaluation.ranks import Ranking
 from core.evaluation.standard import standard_statistics
 from core.evaluation.thresholds import choose_all
 from core.targets.types import Predictions
-from sklearn import metrics as sk
-from sklearn.linear_model import LogisticRegression
 
 
 def predictions(kind: str, n: int = 400, seed: int = 0, tied: bool = False) -> Predictions:
@@ -59,7 +60,9 @@ def test_rank_figures_equal_sklearn(tied: bool, weighted: bool) -> None:
     p = predictions("binary", tied=tied)
     w = np.random.default_rng(1).integers(0, 4, len(p)).astype(float) if weighted else np.ones(len(p))
     found = figures(p, w)
-    assert found["auroc"] == pytest.approx(sk.roc_auc_score(p.targets, p.scores[:, 1], sample_weight=w), abs=1e-12)
+    assert found["auroc"] == pytest.approx(
+        sk.roc_auc_score(p.targets, p.scores[:, 1], sample_weight=w), abs=1e-12
+    )
     expected = sk.average_precision_score(p.targets, p.scores[:, 1], sample_weight=w)
     assert found["auprc"] == pytest.approx(expected, abs=1e-12)
 
@@ -70,7 +73,9 @@ def test_ranking_counts_many_weightings_as_one_by_one(tied: bool) -> None:
     weights = np.random.default_rng(2).integers(0, 3, (7, len(p))).astype(float)
     together = Ranking(p.scores[:, 1], p.targets == 1).areas(weights)
     for row, w in zip(together, weights, strict=True):
-        assert row[0] == pytest.approx(sk.roc_auc_score(p.targets, p.scores[:, 1], sample_weight=w), abs=1e-12)
+        assert row[0] == pytest.approx(
+            sk.roc_auc_score(p.targets, p.scores[:, 1], sample_weight=w), abs=1e-12
+        )
 
 
 def test_binary_figures_equal_sklearn() -> None:
@@ -144,7 +149,9 @@ def test_label_figures_equal_sklearn() -> None:
     assert found["micro_f1"] == pytest.approx(sk.f1_score(y, label, average="micro", sample_weight=w))
     assert found["exact_match"] == pytest.approx(sk.accuracy_score(y, label, sample_weight=w))
     assert found["hamming_loss"] == pytest.approx(sk.hamming_loss(y, label, sample_weight=w))
-    assert found["macro_auroc"] == pytest.approx(sk.roc_auc_score(y, p.scores, average="macro", sample_weight=w))
+    assert found["macro_auroc"] == pytest.approx(
+        sk.roc_auc_score(y, p.scores, average="macro", sample_weight=w)
+    )
     expected = sk.average_precision_score(y, p.scores, average="macro", sample_weight=w)
     assert found["macro_auprc"] == pytest.approx(expected)
 
@@ -173,7 +180,9 @@ def test_recalibration_equals_sklearn_on_every_resample(n: int) -> None:
     for (intercept, slope), w in zip(found, weights, strict=True):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            fit = LogisticRegression(C=1e12, tol=1e-10, max_iter=1000).fit(odds[:, None], truth, sample_weight=w)
+            fit = LogisticRegression(C=1e12, tol=1e-10, max_iter=1000).fit(
+                odds[:, None], truth, sample_weight=w
+            )
         assert slope == pytest.approx(fit.coef_[0, 0], abs=1e-4)
         assert intercept == pytest.approx(fit.intercept_[0], abs=1e-4)
 

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.figures import means
 from core.evaluation.intervals import interval, point, resample, resample_metrics, resampled_weights
@@ -76,10 +77,18 @@ def test_vectorised_and_repeated_rows_give_the_same_samples() -> None:
     rng = np.random.default_rng(11)
     chance = rng.random(150)
     truth = (rng.random(150) < chance).astype(int)
-    p = Predictions(np.column_stack([1 - chance, chance]), (chance > 0.5).astype(int), truth, ("n", "y"), "binary")
+    p = Predictions(
+        np.column_stack([1 - chance, chance]), (chance > 0.5).astype(int), truth, ("n", "y"), "binary"
+    )
     config = StandardEvaluation()
     statistics = standard_statistics("binary", p.classes, choose_all(p, config), config)
-    slow = {"auroc": m.auroc, "auprc": m.auprc, "brier": m.brier, "macro_f1": m.macro_f1, "log_loss": m.log_loss}
+    slow = {
+        "auroc": m.auroc,
+        "auprc": m.auprc,
+        "brier": m.brier,
+        "macro_f1": m.macro_f1,
+        "log_loss": m.log_loss,
+    }
     assert vectorised(slow, statistics, p, 0) == set(slow)
     fast_samples, slow_samples = resample(statistics, p, 30, 2), resample_metrics(slow, p, 30, 2)
     for name in slow:
@@ -106,7 +115,9 @@ def test_a_thousand_resamples_of_many_rows_take_seconds() -> None:
     rng = np.random.default_rng(13)
     chance = rng.beta(1, 6, 20_000)
     truth = (rng.random(20_000) < chance).astype(int)
-    p = Predictions(np.column_stack([1 - chance, chance]), (chance > 0.2).astype(int), truth, ("n", "y"), "binary")
+    p = Predictions(
+        np.column_stack([1 - chance, chance]), (chance > 0.2).astype(int), truth, ("n", "y"), "binary"
+    )
     config = StandardEvaluation()
     statistics = standard_statistics("binary", p.classes, choose_all(p, config), config)
     started = time.process_time()

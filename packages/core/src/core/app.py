@@ -96,14 +96,22 @@ class Application:
         self._register()
         os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra then raises instead of printing and exiting 1
 
+        failed: list[BaseException] = []
+
         def run(composed: DictConfig) -> None:
             folder = Path(HydraConfig.get().runtime.output_dir)
-            self.work(self._typed(composed), folder, self.domain)
+            try:
+                self.work(self._typed(composed), folder, self.domain)
+            except (Exception, KeyboardInterrupt) as error:
+                failed.append(error)  # raised below: hydra would print a line of its own about it
 
-        start = hydra_main(
-            version_base="1.3", config_path=f"pkg://{self.domain.name}.conf", config_name=self.verb
-        )
-        sys.exit(guarded(start(run)))
+        def start() -> None:
+            found = f"pkg://{self.domain.name}.conf"
+            hydra_main(version_base="1.3", config_path=found, config_name=self.verb)(run)()
+            if failed:
+                raise failed[0]
+
+        sys.exit(guarded(start))
 
     def _typed(self, composed: DictConfig) -> Any:
         # The root is merged from several files and so has lost its type; merging it once more checks the keys.
@@ -210,7 +218,7 @@ def _first_lines(error: BaseException) -> str:
     kept = [
         line.strip()
         for line in lines
-        if line.strip() and not line.strip().startswith(("full_key", "object_type"))
+        if line.strip() and not line.strip().startswith(("full_key", "object_type", "To append"))
     ]
     return "\n  ".join([*kept, "--help lists every key and value"])
 

@@ -41,9 +41,13 @@ class RunFolder:
         return (self.path / "record.json").exists()
 
     def report(self) -> Run:
-        """Open the finished run and say again what it found."""
-        run = Run(self.path)
+        """Say that nothing was trained, and again what the finished run found."""
         print("this run is finished; nothing was trained (another hydra.run.dir starts a new one)")
+        return self.tell()
+
+    def tell(self) -> Run:
+        """Open the finished run, checking it, and print what it found; the last line names the folder."""
+        run = Run(self.path)
         summarise(run.record, self.path)
         return run
 

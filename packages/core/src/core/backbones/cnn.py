@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.config import ConvOption
-    from core.data.types import Layout
+    from core.data.types import Json, Layout
 
 
 class ResidualBlock(nn.Module):
@@ -93,6 +93,7 @@ class SmallConvNet(nn.Module):
         self.width = widths[-1]
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
+        self.architecture: dict[str, Json] = {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read image (B, C, H, W) uint8, or float already on the scale 0 to 255, and columns beside it."""

@@ -1,22 +1,24 @@
-"""The ``backbone=`` and ``adapter=`` options. Nothing heavy is imported until ``build`` or ``apply``."""
+"""The ``backbone=`` options (and, by import, ``adapter=``). Nothing heavy is imported until ``build``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.backbones.adapter_config import FullOption as FullOption
+from core.backbones.adapter_config import HeadOption as HeadOption
+from core.backbones.adapter_config import LoraOption as LoraOption
+from core.backbones.checks import one_of, positive, shares
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
     from core.backbones.cnn import SmallConvNet
     from core.backbones.hf_text import HubText
-    from core.backbones.model import Model
     from core.backbones.sequence import SequenceTransformer
     from core.backbones.signal import SignalConvNet
     from core.backbones.tabular import TabularTransformer
     from core.backbones.text import TextTransformer
-    from core.backbones.types import Backbone
     from core.backbones.vision import TimmVision
-    from core.data.types import Layout
+    from core.data.types import Json, Layout
 
 _WIDE = (
     "linear path from numbers, categories and TF-IDF to the answer: how many times as fast it learns; 0: none"
@@ -24,30 +26,13 @@ _WIDE = (
 _POOLINGS = ("mean", "attention", "cls")
 
 
-def _positive(group: str, **values: float) -> None:
-    for name, value in values.items():
-        if value <= 0:
-            raise wrong(f"{group}.{name}", value, "it must be above 0")
-
-
-def _shares(group: str, **values: float) -> None:
-    for name, value in values.items():
-        if not 0.0 <= value < 1.0:
-            raise wrong(f"{group}.{name}", value, "it must be at least 0 and below 1")
-
-
-def _one_of(key: str, value: str, right: tuple[str, ...]) -> None:
-    if value not in right:
-        raise wrong(key, value, f"it must be one of {', '.join(right)}")
-
-
 def _transformer(width: int, layers: int, heads: int, ffn: float, dropout: float) -> None:
-    _positive("backbone", width=width, heads=heads, ffn=ffn)
+    positive("backbone", width=width, heads=heads, ffn=ffn)
     if layers < 0:
         raise wrong("backbone.layers", layers, "it must be 0 or more")
     if width % heads:
         raise wrong("backbone.heads", heads, f"it must divide backbone.width={width}")
-    _shares("backbone", dropout=dropout)
+    shares("backbone", dropout=dropout)
 
 
 def _wide(gain: float) -> None:
@@ -59,28 +44,44 @@ def _wide(gain: float) -> None:
 class TabularOption:
     """Feature-token Transformer over columns (and a short note), with a wide linear path."""
 
-    width: int = setting(64, help="size of a token")
-    layers: int = setting(2, help="Transformer blocks; 0 leaves the tokens alone")
+    width: int = setting(32, help="size of a token")
+    layers: int = setting(1, help="Transformer blocks; 0 leaves the tokens alone")
     heads: int = setting(4, help="attention heads")
     ffn: float = setting(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
     dropout: float = setting(0.1, help="dropout inside the blocks")
-    token_dropout: float = setting(0.0, help="share of feature tokens hidden at random in training")
+    token_dropout: float = setting(0.1, help="share of feature tokens hidden at random in training")
     numbers: str = setting(
         "piecewise", help="piecewise (linear between quantiles) or linear tokens for numeric columns"
     )
     pooling: str = setting("cls", help="cls, mean or attention")
-    wide: float = setting(1.0, help=_WIDE)
+    wide: float = setting(3.0, help=_WIDE)
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
+        shares("backbone", token_dropout=self.token_dropout)
+        one_of("backbone.numbers", self.numbers, ("piecewise", "linear"))
+        one_of("backbone.pooling", self.pooling, _POOLINGS)
+        if not self.layers and self.pooling == "cls":
+            raise wrong(
+                "backbone.pooling",
+                self.pooling,
+                "without layers the first token sees nothing; use mean or attention",
+            )
+        _wide(self.wide)
 
     def build(self, layout: Layout, seed: int) -> TabularTransformer:
         """Make the network for these columns."""
         from core.backbones.tabular import TabularTransformer
 
-        _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
-        _shares("backbone", token_dropout=self.token_dropout)
-        _one_of("backbone.numbers", self.numbers, ("piecewise", "linear"))
-        _one_of("backbone.pooling", self.pooling, _POOLINGS)
-        _wide(self.wide)
+        self.check()
         return TabularTransformer(layout, self, seed)
+
+    def rebuild(
+        self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
+    ) -> TabularTransformer:
+        """Make the network of a saved run, whose weights are put in afterwards."""
+        return self.build(layout, seed)
 
 
 @option("backbone", "text")
@@ -95,16 +96,39 @@ class TextOption:
     token_dropout: float = setting(0.0, help="share of tokens hidden at random in training")
     pooling: str = setting("attention", help="mean, attention or cls")
     wide: float = setting(1.0, help=_WIDE)
+    topics: int = setting(0, help="size of a dense reading of TF-IDF beside the tokens; 0: none")
+    bag_dropout: float = setting(
+        0.3, help="share of TF-IDF features that topics do not see, at random in training"
+    )
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
+        shares("backbone", token_dropout=self.token_dropout)
+        one_of("backbone.pooling", self.pooling, _POOLINGS)
+        if not self.layers and self.pooling == "cls":
+            raise wrong(
+                "backbone.pooling",
+                self.pooling,
+                "without layers the first token sees nothing; use mean or attention",
+            )
+        _wide(self.wide)
+        shares("backbone", bag_dropout=self.bag_dropout)
+        if self.topics < 0:
+            raise wrong("backbone.topics", self.topics, "it must be 0 or more")
 
     def build(self, layout: Layout, seed: int) -> TextTransformer:
         """Make the network for this vocabulary and length."""
         from core.backbones.text import TextTransformer
 
-        _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
-        _shares("backbone", token_dropout=self.token_dropout)
-        _one_of("backbone.pooling", self.pooling, _POOLINGS)
-        _wide(self.wide)
+        self.check()
         return TextTransformer(layout, self, seed)
+
+    def rebuild(
+        self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
+    ) -> TextTransformer:
+        """Make the network of a saved run, whose weights are put in afterwards."""
+        return self.build(layout, seed)
 
 
 @option("backbone", "hf_text")
@@ -123,13 +147,28 @@ class HubTextOption:
     pooling: str = setting("mean", help="mean, attention, cls or last (for causal networks)")
     wide: float = setting(1.0, help=_WIDE)
 
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        one_of("backbone.pooling", self.pooling, (*_POOLINGS, "last"))
+        if self.pretrained and self.settings:
+            raise wrong(
+                "backbone.settings", self.settings, "sizes can be changed with backbone.pretrained=false only"
+            )
+        _wide(self.wide)
+
     def build(self, layout: Layout, seed: int) -> HubText:
         """Make or load the network."""
         from core.backbones.hf_text import HubText
 
-        _one_of("backbone.pooling", self.pooling, (*_POOLINGS, "last"))
-        _wide(self.wide)
+        self.check()
         return HubText(layout, self, seed)
+
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> HubText:
+        """Make the network of a saved run from its ``architecture``, fetching nothing; weights come afterwards."""
+        from core.backbones.hf_text import HubText
+
+        self.check()
+        return HubText(layout, self, seed, architecture)
 
 
 @option("backbone", "vision")
@@ -156,16 +195,29 @@ class VisionOption:
     drop_path: float = setting(0.0, help="share of residual branches skipped at random in training")
     wide: float = setting(1.0, help=_WIDE)
 
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        one_of("backbone.normalisation", self.normalisation, ("batch", "group"))
+        one_of("backbone.stem", self.stem, ("auto", "published", "1", "2", "4", "8", "16"))
+        one_of("backbone.colours", self.colours, ("auto", "imagenet", "own"))
+        shares("backbone", drop_path=self.drop_path)
+        if self.pretrained and self.weights is not None:
+            raise wrong("backbone.weights", self.weights, "give a file or pretrained=true, not both")
+        _wide(self.wide)
+
     def build(self, layout: Layout, seed: int) -> TimmVision:
         """Make or load the network for this image size."""
         from core.backbones.vision import TimmVision
 
-        _one_of("backbone.normalisation", self.normalisation, ("batch", "group"))
-        _one_of("backbone.stem", self.stem, ("auto", "published", "1", "2", "4", "8", "16"))
-        _one_of("backbone.colours", self.colours, ("auto", "imagenet", "own"))
-        _shares("backbone", drop_path=self.drop_path)
-        _wide(self.wide)
+        self.check()
         return TimmVision(layout, self, seed)
+
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> TimmVision:
+        """Make the network of a saved run, fetching nothing; weights are put in afterwards."""
+        from core.backbones.vision import TimmVision
+
+        self.check()
+        return TimmVision(layout, self, seed, fetch=False)
 
 
 @option("backbone", "cnn")
@@ -183,19 +235,27 @@ class ConvOption:
     dropout: float = setting(0.0, help="dropout on the pooled features")
     wide: float = setting(1.0, help=_WIDE)
 
-    def build(self, layout: Layout, seed: int) -> SmallConvNet:
-        """Make the network for this image size."""
-        from core.backbones.cnn import SmallConvNet
-
-        _positive("backbone", width=self.width, groups=self.groups)
-        _one_of("backbone.stem", self.stem, ("auto", "1", "2", "4"))
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        positive("backbone", width=self.width, groups=self.groups)
+        one_of("backbone.stem", self.stem, ("auto", "1", "2", "4"))
         if not self.blocks or min(self.blocks) < 1:
             raise wrong("backbone.blocks", self.blocks, "it must be a list of numbers above 0, one a stage")
         if self.width % self.groups:
             raise wrong("backbone.groups", self.groups, f"it must divide backbone.width={self.width}")
-        _shares("backbone", dropout=self.dropout)
+        shares("backbone", dropout=self.dropout)
         _wide(self.wide)
+
+    def build(self, layout: Layout, seed: int) -> SmallConvNet:
+        """Make the network for this image size."""
+        from core.backbones.cnn import SmallConvNet
+
+        self.check()
         return SmallConvNet(layout, self, seed)
+
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> SmallConvNet:
+        """Make the network of a saved run, whose weights are put in afterwards."""
+        return self.build(layout, seed)
 
 
 @option("backbone", "signal")
@@ -209,24 +269,34 @@ class SignalOption:
     kernel: int = setting(7, help="samples a convolution sees; odd")
     groups: int = setting(8, help="channels in one group of GroupNorm")
     dropout: float = setting(0.1, help="dropout inside the blocks")
-    pooling: str = setting("mean", help="mean or attention, over time")
+    pooling: str = setting("mean_max", help="mean_max (both, side by side), mean or attention, over time")
     wide: float = setting(1.0, help=_WIDE)
 
-    def build(self, layout: Layout, seed: int) -> SignalConvNet:
-        """Make the network for this number of channels and samples."""
-        from core.backbones.signal import SignalConvNet
-
-        _positive("backbone", width=self.width, groups=self.groups, kernel=self.kernel)
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        positive("backbone", width=self.width, groups=self.groups, kernel=self.kernel)
         if self.kernel % 2 == 0:
             raise wrong("backbone.kernel", self.kernel, "it must be odd")
         if not self.blocks or min(self.blocks) < 1:
             raise wrong("backbone.blocks", self.blocks, "it must be a list of numbers above 0, one a stage")
         if self.width % self.groups:
             raise wrong("backbone.groups", self.groups, f"it must divide backbone.width={self.width}")
-        _one_of("backbone.pooling", self.pooling, ("mean", "attention"))
-        _shares("backbone", dropout=self.dropout)
+        one_of("backbone.pooling", self.pooling, ("mean_max", "mean", "attention"))
+        shares("backbone", dropout=self.dropout)
         _wide(self.wide)
+
+    def build(self, layout: Layout, seed: int) -> SignalConvNet:
+        """Make the network for this number of channels and samples."""
+        from core.backbones.signal import SignalConvNet
+
+        self.check()
         return SignalConvNet(layout, self, seed)
+
+    def rebuild(
+        self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
+    ) -> SignalConvNet:
+        """Make the network of a saved run, whose weights are put in afterwards."""
+        return self.build(layout, seed)
 
 
 @option("backbone", "sequence")
@@ -244,78 +314,27 @@ class SequenceOption:
     pooling: str = setting("attention", help="mean, attention, cls or last (the latest real event)")
     wide: float = setting(1.0, help=_WIDE)
 
-    def build(self, layout: Layout, seed: int) -> SequenceTransformer:
-        """Make the network for these events or this signal."""
-        from core.backbones.sequence import SequenceTransformer
-
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
         _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
-        _positive("backbone", patch=self.patch)
-        _shares("backbone", token_dropout=self.token_dropout)
-        _one_of("backbone.pooling", self.pooling, (*_POOLINGS, "last"))
+        positive("backbone", patch=self.patch)
+        shares("backbone", token_dropout=self.token_dropout)
+        one_of("backbone.pooling", self.pooling, (*_POOLINGS, "last"))
         if self.causal and self.pooling == "cls":
             raise wrong(
                 "backbone.pooling", self.pooling, "a causal network's first token sees nothing; use last"
             )
         _wide(self.wide)
+
+    def build(self, layout: Layout, seed: int) -> SequenceTransformer:
+        """Make the network for these events or this signal."""
+        from core.backbones.sequence import SequenceTransformer
+
+        self.check()
         return SequenceTransformer(layout, self, seed)
 
-
-_HEAD = "linear, or mlp (one hidden layer)"
-
-
-@option("adapter", "full")
-class FullOption:
-    """Train every weight."""
-
-    head: str = setting("linear", help=_HEAD)
-    dropout: float = setting(0.0, help="dropout before the head")
-
-    def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:
-        """Attach a head of ``width`` outputs and mark every weight trainable."""
-        from core.backbones.adapters import full
-
-        _check_head(self.head, self.dropout)
-        return full(backbone, width, reads, seed, self.head, self.dropout)
-
-
-@option("adapter", "head")
-class HeadOption:
-    """Train the head only; the backbone stays as loaded."""
-
-    head: str = setting("linear", help=_HEAD)
-    dropout: float = setting(0.0, help="dropout before the head")
-
-    def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:
-        """Attach a head of ``width`` outputs and freeze the backbone."""
-        from core.backbones.adapters import head_only
-
-        _check_head(self.head, self.dropout)
-        return head_only(backbone, width, reads, seed, self.head, self.dropout)
-
-
-@option("adapter", "lora")
-class LoraOption:
-    """Train low-rank additions to the linear layers, and the head."""
-
-    rank: int = setting(8, help="rank of each addition")
-    alpha: float = setting(16.0, help="additions are scaled by alpha / rank")
-    lora_dropout: float = setting(0.0, help="dropout before each addition")
-    layers: list[str] = setting(
-        [], help="ends of the layers' names to adapt (qkv, proj, ...); empty: all linear layers"
-    )
-    head: str = setting("linear", help=_HEAD)
-    dropout: float = setting(0.0, help="dropout before the head")
-
-    def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:
-        """Attach a head of ``width`` outputs, add the low-rank weights and freeze the rest."""
-        from core.backbones.adapters import lora
-
-        _check_head(self.head, self.dropout)
-        _positive("adapter", rank=self.rank, alpha=self.alpha)
-        _shares("adapter", lora_dropout=self.lora_dropout)
-        return lora(backbone, width, reads, seed, self)
-
-
-def _check_head(head: str, dropout: float) -> None:
-    _one_of("adapter.head", head, ("linear", "mlp"))
-    _shares("adapter", dropout=dropout)
+    def rebuild(
+        self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
+    ) -> SequenceTransformer:
+        """Make the network of a saved run, whose weights are put in afterwards."""
+        return self.build(layout, seed)

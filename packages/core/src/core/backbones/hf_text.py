@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.config import HubTextOption
-    from core.data.types import Layout
+    from core.data.types import Json, Layout
 
 
 class HubText(nn.Module):
@@ -33,14 +34,28 @@ class HubText(nn.Module):
 
     gives = ("pooled", "tokens")
 
-    def __init__(self, layout: Layout, settings: HubTextOption, seed: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        settings: HubTextOption,
+        seed: int,
+        architecture: dict[str, Json] | None = None,
+    ) -> None:
         super().__init__()
         require(layout, "hf_text", ("tokens",), side_inputs(settings.wide))
         self.title = f"hf_text {settings.name}"
         with weights_from(seed, "backbone"):
-            self.network = _pretrained(layout, settings) if settings.pretrained else _fresh(layout, settings)
+            if architecture is not None:
+                kept = {**architecture}
+                config = AutoConfig.for_model(kept.pop("model_type"), **kept)
+                self.network = _auto(config).from_config(config)
+            else:
+                self.network = (
+                    _pretrained(layout, settings) if settings.pretrained else _fresh(layout, settings)
+                )
         if getattr(self.network, "pooler", None) is not None:
             self.network.pooler = None  # Its output is not read here, so its weights would never move.
+        self.architecture: dict[str, Json] = json.loads(self.network.config.to_json_string(use_diff=False))
         self.width = int(self.network.config.hidden_size)
         self.padding = layout.padding
         with weights_from(seed, "side"):
@@ -95,10 +110,6 @@ def _check_length(config: Any, layout: Layout, name: str) -> None:
 
 def _pretrained(layout: Layout, settings: HubTextOption) -> Any:
     config = _read_config(settings)
-    if settings.settings:
-        raise wrong(
-            "backbone.settings", settings.settings, "sizes can be changed with backbone.pretrained=false only"
-        )
     if layout.vocabulary > config.vocab_size:
         raise wrong(
             "encoder.tokenizer",

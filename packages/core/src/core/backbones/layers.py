@@ -119,15 +119,20 @@ class Blocks(nn.Module):
 
 
 class Pooling(nn.Module):
-    """One vector for all real tokens: mean, attention (weights from a learnt question), cls (first) or last."""
+    """One vector for all real tokens.
+
+    ``mean``; ``attention``: weighted by a learnt question; ``cls``: the first; ``last``: the latest real one;
+    ``mean_max``: mean and greatest value side by side, twice as wide.
+    """
 
     def __init__(self, kind: str, width: int) -> None:
         super().__init__()
         self.kind = kind
+        self.width = 2 * width if kind == "mean_max" else width
         self.question = nn.Linear(width, 1) if kind == "attention" else None
 
     def forward(self, tokens_BTD: Tensor, real_BT: Tensor | None) -> Tensor:
-        """Pool (B, T, D) to (B, D); at least one token of each row must be real."""
+        """Pool (B, T, D) to (B, D) or (B, 2 D); at least one token of each row must be real."""
         if self.kind == "cls":
             return tokens_BTD[:, 0]
         if real_BT is None:
@@ -141,7 +146,11 @@ class Pooling(nn.Module):
         else:
             score_BT = self.question(tokens_BTD).squeeze(-1).float()
             share_BT = torch.softmax(score_BT.masked_fill(~real_BT, -torch.inf), dim=1)
-        return (tokens_BTD * share_BT.to(tokens_BTD.dtype).unsqueeze(-1)).sum(dim=1)
+        pooled_BD = (tokens_BTD * share_BT.to(tokens_BTD.dtype).unsqueeze(-1)).sum(dim=1)
+        if self.kind != "mean_max":
+            return pooled_BD
+        most_BD = tokens_BTD.masked_fill(~real_BT.unsqueeze(-1), -torch.inf).amax(dim=1)
+        return torch.cat([pooled_BD, most_BD], dim=1)
 
 
 def hide_at_random(real_BT: Tensor, share: float) -> Tensor:

@@ -90,7 +90,7 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
     expected = model.state_dict()
     lacking = sorted(set(expected) - set(state))
     surplus = sorted(set(state) - set(expected))
-    shapes = [n for n in expected if n in state and expected[n].shape != state[n].shape]
+    shapes = sorted(n for n in expected if n in state and expected[n].shape != state[n].shape)
     if lacking or surplus or shapes:
         found = "; ".join(
             f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"

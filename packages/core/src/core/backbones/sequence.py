@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.config import SequenceOption
-    from core.data.types import Layout
+    from core.data.types import Json, Layout
 
 
 class SequenceTransformer(nn.Module):
@@ -56,6 +56,7 @@ class SequenceTransformer(nn.Module):
         self.width = d
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
+        self.architecture: dict[str, Json] = {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read events (B, T, F) with events_mask (B, T), or signal (B, C, T), and columns beside them."""

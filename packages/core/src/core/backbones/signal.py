@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.config import SignalOption
-    from core.data.types import Layout
+    from core.data.types import Json, Layout
 
 
 class ResidualBlock(nn.Module):
@@ -48,7 +48,7 @@ class SignalConvNet(nn.Module):
     """Stem, stages of residual blocks over time, pooling over time; numbers and categories are mixed in at the end."""
 
     title = "signal"
-    gives = ("pooled", "tokens")
+    gives = ("pooled",)
 
     def __init__(self, layout: Layout, settings: SignalOption, seed: int) -> None:
         super().__init__()
@@ -85,11 +85,12 @@ class SignalConvNet(nn.Module):
                 if isinstance(module, nn.Conv1d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             self.pooling = Pooling(settings.pooling, widths[-1])
-            self.side = side_of(layout, widths[-1])
+            self.side = side_of(layout, self.pooling.width)
         self.wide = wide_of(layout, settings.wide)
-        self.width = widths[-1]
+        self.width = self.pooling.width
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
+        self.architecture: dict[str, Json] = {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read signal (B, C, T) and columns beside it."""
@@ -97,4 +98,4 @@ class SignalConvNet(nn.Module):
         pooled_BD = self.pooling(tokens_BTD, None)
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
-        return Features(pooled_BD, tokens=tokens_BTD, wide=self.wide(inputs) if self.wide else None)
+        return Features(pooled_BD, wide=self.wide(inputs) if self.wide else None)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.config import TabularOption
-    from core.data.types import Layout
+    from core.data.types import Json, Layout
 
 
 class NumberTokens(nn.Module):
@@ -68,10 +68,6 @@ class TabularTransformer(nn.Module):
     def __init__(self, layout: Layout, settings: TabularOption, seed: int) -> None:
         super().__init__()
         require(layout, "tabular", ("numeric", "categorical"), ("tokens", *side_inputs(settings.wide)[2:]))
-        if not settings.layers and settings.pooling == "cls":
-            raise ValueError(
-                "backbone.pooling='cls': without layers the first token sees nothing; use mean or attention"
-            )
         d = settings.width
         with weights_from(seed, "backbone"):
             self.numbers = (
@@ -92,6 +88,7 @@ class TabularTransformer(nn.Module):
         self.width = d
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
+        self.architecture: dict[str, Json] = {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read numeric and missing (B, n), categorical (B, m), tokens (B, T)."""

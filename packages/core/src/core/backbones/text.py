@@ -10,27 +10,28 @@ from torch import nn
 from core.backbones.inputs import require, side_inputs, side_of, wide_of
 from core.backbones.layers import Blocks, FirstToken, Offsets, Pooling, hide_at_random
 from core.backbones.seeding import weights_from
+from core.backbones.topics import Topics
 from core.backbones.types import Features
+from core.config import wrong
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.config import TextOption
-    from core.data.types import Layout
+    from core.data.types import Json, Layout
 
 
 class TextTransformer(nn.Module):
     """Token and position embeddings, pre-norm blocks, pooling. Padding changes nothing."""
 
     title = "text"
-    gives = ("pooled", "tokens")
 
     def __init__(self, layout: Layout, settings: TextOption, seed: int) -> None:
         super().__init__()
-        require(layout, "text", ("tokens",), side_inputs(settings.wide))
-        if not settings.layers and settings.pooling == "cls":
-            raise ValueError(
-                "backbone.pooling='cls': without layers the first token sees nothing; use mean or attention"
+        require(layout, "text", ("tokens",), side_inputs(settings.wide + settings.topics))
+        if settings.topics and not layout.bag:
+            raise wrong(
+                "backbone.topics", settings.topics, "the inputs have no TF-IDF; set encoder.bag above 0"
             )
         d = settings.width
         with weights_from(seed, "backbone"):
@@ -42,12 +43,28 @@ class TextTransformer(nn.Module):
             self.blocks = Blocks(d, settings.layers, settings.heads, settings.ffn, settings.dropout)
             self.pooling = Pooling(settings.pooling, d)
             self.side = side_of(layout, d)
+            self.topics: Topics | None = None
+            if settings.topics:
+                self.topics = Topics(layout.bag, settings.topics, settings.dropout, settings.bag_dropout)
+        self.seed = seed
         self.wide = wide_of(layout, settings.wide)
         self.padding = layout.padding
+        self.gives = ("pooled", "tokens") if self.topics is None else ("pooled",)
         self.token_dropout = settings.token_dropout
-        self.width = d
+        self.width = d + (self.topics.width if self.topics else 0)
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
+        self.architecture: dict[str, Json] = {}
+
+    def start_from(self, inputs: dict[str, Tensor]) -> bool:
+        """Start topics from training rows, if there are topics; tell whether training rows were read.
+
+        Not for runs under differential privacy: the rows are read without noise.
+        """
+        if self.topics is None:
+            return False
+        self.topics.start_from(inputs["bag"], self.seed)
+        return True
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read tokens (B, T), T at most the layout's length, and columns beside them."""
@@ -62,6 +79,11 @@ class TextTransformer(nn.Module):
         pooled_BD = self.pooling(x_BTD, real_BT)
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
+        if self.topics is not None:
+            pooled_BD = torch.cat([pooled_BD, self.topics(inputs["bag"])], dim=1)
         return Features(
-            pooled_BD, tokens=x_BTD[:, 1:], mask=given_BT, wide=self.wide(inputs) if self.wide else None
+            pooled_BD,
+            tokens=x_BTD[:, 1:] if self.topics is None else None,
+            mask=given_BT,
+            wide=self.wide(inputs) if self.wide else None,
         )

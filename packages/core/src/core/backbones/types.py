@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.data.types import Layout
+    from core.data.types import Json, Layout
 
 
 @dataclass
@@ -32,6 +32,8 @@ class Backbone(Protocol):
 
     title: str
     """What messages call it: the option, and the network's own name where it has one."""
+    architecture: dict[str, Json]
+    """What ``rebuild`` of its option needs besides the layout, as JSON; mostly nothing."""
     width: int
     wide_width: int
     """Size of ``Features.wide``; 0 when there is none."""
@@ -49,3 +51,6 @@ class BackboneConfig(Protocol):
 
     def build(self, layout: Layout, seed: int) -> Backbone:
         """Make the network for inputs of this layout, weights drawn from the seed, refusing what it can't read."""
+
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> Backbone:
+        """Make the network of a saved run, whose weights are put in afterwards; nothing is fetched."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.config import VisionOption
-    from core.data.types import Layout
+    from core.data.types import Json, Layout
 
 
 class TimmVision(nn.Module):
@@ -31,14 +32,14 @@ class TimmVision(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, layout: Layout, settings: VisionOption, seed: int) -> None:
+    def __init__(self, layout: Layout, settings: VisionOption, seed: int, fetch: bool = True) -> None:
         super().__init__()
         require(layout, "vision", ("image",), side_inputs(settings.wide))
         assert layout.image is not None
         channels, height, width = layout.image
         self.title = f"vision {settings.name}"
         with weights_from(seed, "backbone"):
-            self.network = _network(settings, (channels, height, width))
+            self.network = _network(settings, (channels, height, width), fetch)
         loaded = settings.pretrained or settings.weights is not None
         cfg = self.network.pretrained_cfg
         published = settings.colours == "imagenet" or (settings.colours == "auto" and loaded)
@@ -53,6 +54,7 @@ class TimmVision(nn.Module):
         self.wide = wide_of(layout, settings.wide)
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
+        self.architecture: dict[str, Json] = {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read image (B, C, H, W) uint8, or float on the scale 0 to 255, and columns beside it."""
@@ -79,16 +81,16 @@ def _map(features: Tensor, width: int) -> Tensor:
     return features if features.shape[1] == width else features.movedim(-1, 1)
 
 
-def _network(settings: VisionOption, size: tuple[int, int, int]) -> Any:
+def _network(settings: VisionOption, size: tuple[int, int, int], fetch: bool) -> Any:
     """Create the network for this image size, load its weights, exchange its norms."""
     if not timm.is_model(settings.name.split(".")[0]):
-        near = ", ".join(timm.list_models(f"*{settings.name[:6]}*")[:8]) or "see timm.list_models()"
+        near = (
+            ", ".join(get_close_matches(settings.name, timm.list_models(), n=6)) or "see timm.list_models()"
+        )
         raise wrong("backbone.name", settings.name, f"timm knows no network of this name; near it: {near}")
-    if settings.pretrained and settings.weights is not None:
-        raise wrong("backbone.weights", settings.weights, "give a file or pretrained=true, not both")
     loads = settings.pretrained or settings.weights is not None
     changes = _changes(settings, size, loads)
-    if not loads:
+    if not loads or not fetch:
         network = timm.create_model(settings.name, pretrained=False, **changes)
     elif settings.weights is not None:
         network = _from_file(settings, changes)
@@ -121,16 +123,23 @@ def _changes(settings: VisionOption, size: tuple[int, int, int], loads: bool) ->
         if not plain.pretrained_cfg.get("fixed_input_size"):
             return changes
         patch = patch_for(plain, settings.stem, size[1:], loads)
-        sized = changes | {"img_size": size[1:]} | ({"patch_size": patch} if patch else {})
-        try:
-            timm.create_model(settings.name, pretrained=False, **sized)
-        except TypeError:  # Its class takes no size; whether it can read these images is tried afterwards.
-            return changes
-        except (AssertionError, RuntimeError, ValueError) as error:
-            raise wrong(
-                "backbone.name", settings.name, f"it can't read {size[1]} x {size[2]} pixels: {error}"
-            ) from error
-    return sized
+        sized = changes | {"img_size": size[1:]}
+        patched = [sized | {"patch_size": patch}] if patch else []
+        for candidate in (*patched, sized):
+            try:
+                timm.create_model(settings.name, pretrained=False, **candidate)
+            except TypeError as error:  # The class does not take one of these; the next candidate has fewer.
+                if patch and settings.stem != "auto":
+                    raise wrong(
+                        "backbone.stem", settings.stem, f"{settings.name} takes no patch size"
+                    ) from error
+                continue
+            except (AssertionError, RuntimeError, ValueError) as error:
+                raise wrong(
+                    "backbone.name", settings.name, f"it can't read {size[1]} x {size[2]} pixels: {error}"
+                ) from error
+            return candidate
+    return changes  # Whether it can read these images is tried afterwards.
 
 
 def _from_file(settings: VisionOption, changes: dict[str, Any]) -> Any:

@@ -71,6 +71,8 @@ class ImageChanges:
     def __call__(self, inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Change ``image`` (B, C, H, W) uint8 of any size into the layout's size."""
         image = inputs["image"]
+        if not len(image):  # Poisson sampling gives empty batches, which resampling refuses
+            return {**inputs, "image": image.new_empty((0, image.shape[1], *self._size))}
         draws = Draws(generator, len(image), image.device)
         if self._bends:
             image = self._bent(image, draws)
@@ -195,6 +197,8 @@ class SignalChanges:
     def __call__(self, inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Change ``signal`` (B, C, T) float32."""
         c, signal = self._config, inputs["signal"]
+        if not len(signal):
+            return inputs
         draws = Draws(generator, len(signal), signal.device)
         length = signal.shape[2]
         if c.shift or c.stretch:

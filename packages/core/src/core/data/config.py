@@ -61,7 +61,7 @@ class TableData:
     delimiter: str = setting("auto", "what stands between fields of a CSV; auto tells it from the file")
     encoding: str = setting("auto", "text encoding; auto tries UTF-8, then Windows-1252")
     bands: dict[str, list[float]] = setting(
-        {}, "sensitive number -> edges of its bands: {bmi: [18.5, 25, 30]}"
+        {}, "edges of a sensitive number's bands: +data.bands.bmi=[18.5,25,30]"
     )
     drop_unlabelled: bool = setting(False, "leave rows without a target out instead of refusing them")
     split: str = setting("auto", "auto (unit if given, else stratified), column, unit, time, stratified")
@@ -105,7 +105,7 @@ class ImageFolderData:
     sensitive: list[str] = setting([], "metadata: columns of sensitive attributes")
     unit: str | None = setting(None, "metadata: column that says whom an image belongs to")
     bands: dict[str, list[float]] = setting(
-        {}, "sensitive number -> edges of its bands: {bmi: [18.5, 25, 30]}"
+        {}, "edges of a sensitive number's bands: +data.bands.bmi=[18.5,25,30]"
     )
     drop_unlabelled: bool = setting(False, "leave images without a class out instead of refusing them")
     split: str = setting(

@@ -56,8 +56,12 @@ def _keys(values: pd.Series[Any]) -> NDArray[np.uint64]:
     first = next((v for v in values.to_numpy(object) if v is not None and v is not pd.NA), None)
     if isinstance(first, list | tuple | np.ndarray):
         return np.array([_digest(_bytes_of(v)) for v in values], dtype=np.uint64)
-    if isinstance(first, bytes):
-        return np.array([_digest(v if isinstance(v, bytes) else b"") for v in values], dtype=np.uint64)
+    if isinstance(first, bytes | dict):  # Hugging Face keeps an image as {"bytes": ..., "path": ...}
+        inside = [
+            (v.get("bytes") or str(v.get("path")).encode()) if isinstance(v, dict) else v or b""
+            for v in values
+        ]
+        return np.array([_digest(v) for v in inside], dtype=np.uint64)
     names = to_names(values)
     codes, uniques = pd.factorize(names, use_na_sentinel=False)
     keys = np.array([_digest(_text_or_file(u)) for u in uniques], dtype=np.uint64)

@@ -11,35 +11,51 @@ from numpy.typing import NDArray
 from core.data.types import Dataset
 from core.data.values import is_numbers, to_names, to_numbers
 
-CLASSES = 30
-"""A numeric target with more distinct values, or with fractions, is a quantity rather than classes."""
+CLASSES = 20
+"""Whole numbers with more distinct values, or numbers with fractions, are a quantity rather than classes."""
+SEPARATOR = ";"
+"""Between the labels of a cell that holds several."""
 _QUANTILES = 10
+_YES = ("1", "true", "yes")
 
 
 def is_quantity(values: pd.Series[Any]) -> bool:
     """Whether a target column is a number to be estimated rather than a class."""
     if not is_numbers(values):
         return False
-    numbers = values.dropna().to_numpy(dtype=np.float64)
-    return bool((numbers != np.floor(numbers)).any()) or len(np.unique(numbers)) > CLASSES
+    numbers = np.unique(values.dropna().to_numpy(dtype=np.float64))
+    return bool((numbers != np.floor(numbers)).any()) or len(numbers) > CLASSES
+
+
+def label_sets(values: pd.Series[Any]) -> list[list[str]] | None:
+    """Read a target column of lists, or of texts such as ``a;b``, as sets of labels; None where it is neither."""
+    cells = values.to_numpy(dtype=object)
+    first = next((v for v in cells if v is not None), None)
+    if isinstance(first, list | tuple | set | np.ndarray):
+        return [[] if v is None else [str(x) for x in v] for v in cells]
+    if isinstance(first, str) and any(SEPARATOR in v for v in pd.unique(cells) if isinstance(v, str)):
+        return [
+            [x for x in (p.strip() for p in str(n or "").split(SEPARATOR)) if x] for n in to_names(values)
+        ]
+    return None
 
 
 def is_label_set(values: pd.Series[Any]) -> bool:
-    """Whether a target column holds lists of labels."""
-    first = next((v for v in values.to_numpy(object) if v is not None), None)
-    return isinstance(first, list | tuple | set | np.ndarray)
+    """Whether a target column holds sets of labels."""
+    return label_sets(values) is not None
 
 
 def label_matrix(dataset: Dataset) -> tuple[NDArray[np.float64], list[str]]:
-    """Give 0/1 labels (N, K) and their names: classes, label sets, 0/1 columns, or quantile bands of a quantity."""
+    """Give 0/1 labels (N, K) and their names: classes, label sets, yes/no columns, or quantile bands of a quantity."""
     frame, target = dataset.frame, dataset.fields.target
     if len(target) > 1:
-        return np.column_stack([to_numbers(frame[c], c) for c in target]), list(target)
+        flags = [[str(n).lower() in _YES for n in to_names(frame[c])] for c in target]
+        return np.array(flags, dtype=np.float64).T, list(target)
     if not target:
         return np.zeros((len(frame), 0)), []
     values = frame[target[0]]
-    if is_label_set(values):
-        sets = [[str(x) for x in v] if v is not None else [] for v in values.to_numpy(object)]
+    sets = label_sets(values)
+    if sets is not None:
         names = sorted({x for s in sets for x in s})
         at = {name: i for i, name in enumerate(names)}
         matrix = np.zeros((len(frame), len(names)))

@@ -15,10 +15,8 @@ from core.data.values import to_names
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
-    from core.data.encoders.fields import FieldsEncoder
-    from core.data.encoders.stores import PreparedRows
     from core.data.groups import Groups
-    from core.data.types import Fields
+    from core.data.types import Encoder, Fields, Layout, Prepared
 
 
 class Labels(Protocol):
@@ -48,7 +46,7 @@ class Part:
         self,
         frame: pd.DataFrame,
         rows: NDArray[np.int64],
-        encoder: FieldsEncoder,
+        encoder: Encoder,
         target: Labels,
         fields: Fields,
         groups: Groups,
@@ -58,7 +56,8 @@ class Part:
         assert len(frame) == len(rows)
         self.frame = frame
         self.rows = np.asarray(rows, dtype=np.int64)
-        self.prepared: PreparedRows = encoder.prepare(frame, history)
+        self.layout: Layout = encoder.layout()
+        self.prepared: Prepared = encoder.prepare(frame, history)
         self.targets = target.encode(frame)
         self.units, self.unit_codes = None, None
         if fields.unit is not None and fields.unit in frame:

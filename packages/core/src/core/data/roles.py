@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype
 
 from core.data.types import Fields
-from core.data.values import is_numbers
+from core.data.values import is_numbers, named_rows
 
 _IDENTIFIER = re.compile(
     r"(^|[_\W])(id|ids|uuid|guid|key|index|nr|no|number|code|row_name)$|Id$|ID$|^unnamed", re.I
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?$|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?$")
+_CODES = 20  # a column with fewer distinct numbers may well hold codes, some of them letters
 WORDS_OF_TEXT = 4.0
 """Strings with at least this many words on average, and mostly different, are text."""
 
@@ -25,7 +27,7 @@ def infer(frame: pd.DataFrame, given: Fields, ignore: Sequence[str] = ()) -> tup
     """Give every column without a part one of: numeric, categorical, text, image, signal, or none.
 
     Returns the completed fields and a sentence for each decision worth saying. Columns that are empty, constant,
-    dates or identifiers become no input.
+    dates or identifiers become no input. Raises ``ValueError`` for a column of numbers with a few cells of text.
     """
     taken = {*given.inputs(), *given.target, *given.sensitive, given.unit, given.time, *ignore}
     parts: dict[str, list[str]] = {"numeric": [], "categorical": [], "text": [], "image": [], "signal": []}
@@ -62,7 +64,7 @@ def _part(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
     if is_datetime64_any_dtype(present.dtype):
         return None, "dates; name it as data.time if it orders the rows"
     first = present.iloc[0]
-    if isinstance(first, bytes):
+    if isinstance(first, bytes) or (isinstance(first, dict) and "bytes" in first):
         return "image", ""
     if isinstance(first, list | tuple | np.ndarray):
         numbers = np.asarray(first).dtype.kind in "iufb"
@@ -80,6 +82,7 @@ def _part(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
             return None, "a different number in every row: an identifier"
         return "numeric", ""
     strings = pd.Series(uniques, dtype=object).astype("str").str.strip()
+    _refuse_stray_text(present, column, strings, codes)
     if strings.str.match(_DATE).all():
         return None, "dates; name it as data.time if it orders the rows"
     words = float((strings.str.count(r"\s+") + 1).to_numpy()[codes].mean())
@@ -93,3 +96,18 @@ def _part(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
             "almost as many values as rows, too short for text; list it in data.text or data.categorical",
         )
     return "categorical", ""
+
+
+def _refuse_stray_text(
+    present: pd.Series[Any], column: str, strings: pd.Series[Any], codes: NDArray[np.int64]
+) -> None:
+    """Refuse a column of measurements in which a few cells hold text: a slip would turn it into categories."""
+    text = pd.to_numeric(strings, errors="coerce").isna().to_numpy()
+    numbers = int((~text).sum())
+    if numbers <= _CODES or not text.any() or text.sum() > 3 or text[codes].mean() > 0.05:
+        return
+    value, rows = strings[text].iloc[0], present.index[text[codes]]
+    raise ValueError(
+        f"column {column!r} holds numbers but {value!r} in {named_rows(rows)}: correct it, list the value in "
+        "data.missing, or the column in data.categorical"
+    )

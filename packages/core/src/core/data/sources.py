@@ -70,7 +70,7 @@ def own_table(config: TableData, seed: int) -> Dataset:
         frame, given, path.name, split=plan, files=table.files, group_edges=dict(config.bands), notes=notes
     )
     if config.unit:
-        dataset.unit_name = config.unit
+        dataset.unit_name = "unit"
     return without_unlabelled(dataset) if config.drop_unlabelled else dataset
 
 
@@ -85,7 +85,8 @@ def require_columns(frame: pd.DataFrame, named: dict[str, Sequence[str]], path: 
             if column not in have:
                 near = get_close_matches(column, have, n=2, cutoff=0.5)
                 told.append(
-                    f"{key}: no column {column!r}" + (f" (meant {' or '.join(near)}?)" if near else "")
+                    f"{key}: no column {column!r}"
+                    + (f" (meant {' or '.join(map(repr, near))}?)" if near else "")
                 )
     if told:
         shown = ", ".join(have[:40]) + (f" and {len(have) - 40} more" if len(have) > 40 else "")
@@ -172,7 +173,7 @@ def own_image_folder(config: ImageFolderData, seed: int) -> Dataset:
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     dataset = Dataset(
         frame, fields, root.name, split=plan, files=hashes, group_edges=dict(config.bands), notes=notes,
-        unit_name=config.unit or "image",
+        unit_name="unit" if config.unit else "image",
     )  # fmt: skip
     return without_unlabelled(dataset) if config.drop_unlabelled else dataset
 

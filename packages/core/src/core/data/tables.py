@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
 import decimal
-import gzip
-import hashlib
 import io
 import json
-import lzma
-import os
 import re
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,9 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
-import zstandard
 from numpy.typing import NDArray
 
+from core.data.files import decoded, decompressed, find, sha256
 from core.data.values import is_missing, named_rows
 
 _HEADER = 1 << 20  # a header is shorter than this many characters
@@ -41,36 +35,6 @@ class Table:
     """What was told from the file rather than said by the user, in sentences."""
     files: dict[str, str] = field(default_factory=dict)
     """File name -> sha256."""
-
-
-def find(path: str | Path, key: str = "data.path") -> Path:
-    """Find a file or folder as given, or below the folder named by PLINTH_DATA, or the same name compressed.
-
-    Raises ``ValueError`` that names the configuration key and every place that was looked at.
-    """
-    if not str(path):
-        raise ValueError(f"{key} is empty: give the path of your data")
-    given = Path(path).expanduser()
-    root = os.environ.get("PLINTH_DATA")
-    places = [given] if given.is_absolute() or not root else [given, Path(root).expanduser() / given]
-    for place in places:
-        for ending in ("", *_DECOMPRESS):
-            candidate = place.with_name(place.name + ending) if ending else place
-            if candidate.exists():
-                return candidate
-    looked = " and ".join(str(p.absolute()) for p in places)
-    hint = (
-        ""
-        if given.is_absolute() or root
-        else " (PLINTH_DATA, which may name a folder of data sets, is not set)"
-    )
-    raise ValueError(f"{key}={str(path)!r} was not found: looked for {looked}{hint}")
-
-
-def sha256(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_table(
@@ -89,15 +53,15 @@ def read_table(
     codes with leading zeros), columns of true and false become booleans. Raises ``ValueError`` with the file and
     the numbers of rows that can't be read.
     """
-    inner, data = _decompressed(path)
+    inner, data = decompressed(path)
     ending = inner.suffix.lower()
     if ending in (".parquet", ".pq"):
         table = Table(_parquet(path, data))
     elif ending in (".jsonl", ".ndjson", ".json"):
-        text, notes = _decoded(path, data, encoding)
+        text, notes = decoded(path, data, encoding)
         table = Table(_json(path, text, whole=ending == ".json"), notes)
     elif ending in (".csv", ".tsv", ".txt", ".data", ".tab"):
-        text, notes = _decoded(path, data, encoding)
+        text, notes = decoded(path, data, encoding)
         table = _delimited(path, text, names, "\t" if delimiter == "auto" and ending == ".tsv" else delimiter)
         table.notes[:0] = notes
     else:
@@ -112,65 +76,6 @@ def read_table(
     table.frame.index = pd.RangeIndex(1, len(table.frame) + 1)
     table.files[path.name] = sha256(path)
     return table
-
-
-def _decompressed(path: Path) -> tuple[Path, bytes]:
-    data = path.read_bytes()
-    try:
-        while path.suffix.lower() in _DECOMPRESS:
-            data = _DECOMPRESS[path.suffix.lower()](data)
-            path = path.with_suffix("")
-    except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path}: could not be decompressed ({error}): the file is damaged or cut off"
-        ) from error
-    return path, data
-
-
-def _unzip(data: bytes) -> bytes:
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        inside = [n for n in archive.namelist() if not n.endswith("/")]
-        if len(inside) != 1:
-            raise zipfile.BadZipFile(f"{len(inside)} files inside, expected one")
-        return archive.read(inside[0])
-
-
-def _unzstd(data: bytes) -> bytes:
-    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True) as reader:
-        return reader.read()
-
-
-_DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
-    ".gz": gzip.decompress,
-    ".xz": lzma.decompress,
-    ".zst": _unzstd,
-    ".bz2": bz2.decompress,
-    ".zip": _unzip,
-}
-
-
-def _decoded(path: Path, data: bytes, encoding: str) -> tuple[str, list[str]]:
-    marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-    if encoding == "auto":
-        encoding = next((name for mark, name in marks.items() if data.startswith(mark)), "utf-8")
-        try:
-            text = data.decode(encoding)
-        except UnicodeDecodeError as error:
-            if b"\0" in data[:4096]:
-                raise ValueError(f"{path}: this is not a text file (it holds zero bytes)") from error
-            line = data.count(b"\n", 0, error.start) + 1
-            text = data.decode("cp1252", errors="replace")
-            return text, [f"{path.name} is not UTF-8 (line {line}): read as Windows-1252."]
-        return text, [] if encoding == "utf-8" else [
-            f"{path.name}: read as {encoding.upper()}, as its first bytes say."
-        ]
-    try:
-        return data.decode(encoding), []
-    except LookupError as error:
-        raise ValueError(f"data.encoding={encoding!r}: no such encoding; try auto or utf-8") from error
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path}: line {line} is not {encoding}: try data.encoding=auto") from error
 
 
 def _delimited(path: Path, text: str, names: Sequence[str] | None, delimiter: str) -> Table:
@@ -328,13 +233,14 @@ def _clean(values: pd.Series[Any], missing: Sequence[str], convert: bool) -> pd.
     some_missing = bool((codes < 0).any() or gone.any())
     if convert and len(present):
         numbers = pd.to_numeric(present, errors="coerce")
-        if numbers.notna().all() and not present.str.match(_CODE).any():
-            whole = present.str.fullmatch(r"[+-]?\d+").all() and np.abs(numbers).max() < 2**53
+        digits = present.str.fullmatch(r"[+-]?\d+").all()
+        too_long = digits and np.abs(numbers).max() >= 2**53  # a float would lose digits of what is a name
+        if numbers.notna().all() and not too_long and not present.str.match(_CODE).any():
             table = np.full(len(names) + 1, np.nan)
             table[:-1][~gone] = numbers.to_numpy(dtype=np.float64)
             read = table[codes]
             return pd.Series(
-                read.astype(np.int64) if whole and not some_missing else read, index=values.index
+                read.astype(np.int64) if digits and not some_missing else read, index=values.index
             )
         if not some_missing and set(present) <= {"True", "False", "true", "false", "TRUE", "FALSE"}:
             return pd.Series(present.str.lower().eq("true").to_numpy()[codes], index=values.index)
@@ -345,3 +251,6 @@ def _clean(values: pd.Series[Any], missing: Sequence[str], convert: bool) -> pd.
 def rows_of(frame: pd.DataFrame, where: Any) -> str:
     """Name the rows of a frame in which a mask is true."""
     return named_rows(frame.index[np.asarray(where, dtype=bool)])
+
+
+__all__ = ["Table", "find", "read_table", "rows_of", "sha256"]

@@ -133,7 +133,13 @@ class Prepared(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, index: Tensor) -> dict[str, Tensor]:
-        """Give the tensors of some rows, index (B,) int64."""
+        """Give the tensors of some rows as ``Layout`` describes them, index (B,) int64."""
+
+    def take_unfinished(self, index: Tensor) -> dict[str, Tensor]:
+        """Give the tensors of some rows with images in the size that is kept for random crops."""
+
+    def to(self, device: torch.device) -> Prepared:
+        """Keep what is dense on a device."""
 
 
 class Encoder(Protocol):

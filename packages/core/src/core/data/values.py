@@ -18,13 +18,15 @@ _DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 
 MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>", "NaT")
 """Strings that mean missing. ``None`` is not among them: clinical tables use it for 'not measured'."""
+_MISSING = frozenset(MISSING)
 
 
 def is_missing(values: pd.Series[Any]) -> NDArray[np.bool_]:
     """Tell which values are missing: null, or one of the strings that mean it. Shape (N,)."""
     missing = values.isna().to_numpy(dtype=bool)
     if values.dtype == object or isinstance(values.dtype, pd.StringDtype):
-        return missing | values.isin(MISSING).to_numpy(dtype=bool)
+        cells = values.to_numpy(dtype=object)  # which may be lists or bytes, so no hashing of cells
+        missing |= np.fromiter((isinstance(v, str) and v in _MISSING for v in cells), bool, len(cells))
     return missing
 
 

@@ -65,6 +65,9 @@ def challenge(
     Images and signals are read through the model's own encoder, so that both see the same samples. Raises
     ``ValueError`` where the challenger has no input it can read.
     """
+    import torch
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     started = time.monotonic()
     name, used = _inputs(config, fields)
     n = len(frames["train"])
@@ -84,7 +87,8 @@ def challenge(
     truth = {part: target.truth(target.encode(frames[part])) for part in held}
     fitted_truth = target.truth(target.encode(train))
     rows = _Rows(x, fitted_truth, held["validation"], truth["validation"], target, random)
-    score, details = _boosted(config, rows) if isinstance(config, Boosting) else _penalised(config, rows)
+    with threadpool_limits(torch.get_num_threads()):  # as many threads as the run was given, no more
+        score, details = _boosted(config, rows) if isinstance(config, Boosting) else _penalised(config, rows)
     return Challenge(
         name,
         _predictions(score(held["validation"]), truth["validation"], target),

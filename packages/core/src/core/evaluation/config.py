@@ -19,6 +19,11 @@ RULES = ("auto", "youden", "cost", "sensitivity", "specificity", "f1", "0.5")
 SCALINGS = ("auto", "none", "platt", "temperature")
 
 
+def _check(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise wrong(f"challenger.{key}", value, f"give a whole number of at least {least}")
+
+
 @option("evaluation", "standard")
 class StandardEvaluation:
     """Held-out metrics with bootstrap intervals, calibration, thresholds from validation, tables by group."""
@@ -84,6 +89,9 @@ class StandardEvaluation:
 class NoChallenger:
     """No classical model beside this one."""
 
+    def check(self) -> None:
+        """Nothing can be wrong."""
+
     def run(
         self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
     ) -> Challenge | None:
@@ -98,6 +106,10 @@ class AutoChallenger:
     rows: int = setting(
         100_000, help="most training rows it is fitted on (a random part of them beyond that)"
     )
+
+    def check(self) -> None:
+        """Refuse values that can't be meant."""
+        _check("rows", self.rows, 20)
 
     def run(
         self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
@@ -130,6 +142,13 @@ class Boosting:
     leaves: int = setting(31, help="leaves of a tree")
     topics: int = setting(32, help="dimensions that the TF-IDF of each text column is reduced to")
 
+    def check(self) -> None:
+        """Refuse values that can't be meant, before any data is read."""
+        for key, least in (("rows", 20), ("iterations", 1), ("leaves", 2), ("topics", 1)):
+            _check(key, getattr(self, key), least)
+        if not 0 < self.learning_rate <= 1:
+            raise wrong("challenger.learning_rate", self.learning_rate, "give a number above 0 and up to 1")
+
     def run(
         self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
     ) -> Challenge | None:
@@ -150,6 +169,13 @@ class Logistic:
         [0.01, 0.1, 1.0, 10.0, 100.0], help="inverse penalties tried; validation decides"
     )
     vocabulary: int = setting(50_000, help="most words and word pairs of a text column")
+
+    def check(self) -> None:
+        """Refuse values that can't be meant, before any data is read."""
+        _check("rows", self.rows, 20)
+        _check("vocabulary", self.vocabulary, 1)
+        if not self.strengths or min(self.strengths) <= 0:
+            raise wrong("challenger.strengths", self.strengths, "give at least one number, all above 0")
 
     def run(
         self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int

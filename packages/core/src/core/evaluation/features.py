@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.data.values import to_names, to_numbers, to_texts
 from core.evaluation.shapes import image_features, signal_features
 
 if TYPE_CHECKING:
@@ -20,6 +21,10 @@ AT_ONCE = 512
 """Rows whose images or signals are decoded at once."""
 MOST_CATEGORIES = 250
 """scikit-learn's boosting takes up to 255; the rarest share one."""
+MISSING = "(missing)"
+"""The category of a gap."""
+WORD = r"(?u)\b\w+\b"
+"""Words of one letter count too: grades, doses, sexes."""
 
 
 @dataclass
@@ -72,9 +77,6 @@ class Features:
 
 def dense_features(fields: Fields, encoder: Encoder, topics: int, random: int) -> Features:
     """Make what boosting takes: raw numbers with gaps, category codes, text topics, shapes."""
-    from sklearn.decomposition import TruncatedSVD
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
     blocks = []
@@ -85,10 +87,7 @@ def dense_features(fields: Fields, encoder: Encoder, topics: int, random: int) -
             handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MOST_CATEGORIES
         )
         blocks.append(Block("categorical", _names(fields.categorical), coder, codes=True))
-    for column in fields.text:
-        words = TfidfVectorizer(sublinear_tf=True, max_features=20_000, token_pattern=r"(?u)\b\w+\b")
-        topic = make_pipeline(words, _Topics(topics, random, TruncatedSVD))
-        blocks.append(Block(f"topics of {column}", _texts(column), topic))
+    blocks += [Block(f"topics of {c}", _texts(c), _Topics(topics, random)) for c in fields.text]
     blocks += [Block(n, r, FunctionTransformer()) for n, r in _shapes(fields, encoder)]
     return Features(_some(blocks), sparse=False)
 
@@ -109,7 +108,7 @@ def sparse_features(fields: Fields, encoder: Encoder, vocabulary: int) -> Featur
         blocks.append(Block("categorical", _names(fields.categorical), coder))
     for column in fields.text:
         words = TfidfVectorizer(
-            sublinear_tf=True, ngram_range=(1, 2), max_features=vocabulary, token_pattern=r"(?u)\b\w+\b"
+            sublinear_tf=True, ngram_range=(1, 2), max_features=vocabulary, token_pattern=WORD
         )
         blocks.append(Block(f"words of {column}", _texts(column), words))
     blocks += [Block(n, r, StandardScaler()) for n, r in _shapes(fields, encoder)]
@@ -117,26 +116,27 @@ def sparse_features(fields: Fields, encoder: Encoder, vocabulary: int) -> Featur
 
 
 class _Topics:
-    """Truncated SVD of at most as many dimensions as the vocabulary allows, known only once words are counted."""
+    """TF-IDF, then truncated SVD to at most as many dimensions as the vocabulary turns out to allow."""
 
-    def __init__(self, most: int, random: int, kind: Any) -> None:
-        self.most, self.random, self.kind = most, random, kind
-        self.fitted: Any = None
+    def __init__(self, most: int, random: int) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
 
-    def fit_transform(self, x: Any, y: Any = None) -> Any:
-        """Fit and encode."""
-        wanted = max(1, min(self.most, x.shape[1] - 1))
-        self.fitted = self.kind(n_components=wanted, random_state=self.random)
-        return self.fitted.fit_transform(x)
+        self.most, self.random = most, random
+        self.words = TfidfVectorizer(sublinear_tf=True, max_features=20_000, token_pattern=WORD)
+        self.topics: Any = None
 
-    def fit(self, x: Any, y: Any = None) -> _Topics:
-        """Fit."""
-        self.fit_transform(x)
-        return self
+    def fit_transform(self, texts: list[str]) -> Any:
+        """Learn words and topics, and encode the same texts."""
+        from sklearn.decomposition import TruncatedSVD
 
-    def transform(self, x: Any) -> Any:
-        """Encode."""
-        return self.fitted.transform(x)
+        weights = self.words.fit_transform(texts)
+        wanted = max(1, min(self.most, weights.shape[1] - 1))
+        self.topics = TruncatedSVD(n_components=wanted, random_state=self.random)
+        return self.topics.fit_transform(weights)
+
+    def transform(self, texts: list[str]) -> Any:
+        """Encode further texts."""
+        return self.topics.transform(self.words.transform(texts))
 
 
 def _some(blocks: list[Block]) -> list[Block]:
@@ -146,31 +146,21 @@ def _some(blocks: list[Block]) -> list[Block]:
 
 
 def _numbers(columns: tuple[str, ...]) -> Callable[[pd.DataFrame], Any]:
-    import pandas as pd
-
-    def read(frame: pd.DataFrame) -> Any:
-        return np.column_stack(
-            [pd.to_numeric(frame[c]).to_numpy(np.float64, na_value=np.nan) for c in columns]
-        )
-
-    return read
+    return lambda frame: np.column_stack([to_numbers(frame[c], c) for c in columns])
 
 
 def _names(columns: tuple[str, ...]) -> Callable[[pd.DataFrame], Any]:
+    import pandas as pd
+
     def read(frame: pd.DataFrame) -> Any:
-        known = [frame[c].astype(object).where(frame[c].notna(), "(missing)").astype(str) for c in columns]
-        return np.column_stack([np.asarray(c, object) for c in known])
+        named = np.column_stack([to_names(frame[c]) for c in columns])
+        return np.where(pd.isna(named), MISSING, named)
 
     return read
 
 
 def _texts(column: str) -> Callable[[pd.DataFrame], Any]:
-    def read(frame: pd.DataFrame) -> Any:
-        return [
-            "" if missing else str(t) for t, missing in zip(frame[column], frame[column].isna(), strict=True)
-        ]
-
-    return read
+    return lambda frame: to_texts(frame[column])
 
 
 def _shapes(fields: Fields, encoder: Encoder) -> Iterator[tuple[str, Callable[[pd.DataFrame], Any]]]:

@@ -106,7 +106,9 @@ def choose_all(validation: Predictions, config: StandardEvaluation) -> dict[str,
             "cost_false_positive": config.cost_false_positive,
             "cost_false_negative": config.cost_false_positive * ratio,
             "cost_threshold": 1 / (1 + ratio),
-            "cuts": {r: _known(choose(r, validation.scores[:, 1], truth[:, 1], config, ratio)) for r in POINTS},
+            "cuts": {
+                r: _known(choose(r, validation.scores[:, 1], truth[:, 1], config, ratio)) for r in POINTS
+            },
         }
     return chosen
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from core.privacy.rules import convolution, generic, layers, products, recurrent
 from core.privacy.rules.forms import Units
 from core.privacy.rules.settle import Settlement
-from core.privacy.rules.trace import Layout, Trace
-from core.privacy.rules.tracked import Tracked
+from core.privacy.rules.trace import FollowRows, Layout, Trace, mark_rows
+from core.privacy.rules.tracked import Tracked, leaves
 
 RULES = (products, convolution, layers, generic, recurrent)  # importing them registers them
 
@@ -158,21 +158,21 @@ class PerExampleClipper:
             for source, p in zip(self._sources, self.parameters.values(), strict=True)
         ):
             self._sources = [p.detach().requires_grad_() for p in self.parameters.values()]
-        trace = Trace(self._layout, self.flat.device, self._constants)
-        trace.rows = rows
+        trace = Trace(self._layout, self.flat.device, rows)
         items = zip(self.parameters.items(), self._sources, strict=True)
         self._leaves = [trace.track(s, name, frozenset((i,))) for i, ((name, _), s) in enumerate(items)]
         for slot in self._slots:
             if slot.module._parameters.get(slot.name) is not slot.parameter:
                 raise ValueError(f"{slot.name}: the model's parameters were replaced after the clipper was made")
-        hook = self.model.register_forward_pre_hook(_remember_inputs(trace), with_kwargs=True)
+        hook = self.model.register_forward_pre_hook(_mark_inputs, with_kwargs=True)
         self._trace = trace
         grads = [p.grad for p in self.parameters.values()]
         try:
             for slot in self._slots:
                 slot.module._parameters[slot.name] = self._leaves[slot.index]  # type: ignore[assignment]
                 slot.parameter.grad = None
-            yield
+            with FollowRows():
+                yield
         finally:
             for slot in self._slots:
                 slot.module._parameters[slot.name] = slot.parameter
@@ -195,6 +195,8 @@ class PerExampleClipper:
         trace = self._trace
         if trace is None or trace.rows != len(losses_B):
             raise ValueError(f"{len(losses_B)} losses: compute them inside `with clipper.watching({len(losses_B)})`")
+        if isinstance(losses_B, Tracked):
+            raise ValueError("the losses don't depend on the examples: call the model itself, not its parts, on the inputs")
         if not losses_B.requires_grad:
             raise ValueError("the losses don't depend on any trainable parameter")
         units = Units(len(losses_B))
@@ -227,10 +229,6 @@ class PerExampleClipper:
                     f"{name}: it was used outside the watched forward pass (a cached copy, a recomputed checkpoint), where "
                     "its per-example gradients can't be seen"
                 )
-
-    def _constants(self) -> frozenset[int]:
-        tensors = [*self.model.buffers(), *self.model.parameters()]
-        return frozenset(tensor.untyped_storage().data_ptr() for tensor in tensors)
 
 
 def refuse_mixing(model: nn.Module) -> None:
@@ -265,10 +263,7 @@ def _groups(parameters: Mapping[str, nn.Parameter], per_layer: bool) -> tuple[li
     return names, [names.index(owner) for owner in owners]
 
 
-def _remember_inputs(trace: Trace):  # type: ignore[no-untyped-def]
-    def hook(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-        for value in (*args, *kwargs.values()):
-            if isinstance(value, Tensor) and not isinstance(value, Tracked):
-                trace.inputs.add(value.untyped_storage().data_ptr())
-
-    return hook
+def _mark_inputs(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    for value in leaves((args, kwargs)):
+        if isinstance(value, Tensor):
+            mark_rows(value)

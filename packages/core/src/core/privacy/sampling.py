@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.config import derive_seed
 from core.privacy.plan import PrivacyPlan
+from core.privacy.secret import stream
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
     from core.data.parts import Part
     from core.data.types import Batch
+
+
+def units_of(part: Part) -> int:
+    """Count the units of a part that are protected: patients, cards, ... or rows where the data name no unit."""
+    return len(part) if part.unit_codes is None else int(part.unit_codes.max()) + 1
 
 
 class PoissonBatches:
@@ -28,29 +33,54 @@ class PoissonBatches:
     steps: int
 
     def __init__(
-        self, part: Part, plan: PrivacyPlan, secret: int, augmentation: Augmentation | None = None
+        self,
+        part: Part,
+        plan: PrivacyPlan,
+        secret: int,
+        augmentation: Augmentation | None = None,
+        *,
+        canaries: int = 0,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
+        """``canaries`` further units are sampled like all others; of ``world`` processes each takes its share."""
         self.part = part
         self.plan = plan
         self.steps = plan.steps
         self._secret = secret
         self._augmentation = augmentation
+        self._rank, self._world = rank, world
         codes = part.unit_codes if part.unit_codes is not None else torch.arange(len(part))
         self._order = torch.argsort(codes, stable=True)
         self._count = torch.bincount(codes)
         self._first = self._count.cumsum(0) - self._count
+        self._population = len(self._count) + canaries
         assert len(self._count) == plan.units, "the plan was made for other units"
 
+    def units(self, step: int) -> Tensor:
+        """Give the numbers of the units in a step's batch, (B,) int64 ascending; canaries come after the part's."""
+        coins = torch.rand(self._population, dtype=torch.float64, generator=stream(self._secret, "sample", step))
+        return (coins < self.plan.rate).nonzero().squeeze(1)
+
     def rows(self, step: int) -> Tensor:
-        """Give the rows of a step's batch, (B,) int64; B may be 0."""
-        generator = torch.Generator().manual_seed(derive_seed(self._secret, "sample", step))
-        drawn = torch.rand(len(self._count), dtype=torch.float64, generator=generator) < self.plan.rate
-        units = drawn.nonzero().squeeze(1)
+        """Give the rows of a step's batch, (B,) int64, one for each of its units; B may be 0."""
+        units = self.units(step)
+        units = units[units < len(self._count)]
+        generator = stream(self._secret, "row", step)
         which = torch.rand(len(units), dtype=torch.float64, generator=generator) * self._count[units]
         return self._order[self._first[units] + which.long()]
 
+    def canaries(self, step: int) -> Tensor:
+        """Give the numbers of the canaries in a step's batch, counted from 0."""
+        units = self.units(step)
+        return units[units >= len(self._count)] - len(self._count)
+
+    def slots(self, step: int) -> Tensor | None:
+        """Give the canaries in a step's batch as an outsider can work them out: not at all, the coins are secret."""
+        return None
+
     def from_step(self, start: int) -> Iterator[Batch]:
-        """Yield the batches of steps start, start + 1, ... up to ``steps``, start counted from 0."""
+        """Yield this process's share of the batches of steps start, start + 1, ..., start counted from 0."""
         for step in range(start, self.steps):
-            generator = torch.Generator().manual_seed(derive_seed(self._secret, "augmentation", step))
-            yield self.part.batch(self.rows(step), self._augmentation, generator)
+            generator = stream(self._secret, "augmentation", step, self._rank)
+            yield self.part.batch(self.rows(step)[self._rank :: self._world], self._augmentation, generator)

@@ -1,34 +1,75 @@
-"""The secret that sampling and noise are drawn from: kept for a resume, forgotten when the run is finished."""
+"""The secret that sampling, noise and dropout are drawn from: kept for a resume, forgotten when the run ends."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 NAME = "secret"
+WORDS = 624
+"""Words of 32 bits in the state of a Mersenne Twister."""
+HEADER = 3
+"""Words of 64 bits before them in torch's serialised state."""
 
 
 def take_secret(folder: Path, noise_seed: int | None) -> int:
     """Give the run's secret number: ``noise_seed`` if one is set, else 128 random bits kept in ``folder``.
 
     A seed from the configuration stands in the record, so whoever reads it could subtract the noise; a secret
-    of the operating system's exists only until ``forget_secret``.
+    of the operating system's exists only until ``forget_secret``. Raises ValueError where checkpoints lie in
+    the folder whose secret is gone.
     """
     if noise_seed is not None:
         return noise_seed
     path = folder / NAME
     if path.exists():
         return int(path.read_text(), 16)
+    if any(folder.glob("step-*.json")):
+        raise ValueError(
+            f"{folder} holds checkpoints of a private run whose secret is gone (the run ended, or failed its "
+            "audit): it can't be gone on with; train anew in another folder (hydra.run.dir)"
+        )
     number = secrets.randbits(128)
-    # Only the owner may read it, from its first byte on.
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    folder.mkdir(parents=True, exist_ok=True)
+    # Only the owner may read it, from its first byte on; it gets its name once it is whole.
+    beside = folder / f".{NAME}.part"
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(f"{number:032x}")
         file.flush()
         os.fsync(file.fileno())
+    beside.replace(path)
     return number
 
 
 def forget_secret(folder: Path) -> None:
     """Remove the secret: from then on nobody can draw the noise again."""
-    (folder / NAME).unlink(missing_ok=True)
+    for name in (NAME, f".{NAME}.part"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def stream(secret: int, *names: str | int, device: torch.device | None = None) -> torch.Generator:
+    """Make a random stream for one named use, a pure function of the secret and the names.
+
+    On the CPU all 19,968 bits of the Mersenne Twister's state are expanded from the secret (SHAKE-256):
+    ``manual_seed`` keeps 32 bits of its seed there, few enough to try them all or to meet the same noise twice.
+    On CUDA and MPS the seed is a 64-bit key of a counter-based generator (Philox).
+    """
+    import torch
+
+    text = "\x1f".join([f"{secret:x}", *(str(name) for name in names)]).encode()
+    if device is not None and device.type != "cpu":
+        key = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
+        return torch.Generator(device).manual_seed(key)
+    generator = torch.Generator().manual_seed(0)
+    words = torch.frombuffer(bytearray(hashlib.shake_256(text).digest(4 * WORDS)), dtype=torch.int32)
+    state = generator.get_state().view(torch.int64)
+    state[HEADER : HEADER + WORDS] = words.long() & 0xFFFFFFFF
+    generator.set_state(state.view(torch.uint8))
+    return generator

@@ -90,7 +90,7 @@ def drawn(
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
     text = file.getvalue()
-    return Plot(name, title, alt, _for_page(text, alt), wide), text
+    return Plot(name, title, alt, _for_page(text, name, alt), wide), text
 
 
 def write_plots(record: Record, folder: Path) -> list[Plot]:
@@ -106,8 +106,11 @@ def write_plots(record: Record, folder: Path) -> list[Plot]:
     return plots
 
 
-def _for_page(text: str, alt: str) -> str:
-    """Cut the svg element out, let it fill its place, and take the page's colours and letters."""
+def _for_page(text: str, name: str, alt: str) -> str:
+    """Cut the svg element out, let it fill its place, and take the page's colours and letters.
+
+    Ids get the plot's name before them: several drawings stand in one page.
+    """
     svg = text[text.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<title>.*?</title>\s*", "", svg, flags=re.DOTALL)
@@ -115,6 +118,7 @@ def _for_page(text: str, alt: str) -> str:
     assert view is not None
     label = alt.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     svg = re.sub(r"<svg[^>]*>", f'<svg role="img" aria-label="{label}" {view[0]}>', svg, count=1)
+    svg = re.sub(r'(\sid="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"font: (bold )?([\d.]+px)[^;\"]*", r"font: \1\2 var(--sans)", svg)
     for colour, variable in VARIABLES.items():
         svg = svg.replace(colour, f"var({variable})")

@@ -37,7 +37,9 @@ class Loaded:
         self.encoder: Encoder = restore_encoder(state["encoder"])
         self.target: Target = restore_target(state["target"])
         self.groups = Groups.restore(state["groups"])
-        self.fields = Fields(**{k: tuple(v) if isinstance(v, list) else v for k, v in state["fields"].items()})
+        self.fields = Fields(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in state["fields"].items()}
+        )
         self.unit_name: str = state["unit_name"]
         self.device = device
         self.model = self._model().to(device).eval()

@@ -59,7 +59,9 @@ def raw_rows(source: str, image: str | None) -> pd.DataFrame:
     path = find(source, "input")
     if path.is_dir() or path.suffix.lower() in IMAGE_ENDINGS:
         if image is None:
-            raise ValueError(f"input={source}: this run reads a table, not images; give a .csv, .jsonl or .parquet")
+            raise ValueError(
+                f"input={source}: this run reads a table, not images; give a .csv, .jsonl or .parquet"
+            )
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
         files = [f for f in inside if f.suffix.lower() in IMAGE_ENDINGS and f.is_file()]
         if not files:
@@ -70,7 +72,9 @@ def raw_rows(source: str, image: str | None) -> pd.DataFrame:
     return read_table(path).frame
 
 
-def evaluate(run: str, data: DataConfig, folder: Path, domain: Domain, device: str, batch_size: int) -> Evaluation:
+def evaluate(
+    run: str, data: DataConfig, folder: Path, domain: Domain, device: str, batch_size: int
+) -> Evaluation:
     """Judge a saved run on new labelled rows as it would decide them: nothing is fitted on them.
 
     Writes ``evaluation.json`` and ``predictions.parquet`` into the folder. Raises ValueError for data that the
@@ -79,7 +83,9 @@ def evaluate(run: str, data: DataConfig, folder: Path, domain: Domain, device: s
     loaded = load(run, device)
     record = loaded.run.record
     if record.run.domain != domain.name:
-        raise ValueError(f"run={run}: a run of {record.run.domain}; use python -m {record.run.domain}.evaluate")
+        raise ValueError(
+            f"run={run}: a run of {record.run.domain}; use python -m {record.run.domain}.evaluate"
+        )
     if isinstance(data, TableData) and not data.target:
         data.target = list(loaded.fields.target)
     task = restored("task_schema", loaded.config["task"])
@@ -131,7 +137,9 @@ def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predict
     unit = loaded.fields.unit
     units = None
     if unit is not None and unit in frame:
-        units = np.array([f"row {n}" if name is None else name for n, name in enumerate(to_names(frame[unit]))])
+        units = np.array(
+            [f"row {n}" if name is None else name for n, name in enumerate(to_names(frame[unit]))]
+        )
     return Predictions(
         raw,
         loaded.target.labels(raw),

@@ -16,7 +16,6 @@ from core.backbones.model import save_weights
 from core.config import RunConfig
 from core.data.types import Fields
 from core.folder import RunFolder
-from core.report.console import summarise
 from core.report.page import write_page
 from core.report.record import Record, plain, sha256_of, write_atomically, write_record
 from core.report.run import SEALED, Run
@@ -49,9 +48,7 @@ def write(
         "unit_name": prepared.dataset.unit_name,
     }
     write_atomically(folder.path / "encoder.json", json.dumps(plain(state), ensure_ascii=False))
-    write_predictions(
-        evaluation.parts, folder.path / "predictions.parquet"
-    )
+    write_predictions(evaluation.parts, folder.path / "predictions.parquet")
     record = Record.model_validate(
         plain(
             {
@@ -69,8 +66,7 @@ def write(
     )
     write_page(record, folder.path)
     write_record(record, folder.path)
-    summarise(record, folder.path)
-    return Run(folder.path)
+    return folder.tell()
 
 
 def _run(folder: RunFolder, config: RunConfig, prepared: Prepared) -> dict[str, Any]:
@@ -91,12 +87,16 @@ def _run(folder: RunFolder, config: RunConfig, prepared: Prepared) -> dict[str, 
 
 def _data(prepared: Prepared) -> dict[str, Any]:
     dataset = prepared.dataset
-    counted = {name: part.unit_count for name, part in prepared.parts.items()}
+    counted = {
+        name: int(part.unit_codes.max()) + 1
+        for name, part in prepared.parts.items()
+        if part.unit_codes is not None
+    }
     return {
         "source": dataset.name,
         "simulated": dataset.simulated,
         "rows": {name: len(part) for name, part in prepared.parts.items()},
-        "units": counted if dataset.fields.unit else None,
+        "units": counted or None,
         "unit_name": dataset.unit_name,
         "files": dataset.files,
         "findings": [asdict(finding) for finding in prepared.findings],

@@ -39,11 +39,15 @@ class AutoTarget:
     label_smoothing: float = setting(0.0, help=_SMOOTHING)
     select: str | None = setting(None, help=_SELECT)
 
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _check_common(self.class_weights, self.label_smoothing)
+
     def build(self, frame: pd.DataFrame, fields: Fields) -> Target:
         """Make the target that suits the training rows; its ``explanation`` says why."""
         from core.targets.detect import detect
 
-        _check_common(self.class_weights, self.label_smoothing)
+        self.check()
         kind, reason = detect(frame, fields)
         if self.positive is not None and kind != "binary":
             raise wrong("target.positive", self.positive, f"the target is {kind}, not binary: {reason}")
@@ -79,13 +83,17 @@ class BinaryOption:
     focal: float = setting(0.0, help="gamma of the focal loss; 0 is the plain logistic loss")
     select: str | None = setting(None, help=_SELECT)
 
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _check_common(self.class_weights, self.label_smoothing)
+        if self.focal < 0:
+            raise wrong("target.focal", self.focal, "it must be 0 or more")
+
     def build(self, frame: pd.DataFrame, fields: Fields) -> BinaryTarget:
         """Read the two values and their weights from the training rows."""
         from core.targets.binary import BinaryTarget
 
-        _check_common(self.class_weights, self.label_smoothing)
-        if self.focal < 0:
-            raise wrong("target.focal", self.focal, "it must be 0 or more")
+        self.check()
         return BinaryTarget.fit(frame, fields, self)
 
 
@@ -102,13 +110,17 @@ class MulticlassOption:
     )
     select: str | None = setting(None, help=_SELECT)
 
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _check_common(self.class_weights, self.label_smoothing)
+        if self.focal < 0:
+            raise wrong("target.focal", self.focal, "it must be 0 or more")
+
     def build(self, frame: pd.DataFrame, fields: Fields) -> MulticlassTarget:
         """Read the classes and their weights from the training rows."""
         from core.targets.multiclass import MulticlassTarget
 
-        _check_common(self.class_weights, self.label_smoothing)
-        if self.focal < 0:
-            raise wrong("target.focal", self.focal, "it must be 0 or more")
+        self.check()
         return MulticlassTarget.fit(frame, fields, self)
 
 
@@ -125,13 +137,17 @@ class MultilabelOption:
     label_smoothing: float = setting(0.0, help=_SMOOTHING)
     select: str | None = setting(None, help=_SELECT)
 
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _check_common(self.class_weights, self.label_smoothing)
+        if not self.separator:
+            raise wrong("target.separator", self.separator, "it must be one or more characters")
+
     def build(self, frame: pd.DataFrame, fields: Fields) -> MultilabelTarget:
         """Read the labels and their weights from the training rows."""
         from core.targets.multilabel import MultilabelTarget
 
-        _check_common(self.class_weights, self.label_smoothing)
-        if not self.separator:
-            raise wrong("target.separator", self.separator, "it must be one or more characters")
+        self.check()
         return MultilabelTarget.fit(frame, fields, self)
 
 
@@ -150,15 +166,19 @@ class OrdinalOption:
     label_smoothing: float = setting(0.0, help=_SMOOTHING)
     select: str | None = setting(None, help=_SELECT)
 
-    def build(self, frame: pd.DataFrame, fields: Fields) -> OrdinalTarget:
-        """Read the ordered classes and their weights from the training rows."""
-        from core.targets.ordinal import OrdinalTarget
-
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
         _check_common(self.class_weights, self.label_smoothing)
         if self.method not in ("cumulative", "corn"):
             raise wrong("target.method", self.method, "it must be cumulative or corn")
         if self.decide not in ("median", "mean", "mode"):
             raise wrong("target.decide", self.decide, "it must be median, mean or mode")
+
+    def build(self, frame: pd.DataFrame, fields: Fields) -> OrdinalTarget:
+        """Read the ordered classes and their weights from the training rows."""
+        from core.targets.ordinal import OrdinalTarget
+
+        self.check()
         return OrdinalTarget.fit(frame, fields, self)
 
 
@@ -173,14 +193,18 @@ class RegressionOption:
     )
     select: str | None = setting(None, help=_SELECT)
 
-    def build(self, frame: pd.DataFrame, fields: Fields) -> RegressionTarget:
-        """Read the scale from the training rows."""
-        from core.targets.regression import RegressionTarget
-
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
         if self.loss not in ("squared", "absolute", "huber"):
             raise wrong("target.loss", self.loss, "it must be squared, absolute or huber")
         if self.scale not in ("standard", "log", "none"):
             raise wrong("target.scale", self.scale, "it must be standard, log or none")
+
+    def build(self, frame: pd.DataFrame, fields: Fields) -> RegressionTarget:
+        """Read the scale from the training rows."""
+        from core.targets.regression import RegressionTarget
+
+        self.check()
         return RegressionTarget.fit(frame, fields, self)
 
 

@@ -123,6 +123,11 @@ class Checkpoints:
                         "the run goes on, but not bit for bit as it would have"
                     )
             for part, stateful in self.parts.items():
+                if part not in body["values"]:
+                    raise ValueError(
+                        f"{manifest} holds nothing of {part}: it was written by a run that was watched or stopped "
+                        "otherwise; train anew in another folder (hydra.run.dir)"
+                    )
                 cut = len(part) + 1
                 own = {name[cut:]: t for name, t in tensors.items() if name.startswith(f"{part}/")}
                 stateful.load_state_dict({**body["values"][part], **own})

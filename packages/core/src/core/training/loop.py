@@ -44,10 +44,10 @@ def fit(
                 probe.on_step(event)
             reason = _exhausted(stops, parallel)
             if parallel.any(interrupts.asked):
-                if checkpoints is not None:
+                if checkpoints is not None and parallel.main:
                     checkpoints.save(step)
                 raise Stopped(step, batches.steps, checkpoints is not None)
-            if checkpoints is not None:
+            if checkpoints is not None and parallel.main:
                 checkpoints.after(step, last=step == batches.steps or reason is not None)
     for probe in probes:
         probe.on_end()

@@ -108,6 +108,7 @@ def train(
     ema: Ema | None = None,
     probes: Sequence[Probe] = (),
     stops: Sequence[Stop] = (),
+    parallel: Parallel = ALONE,
 ) -> Trained:
     """Train, or go on training, in ``folder``, and leave the weights that were best on validation in the model.
 
@@ -135,9 +136,10 @@ def train(
         parts["validation"] = judged
         own_stops.append(judged)
         watching.append(judged)
-    for number, extra in enumerate([*probes, *stops]):
-        if isinstance(extra, Stateful):
-            parts[f"{type(extra).__name__}{number}"] = extra
+    others = {id(other): other for other in [*probes, *stops]}  # one object may be both
+    for number, other in enumerate(others.values()):
+        if isinstance(other, Stateful):
+            parts[f"{type(other).__name__}{number}"] = other
     checkpoints = Checkpoints(
         folder,
         parts,
@@ -148,7 +150,7 @@ def train(
     )
     start = checkpoints.resume()
     model.train()
-    with progress(config.progress, batches.steps, start) as shown:
+    with progress(config.progress if parallel.main else "none", batches.steps, start) as shown:
         reason = fit(
             update,
             batches,
@@ -157,6 +159,7 @@ def train(
             checkpoints=checkpoints,
             stops=own_stops,
             start=start,
+            parallel=parallel,
         )
     findings: dict[str, Any] = {}
     for probe in (*watching, *probes):

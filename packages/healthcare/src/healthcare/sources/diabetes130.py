@@ -28,7 +28,16 @@ DRUGS = (
 COMMON_DRUGS = (
     "metformin", "glimepiride", "glipizide", "glyburide", "pioglitazone", "rosiglitazone", "repaglinide", "insulin",
 )  # fmt: skip
-AS_THEY_ARE = ("race", "gender", "payer_code", "medical_specialty", "max_glu_serum", "A1Cresult", "change", "diabetesMed")
+AS_THEY_ARE = (
+    "race",
+    "gender",
+    "payer_code",
+    "medical_specialty",
+    "max_glu_serum",
+    "A1Cresult",
+    "change",
+    "diabetesMed",
+)
 IDS = ("admission_type_id", "discharge_disposition_id", "admission_source_id")
 # Upper bounds (inclusive) of the chapters of ICD-9-CM.
 CHAPTERS = (

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 class Ham10000:
     """Seven diagnoses of a skin lesion from its picture alone; sex and age are compared, not used."""
 
-    path: str = setting("healthcare/ham10000/ham10000_96.parquet", "the Parquet file, here or under PLINTH_DATA")
+    path: str = setting(
+        "healthcare/ham10000/ham10000_96.parquet", "the Parquet file, here or under PLINTH_DATA"
+    )
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read pictures, diagnoses and the file's own split."""

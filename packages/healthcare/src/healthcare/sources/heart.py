@@ -69,7 +69,7 @@ def read(config: Heart, seed: int) -> Dataset:
     split = SplitPlan(by="stratified", seed=seed)
     if config.fold >= 0:
         frame["part"] = _folds(frame, config.fold, config.repeat)
-        split = SplitPlan(by="column", column="part", validation=0.2, seed=seed)
+        split = SplitPlan(by="column", column="part", validation=0.1, seed=seed)
     return Dataset(
         frame,
         Fields(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from core.data.config import FieldsConfig
     from core.data.types import Json
 
+_AT_ONCE = 4096
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 WORD = re.compile(r"\w\w+")
 """What a word is, as in scikit-learn's text features: two or more letters or digits."""
@@ -68,9 +69,7 @@ class Tokens:
     def _rows(self, texts: Sequence[Sequence[str]]) -> list[list[int]]:
         """Join each row's texts and cut them to the length."""
         before, between, after = self.frame
-        columns = [
-            [e.ids for e in self.tokenizer.encode_batch_fast(t, add_special_tokens=False)] for t in texts
-        ]
+        columns = [self._ids(column) for column in texts]
         room = self.length - len(before) - len(after) - len(between) * (len(columns) - 1)
         if room < len(columns):
             raise ValueError(
@@ -85,6 +84,13 @@ class Tokens:
                 row += [*(between if i else ()), *_cut(ids, most, self.cut)]
             rows.append([*row, *after])
         return rows
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        found: list[list[int]] = []
+        for first in range(0, len(texts), _AT_ONCE):  # the library's own objects are large
+            some = list(texts[first : first + _AT_ONCE])
+            found += [e.ids for e in self.tokenizer.encode_batch_fast(some, add_special_tokens=False)]
+        return found
 
     def layout(self, layout: Layout) -> Layout:
         """Add what a backbone must know."""

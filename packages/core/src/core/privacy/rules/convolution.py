@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.privacy.rules.forms import Dense, Gradient, Units, gram_is_cheaper, precise, row_norms
 from core.privacy.rules.products import label_of, unchanged
-from core.privacy.rules.trace import Trace
+from core.privacy.rules.trace import Trace, carries_rows
 from core.privacy.rules.tracked import Tracked, rule, value_of
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def convolution(
 ) -> Any:
     """Convolutions of 1 to 3 dimensions, any groups and memory format."""
     label = label_of(weight, bias, input)
-    if not trace.carries_rows(input, f"{label}:conv"):
+    if not carries_rows(input):
         return trace.pure(func, input, weight, bias, stride, padding, dilation, groups)
     dims = weight.dim() - 2
     trace.per_row(input, label)

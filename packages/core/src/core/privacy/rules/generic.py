@@ -4,6 +4,7 @@ Operations on parameters alone run under ordinary autograd. Element-wise ones br
 nothing is stored); all others are mapped over examples with `torch.vmap`.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.privacy.rules.trace import Trace
+from core.privacy.rules.trace import Trace, carries_rows
 from core.privacy.rules.tracked import Function, Tracked, leaves, map_nested, rule
 
 _ARITHMETIC = ("add", "sub", "mul", "div", "truediv", "pow")
@@ -20,6 +21,7 @@ _ELEMENTWISE = frozenset(
     + [f"__{name}__" for name in _ARITHMETIC]
     + ["where", "maximum", "minimum", "lerp", "addcmul", "true_divide", "multiply", "subtract", "rsub", "divide"]
 )
+_JOINS = frozenset({"cat", "concat", "concatenate", "stack", "hstack", "vstack"})
 _LIKE = frozenset({"to", "type_as", "view_as", "reshape_as", "zeros_like", "ones_like", "empty_like", "randn_like"})
 
 
@@ -28,7 +30,7 @@ def apply(trace: Trace, func: Function, name: str, args: tuple[Any, ...], kwargs
     flat = leaves((args, kwargs))
     label = next(leaf.label for leaf in flat if isinstance(leaf, Tracked))
     others = [leaf for leaf in flat if isinstance(leaf, Tensor) and not isinstance(leaf, Tracked)]
-    if name in _LIKE or not any(trace.carries_rows(other, f"{label}:{name}") for other in others):
+    if name in _LIKE or not any(carries_rows(other) for other in others):
         return trace.pure(func, *args, **kwargs)
     if name in _ELEMENTWISE:
         return _elementwise(trace, func, label, args, kwargs)
@@ -39,11 +41,23 @@ def apply(trace: Trace, func: Function, name: str, args: tuple[Any, ...], kwargs
     return _mapped(trace, func, name, label, args, kwargs)
 
 
+def _grows_to_batch(trace: Trace, name: str, flat: list[Any], tracked: list[Tracked]) -> bool:
+    """Whether a constant repeated over the batch (a mask) is combined with parameters that are not."""
+    dims = max(leaf.dim() for leaf in tracked)
+    leading = max(leaf.shape[0] if leaf.dim() == dims else 1 for leaf in tracked) if dims else 1
+    constants = [leaf for leaf in flat if isinstance(leaf, Tensor) and not isinstance(leaf, Tracked)]
+    grown = [leaf.shape[0] for leaf in constants if leaf.dim() == dims > 2 and leaf.shape[0] > 1]
+    return leading == 1 and bool(grown) and trace.batch_sized(max(grown), f"{tracked[0].label}:{name}")
+
+
 def _copies(trace: Trace, tracked: Tracked, dims: int, k: int) -> Tensor:
     """The parameter broadcast against an activation of `dims` dimensions with k rows per example."""
     shape = list(tracked.shape)
     inner = [1] * (k > 1)
     if len(shape) == dims and shape[0] == trace.rows * k and shape[0] > 1:
+        if tracked.by_row is not None:
+            activation = tracked.by_row()
+            return activation.unflatten(0, (trace.rows, k)) if k > 1 else activation
         full = [trace.rows, *([k] if k > 1 else []), *shape[1:]]
         return trace.expand(tracked, full, full, by_row=True)
     if len(shape) > dims or (len(shape) == dims and shape[0] != 1):
@@ -90,13 +104,14 @@ def _mapped(
     trace: Trace, func: Function, name: str, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     flat = leaves((args, kwargs))
+    leading = defaultdict(int, {leaf.dim(): leaf.shape[0] for leaf in flat if carries_rows(leaf)})
     spread: list[Any] = []
     mapped_at: list[int] = []
     for i, leaf in enumerate(flat):
         if isinstance(leaf, Tracked):
             leaf = trace.expand(leaf, [1, *leaf.shape], [trace.rows, *leaf.shape])
             mapped_at.append(i)
-        elif trace.carries_rows(leaf, f"{label}:{name}:{i}"):
+        elif carries_rows(leaf):
             leaf = leaf.unflatten(0, (trace.rows, trace.per_row(leaf, label)))
             mapped_at.append(i)
         spread.append(leaf)

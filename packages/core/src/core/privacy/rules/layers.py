@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.privacy.rules.forms import Dense, precise
 from core.privacy.rules.products import label_of, linear, unchanged
-from core.privacy.rules.trace import Trace
+from core.privacy.rules.trace import Trace, carries_rows
 from core.privacy.rules.tracked import Function, Tracked, rule, value_of
 
 Normalise = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
@@ -55,7 +55,7 @@ def layer_norm(
     cudnn_enable: bool = True,
 ) -> Any:
     """Layer normalisation over the trailing dimensions."""
-    if not trace.carries_rows(input, f"{label_of(weight, bias, input)}:layer_norm"):
+    if not carries_rows(input):
         return trace.pure(F.layer_norm, input, normalized_shape, weight, bias, eps)
     shape = list(normalized_shape)
     return _normalisation(
@@ -73,7 +73,7 @@ def rms_norm(
     eps: float | None = None,
 ) -> Any:
     """Root-mean-square normalisation over the trailing dimensions."""
-    if not trace.carries_rows(input, f"{label_of(weight, input)}:rms_norm"):
+    if not carries_rows(input):
         return trace.pure(F.rms_norm, input, normalized_shape, weight, eps)
     shape = list(normalized_shape)
     return _normalisation(
@@ -93,7 +93,7 @@ def group_norm(
     cudnn_enabled: bool = True,
 ) -> Any:
     """Group normalisation over channels."""
-    if not trace.carries_rows(input, f"{label_of(weight, bias, input)}:group_norm"):
+    if not carries_rows(input):
         return trace.pure(F.group_norm, input, num_groups, weight, bias, eps)
     return _normalisation(
         trace, lambda x, w, b: F.group_norm(x, num_groups, w, b, eps), input, weight, bias, trailing=0
@@ -142,7 +142,7 @@ def batch_norm(
 ) -> Any:
     """Batch normalisation with fixed statistics; with batch statistics it mixes examples."""
     label = label_of(weight, bias, input)
-    if not trace.carries_rows(input, f"{label}:batch_norm"):
+    if not carries_rows(input):
         return trace.pure(F.batch_norm, input, running_mean, running_var, weight, bias, training, momentum, eps)
     if training:
         raise ValueError(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from core.privacy.rules import generic
 from core.privacy.rules.forms import Outer, precise
-from core.privacy.rules.trace import Trace
+from core.privacy.rules.trace import Trace, carries_rows
 from core.privacy.rules.tracked import Function, Tracked, rule, value_of
 
 
@@ -21,7 +21,7 @@ def label_of(*tensors: Any) -> str:
 def linear(trace: Trace, func: Function, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:  # noqa: A002
     """x W^T + b with any number of positions per example."""
     label = label_of(weight, bias, input)
-    if not trace.carries_rows(input, f"{label}:linear"):
+    if not carries_rows(input):
         return trace.pure(func, input, weight, bias)
     trace.per_row(input, label)
     version = input._version
@@ -82,8 +82,15 @@ def embedding(
         raise ValueError(f"{weight.label}: max_norm and scale_grad_by_freq mix the examples of a batch")
     if padding_idx is not None and padding_idx < 0:
         padding_idx += weight.shape[0]
-    if not trace.carries_rows(input, f"{weight.label}:embedding"):
-        return trace.pure(func, input, weight, padding_idx)
+    if not carries_rows(input):
+        found = trace.pure(func, input, weight, padding_idx)
+        if isinstance(found, Tracked) and not isinstance(input, Tracked):
+            found.by_row = lambda: _lookup(trace, func, input, weight, padding_idx)
+        return found
+    return _lookup(trace, func, input, weight, padding_idx)
+
+
+def _lookup(trace: Trace, func: Function, input: Tensor, weight: Tracked, padding_idx: int | None) -> Tensor:  # noqa: A002
     trace.per_row(input, weight.label)
     trace.expect(weight)
 

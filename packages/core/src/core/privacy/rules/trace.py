@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from core.privacy.rules.forms import Dense, Gradient, Outer
 from core.privacy.rules.tracked import Function, Tracked, leaves, map_nested, source_of
@@ -27,27 +28,57 @@ class _Anchor(torch.autograd.Function):
 
 
 class Layout:
-    """What is known about which tensors carry one row per example; it outlives a pass and learns from each.
+    """Which sizes are the batch and which only happen to be a multiple of it; it outlives a pass and learns from each.
 
-    A tensor without gradient history whose first dimension happens to be a multiple of the batch is ambiguous. Sites
-    seen at two batch sizes settle it: what scales with the batch carries rows, what stays fixed does not.
+    A site seen with a size that is no multiple of the batch, or with the same size at two batches, is never the batch.
     """
 
     def __init__(self) -> None:
         self._seen: dict[str, dict[int, int]] = defaultdict(dict)
         self._fixed: set[str] = set()
 
-    def carries_rows(self, site: str, leading: int, rows: int, default: bool) -> bool:
-        """Whether the first dimension `leading` of a tensor at `site` is (a multiple of) the batch of `rows`."""
+    def is_batch(self, site: str, leading: int, rows: int) -> bool:
+        """Whether the size `leading` at `site` is (a multiple of) the batch of `rows`."""
         seen = self._seen[site]
-        others = [(batch, size) for batch, size in seen.items() if batch != rows]
+        if leading % rows or any(size == leading for batch, size in seen.items() if batch != rows):
+            self._fixed.add(site)
         if len(seen) < 4:
             seen[rows] = leading
-        if leading % rows or any(size == leading for _, size in others):
-            self._fixed.add(site)
-        if site in self._fixed:
-            return False
-        return default or any(size * rows == leading * batch for batch, size in others)
+        return site not in self._fixed
+
+
+class FollowRows(TorchFunctionMode):
+    """Marks what is computed from the model's inputs: these tensors have a row, or several, per example.
+
+    Tensors under autograd need no mark: in a watched pass only examples bring them there.
+    """
+
+    def __torch_function__(
+        self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, Tensor):
+            if not found.requires_grad and any(carries_rows(leaf) for leaf in leaves((args, kwargs))):
+                mark_rows(found)
+        elif isinstance(found, (tuple, list)):
+            inherits = any(carries_rows(leaf) for leaf in leaves((args, kwargs)))
+            for leaf in leaves(found):
+                if inherits and isinstance(leaf, Tensor) and not leaf.requires_grad:
+                    mark_rows(leaf)
+        return found
+
+
+def carries_rows(value: Any) -> bool:
+    """Whether a tensor holds one row (or several, adjacent) per example."""
+    if not isinstance(value, Tensor) or isinstance(value, Tracked):
+        return False
+    return value.requires_grad or getattr(value, "_plinth_rows", False)
+
+
+def mark_rows(tensor: Tensor) -> None:
+    """Mark a tensor as holding examples."""
+    if not isinstance(tensor, Tracked):
+        tensor._plinth_rows = True  # type: ignore[attr-defined]
 
 
 class Trace:
@@ -57,10 +88,9 @@ class Trace:
     parts of an example lying together.
     """
 
-    def __init__(self, layout: Layout, device: torch.device, constants: Callable[[], frozenset[int]]) -> None:
+    def __init__(self, layout: Layout, device: torch.device, rows: int) -> None:
         self.layout = layout
-        self.rows = 0
-        self.inputs: set[int] = set()
+        self.rows = rows
         self.expected: dict[int, int] = {}
         self.tracked: dict[int, Tracked] = {}
         self.gradients: dict[int, list[Gradient]] = defaultdict(list)
@@ -70,7 +100,6 @@ class Trace:
         self.expanded: list[tuple[Tracked, Tensor, bool]] = []
         self.on_complete: Callable[[int], None] = lambda key: None
         self.kind: type[Tracked] = type("Tracked", (Tracked,), {"watcher": self})
-        self._constants = constants
         self._sites: dict[str, int] = defaultdict(int)
         self._anchor = torch.zeros((), device=device, requires_grad=True)
 
@@ -81,7 +110,7 @@ class Trace:
         value = source.detach()
         tracked: Tracked = torch.Tensor._make_subclass(self.kind, value)  # type: ignore[assignment]
         tracked.source, tracked.value, tracked.label, tracked.roots = source, value, label, roots
-        tracked.as_view = None
+        tracked.as_view, tracked.by_row = None, None
         return tracked
 
     def derive(
@@ -116,29 +145,10 @@ class Trace:
 
     # ---- which tensors carry examples
 
-    def carries_rows(self, tensor: Any, site: str) -> bool:
-        """Whether a tensor holds one row (or several, adjacent) per example."""
-        if isinstance(tensor, Tracked) or not isinstance(tensor, Tensor) or tensor.dim() == 0:
-            return False
-        if tensor.requires_grad:
-            return True
-        leading = tensor.shape[0]
-        pointer = tensor.untyped_storage().data_ptr()
-        if pointer in self.inputs and leading % self.rows == 0:
-            return True
-        if isinstance(tensor, torch.nn.Parameter) or pointer in self._constants():
-            default = False
-        else:
-            default = tensor.dim() > 1
-        return self._ask(site, leading, default)
-
     def batch_sized(self, leading: int, site: str) -> bool:
-        """Whether a size a parameter is expanded to is the batch."""
-        return self._ask(site, leading, True)
-
-    def _ask(self, site: str, leading: int, default: bool) -> bool:
+        """Whether a size that a parameter is expanded to is the batch."""
         self._sites[site] += 1
-        return self.layout.carries_rows(f"{site}#{self._sites[site]}", leading, self.rows, default)
+        return self.layout.is_batch(f"{site}#{self._sites[site]}", leading, self.rows)
 
     def per_row(self, tensor: Tensor, label: str) -> int:
         """How many leading rows each example has; refuses what can't be told apart."""

@@ -35,7 +35,8 @@ class Tracked(torch.Tensor):
     """A trainable parameter, or a tensor computed from parameters alone; it holds no autograd history itself.
 
     `source` is the same tensor inside autograd, `value` the plain detached one, `roots` the parameters it comes from
-    and `as_view` how to take the same view of another tensor of the (single) root's shape, if it is only a view.
+    and `as_view` how to take the same view of another tensor of the (single) root's shape, if it is only a view. `by_row` recomputes it as
+    an activation, should its first dimension turn out to be the batch.
     """
 
     watcher: "Trace"
@@ -44,6 +45,7 @@ class Tracked(torch.Tensor):
     label: str
     roots: frozenset[int]
     as_view: Callable[[Tensor], Tensor] | None
+    by_row: Callable[[], Tensor] | None
 
     @classmethod
     def __torch_function__(

@@ -1,0 +1,84 @@
+"""The ``adapter=`` options. Nothing heavy is imported until ``apply``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.backbones.checks import one_of, positive, shares
+from core.config import option, setting
+
+if TYPE_CHECKING:
+    from core.backbones.model import Model
+    from core.backbones.types import Backbone
+
+_HEAD = "linear, or mlp (one hidden layer)"
+
+
+@option("adapter", "full")
+class FullOption:
+    """Train every weight."""
+
+    head: str = setting("linear", help=_HEAD)
+    dropout: float = setting(0.0, help="dropout before the head")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _check_head(self.head, self.dropout)
+
+    def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:
+        """Attach a head of ``width`` outputs and mark every weight trainable."""
+        from core.backbones.adapters import full
+
+        self.check()
+        return full(backbone, width, reads, seed, self.head, self.dropout)
+
+
+@option("adapter", "head")
+class HeadOption:
+    """Train the head only; the backbone stays as loaded."""
+
+    head: str = setting("linear", help=_HEAD)
+    dropout: float = setting(0.0, help="dropout before the head")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _check_head(self.head, self.dropout)
+
+    def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:
+        """Attach a head of ``width`` outputs and freeze the backbone."""
+        from core.backbones.adapters import head_only
+
+        self.check()
+        return head_only(backbone, width, reads, seed, self.head, self.dropout)
+
+
+@option("adapter", "lora")
+class LoraOption:
+    """Train low-rank additions to the linear layers, and the head."""
+
+    rank: int = setting(8, help="rank of each addition")
+    alpha: float = setting(16.0, help="additions are scaled by alpha / rank")
+    lora_dropout: float = setting(0.0, help="dropout before each addition")
+    layers: list[str] = setting(
+        [], help="ends of the layers' names to adapt (qkv, proj, ...); empty: all linear layers"
+    )
+    head: str = setting("linear", help=_HEAD)
+    dropout: float = setting(0.0, help="dropout before the head")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _check_head(self.head, self.dropout)
+        positive("adapter", rank=self.rank, alpha=self.alpha)
+        shares("adapter", lora_dropout=self.lora_dropout)
+
+    def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:
+        """Attach a head of ``width`` outputs, add the low-rank weights and freeze the rest."""
+        from core.backbones.lora import lora
+
+        self.check()
+        return lora(backbone, width, reads, seed, self)
+
+
+def _check_head(head: str, dropout: float) -> None:
+    one_of("adapter.head", head, ("linear", "mlp"))
+    shares("adapter", dropout=dropout)

@@ -1,0 +1,25 @@
+"""Checks of settings that several options share; each error names the key."""
+
+from __future__ import annotations
+
+from core.config import wrong
+
+
+def positive(group: str, **values: float) -> None:
+    """Refuse values that are not above 0."""
+    for name, value in values.items():
+        if value <= 0:
+            raise wrong(f"{group}.{name}", value, "it must be above 0")
+
+
+def shares(group: str, **values: float) -> None:
+    """Refuse values outside 0 to below 1."""
+    for name, value in values.items():
+        if not 0.0 <= value < 1.0:
+            raise wrong(f"{group}.{name}", value, "it must be at least 0 and below 1")
+
+
+def one_of(key: str, value: str, right: tuple[str, ...]) -> None:
+    """Refuse a value that is none of a few."""
+    if value not in right:
+        raise wrong(key, value, f"it must be one of {', '.join(right)}")

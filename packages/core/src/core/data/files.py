@@ -1,0 +1,104 @@
+"""Files: where they are, what is in them when decompressed, and how their text is encoded."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import zstandard
+
+
+def find(path: str | Path, key: str = "data.path") -> Path:
+    """Find a file or folder as given, or below the folder named by PLINTH_DATA, or the same name compressed.
+
+    Raises ``ValueError`` that names the configuration key and every place that was looked at.
+    """
+    if not str(path):
+        raise ValueError(f"{key} is empty: give the path of your data")
+    given = Path(path).expanduser()
+    root = os.environ.get("PLINTH_DATA")
+    places = [given] if given.is_absolute() or not root else [given, Path(root).expanduser() / given]
+    for place in places:
+        for ending in ("", *_DECOMPRESS):
+            candidate = place.with_name(place.name + ending) if ending else place
+            if candidate.exists():
+                return candidate
+    looked = " and ".join(str(p.absolute()) for p in places)
+    hint = (
+        ""
+        if given.is_absolute() or root
+        else " (PLINTH_DATA, which may name a folder of data sets, is not set)"
+    )
+    raise ValueError(f"{key}={str(path)!r} was not found: looked for {looked}{hint}")
+
+
+def sha256(path: Path) -> str:
+    """Give the SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def decompressed(path: Path) -> tuple[Path, bytes]:
+    data = path.read_bytes()
+    try:
+        while path.suffix.lower() in _DECOMPRESS:
+            data = _DECOMPRESS[path.suffix.lower()](data)
+            path = path.with_suffix("")
+    except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path}: could not be decompressed ({error}): the file is damaged or cut off"
+        ) from error
+    return path, data
+
+
+def _unzip(data: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        inside = [n for n in archive.namelist() if not n.endswith("/")]
+        if len(inside) != 1:
+            raise zipfile.BadZipFile(f"{len(inside)} files inside, expected one")
+        return archive.read(inside[0])
+
+
+def _unzstd(data: bytes) -> bytes:
+    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(data), read_across_frames=True) as reader:
+        return reader.read()
+
+
+_DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.decompress,
+    ".xz": lzma.decompress,
+    ".zst": _unzstd,
+    ".bz2": bz2.decompress,
+    ".zip": _unzip,
+}
+
+
+def decoded(path: Path, data: bytes, encoding: str) -> tuple[str, list[str]]:
+    marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+    if encoding == "auto":
+        encoding = next((name for mark, name in marks.items() if data.startswith(mark)), "utf-8")
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError as error:
+            if b"\0" in data[:4096]:
+                raise ValueError(f"{path}: this is not a text file (it holds zero bytes)") from error
+            line = data.count(b"\n", 0, error.start) + 1
+            text = data.decode("cp1252", errors="replace")
+            return text, [f"{path.name} is not UTF-8 (line {line}): read as Windows-1252."]
+        return text, [] if encoding == "utf-8" else [
+            f"{path.name}: read as {encoding.upper()}, as its first bytes say."
+        ]
+    try:
+        return data.decode(encoding), []
+    except LookupError as error:
+        raise ValueError(f"data.encoding={encoding!r}: no such encoding; try auto or utf-8") from error
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"{path}: line {line} is not {encoding}: try data.encoding=auto") from error

@@ -1,0 +1,102 @@
+"""The contract that every domain passes: ``check_task(DOMAIN, "records", tmp_path)`` in a domain's own tests."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.app import Application
+from core.domain import Domain
+from core.report.run import Run
+from core.serving.load import load
+
+SMALL = (
+    "training.epochs=1",
+    "training.progress=none",
+    "evaluation.resamples=50",
+    "evaluation.resamples_single=20",
+    "challenger=none",
+)
+FILES = (
+    "record.json",
+    "model.safetensors",
+    "encoder.json",
+    "config.yaml",
+    "predictions.parquet",
+    "report.html",
+)
+
+
+def application(domain: Domain, verb: str) -> Application:
+    """Give a domain's verb as its package offers it."""
+    found = getattr(importlib.import_module(domain.name), verb)
+    assert isinstance(found, Application), f"{domain.name}.{verb} is not an application"
+    return found
+
+
+def check_simulation(domain: Domain, task: str) -> None:
+    """The simulated default is repeatable, says so, plants its bias by a strength, and keeps the truth from the model."""
+    configure = application(domain, "train").configure
+    config = configure(f"task={task}")
+    first, again = (config.data.read(config.task, 3) for _ in range(2))
+    assert first.simulated, f"{task}: simulated data must say so"
+    assert first.frame.equals(again.frame), f"{task}: the same seed must give the same rows"
+    assert not first.frame.equals(config.data.read(config.task, 4).frame), f"{task}: the seed has no effect"
+    bias = first.truth["bias"]
+    assert bias["attribute"] in first.fields.sensitive, (
+        f"{task}: the planted bias is against no sensitive group"
+    )
+    assert bias["against"] in set(first.frame[bias["attribute"]]), (
+        f"{task}: nobody is in the group {bias['against']}"
+    )
+    unbiased = configure(f"task={task}", "task.bias=0")
+    assert not first.frame.equals(config.data.read(unbiased.task, 3).frame), (
+        f"{task}: task.bias has no effect"
+    )
+    hidden = {*first.fields.target, first.truth.get("probability"), first.fields.unit}
+    assert not hidden & set(first.fields.inputs()), f"{task}: the model would see the truth"
+
+
+def check_run(domain: Domain, task: str, folder: Path, *overrides: str) -> Run:
+    """A short run on the simulated default gives a whole folder, predicts raw rows as it judged them, and is left alone."""
+    train = application(domain, "train")
+    asked = (f"task={task}", "data.rows=400", *SMALL, *overrides)
+    run: Run = train(*asked, folder=folder)
+    for name in FILES:
+        assert (folder / name).is_file(), f"{task}: {name} is missing"
+    record = json.loads((folder / "record.json").read_text())
+    assert record["data"]["simulated"] is True
+    assert record["run"]["domain"] == domain.name
+    assert record["run"]["task"] == task
+    assert record["metrics"], f"{task}: no metrics"
+    for name, figure in record["metrics"].items():
+        assert {"value", "low", "high"} <= set(figure), f"{task}: {name} has no interval"
+    assert "simulated" in (folder / "report.html").read_text().lower(), (
+        f"{task}: the page hides that it is simulated"
+    )
+    _check_serving(domain, task, run, asked)
+    before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir() if p.is_file()}
+    train(*asked, folder=folder)
+    after = {p.name: p.stat().st_mtime_ns for p in folder.iterdir() if p.is_file()}
+    assert before == after, f"{task}: a finished run was not left alone"
+    return run
+
+
+def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) -> None:
+    config: Any = application(domain, "train").configure(*asked)
+    frame = config.data.read(config.task, config.seed).frame
+    kept = run.predictions("test")
+    raw = frame.iloc[kept.index]
+    hidden = [c for c in raw if c not in load(run.path).fields.inputs()]
+    served = load(run.path).scores(raw.drop(columns=hidden))
+    np.testing.assert_allclose(
+        served,
+        kept.scores,
+        rtol=0,
+        atol=1e-5,
+        err_msg=f"{task}: serving differs from the run's own predictions",
+    )

@@ -1,0 +1,218 @@
+"""Planted faults are found, named and told apart; sound data passes."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.data.checks import check_dataset, check_parts
+from core.data.splits import split
+from core.data.types import Dataset, Fields, SplitPlan
+
+
+def _dataset(rows: int = 300, **roles: object) -> Dataset:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "x": rng.normal(size=rows),
+            "z": rng.normal(size=rows),
+            "ward": rng.choice(["A", "B"], rows),
+            "sex": rng.choice(["F", "M"], rows),
+            "who": rng.integers(0, 80, rows),
+            "y": rng.choice(["no", "yes"], rows),
+        },
+        index=pd.RangeIndex(1, rows + 1),
+    )
+    fields = Fields(("y",), ("x", "z"), ("ward",), sensitive=("sex",), unit="who").with_(roles)
+    return Dataset(frame, fields, "planted", unit_name="patient")
+
+
+def _checks(dataset: Dataset) -> list[str]:
+    return [f.check for f in check_dataset(dataset) if f.level == "warning"]
+
+
+def test_sound_data_passes() -> None:
+    dataset = _dataset()
+    assert check_dataset(dataset) == []
+    assert check_parts(dataset, split(dataset)) == []
+
+
+def test_all_errors_come_in_one_message() -> None:
+    dataset = _dataset()
+    dataset.frame["x"] = dataset.frame["x"].astype(object)
+    dataset.frame.loc[5, "x"] = "high"
+    dataset.frame.loc[9, "z"] = np.inf
+    dataset.frame.loc[[2, 3], "y"] = None
+    with pytest.raises(ValueError, match="planted: ") as told:
+        check_dataset(dataset)
+    message = str(told.value)
+    assert "the target 'y' is empty in rows 2, 3" in message
+    assert "drop_unlabelled=true" in message
+    assert "column 'x' should hold numbers but has 'high' in row 5" in message
+    assert "column 'z' is infinite in row 9" in message
+
+
+def test_missing_columns_are_named_with_their_role() -> None:
+    dataset = _dataset(sensitive=("gender",), unit="patient", target=("outcome",))
+    with pytest.raises(
+        ValueError, match=r"target column 'outcome'.*sensitive column 'gender'.*unit column 'patient'"
+    ):
+        check_dataset(dataset)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("y", "no", "the target 'y' is 'no' in every row"),
+        ("y", [f"n{i}" for i in range(300)], "the target 'y' is different in every row"),
+        ("sex", [f"n{i}" for i in range(300)], "the sensitive column 'sex' is different in every row"),
+        ("sex", None, "the sensitive column 'sex' is empty in every row"),
+        ("who", 1, "the unit column 'who' has 1 values"),
+        (
+            "y",
+            ["rare"] * 2 + ["no", "yes"] * 149,
+            r"too rare to be in all three parts: 'rare' \(2 patients\)",
+        ),
+    ],
+)
+def test_columns_that_cannot_be_used_are_refused(column: str, value: object, message: str) -> None:
+    dataset = _dataset()
+    dataset.frame[column] = value
+    with pytest.raises(ValueError, match=message):
+        check_dataset(dataset)
+
+
+def test_a_class_is_rare_by_units_not_rows() -> None:
+    dataset = _dataset()
+    dataset.frame.loc[1:40, "y"] = "rare"
+    dataset.frame.loc[1:40, "who"] = 1000
+    with pytest.raises(ValueError, match=r"'rare' \(1 patient\)"):
+        check_dataset(dataset)
+
+
+def test_warnings_do_not_stop_the_run() -> None:
+    dataset = _dataset()
+    dataset.frame["sex"] = "F"
+    dataset.frame["z"] = 3.0
+    dataset.frame["ward"] = [f"w{i}" for i in range(300)]
+    assert _checks(dataset) == ["constant", "identifier", "group"]
+
+
+@pytest.mark.parametrize("disguise", ["same", "renamed", "number"])
+def test_a_feature_that_is_the_target_is_refused(disguise: str) -> None:
+    dataset = _dataset()
+    y = dataset.frame["y"]
+    if disguise == "number":
+        dataset.frame["z"] = y.map({"no": 7.0, "yes": 3.0})
+    else:
+        dataset.frame["ward"] = y if disguise == "same" else y.map({"no": "left", "yes": "right"})
+    with pytest.raises(ValueError, match="is the target 'y', or stands for it one to one"):
+        check_dataset(dataset)
+
+
+def test_a_quantity_in_other_units_is_the_target_too() -> None:
+    dataset = _dataset()
+    dataset.frame["y"] = dataset.frame["x"] * 2.5 + 1
+    with pytest.raises(ValueError, match="the input 'x' is the target 'y'"):
+        check_dataset(dataset)
+
+
+def test_a_near_perfect_feature_is_warned_of() -> None:
+    dataset = _dataset()
+    rng = np.random.default_rng(1)
+    wrong = rng.random(300) < 0.01
+    dataset.frame["ward"] = np.where(
+        (dataset.frame["y"] == "yes") ^ wrong, "left", rng.choice(["up", "down"], 300)
+    )
+    dataset.frame["z"] = (dataset.frame["y"] == "yes") * 6 + rng.normal(size=300)
+    assert _checks(dataset) == ["near-perfect feature", "near-perfect feature"]
+
+
+def test_a_frequent_identifier_is_no_leak() -> None:
+    dataset = _dataset()
+    dataset.frame["ward"] = [f"w{i // 2}" for i in range(300)]
+    assert "near-perfect feature" not in _checks(dataset), "a category's own row must not speak for it"
+
+
+def test_a_unit_in_two_parts_is_found() -> None:
+    dataset = _dataset()
+    rows = split(dataset)
+    moved = rows["test"][:1]
+    rows["train"] = np.concatenate([rows["train"], moved])
+    rows["test"] = rows["test"][1:]
+    name = dataset.frame["who"].iloc[moved[0]]
+    if not (dataset.frame["who"].iloc[rows["test"]] == name).any():
+        rows["test"] = np.concatenate([rows["test"], moved])
+    with pytest.raises(ValueError, match=rf"patients are in the train and the test part \(who: {name}\)"):
+        check_parts(dataset, rows)
+
+
+def test_the_same_row_in_two_parts_is_found_also_with_text() -> None:
+    dataset = _dataset(unit=None)
+    frame = dataset.frame
+    frame["part"] = np.repeat(["train", "validation", "test"], 100)
+    dataset.split = SplitPlan("column", "part")
+    columns = ["x", "z", "ward"]
+    frame.loc[frame.index[200:210], columns] = frame.loc[frame.index[:10], columns].to_numpy()
+    with pytest.raises(ValueError, match=r"10 of 100 test rows .* in train or validation \(rows 201, 202"):
+        check_parts(dataset, split(dataset))
+    text = _dataset(unit=None, numeric=(), categorical=(), text=("note",))
+    text.frame["note"] = [f"note number {i}" for i in range(300)]
+    text.frame["part"] = frame["part"]
+    text.split = dataset.split
+    text.frame.loc[101, "note"] = " note  number 3 "
+    [finding] = check_parts(text, split(text))
+    assert (finding.level, finding.check) == ("warning", "same row")
+    text.frame.loc[102:120, "note"] = "note number 3"
+    with pytest.raises(ValueError, match="20 of 100 validation rows"):
+        check_parts(text, split(text))
+
+
+def test_coarse_tables_repeat_by_chance_and_pass() -> None:
+    dataset = _dataset(numeric=(), unit=None)
+    dataset.frame["part"] = np.tile(["train", "validation", "test"], 100)
+    dataset.split = SplitPlan("column", "part")
+    assert {f.level for f in check_parts(dataset, split(dataset))} == {"note"}
+
+
+def test_classes_that_a_part_lacks_are_found() -> None:
+    dataset = _dataset(unit=None)
+    dataset.frame["part"] = np.repeat(["train", "validation", "test"], 100)
+    dataset.split = SplitPlan("column", "part")
+    dataset.frame.loc[dataset.frame["part"] == "test", "y"] = "no"
+    [finding] = check_parts(dataset, split(dataset))
+    assert finding.check == "absent class"
+    dataset.frame.loc[300, "y"] = "new"
+    with pytest.raises(ValueError, match="the test part has classes that training lacks: 'new'"):
+        check_parts(dataset, split(dataset))
+
+
+def test_conflicting_rows_are_counted() -> None:
+    dataset = _dataset()
+    dataset.frame.loc[[1, 2], ["x", "z"]] = 0.5
+    dataset.frame.loc[[1, 2], "ward"] = "A"
+    dataset.frame.loc[[1, 2], "y"] = ["no", "yes"]
+    [finding] = check_dataset(dataset)
+    assert finding.message.startswith("2 rows have the inputs of another row")
+
+
+def test_image_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    dataset = _dataset(image="file")
+    dataset.frame["file"] = [str(tmp_path / f"{i}.png") for i in range(300)]
+    for i in range(300):
+        if i != 4:
+            (tmp_path / f"{i}.png").write_bytes(bytes([i % 256]) * (i + 1))
+    with pytest.raises(ValueError, match=r"1 image files are not there \(row 5; first .*4\.png\)"):
+        check_dataset(dataset)
+
+
+def test_copies_of_an_image_file_are_the_same_row(tmp_path: Path) -> None:
+    dataset = _dataset(image="file", numeric=(), categorical=(), unit=None)
+    dataset.frame["part"] = np.repeat(["train", "validation", "test"], 100)
+    dataset.split = SplitPlan("column", "part")
+    for i in range(300):
+        (tmp_path / f"{i}.png").write_bytes(str(i % 250).encode())
+    dataset.frame["file"] = [str(tmp_path / f"{i}.png") for i in range(300)]
+    with pytest.raises(ValueError, match="50 of 100 test rows"):
+        check_parts(dataset, split(dataset))

@@ -1,0 +1,218 @@
+"""The challenger learns what is there, from the training part alone, and says what it did."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from core.data.config import FieldsConfig
+from core.data.types import Fields
+from core.evaluation.challenger import suited
+from core.evaluation.config import AutoChallenger, Boosting, LinearProbe, Logistic, NoChallenger, Tfidf
+from core.evaluation.shapes import image_features, signal_features
+from core.targets import metrics as m
+from core.targets.config import (
+    BinaryOption,
+    MulticlassOption,
+    MultilabelOption,
+    OrdinalOption,
+    RegressionOption,
+)
+from core.targets.types import Target
+
+torch.set_num_threads(1)
+TABLE = Fields(target=("y",), numeric=("a", "b"), categorical=("c",))
+
+
+def table(n: int, seed: int) -> pd.DataFrame:
+    """Make a table in which numbers, a gap and a category decide."""
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"a": rng.normal(size=n), "b": rng.normal(size=n), "c": rng.choice(list("uvw"), n)})
+    odds = 2 * frame.a * (frame.b > 0) + 2 * (frame.c == "u") - 1
+    frame["y"] = np.where(rng.random(n) < 1 / (1 + np.exp(-odds)), "yes", "no")
+    frame["value"] = odds + 0.3 * rng.normal(size=n)
+    frame["grade"] = pd.cut(odds, [-np.inf, -1, 1, np.inf], labels=["1", "2", "3"]).astype(str)
+    frame["many"] = [
+        ";".join(k for k, hit in (("up", o > 0), ("u", c == "u")) if hit)
+        for o, c in zip(odds, frame.c, strict=True)
+    ]
+    frame.loc[rng.random(n) < 0.1, "a"] = np.nan
+    frame.loc[rng.random(n) < 0.1, "c"] = None
+    return frame
+
+
+def parts(make, sizes=(500, 200, 300)) -> dict[str, pd.DataFrame]:
+    """Make the three parts, each from its own seed."""
+    return {
+        name: make(n, k)
+        for k, (name, n) in enumerate(zip(("train", "validation", "test"), sizes, strict=True))
+    }
+
+
+def fitted(fields: Fields, frames: dict[str, pd.DataFrame]):
+    """Fit the model's own encoder."""
+    encoder = FieldsConfig().build(fields)
+    encoder.fit(frames["train"])
+    return encoder
+
+
+def run(config, fields: Fields, frames: dict[str, pd.DataFrame], target: Target, seed: int = 0):
+    """Run a challenger."""
+    return config.run(frames, fitted(fields, frames), fields, target, seed)
+
+
+@pytest.mark.parametrize(
+    ("column", "option", "metric", "least"),
+    [
+        ("y", BinaryOption(), m.auroc, 0.77),
+        ("grade", OrdinalOption(), m.qwk, 0.80),
+        ("grade", MulticlassOption(), m.macro_f1, 0.80),
+        ("many", MultilabelOption(), m.macro_f1, 0.80),
+        ("value", RegressionOption(), m.r2, 0.70),
+    ],
+)
+def test_boosting_learns_every_kind_of_target(column: str, option, metric, least: float) -> None:
+    frames = parts(table)
+    fields = TABLE.with_({"target": (column,)})
+    target = option.build(frames["train"], fields)
+    done = run(Boosting(iterations=30), fields, frames, target)
+    assert metric(done.test) > least
+    assert done.test.scores.shape[1] == max(1, len(target.classes))
+    assert done.details["rows"] == done.details["rows_available"] == 500
+    assert done.details["features"] == {"numeric": 2, "categorical": 1}
+
+
+@pytest.mark.parametrize(
+    ("column", "option", "metric", "least"),
+    [
+        ("y", BinaryOption(), m.auroc, 0.75),
+        ("many", MultilabelOption(), m.macro_f1, 0.75),
+        ("value", RegressionOption(), m.r2, 0.5),
+    ],
+)
+def test_logistic_learns_what_is_linear(column: str, option, metric, least: float) -> None:
+    frames = parts(table)
+    fields = TABLE.with_({"target": (column,)})
+    done = run(Logistic(), fields, frames, option.build(frames["train"], fields))
+    assert metric(done.test) > least
+    assert done.details["strength"] in Logistic().strengths
+    assert done.details["fits_stopped_unconverged"] == 0
+
+
+def test_same_seed_same_predictions_and_no_look_at_test() -> None:
+    frames = parts(table)
+    target = BinaryOption().build(frames["train"], TABLE)
+    first = run(Boosting(iterations=20), TABLE, frames, target, 7)
+    changed = frames | {"test": frames["test"].assign(y="no")}
+    again = run(Boosting(iterations=20), TABLE, changed, target, 7)
+    assert (first.test.scores == again.test.scores).all()
+    assert (first.validation.scores == again.validation.scores).all()
+
+
+def test_row_cap_is_kept_and_said() -> None:
+    frames = parts(table)
+    target = BinaryOption().build(frames["train"], TABLE)
+    done = run(Boosting(rows=200, iterations=20), TABLE, frames, target)
+    assert (done.details["rows"], done.details["rows_available"]) == (200, 500)
+
+
+def texts(n: int, seed: int) -> pd.DataFrame:
+    """Make texts whose words name their label."""
+    rng = np.random.default_rng(seed)
+    words = {"heart": ["murmur", "valve", "ecg"], "bone": ["fracture", "cast", "joint"]}
+    names = rng.choice(list(words), n)
+    noise = np.array(["patient", "seen", "today", "stable", "plan"])
+    rows = [" ".join([*rng.choice(noise, 6), rng.choice(words[k])]) for k in names]
+    return pd.DataFrame({"note": rows, "y": names, "a": rng.normal(size=n)})
+
+
+def test_auto_takes_tfidf_for_texts_and_boosting_once_there_are_numbers() -> None:
+    frames = parts(texts, (200, 80, 80))
+    for fields, name in (
+        (Fields(target=("y",), text=("note",)), "tfidf"),
+        (Fields(target=("y",), text=("note",), numeric=("a",)), "boosting"),
+    ):
+        target = BinaryOption(positive="heart").build(frames["train"], fields)
+        done = run(AutoChallenger(), fields, frames, target)
+        assert done.name == name == suited(fields)
+        assert m.auroc(done.test) > 0.95
+
+
+def pictures(n: int, seed: int) -> pd.DataFrame:
+    """Make noisy images of upright or level stripes, in the same colours."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for upright in (flags := rng.random(n) < 0.5):
+        wave = np.sin(np.arange(24) + rng.uniform(0, 6))
+        image = 128 + 60 * (wave[None, :] if upright else wave[:, None]) + 25 * rng.normal(size=(24, 24))
+        file = BytesIO()
+        Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).convert("RGB").save(file, "PNG")
+        rows.append(file.getvalue())
+    return pd.DataFrame({"image": rows, "y": np.where(flags, "upright", "level")})
+
+
+def test_linear_probe_sees_directions() -> None:
+    frames = parts(pictures, (160, 60, 60))
+    fields = Fields(target=("y",), image="image")
+    target = BinaryOption(positive="upright").build(frames["train"], fields)
+    done = run(AutoChallenger(), fields, frames, target)
+    assert done.name == "linear_probe"
+    assert m.auroc(done.test) > 0.97
+
+
+def waves(n: int, seed: int) -> pd.DataFrame:
+    """Make noisy signals of two frequencies with any phase."""
+    rng = np.random.default_rng(seed)
+    fast = rng.random(n) < 0.5
+    t = np.arange(200) / 200
+    rows = [
+        np.sin(2 * np.pi * ((12 if f else 4) * t + rng.random())) + 0.3 * rng.normal(size=200) for f in fast
+    ]
+    return pd.DataFrame({"signal": rows, "y": np.where(fast, "fast", "slow")})
+
+
+def test_boosting_hears_frequencies() -> None:
+    frames = parts(waves, (160, 60, 60))
+    fields = Fields(target=("y",), signal="signal")
+    target = BinaryOption(positive="fast").build(frames["train"], fields)
+    done = run(AutoChallenger(), fields, frames, target)
+    assert done.name == "boosting"
+    assert m.auroc(done.test) > 0.97
+
+
+def test_image_features_do_not_depend_on_size_and_take_tiny_images() -> None:
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (3, 3, 16, 16)).astype(np.uint8)
+    large = small.repeat(4, axis=2).repeat(4, axis=3)
+    assert image_features(small).shape == image_features(large).shape
+    assert image_features(small[:, :, :5, :7]).shape == image_features(small).shape
+    colours = slice(8 * 8 * 9, 8 * 8 * 9 + 48)
+    assert image_features(large)[:, colours] == pytest.approx(image_features(small)[:, colours])
+    assert np.isfinite(image_features(np.zeros((1, 1, 8, 8), np.uint8))).all()
+
+
+def test_signal_features_find_the_period() -> None:
+    t = np.arange(400)
+    features = signal_features(np.sin(2 * np.pi * t / 50)[None, None])
+    assert features.shape == (1, 80)
+    assert features[0, -1] == pytest.approx(50 / 400, abs=0.01)
+    assert np.isfinite(signal_features(np.zeros((2, 2, 7)))).all()
+
+
+def test_a_challenger_without_its_input_is_refused() -> None:
+    frames = parts(table, (50, 30, 30))
+    target = BinaryOption().build(frames["train"], TABLE)
+    with pytest.raises(ValueError, match="challenger=tfidf needs a text column"):
+        run(Tfidf(), TABLE, frames, target)
+    with pytest.raises(ValueError, match="challenger=linear_probe needs images"):
+        run(LinearProbe(), TABLE, frames, target)
+
+
+def test_none_gives_nothing() -> None:
+    frames = parts(table, (50, 30, 30))
+    assert run(NoChallenger(), TABLE, frames, BinaryOption().build(frames["train"], TABLE)) is None

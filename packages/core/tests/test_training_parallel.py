@@ -1,0 +1,121 @@
+"""Two processes, each with half of every batch, end with the weights of one process with all of it.
+
+Run as a script it is one of the two: ``python test_training_parallel.py FOLDER`` forks both.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+sys.path.insert(0, str(Path(__file__).parent))
+from training_fakes import Held, Net, Stream, Yes
+
+from core.data.types import Batch
+from core.training.config import AdamWConfig
+from core.training.interrupt import Stopped
+from core.training.loop import fit
+from core.training.parallel import ALONE, Parallel
+from core.training.update import PlainUpdate
+
+STEPS, STOP = 6, 4
+
+
+class Share:
+    """This rank's rows of each batch."""
+
+    def __init__(self, whole: Stream, parallel: Parallel) -> None:
+        self.whole, self.parallel, self.steps = whole, parallel, whole.steps
+
+    def from_step(self, start: int):
+        for batch in self.whole.from_step(start):
+            rows = slice(self.parallel.rank, None, self.parallel.world)
+            yield Batch({"numeric": batch.inputs["numeric"][rows]}, batch.targets[rows], batch.index[rows])
+
+
+class StopHere:
+    """A reason to stop that one rank alone has."""
+
+    def __init__(self, update: PlainUpdate, after: int) -> None:
+        self.update, self.after = update, after
+
+    def exhausted(self) -> str | None:
+        return "enough" if self.update.step == self.after else None
+
+
+def train(parallel: Parallel) -> tuple[Net, str, list[float]]:
+    model = Net(dropout=0.0, norm=False)
+    update = PlainUpdate(
+        model,
+        Yes(),
+        AdamWConfig(rate=0.01).build(model),
+        lambda step: 1.0,
+        max_grad_norm=0.1,
+        parallel=parallel,
+    )
+    losses: list[float] = []
+
+    class Losses:
+        def on_step(self, event) -> None:
+            losses.append(event.loss)
+
+        def on_end(self) -> None: ...
+
+        def findings(self):
+            return {}
+
+    stops = [StopHere(update, STOP)] if parallel.rank == parallel.world - 1 else []
+    stream = Share(Stream(Held(), 20, STEPS), parallel)
+    reason = fit(update, stream, seed=0, probes=[Losses()], stops=stops, parallel=parallel)
+    return model, reason, losses
+
+
+def test_two_processes_equal_one_and_stop_together(tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, __file__, str(tmp_path)], env=environment, check=True, timeout=300)
+    alone, reason, losses = train(ALONE)
+    assert reason == "enough"
+    assert len(losses) == STOP
+    for rank in (0, 1):
+        found = load_file(tmp_path / f"{rank}.safetensors")
+        torch.testing.assert_close(found.pop("losses"), torch.tensor(losses), rtol=1e-5, atol=1e-6)
+        for name, weight in alone.state_dict().items():
+            torch.testing.assert_close(found[name], weight, rtol=1e-4, atol=1e-6, msg=name)
+    assert (tmp_path / "reason1").read_text() == "enough"
+    assert (tmp_path / "reason0").read_text() == "another process had a reason to stop"
+
+
+def test_alone_every_method_is_the_identity() -> None:
+    kept = torch.ones(2)
+    ALONE.sum_([kept])
+    assert kept.tolist() == [1, 1]
+    assert (ALONE.total(7), ALONE.any(True), ALONE.any(False), ALONE.main) == (7, True, False, True)
+    assert "go on" in str(Stopped(3, 9, True))
+
+
+def process(folder: Path, rank: int) -> None:
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
+    )
+    model, reason, losses = train(Parallel(rank, 2))
+    save_file({**model.state_dict(), "losses": torch.tensor(losses)}, folder / f"{rank}.safetensors")
+    (folder / f"reason{rank}").write_text(reason)
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    AdamWConfig().build(Net())  # makes torch load what it loads late, once for both children
+    children = []
+    for number in (0, 1):
+        child = os.fork()
+        if child == 0:
+            process(Path(sys.argv[1]), number)
+            os._exit(0)
+        children.append(child)
+    sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))

@@ -216,3 +216,22 @@ def test_copies_of_an_image_file_are_the_same_row(tmp_path: Path) -> None:
     dataset.frame["file"] = [str(tmp_path / f"{i}.png") for i in range(300)]
     with pytest.raises(ValueError, match="50 of 100 test rows"):
         check_parts(dataset, split(dataset))
+
+
+def test_text_among_numbers_and_a_rare_class_come_together() -> None:
+    dataset = _dataset()
+    dataset.frame["x"] = dataset.frame["x"].astype(object)
+    dataset.frame.loc[5, "x"] = "high"
+    dataset.frame.loc[1, "y"] = "rare"
+    with pytest.raises(ValueError, match=r"'high' in row 5.*'rare' \(1 patient\)"):
+        check_dataset(dataset)
+
+
+def test_images_in_the_hub_layout_are_compared_by_their_bytes() -> None:
+    dataset = _dataset(image="image", numeric=(), categorical=(), unit=None)
+    dataset.frame["image"] = [{"bytes": str(i % 250).encode(), "path": None} for i in range(300)]
+    dataset.frame["part"] = np.repeat(["train", "validation", "test"], 100)
+    dataset.split = SplitPlan("column", "part")
+    check_dataset(dataset)
+    with pytest.raises(ValueError, match="50 of 100 test rows"):
+        check_parts(dataset, split(dataset))

@@ -240,3 +240,14 @@ def test_every_option_composes_with_hydra() -> None:
         assert made.bands == {"bmi": [18.5, 25.0]}
         for group in ("encoder=fields", "augmentation=none", "augmentation=image", "augmentation=signal"):
             compose(overrides=[f"+{group}"])
+
+
+def test_a_slip_of_text_among_measurements_is_told_not_made_a_category(tmp_path: Path) -> None:
+    frame = _frame().astype({"lab": object})
+    frame.loc[4, "lab"] = "high"
+    with pytest.raises(ValueError, match="column 'lab' holds numbers but 'high' in row 5: correct it"):
+        _table(tmp_path, frame).read(None, 0)  # type: ignore[arg-type]
+    told = _table(tmp_path, frame, missing=["high"]).read(None, 0)  # type: ignore[arg-type]
+    assert told.fields.numeric == ("age", "lab")
+    codes = _frame().assign(ward=["1", "2", "U"] * 20)
+    assert "ward" in _table(tmp_path, codes).read(None, 0).fields.categorical  # type: ignore[arg-type]

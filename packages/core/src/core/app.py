@@ -182,7 +182,13 @@ def callable_module(name: str) -> None:
 
 
 def guarded(run: Callable[[], object]) -> int:
-    """Run a command and give its exit status: 2 with one message for what a user can mend, never a traceback."""
+    """Run a command and give its exit status: 2 with one message for what a user can mend, never a traceback.
+
+    With PLINTH_TRACEBACK=1 in the environment the error is raised instead, to show where it came from.
+    """
+    if os.environ.get("PLINTH_TRACEBACK"):
+        run()
+        return 0
     try:
         run()
     except HydraException as error:

@@ -52,6 +52,7 @@ class ResidualBlock(nn.Module):
 class SmallConvNet(nn.Module):
     """Stem, stages of residual blocks, mean over places. Reads uint8 pixels and scales them to -1 to 1 itself."""
 
+    step: Tensor
     title = "cnn"
     gives = ("pooled", "map")
 
@@ -88,6 +89,7 @@ class SmallConvNet(nn.Module):
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             self.side = side_of(layout, widths[-1])
+        self.register_buffer("step", torch.tensor(2.0 / 255.0), persistent=False)
         self.dropout = nn.Dropout(settings.dropout)
         self.wide = wide_of(layout, settings.wide)
         self.width = widths[-1]
@@ -97,7 +99,7 @@ class SmallConvNet(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read image (B, C, H, W) uint8, or float already on the scale 0 to 255, and columns beside it."""
-        x_BCHW = inputs["image"].to(torch.float32) * (2.0 / 255.0) - 1.0
+        x_BCHW = inputs["image"].to(self.step.dtype) * self.step - 1.0
         map_BDHW = self.stages(self.stem(x_BCHW))
         pooled_BD = self.dropout(map_BDHW.mean(dim=(2, 3)))
         if self.side is not None:

@@ -100,11 +100,14 @@ class Columns(nn.Module):
     Pieces and missing flags of numbers, one-hot categories, TF-IDF as it is: (B, W). It has no weights of its own.
     """
 
+    one: Tensor
+
     def __init__(self, layout: Layout, with_bag: bool) -> None:
         super().__init__()
         self.cardinalities = layout.cardinalities
         self.pieces = Pieces(layout) if layout.numeric else None
         self.with_bag = with_bag and layout.bag > 0
+        self.register_buffer("one", torch.ones(()), persistent=False)  # Follows the model's number type.
         pieces = self.pieces.pieces if self.pieces else 0
         self.width = len(layout.numeric) * (pieces + 1) + sum(layout.cardinalities)
         self.width += layout.bag if self.with_bag else 0
@@ -116,7 +119,7 @@ class Columns(nn.Module):
             parts.append(self.pieces(inputs["numeric"], inputs["missing"]).flatten(1))
             parts.append(inputs["missing"])
         for column, cardinality in enumerate(self.cardinalities):
-            parts.append(one_hot(inputs["categorical"][:, column], cardinality).to(torch.float32))
+            parts.append(one_hot(inputs["categorical"][:, column], cardinality).to(self.one.dtype))
         if self.with_bag:
             parts.append(inputs["bag"])
         return torch.cat(parts, dim=1)

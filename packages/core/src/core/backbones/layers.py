@@ -129,7 +129,7 @@ class Pooling(nn.Module):
         super().__init__()
         self.kind = kind
         self.width = 2 * width if kind == "mean_max" else width
-        self.question = nn.Linear(width, 1) if kind == "attention" else None
+        self.question = nn.Linear(width, 1, bias=False) if kind == "attention" else None
 
     def forward(self, tokens_BTD: Tensor, real_BT: Tensor | None) -> Tensor:
         """Pool (B, T, D) to (B, D) or (B, 2 D); at least one token of each row must be real."""

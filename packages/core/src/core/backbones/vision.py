@@ -58,7 +58,7 @@ class TimmVision(nn.Module):
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read image (B, C, H, W) uint8, or float on the scale 0 to 255, and columns beside it."""
-        x_BCHW = (inputs["image"].to(torch.float32) - self.mean) / self.deviation
+        x_BCHW = (inputs["image"].to(self.mean.dtype) - self.mean) / self.deviation
         features = self.network.forward_features(x_BCHW)
         pooled_BD = self.network.forward_head(features, pre_logits=True)
         if self.side is not None:

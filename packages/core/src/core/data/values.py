@@ -26,7 +26,8 @@ def is_missing(values: pd.Series[Any]) -> NDArray[np.bool_]:
     missing = values.isna().to_numpy(dtype=bool)
     if values.dtype == object or isinstance(values.dtype, pd.StringDtype):
         cells = values.to_numpy(dtype=object)  # which may be lists or bytes, so no hashing of cells
-        missing |= np.fromiter((isinstance(v, str) and v in _MISSING for v in cells), bool, len(cells))
+        named = np.fromiter((isinstance(v, str) and v in _MISSING for v in cells), bool, len(cells))
+        return np.asarray(missing | named, dtype=np.bool_)
     return missing
 
 

@@ -79,13 +79,13 @@ def challenge(
     train = frames["train"].iloc[kept]
     random = derive_seed(seed, "challenger") % 2**32
     if isinstance(config, Boosting):
-        features = dense_features(used, encoder, config.topics, random)
+        features = dense_features(used, encoder, config.topics, random, train)
     else:
         features = sparse_features(used, encoder, config.vocabulary)
-    x = features.fit(train)
+    fitted_truth = target.truth(target.encode(train))
+    x = features.fit(train, _columns(fitted_truth, target))
     held = {part: features.transform(frames[part]) for part in ("validation", "test")}
     truth = {part: target.truth(target.encode(frames[part])) for part in held}
-    fitted_truth = target.truth(target.encode(train))
     rows = _Rows(x, fitted_truth, held["validation"], truth["validation"], target, random)
     with threadpool_limits(torch.get_num_threads()):  # as many threads as the run was given, no more
         score, details = _boosted(config, rows) if isinstance(config, Boosting) else _penalised(config, rows)
@@ -101,6 +101,13 @@ def challenge(
             "seconds": time.monotonic() - started,
         },
     )
+
+
+def _columns(truth: NDArray[Any], target: Target) -> Array:
+    """Give the truth as (N, K) numbers whose means say something of a category."""
+    if target.kind == "multiclass":
+        return np.asarray(truth[:, None] == np.arange(len(target.classes)), np.float64)
+    return np.asarray(truth, np.float64).reshape(len(truth), -1)
 
 
 def _inputs(config: Boosting | Logistic, fields: Fields) -> tuple[str, Fields]:
@@ -132,6 +139,9 @@ def _boosted(config: Boosting, rows: _Rows) -> tuple[Scorer, dict[str, Json]]:
             learning_rate=config.learning_rate,
             max_iter=config.iterations,
             max_leaf_nodes=config.leaves,
+            min_samples_leaf=int(np.clip(len(y) // 100, 5, 50)),
+            l2_regularization=1.0,
+            max_features=0.5,
             early_stopping=bool(known.any()),
             n_iter_no_change=20,
             random_state=rows.random,
@@ -150,23 +160,35 @@ def _boosted(config: Boosting, rows: _Rows) -> tuple[Scorer, dict[str, Json]]:
 
 
 def _penalised(config: Logistic, rows: _Rows) -> tuple[Scorer, dict[str, Json]]:
-    """Linear model whose penalty validation chooses, strongest first."""
-    best_loss, best_strength, best_models = float("inf"), float("nan"), []
+    """Linear model whose penalty validation chooses: strongest first, then finer about the best."""
+    tried: dict[float, tuple[float, list[Any]]] = {}
     stopped = 0
-    for strength in sorted(config.strengths):
+
+    def loss_of(strength: float) -> float:
+        nonlocal stopped
         models, unconverged = _linear(strength, rows)
         stopped += unconverged
         scores = _scores(models, rows.x_validation, rows.target)
-        loss = _loss(_predictions(scores, rows.truth_validation, rows.target))
-        if loss >= best_loss:
+        tried[strength] = _loss(_predictions(scores, rows.truth_validation, rows.target)), models
+        return tried[strength][0]
+
+    least = float("inf")
+    for strength in sorted(config.strengths):
+        loss = loss_of(strength)
+        if loss >= least:
             break  # losses fall and then rise with the strength: the rest would be worse still
-        best_loss, best_strength, best_models = loss, strength, models
+        least = loss
+    middle = min(tried, key=lambda s: tried[s][0])
+    for strength in (middle / 3, middle * 3):
+        loss_of(strength)
+    best = min(tried, key=lambda s: tried[s][0])
     details = {
         "estimator": "Ridge" if rows.target.kind == "regression" else "LogisticRegression",
-        "strength": best_strength,
+        "strength": best,
+        "validation_losses": {f"{s:.4g}": tried[s][0] for s in sorted(tried)},
         "fits_stopped_unconverged": stopped,
     }
-    return lambda x: _scores(best_models, x, rows.target), details
+    return lambda x: _scores(tried[best][1], x, rows.target), details
 
 
 def _linear(strength: float, rows: _Rows) -> tuple[list[Any], int]:

@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.values import to_names, to_numbers, to_texts
+from core.evaluation.means import MeanEncoder
 from core.evaluation.shapes import image_features, signal_features
+from core.evaluation.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from core.data.types import Encoder, Fields
 
-AT_ONCE = 512
+AT_ONCE = 128
 """Rows whose images or signals are decoded at once."""
+FEW = 24
+"""Categories up to which boosting gets codes."""
 MOST_CATEGORIES = 250
-"""scikit-learn's boosting takes up to 255; the rarest share one."""
+"""Columns that one categorical column is spread over for a linear model; the rarest share one."""
 MISSING = "(missing)"
 """The category of a gap."""
 WORD = r"(?u)\b\w+\b"
@@ -55,9 +59,9 @@ class Features:
     blocks: dict[str, int] = field(default_factory=dict)
     """Block -> columns, once fitted; for the record."""
 
-    def fit(self, frame: pd.DataFrame) -> Matrix:
-        """Learn categories, scales and vocabularies, and encode the same rows."""
-        return self._joined([b.transformer.fit_transform(b.read(frame)) for b in self.parts])
+    def fit(self, frame: pd.DataFrame, truth: Array) -> Matrix:
+        """Learn categories, scales and vocabularies, and encode the same rows; ``truth`` (N, K)."""
+        return self._joined([b.transformer.fit_transform(b.read(frame), truth) for b in self.parts])
 
     def transform(self, frame: pd.DataFrame) -> Matrix:
         """Encode further rows."""
@@ -75,18 +79,25 @@ class Features:
         return Matrix(np.concatenate([np.asarray(v, np.float64) for v in values], axis=1), codes)
 
 
-def dense_features(fields: Fields, encoder: Encoder, topics: int, random: int) -> Features:
-    """Make what boosting takes: raw numbers with gaps, category codes, text topics, shapes."""
+def dense_features(
+    fields: Fields, encoder: Encoder, topics: int, random: int, train: pd.DataFrame
+) -> Features:
+    """Make what boosting takes: raw numbers with gaps, category codes or means, text topics, shapes.
+
+    A column of more than ``FEW`` categories in ``train`` is encoded by means: codes of so many overfit.
+    """
     from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
     blocks = []
     if fields.numeric:
         blocks.append(Block("numeric", _numbers(fields.numeric), FunctionTransformer()))
-    if fields.categorical:
-        coder = OrdinalEncoder(
-            handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MOST_CATEGORIES
-        )
-        blocks.append(Block("categorical", _names(fields.categorical), coder, codes=True))
+    few = tuple(c for c in fields.categorical if train[c].nunique() <= FEW)
+    many = tuple(c for c in fields.categorical if c not in few)
+    if few:
+        coder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
+        blocks.append(Block("categorical", _names(few), coder, codes=True))
+    if many:
+        blocks.append(Block("means of categories", _names(many), MeanEncoder(random)))
     blocks += [Block(f"topics of {c}", _texts(c), _Topics(topics, random)) for c in fields.text]
     blocks += [Block(n, r, FunctionTransformer()) for n, r in _shapes(fields, encoder)]
     return Features(_some(blocks), sparse=False)
@@ -125,7 +136,7 @@ class _Topics:
         self.words = TfidfVectorizer(sublinear_tf=True, max_features=20_000, token_pattern=WORD)
         self.topics: Any = None
 
-    def fit_transform(self, texts: list[str]) -> Any:
+    def fit_transform(self, texts: list[str], _: Array) -> Any:
         """Learn words and topics, and encode the same texts."""
         from sklearn.decomposition import TruncatedSVD
 

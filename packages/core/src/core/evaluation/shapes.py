@@ -19,38 +19,55 @@ def image_features(images_BCHW: NDArray[Any]) -> Features:
     """Describe images (B, C, H, W) in 0..255 by gradient histograms, colour histograms and a small picture.
 
     Histograms of oriented gradients (Dalal and Triggs 2005) on an 8 x 8 grid whatever the image's size, each
-    cell normalised by its 3 x 3 neighbourhood; 16 brightness bins a channel; 8 x 8 mean colours and 4 x 4
-    deviations. (B, D) float32.
+    cell normalised by its 3 x 3 neighbourhood; 8 x 8 mean colours and 4 x 4 deviations; the square roots (so
+    that distances are Hellinger's) of 16 brightness bins a channel, and for colour images of 12 hues by
+    saturation and of 6 x 6 x 6 joint colours. (B, D) float32.
     """
     x: NDArray[np.float32] = images_BCHW.astype(np.float32) / np.float32(255)
     b, c, _, _ = x.shape
-    grey = x.mean(axis=1)
-    blocks = [_gradients(grey)]
-    level = np.clip((x * 16).astype(np.int64), 0, 15).reshape(b, c, -1)
-    blocks.append(np.stack([(level == k).mean(axis=2) for k in range(16)], axis=2).reshape(b, -1))
-    blocks.append(_pooled(x, CELLS).reshape(b, -1))
+    level = np.minimum((x * 16).astype(np.int64), 15) + 16 * np.arange(c)[:, None, None]
     coarse = _pooled(x * x, 4) - _pooled(x, 4) ** 2
-    blocks.append(np.sqrt(np.maximum(coarse, 0)).reshape(b, -1))
-    if c == 3:  # hue and saturation tell skin and signs apart better than three brightnesses
-        blocks.append(_chroma(x))
+    blocks = [
+        _gradients(x.mean(axis=1)),
+        np.sqrt(_counted(level, 16 * c)),
+        _pooled(x, CELLS).reshape(b, -1),
+        np.sqrt(np.maximum(coarse, 0)).reshape(b, -1),
+    ]
+    if c == 3:  # hue and joint colours tell skin and signs apart better than three brightnesses
+        blocks.append(np.sqrt(_hues(x)))
+        joint = np.minimum((x * 6).astype(np.int64), 5)
+        blocks.append(np.sqrt(_counted(joint[:, 0] * 36 + joint[:, 1] * 6 + joint[:, 2], 216)))
     return np.concatenate(blocks, axis=1).astype(np.float32)
 
 
+def _counted(code: NDArray[np.int64], bins: int, weight: NDArray[Any] | None = None) -> NDArray[np.float64]:
+    """Histogram of each image's codes, (B, bins), as shares of its values (of its pixels, when weighted)."""
+    b = len(code)
+    flat = code.reshape(b, -1)
+    place = (flat + bins * np.arange(b)[:, None]).ravel()
+    weights = None if weight is None else weight.reshape(-1)
+    return np.bincount(place, weights, bins * b).reshape(b, bins) / max(1, flat.shape[1])
+
+
 def _gradients(grey_BHW: NDArray[np.float32]) -> Features:
-    down = np.gradient(grey_BHW, axis=1)
-    across = np.gradient(grey_BHW, axis=2)
+    b, h, w = grey_BHW.shape
+    down, across = np.gradient(grey_BHW, axis=1), np.gradient(grey_BHW, axis=2)
     size = np.hypot(down, across)
-    place = (np.arctan2(down, across) % np.pi) * (ANGLES / np.pi)
+    place = np.arctan2(down, across) * (ANGLES / np.pi)
     lower = np.floor(place)
     share = place - lower
-    cells = []
-    for k in range(ANGLES):  # each gradient is divided between the two directions nearest to it
-        weight = np.where(lower % ANGLES == k, 1 - share, 0) + np.where((lower + 1) % ANGLES == k, share, 0)
-        cells.append(_pooled((size * weight)[:, None], CELLS)[:, 0])
-    histogram = np.stack(cells, axis=-1)
+    below = lower.astype(np.int64) % ANGLES
+    rows, columns = np.arange(h) * CELLS // h, np.arange(w) * CELLS // w
+    cell = (rows[:, None] * CELLS + columns[None, :]) * ANGLES
+    bins = CELLS * CELLS * ANGLES
+    # each gradient is divided between the two directions nearest to it
+    counted = _counted(cell + below, bins, size * (1 - share))
+    counted += _counted(cell + (below + 1) % ANGLES, bins, size * share)
+    histogram = counted.reshape(b, CELLS, CELLS, ANGLES)
     energy = np.pad((histogram**2).sum(axis=-1), ((0, 0), (1, 1), (1, 1)))
     around = sum(energy[:, i : i + CELLS, j : j + CELLS] for i in range(3) for j in range(3))
-    return np.asarray((histogram / np.sqrt(around + 1e-6)[..., None]).reshape(len(grey_BHW), -1), np.float32)
+    normed = histogram / np.sqrt(around + 1e-12)[..., None]
+    return normed.reshape(b, -1).astype(np.float32)
 
 
 def _pooled(x_BCHW: NDArray[np.float32], cells: int) -> NDArray[np.float32]:
@@ -66,16 +83,13 @@ def _pooled(x_BCHW: NDArray[np.float32], cells: int) -> NDArray[np.float32]:
     return np.asarray(total / area, np.float32)
 
 
-def _chroma(x_BCHW: NDArray[np.float32]) -> Features:
-    """12 hue bins weighted by saturation, and 8 saturation bins."""
+def _hues(x_BCHW: NDArray[np.float32]) -> NDArray[np.float64]:
+    """12 hue bins, each pixel counting by its saturation."""
     red, green, blue = x_BCHW[:, 0], x_BCHW[:, 1], x_BCHW[:, 2]
     high, low = x_BCHW.max(axis=1), x_BCHW.min(axis=1)
     saturation = (high - low) / np.maximum(high, 1e-6)
     hue = np.arctan2(np.sqrt(3) * (green - blue), 2 * red - green - blue) % (2 * np.pi)
-    bins = np.clip((hue * (12 / (2 * np.pi))).astype(np.int64), 0, 11)
-    level = np.clip((saturation * 8).astype(np.int64), 0, 7)
-    hues = [((bins == k) * saturation).mean(axis=(1, 2)) for k in range(12)]
-    return np.stack([*hues, *((level == k).mean(axis=(1, 2)) for k in range(8))], axis=1).astype(np.float32)
+    return _counted(np.minimum((hue * (12 / (2 * np.pi))).astype(np.int64), 11), 12, saturation)
 
 
 def signal_features(signals_BCT: NDArray[Any]) -> Features:

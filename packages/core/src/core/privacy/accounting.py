@@ -11,12 +11,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from opacus.accountants import PRVAccountant
 from opacus.accountants.analysis import rdp as renyi
 
-ORDERS = [1 + x / 100 for x in range(1, 10)] + [1 + x / 10 for x in range(1, 100)] + list(range(11, 65))
-LARGE_ORDERS = [80, 96, 128, 192, 256, 384, 512, 1024]
+WHOLE_ORDERS = [*range(2, 65), 80, 96, 128, 192, 256, 384, 512, 1024]
+"""Cheap to evaluate; enough where the bound only brackets or stands in for another."""
+ORDERS = sorted({*WHOLE_ORDERS, *(1 + x / 100 for x in range(1, 10)), *(1 + x / 10 for x in range(1, 100))})
 EPS_ERROR = 0.01
 GRID_LIMIT = 2**21
 """Largest grid (16 MiB of doubles, a second) on which PRV is computed; absurd budgets would need gigabytes."""
@@ -40,8 +42,11 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _renyi_epsilon(noise_multiplier: float, rate: float, steps: int, delta: float) -> float:
-    orders = [*ORDERS, *LARGE_ORDERS]
+@cache
+def _renyi_epsilon(
+    noise_multiplier: float, rate: float, steps: int, delta: float, whole: bool = False
+) -> float:
+    orders = WHOLE_ORDERS if whole else ORDERS
     spent = renyi.compute_rdp(q=rate, noise_multiplier=noise_multiplier, steps=steps, orders=orders)
     with _quiet():
         epsilon, _ = renyi.get_privacy_spent(orders=orders, rdp=spent, delta=delta)
@@ -52,11 +57,12 @@ def _grid_size(noise_multiplier: float, rate: float, steps: int, delta: float) -
     # Gopi et al. (2021), section 5: the domain must hold the composed loss up to delta_error, the mesh is
     # eps_error / sqrt(k log(12 / delta_error) / 2). The Rényi bound stands in for the domain's half width.
     error = delta / 1000
-    half = _renyi_epsilon(noise_multiplier, rate, steps, error / 4) + 3
+    half = _renyi_epsilon(noise_multiplier, rate, steps, error / 4, whole=True) + 3
     mesh = EPS_ERROR / math.sqrt(steps * math.log(12 / error) / 2)
     return 2 * half / mesh
 
 
+@cache
 def epsilon_of(noise_multiplier: float, rate: float, steps: int, delta: float, accountant: str) -> Spend:
     """Bound the epsilon of ``steps`` steps at sampling rate ``rate`` with noise ``noise_multiplier * clip_norm``.
 
@@ -67,47 +73,47 @@ def epsilon_of(noise_multiplier: float, rate: float, steps: int, delta: float, a
         return Spend(0.0, accountant)
     if noise_multiplier == 0:
         return Spend(math.inf, accountant, "no noise is added, so nothing is promised")
-    bound = _renyi_epsilon(noise_multiplier, rate, steps, delta)
     if accountant == "rdp":
-        return Spend(bound, "rdp")
+        return Spend(_renyi_epsilon(noise_multiplier, rate, steps, delta), "rdp")
     if rate >= 1 or _grid_size(noise_multiplier, rate, steps, delta) > GRID_LIMIT:
         why = "every unit is in every batch" if rate >= 1 else "the budget is too large for PRV's grid"
+        bound = _renyi_epsilon(noise_multiplier, rate, steps, delta)
         return Spend(bound, "rdp", f"{why}; the looser Rényi bound holds")
     prv = PRVAccountant()
     prv.history = [(noise_multiplier, rate, steps)]
     with _quiet():
-        return Spend(min(float(prv.get_epsilon(delta, eps_error=EPS_ERROR)), bound), "prv")
+        return Spend(float(prv.get_epsilon(delta, eps_error=EPS_ERROR)), "prv")
 
 
+@cache
 def calibrate(epsilon: float, delta: float, rate: float, steps: int, accountant: str) -> float:
     """Find the smallest noise multiplier (to 0.2 %) whose ``steps`` steps cost at most ``epsilon``.
 
     Raises ValueError where even a noise multiplier of 10,000 does not reach the budget.
     """
-    # Rényi brackets first: it is a thousand times cheaper, and its answer is an upper end for PRV.
+
+    def within(noise: float) -> bool:
+        return epsilon_of(noise, rate, steps, delta, accountant).epsilon <= epsilon
+
+    # Rényi at whole orders brackets first: it is a thousand times cheaper, and an upper end for the others.
     low, high = 0.0, 0.5
-    while epsilon_of(high, rate, steps, delta, "rdp").epsilon > epsilon:
+    while _renyi_epsilon(high, rate, steps, delta, whole=True) > epsilon:
         low, high = high, 2 * high
         if high > 10_000:
             raise ValueError(
                 f"privacy.epsilon={epsilon:g} with delta={delta:g} can't be reached in {steps} steps at sampling "
                 f"rate {rate:.3g}: ask for a larger epsilon, fewer steps or smaller batches"
             )
-    high = _bisect(low, high, epsilon, delta, rate, steps, "rdp")
-    if accountant == "rdp":
-        return high
-    return _bisect(0.88 * high, high, epsilon, delta, rate, steps, accountant)
-
-
-def _bisect(
-    low: float, high: float, epsilon: float, delta: float, rate: float, steps: int, accountant: str
-) -> float:
-    if low > 0 and epsilon_of(low, rate, steps, delta, accountant).epsilon <= epsilon:
-        return _bisect(low / 2, low, epsilon, delta, rate, steps, accountant)
     while high - low > 2e-3 * high:
         middle = (low + high) / 2
-        if epsilon_of(middle, rate, steps, delta, accountant).epsilon <= epsilon:
+        if _renyi_epsilon(middle, rate, steps, delta, whole=True) <= epsilon:
             high = middle
         else:
             low = middle
+    low = 0.88 * high
+    while within(low):
+        low, high = low / 2, low
+    while high - low > 2e-3 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if within(middle) else (middle, high)
     return high

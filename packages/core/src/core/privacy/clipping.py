@@ -14,13 +14,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from core.privacy.rules import convolution, generic, layers, products, recurrent
+from core.privacy.rules import convolution, generic, layers, products
 from core.privacy.rules.forms import Units
 from core.privacy.rules.settle import Settlement
 from core.privacy.rules.trace import FollowRows, Layout, Trace, mark_rows
 from core.privacy.rules.tracked import Tracked, leaves
 
-RULES = (products, convolution, layers, generic, recurrent)  # importing them registers them
+RULES = (products, convolution, layers, generic)  # importing them registers them
 
 
 class ClipRule(Protocol):
@@ -138,8 +138,8 @@ class PerExampleClipper:
         self.flat = torch.zeros(sum(sizes), dtype=torch.float64 if precise else torch.float32, device=device)
         parts = zip(self.parameters.items(), self.flat.split(sizes), strict=True)
         self.sums: Mapping[str, Tensor] = {name: part.view(p.shape) for (name, p), part in parts}
-        self.layer_names, self._groups = _groups(self.parameters, rule.per_layer)
-        self._layout = Layout()
+        self.layer_names, self.groups = _groups(self.parameters, rule.per_layer)
+        self.layout = Layout()
         self._sources: list[Tensor] = []
         self._trace: Trace | None = None
 
@@ -158,7 +158,7 @@ class PerExampleClipper:
             for source, p in zip(self._sources, self.parameters.values(), strict=True)
         ):
             self._sources = [p.detach().requires_grad_() for p in self.parameters.values()]
-        trace = Trace(self._layout, self.flat.device, rows)
+        trace = Trace(self.layout, self.flat.device, rows)
         items = zip(self.parameters.items(), self._sources, strict=True)
         self._leaves = [trace.track(s, name, frozenset((i,))) for i, ((name, _), s) in enumerate(items)]
         for slot in self._slots:
@@ -204,7 +204,7 @@ class PerExampleClipper:
             known, index_B = units_B.unique(return_inverse=True)
             if len(known) < len(units_B):
                 units = Units(len(known), index_B)
-        settlement = Settlement(trace, self._leaves, list(self.sums.values()), self._groups, units)
+        settlement = Settlement(trace, self._leaves, list(self.sums.values()), self.groups, units)
         trace.on_complete = settlement.complete
         with torch.autocast(self.flat.device.type, enabled=False):
             torch.autograd.backward(losses_B, torch.ones_like(losses_B))
@@ -246,6 +246,13 @@ def refuse_mixing(model: nn.Module) -> None:
 
 def _slots(model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> list[_Slot]:
     index = {id(p): i for i, p in enumerate(parameters.values())}
+    for path, module in model.named_modules():
+        recurrent = isinstance(module, nn.RNNBase) and any(id(p) in index for p in module.parameters())
+        if recurrent or isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"{path or 'model'} ({type(module).__name__}): recurrent and compiled layers keep their weights out of sight and "
+                "have no exact rule; freeze it, or use an attention or convolution layer"
+            )
     return [
         _Slot(module, name, p, index[id(p)])
         for module in model.modules()

@@ -8,26 +8,53 @@ from typing import TYPE_CHECKING
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from core.config import RunConfig
+    from core.privacy.clipping import PerExampleClipper
     from core.privacy.plan import PrivacyPlan
 
 CLIPPINGS = ("flat", "per_layer", "automatic", "adaptive")
 ACCOUNTANTS = ("prv", "rdp")
 ENGINES = ("one_pass", "opacus")
 NORMALISATIONS = ("refuse", "group", "frozen")
+ATTACKS = ("none", "rmia", "lira")
 
 
 @option("privacy", "none")
 class NoPrivacy:
     """Ordinary training: nothing is promised about any one person's row."""
 
-    def plan(self, units: int, unit: str, steps: int) -> PrivacyPlan | None:
+    attack: str = setting(
+        "none", "measure what the model gives away: rmia or lira tell training rows from test rows; none"
+    )
+    shadow_models: int = setting(4, "attack: models trained for comparison, each as long as the run's own")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        if self.attack not in ATTACKS:
+            raise wrong("privacy.attack", self.attack, f"one of {', '.join(ATTACKS)}")
+        if self.attack != "none" and not 2 <= self.shadow_models <= 256:
+            raise wrong("privacy.shadow_models", self.shadow_models, "from 2 (crude) to 256; 4 is usual")
+
+    def check_run(self, config: RunConfig) -> None:
+        """Refuse nothing."""
+
+    def plan(self, units: int, unit: str, *, epochs: int, steps: int) -> PrivacyPlan | None:
         """Give no plan."""
         return None
+
+    def settle(self, model: nn.Module) -> list[str]:
+        """Leave the network as it is."""
+        return []
 
 
 @option("privacy", "dp")
 class DifferentialPrivacy:
-    """Differentially private training (DP-SGD, Abadi et al. 2016) with exact per-example clipping."""
+    """Differentially private training (DP-SGD, Abadi et al. 2016) with exact per-example clipping.
+
+    Its ``batch_size`` and ``clip_norm`` take the place of the training's ``batch_size`` and ``max_grad_norm``.
+    """
 
     epsilon: float = setting(3.0, "the privacy budget: 1 is strong, 3 usual, 8 weak")
     delta: float | None = setting(None, "probability that the bound fails; null: 1 / (10 x training units)")
@@ -72,18 +99,72 @@ class DifferentialPrivacy:
         if self.audit < 0:
             raise wrong("privacy.audit", self.audit, "0 or more canaries")
 
-    def plan(self, units: int, unit: str, steps: int) -> PrivacyPlan | None:
-        """Calibrate the noise for so many training units and steps."""
+    def check_run(self, config: RunConfig) -> None:
+        """Refuse, before data are read, what couples examples or can't be clipped, naming the key."""
+        training, target = config.training, config.target
+        if training.balanced != "none":
+            raise wrong(
+                "training.balanced",
+                training.balanced,
+                "privacy=dp samples each unit with one and the same probability; use none",
+            )
+        # A weight counted on the training rows moves with every row: one unit would change the others' gradients.
+        if getattr(target, "class_weights", "none") != "none":
+            raise wrong(
+                "target.class_weights",
+                target.class_weights,
+                "counted on training rows, so one person's row would change the weight of others'; privacy=dp "
+                "needs none (thresholds chosen on validation rows serve rare classes instead)",
+            )
+        if getattr(target, "logit_adjustment", 0.0):
+            raise wrong(
+                "target.logit_adjustment",
+                target.logit_adjustment,
+                "counted on training rows, so one person's row would change others' gradients; privacy=dp needs 0",
+            )
+        if training.compile:
+            raise wrong("training.compile", True, "privacy=dp watches the network layer by layer; use false")
+        if training.precision == "fp16":
+            raise wrong("training.precision", "fp16", "privacy=dp trains in fp32 or bf16, which need no loss scaling")
+        if self.engine == "opacus" and self.audit:
+            raise wrong("privacy.audit", self.audit, "canaries pass through privacy.engine=one_pass only")
+        if self.engine == "opacus" and self.clipping == "per_layer":
+            raise wrong("privacy.clipping", "per_layer", "privacy.engine=opacus has flat, automatic and adaptive")
+
+    def plan(self, units: int, unit: str, *, epochs: int, steps: int) -> PrivacyPlan | None:
+        """Calibrate the noise for so many training units over ``steps``, or over ``epochs`` where these are 0."""
         from core.privacy.plan import PrivacyPlan
 
+        batch = min(self.batch_size, float(units))
         return PrivacyPlan.make(
             epsilon=self.epsilon,
             delta=self.delta,
             units=units,
             unit=unit,
-            batch=min(self.batch_size, float(units)),
-            steps=steps,
+            batch=batch,
+            steps=steps or max(round(epochs * units / batch), 1),
             clip_norm=self.clip_norm,
             accountant=self.accountant,
             adaptive=self.clipping == "adaptive",
         )
+
+    def settle(self, model: nn.Module) -> list[str]:
+        """Make batch normalisation treat examples apart, in place; give the names of the layers changed."""
+        from core.privacy.normalisation import settle_batch_norm
+
+        how = {"group": "group", "frozen": "frozen"}.get(self.normalisation)
+        return settle_batch_norm(model, how)  # type: ignore[arg-type]
+
+    def clipper(self, model: nn.Module, plan: PrivacyPlan) -> PerExampleClipper:
+        """Make the clipper of a network's trainable weights."""
+        from core.privacy.clipping import AdaptiveClip, AutomaticClip, FlatClip, PerExampleClipper, PerLayerClip
+        from core.privacy.reference import OpacusClipper
+
+        kinds = {
+            "flat": FlatClip(plan.clip_norm),
+            "per_layer": PerLayerClip(plan.clip_norm),
+            "automatic": AutomaticClip(plan.clip_norm),
+            "adaptive": AdaptiveClip(plan.clip_norm, self.quantile),
+        }
+        engine = {"one_pass": PerExampleClipper, "opacus": OpacusClipper}[self.engine]
+        return engine(model, rule=kinds[self.clipping])

@@ -79,7 +79,7 @@ class PrivacyPlan:
                 f"publishing one {unit} outright",
             )
         if not 0 < batch <= units:
-            raise wrong("training.batch_size", batch, f"above 0 and at most the {units} training {unit}s")
+            raise wrong("privacy.batch_size", batch, f"above 0 and at most the {units} training {unit}s")
         if steps < 1:
             raise wrong("training.epochs", steps, "at least one step is needed")
         rate = batch / units

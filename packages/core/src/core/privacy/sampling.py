@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from core.data.types import Batch
 from core.privacy.plan import PrivacyPlan
 from core.privacy.secret import stream
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
     from core.data.parts import Part
-    from core.data.types import Batch
 
 
 def units_of(part: Part) -> int:
@@ -82,5 +82,10 @@ class PoissonBatches:
     def from_step(self, start: int) -> Iterator[Batch]:
         """Yield this process's share of the batches of steps start, start + 1, ..., start counted from 0."""
         for step in range(start, self.steps):
+            rows = self.rows(step)[self._rank :: self._world]
+            if not len(rows):
+                # Encoders and augmentations need not know how to make a batch of nothing.
+                yield Batch({}, self.part.targets[rows], rows)
+                continue
             generator = stream(self._secret, "augmentation", step, self._rank)
-            yield self.part.batch(self.rows(step)[self._rank :: self._world], self._augmentation, generator)
+            yield self.part.batch(rows, self._augmentation, generator)

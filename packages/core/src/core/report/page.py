@@ -145,7 +145,7 @@ def _threshold_text(record: Record) -> str:
 
 def _scaling(record: Record) -> str:
     scaling = record.calibration.get("scaling")
-    if not scaling:
+    if not scaling or "residuals" in record.curves:
         return ""
     names = {
         "none": "The probabilities are the model's own",

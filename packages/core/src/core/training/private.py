@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.config import derive_seed
 from core.privacy.clipping import AdaptiveClip
+from core.privacy.secret import stream
 from core.training.types import StepEvent
-from core.training.update import PlainUpdate, pieces, to_device
+from core.training.update import PlainUpdate, pieces, to_device, under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from core.data.types import Batch
+    from core.privacy.canaries import WhiteBoxAudit
     from core.privacy.clipping import PerExampleClipper
     from core.privacy.plan import PrivacyPlan
     from core.targets.types import Target
@@ -43,6 +44,7 @@ class PrivateUpdate(PlainUpdate):
         ema: float | None,
         channels_last: bool,
         parallel: Parallel,
+        audit: WhiteBoxAudit | None = None,
     ) -> None:
         """Take a clipper of the model's trainable weights and the secret that the noise is drawn from."""
         super().__init__(
@@ -59,6 +61,7 @@ class PrivateUpdate(PlainUpdate):
         )
         self.plan = plan
         self.clipper = clipper
+        self.audit = audit
         self._secret = secret
         self._noise = torch.empty_like(clipper.flat)
 
@@ -70,17 +73,25 @@ class PrivateUpdate(PlainUpdate):
         self.clipper.zero()
         beyond_half = self._clip(batch)
         total = self.clipper.flat
+        if self.audit is not None:
+            self.audit.contribute(self.step, total, self.parallel.rank, self.parallel.world)
         self.parallel.sum_([total, beyond_half])
-        # Every process draws the same noise and adds it to the same sum: once in total.
-        generator = torch.Generator(self.device).manual_seed(derive_seed(self._secret, "noise", self.step))
-        deviation = self.plan.noise_multiplier * self.clipper.rule.clip_norm
-        total.add_(self._noise.normal_(generator=generator), alpha=deviation).div_(self.plan.batch)
+        self._add_noise(total)
+        if self.audit is not None:
+            self.audit.observe(self.step, self.clipper.sums)
+        total.div_(self.plan.batch)
         for name, weight in self.clipper.parameters.items():
             weight.grad = self.clipper.sums[name].to(weight.dtype)
         self._apply()
-        self._adapt(beyond_half, generator)
+        self._adapt(beyond_half)
         self.step += 1
         return StepEvent(self.step, None, None, self._rates[0][0]["lr"])
+
+    def _add_noise(self, total: torch.Tensor) -> None:
+        # Every process draws the same noise and adds it to the same sum: once in total.
+        generator = stream(self._secret, "noise", self.step, device=self.device)
+        deviation = self.plan.noise_multiplier * self.clipper.rule.clip_norm
+        total.add_(self._noise.normal_(generator=generator), alpha=deviation)
 
     def _clip(self, batch: Batch) -> torch.Tensor:
         """Add the clipped gradients to the clipper's sums; give the sum of (within the norm) - 1/2 over units."""
@@ -96,10 +107,11 @@ class PrivateUpdate(PlainUpdate):
             beyond_half += found.within - len(piece) / 2
         return beyond_half
 
-    def _adapt(self, beyond_half: torch.Tensor, generator: torch.Generator) -> None:
+    def _adapt(self, beyond_half: torch.Tensor) -> None:
         rule = self.clipper.rule
         if not isinstance(rule, AdaptiveClip):
             return
+        generator = stream(self._secret, "count", self.step, device=self.device)
         noise = torch.randn((), generator=generator, device=self.device) * self.plan.adaptive_noise
         # Andrew et al. (2021), algorithm 1: each unit adds b - 1/2, so one unit moves the count by 1/2 at most.
         rule.update(float((beyond_half + noise) / self.plan.batch + 0.5))
@@ -110,10 +122,15 @@ class PrivateUpdate(PlainUpdate):
 
     def state_dict(self) -> dict[str, Any]:
         """Give what PlainUpdate gives, and the clip norm where it moves."""
-        return {**super().state_dict(), "clip_norm": self.clipper.rule.clip_norm}
+        state = {**super().state_dict(), "clip_norm": self.clipper.rule.clip_norm}
+        if self.audit is not None:
+            state |= {f"audit.{name}": value for name, value in self.audit.state_dict().items()}
+        return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a saved state."""
         super().load_state_dict(state)
         if isinstance(self.clipper.rule, AdaptiveClip):
             self.clipper.rule.clip_norm = state["clip_norm"]
+        if self.audit is not None:
+            self.audit.load_state_dict(under("audit", state))

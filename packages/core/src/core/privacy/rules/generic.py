@@ -4,6 +4,7 @@ Operations on parameters alone run under ordinary autograd. Element-wise ones br
 nothing is stored); all others are mapped over examples with `torch.vmap`.
 """
 
+import warnings
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -122,7 +123,9 @@ def _mapped(
         return func(*some_args, **some_kwargs)
 
     try:
-        out = torch.vmap(one, randomness="different")(*[spread[i] for i in mapped_at])
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "There is a performance drop")  # exact all the same
+            out = torch.vmap(one, randomness="different")(*[spread[i] for i in mapped_at])
     except RuntimeError as error:
         raise ValueError(f"{label}: {name} has no per-example rule and can't be mapped over examples: {error}") from error
     return map_nested(lambda leaf: leaf.flatten(0, 1) if isinstance(leaf, Tensor) else leaf, out)

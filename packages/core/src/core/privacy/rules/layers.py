@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.privacy.rules.forms import Dense, precise
 from core.privacy.rules.products import label_of, linear, unchanged
-from core.privacy.rules.trace import Trace, carries_rows
+from core.privacy.rules.trace import Trace, carries_rows, mark_rows
 from core.privacy.rules.tracked import Function, Tracked, rule, value_of
 
 Normalise = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
@@ -190,7 +190,15 @@ def multi_head_attention(
     is_causal: bool = False,
 ) -> Any:
     """`nn.MultiheadAttention`, whose activations come as (T, B, E); computed here with the batch first."""
+    if not any(carries_rows(tensor) for tensor in (query, key, value)):
+        rest = (dropout_p, out_proj_weight, out_proj_bias, training, key_padding_mask, need_weights, attn_mask)
+        separate = (use_separate_proj_weight, q_proj_weight, k_proj_weight, v_proj_weight, static_k, static_v)
+        first = (in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn)
+        sizes = (embed_dim_to_check, num_heads)
+        return trace.pure(func, query, key, value, *sizes, *first, *rest, *separate, average_attn_weights, is_causal)
     label = label_of(in_proj_weight, q_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias, bias_k)
+    if not all(carries_rows(tensor) for tensor in (query, key, value)):
+        raise ValueError(f"{label}: multi-head attention between examples and parameters; expand them to the batch first")
     if query.dim() != 3:
         raise ValueError(f"{label}: multi-head attention got an input without a batch dimension")
     if bias_k is not None or add_zero_attn or static_k is not None or static_v is not None:
@@ -209,6 +217,8 @@ def multi_head_attention(
         return trace.pure(Tensor.__getitem__, tensor, piece) if isinstance(tensor, Tracked) else tensor[piece]
 
     q_BTE, k_BSE, v_BSE = (tensor.transpose(0, 1) for tensor in (query, key, value))
+    for tensor in (q_BTE, k_BSE, v_BSE):
+        mark_rows(tensor)
     if use_separate_proj_weight:
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)
         q, k, v = (
@@ -224,10 +234,9 @@ def multi_head_attention(
     B, T, _ = q.shape
     q, k, v = (x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (q, k, v))
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    for mask in (
-        None if attn_mask is None else attn_mask.view(-1, num_heads, *attn_mask.shape[-2:]) if attn_mask.dim() == 3 else attn_mask,
-        None if key_padding_mask is None else key_padding_mask[:, None, None, :],
-    ):
+    if attn_mask is not None and attn_mask.dim() == 3:
+        attn_mask = attn_mask.view(-1, num_heads, *attn_mask.shape[-2:])
+    for mask in (attn_mask, None if key_padding_mask is None else key_padding_mask[:, None, None, :]):
         if mask is not None:
             scores = scores.masked_fill(mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
     attention = F.dropout(scores.softmax(-1), dropout_p, training)

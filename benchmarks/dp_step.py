@@ -1,0 +1,249 @@
+"""Time and memory of a private training step over a plain one: ours, plain and opacus (hooks, ghost) in turn.
+
+A step is forward, backward, clip, noise and update. Each round runs every method once, in turn, in one process; the ratios
+are medians over rounds of the ratio within a round. `python benchmarks/dp_step.py --json FILE`
+"""
+
+import argparse
+import copy
+import gc
+import json
+import statistics
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from opacus import GradSampleModule
+from opacus.grad_sample import GradSampleModuleFastGradientClipping
+from opacus.optimizers import DPOptimizer, DPOptimizerFastGradientClipping
+from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+
+from core.privacy.clipping import FlatClip, PerExampleClipper
+from core.privacy.normalisation import settle_batch_norm
+
+NOISE, CLIP, RATE = 1.0, 1.0, 1e-4
+CHUNK = 1 << 18  # noise is drawn in pieces that stay in the cache
+
+
+class Encoder(nn.Module):
+    """A pre-norm Transformer over T vectors, mean-pooled, without dropout."""
+
+    def __init__(self, width: int, layers: int, length: int) -> None:
+        super().__init__()
+        self.position = nn.Parameter(torch.zeros(1, length, width))
+        blocks = [timm.models.vision_transformer.Block(width, width // 64, qkv_bias=True) for _ in range(layers)]
+        self.blocks = nn.Sequential(*blocks)
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.head(self.norm(self.blocks(x + self.position)).mean(1))
+        return found
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and one batch of inputs and targets."""
+
+    name: str
+    kind: str
+    build: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+
+
+def vit(classes: int = 10) -> nn.Module:
+    return timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=4, num_classes=classes)
+
+
+def resnet() -> nn.Module:
+    model = timm.create_model("resnet18", num_classes=10)
+    settle_batch_norm(model, "group")
+    return model
+
+
+def lora() -> nn.Module:
+    model = get_peft_model(vit(), LoraConfig(r=8, target_modules=["qkv", "proj"], modules_to_save=["head"]))
+    return model  # type: ignore[no-any-return]
+
+
+def head_only() -> nn.Module:
+    model = vit().requires_grad_(False)
+    model.get_submodule("head").requires_grad_(True)
+    return model
+
+
+CASES = [
+    Case("transformer d256 L4 T64 B32", "transformer", lambda: Encoder(256, 4, 64), (32, 64, 256)),
+    Case("transformer d512 L4 T128 B8", "transformer", lambda: Encoder(512, 4, 128), (8, 128, 512)),
+    Case("vit-tiny 32px B32", "transformer", vit, (32, 3, 32, 32)),
+    Case("resnet18-groupnorm 64px B16", "cnn", resnet, (16, 3, 64, 64)),
+    Case("convnext-atto 64px B16", "cnn", lambda: timm.create_model("convnext_atto", num_classes=10), (16, 3, 64, 64)),
+    Case("vit-tiny lora r8 B32", "adapter", lora, (32, 3, 32, 32)),
+    Case("vit-tiny head only B32", "adapter", head_only, (32, 3, 32, 32)),
+]
+Step = Callable[[Tensor, Tensor], None]
+
+
+def plain(model: nn.Module, rows: int) -> Step:
+    """Ordinary training."""
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], RATE)
+
+    def step(x: Tensor, y: Tensor) -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(model(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def add_noise(total: Tensor, scale: float, piece: Tensor) -> None:
+    """Add independent normal noise in place."""
+    for part in total.split(len(piece)):
+        part.add_(piece[: len(part)].normal_(), alpha=scale)
+
+
+def ours(model: nn.Module, rows: int) -> Step:
+    """The one-pass engine; noise is added to one flat buffer."""
+    clipper = PerExampleClipper(model, rule=FlatClip(CLIP))
+    optimizer = torch.optim.SGD(clipper.parameters.values(), RATE)
+    piece = torch.empty(min(CHUNK, clipper.flat.numel()))
+
+    def step(x: Tensor, y: Tensor) -> None:
+        clipper.zero()
+        with clipper.watching(len(y)):
+            clipper.clipped_gradients(F.cross_entropy(model(x), y, reduction="none"))
+        add_noise(clipper.flat, NOISE * CLIP, piece)
+        clipper.flat.div_(rows)
+        for name, p in clipper.parameters.items():
+            p.grad = clipper.sums[name]
+        optimizer.step()
+        for p in clipper.parameters.values():
+            p.grad = None
+
+    return step
+
+
+def opacus_hooks(model: nn.Module, rows: int) -> Step:
+    """opacus with per-example gradients from hooks."""
+    wrapped = GradSampleModule(model)
+    inner = torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], RATE)
+    optimizer = DPOptimizer(inner, noise_multiplier=NOISE, max_grad_norm=CLIP, expected_batch_size=rows)
+
+    def step(x: Tensor, y: Tensor) -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(wrapped(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+def opacus_ghost(model: nn.Module, rows: int) -> Step:
+    """opacus' ghost clipping."""
+    wrapped = GradSampleModuleFastGradientClipping(model, max_grad_norm=CLIP)
+    inner = torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], RATE)
+    optimizer = DPOptimizerFastGradientClipping(
+        inner, noise_multiplier=NOISE, max_grad_norm=CLIP, expected_batch_size=rows
+    )
+    criterion = DPLossFastGradientClipping(wrapped, optimizer, nn.CrossEntropyLoss(), loss_reduction="mean")
+
+    def step(x: Tensor, y: Tensor) -> None:
+        optimizer.zero_grad()
+        criterion(wrapped(x), y).backward()
+        optimizer.step()
+
+    return step
+
+
+METHODS = {"plain": plain, "ours": ours, "opacus hooks": opacus_hooks, "opacus ghost": opacus_ghost}
+
+
+def peak_memory(step: Step, x: Tensor, y: Tensor) -> int:
+    """Peak bytes of tensors alive during a step beyond those before it, from the allocator's own events."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        step(x, y)
+    now = peak = 0
+    for event in sorted(profile.profiler.kineto_results.events(), key=lambda e: e.start_ns()):  # type: ignore[union-attr]
+        if event.name() == "[memory]":
+            now += event.nbytes()
+            peak = max(peak, now)
+    return peak
+
+
+def measure(case: Case, rounds: int, names: list[str]) -> dict[str, Any]:
+    """One row of the table."""
+    torch.manual_seed(0)
+    base = case.build().train()
+    x, y = torch.randn(*case.shape), torch.arange(case.shape[0]) % 10
+    held = sum(p.numel() * p.element_size() for p in base.parameters())
+    steps: dict[str, Step] = {}
+    failures: dict[str, str] = {}
+    memory: dict[str, int] = {}
+    for name in names:
+        try:
+            step = METHODS[name](copy.deepcopy(base), case.shape[0])
+            step(x, y)
+            step(x, y)
+            if name in ("plain", "ours"):
+                memory[name] = held + peak_memory(step, x, y)
+        except Exception as error:  # a peer may fail in any way: the failure is the result
+            if not name.startswith("opacus"):
+                raise
+            failures[name] = f"{name}: {type(error).__name__}: {error}"[:200]
+        else:
+            steps[name] = step
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    gc.collect()
+    gc.disable()
+    for _ in range(rounds):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step(x, y)
+            times[name].append(time.perf_counter() - start)
+    gc.enable()
+
+    def ratio(a: str, b: str) -> float:
+        return statistics.median(m / n for m, n in zip(times[a], times[b], strict=True))
+
+    peers = [name for name in steps if name.startswith("opacus")]
+    return {
+        "name": case.name,
+        "kind": case.kind,
+        "ours_over_plain": ratio("ours", "plain"),
+        "opacus_over_ours": min((ratio(peer, "ours") for peer in peers), default=None),
+        "opacus_error": "; ".join(failures.values()) or None,
+        "memory_over_plain": memory["ours"] / memory["plain"],
+        "plain_ms": 1e3 * statistics.median(times["plain"]),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", help="write the rows here")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--only", help="part of the names of the cases to run")
+    parser.add_argument("--no-opacus", action="store_true")
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore")
+    names = ["plain", "ours"] if options.no_opacus else list(METHODS)
+    rows = []
+    for case in CASES:
+        if options.only and options.only not in case.name:
+            continue
+        rows.append(measure(case, options.rounds, names))
+        print(rows[-1], flush=True)
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(rows, file, indent=2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

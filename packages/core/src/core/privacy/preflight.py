@@ -1,0 +1,210 @@
+"""Before the first step: proof on a probe batch that clipping is exact and that examples do not mix."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from core.privacy.clipping import PerExampleClipper, refuse_mixing
+
+Losses = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class PreflightReport:
+    """What was measured, for the record; errors are relative to autograd on single examples.
+
+    `norm_error` is the worst per-layer, per-example norm error, `sum_error` that of the clipped sum, `independence_error`
+    how far an example's gradient moved when the others changed. `without_gradient` are trainable parameters the loss
+    doesn't reach: they would receive noise only.
+    """
+
+    examples: int
+    parameters: int
+    norm_error: float
+    sum_error: float
+    independence_error: float
+    tolerance: float
+    without_gradient: tuple[str, ...]
+
+
+@dataclass
+class _Unclipped:
+    """Lets every gradient through and keeps the norms per layer."""
+
+    norms_GU: Tensor | None = None
+    clip_norm: float = float("inf")
+    per_layer: bool = True
+
+    def factors(self, norms_GU: Tensor) -> Tensor:
+        self.norms_GU = norms_GU
+        return torch.ones_like(norms_GU)
+
+
+def preflight(clipper: PerExampleClipper, losses: Losses, examples: int, tolerance: float = 1e-3) -> PreflightReport:
+    """Check the engine on a probe batch; raises `ValueError` naming the layer and the cause at the first failure.
+
+    `losses(index)` computes the losses (len(index),) of those rows of the probe batch (row numbers may repeat) by
+    calling the clipper's model; `examples` is the probe's size, at least 3. Exactness is checked with dropout off,
+    independence in the model's own mode. Sums and random state are left as they were.
+    """
+    if examples < 3:
+        raise ValueError(f"the probe batch has {examples} examples; at least 3 are needed to see them mix")
+    model, device = clipper.model, clipper.flat.device
+    refuse_mixing(model)
+    index = torch.arange(examples, device=device)
+    devices = [device] if device.type == "cuda" else []
+    kept = clipper.flat.clone()
+    with torch.random.fork_rng(devices), torch.enable_grad():
+        independence = _independence(clipper, losses, index, tolerance)
+        with _evaluating(model):
+            single = [_gradients(clipper.parameters, losses(index[i : i + 1])[0]) for i in range(examples)]
+            norm_error = max(
+                _check_norms(clipper, losses, index[:size], single[:size], tolerance) for size in (examples, examples - 1)
+            )
+            sum_error = _check_sum(clipper, losses, index, single, tolerance)
+    clipper.flat.copy_(kept)
+    names = tuple(name for name in clipper.parameters if all(bool((g[name] == 0).all()) for g in single))
+    if len(names) == len(clipper.parameters):
+        raise ValueError("the loss reaches no trainable parameter")
+    return PreflightReport(
+        examples, len(clipper.parameters), norm_error, sum_error, independence, tolerance, names
+    )
+
+
+def snapshot(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
+    """Copies of the parameters, to be compared after the first step."""
+    return {name: p.detach().clone() for name, p in parameters.items()}
+
+
+def require_moved(parameters: Mapping[str, nn.Parameter], before: Mapping[str, Tensor]) -> None:
+    """Raise `ValueError` naming the trainable parameters the first step left untouched."""
+    still = [name for name, p in parameters.items() if torch.equal(p.detach(), before[name])]
+    if still:
+        raise ValueError(
+            f"the first step did not move {', '.join(still[:5])}{' and more' if len(still) > 5 else ''}: is every trainable "
+            "parameter in the optimizer, and the learning rate above zero?"
+        )
+
+
+def _gradients(parameters: Mapping[str, nn.Parameter], loss: Tensor) -> dict[str, Tensor]:
+    """Autograd's gradients; zeros where the loss doesn't reach."""
+    if not loss.requires_grad:
+        raise ValueError("the losses don't depend on any trainable parameter")
+    found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    return {
+        name: torch.zeros_like(p) if g is None else g for (name, p), g in zip(parameters.items(), found, strict=True)
+    }
+
+
+def _check_norms(
+    clipper: PerExampleClipper, losses: Losses, index: Tensor, single: Sequence[dict[str, Tensor]], tolerance: float
+) -> float:
+    """Norms per layer and example against autograd's."""
+    rule = _Unclipped()
+    probe = PerExampleClipper(clipper.model, rule=rule)
+    probe.layout = clipper.layout  # what is learnt about sizes here serves the training
+    with probe.watching(len(index)):
+        probe.clipped_gradients(losses(index))
+    assert rule.norms_GU is not None
+    groups = {name: name.rpartition(".")[0] for name in probe.parameters}
+    worst = 0.0
+    for g, layer in enumerate(probe.layer_names):
+        names = [name for name, group in groups.items() if group == layer]
+        expected_B = torch.stack([_norm([grads[name] for name in names]) for grads in single])
+        scale = torch.stack([_norm(list(grads.values())) for grads in single])
+        error_B = (rule.norms_GU[g] - expected_B).abs() / torch.maximum(expected_B, 1e-3 * scale).clamp_min(1e-12)
+        error = float(error_B.max())
+        if not error <= tolerance:
+            raise ValueError(
+                f"{layer or 'model'} ({type(clipper.model.get_submodule(layer)).__name__}): its per-example gradient norms are "
+                f"off by {error:.1e} (tolerance {tolerance:.0e}), so clipping would not bound an example's influence; "
+                "freeze this layer or choose another backbone"
+            )
+        worst = max(worst, error)
+    return worst
+
+
+def _check_sum(
+    clipper: PerExampleClipper, losses: Losses, index: Tensor, single: Sequence[dict[str, Tensor]], tolerance: float
+) -> float:
+    """The clipped sum, with the factors the engine chose, against the weighted sum of autograd's gradients."""
+    clipper.zero()
+    with clipper.watching(len(index)):
+        result = clipper.clipped_gradients(losses(index))
+    groups = dict(zip(clipper.parameters, clipper.groups, strict=True))
+    expected = {
+        name: sum(factor * grads[name].to(total.dtype) for factor, grads in zip(factors, single, strict=True))
+        for (name, total), factors in ((item, result.factors_GU[groups[item[0]]]) for item in clipper.sums.items())
+    }
+    scale = _norm([torch.as_tensor(value) for value in expected.values()]).clamp_min(1e-12)
+    worst = ("", 0.0)
+    for name, total in clipper.sums.items():
+        error = float((total - expected[name]).norm() / scale)
+        if not error <= worst[1]:
+            worst = (name, error)
+    if not worst[1] <= tolerance:
+        raise ValueError(f"{worst[0]}: the clipped sum is off by {worst[1]:.1e} (tolerance {tolerance:.0e})")
+    return worst[1]
+
+
+def _independence(clipper: PerExampleClipper, losses: Losses, index: Tensor, tolerance: float) -> float:
+    """How far the first example's gradient moves when all others are replaced by copies of the second, then the last."""
+    outputs: list[dict[str, Tensor]] = []
+    gradients: list[dict[str, Tensor]] = []
+    for other in (1, len(index) - 1):
+        rows = torch.full_like(index, other)
+        rows[0] = 0
+        torch.manual_seed(0)
+        with _first_rows(clipper.model, len(index)) as seen:
+            gradients.append(_gradients(clipper.parameters, losses(rows)[0]))
+        outputs.append(seen)
+    difference = _norm([a - b for a, b in zip(gradients[0].values(), gradients[1].values(), strict=True)])
+    error = float(difference / _norm(list(gradients[0].values())).clamp_min(1e-12))
+    if not error <= tolerance:
+        changed = [name for name, row in outputs[0].items() if not torch.allclose(row, outputs[1][name], 1e-3, 1e-5)]
+        where = changed[0] if changed else "the loss"
+        kind = f" ({type(clipper.model.get_submodule(where)).__name__})" if changed else ""
+        raise ValueError(
+            f"{where}{kind}: it mixes the examples of a batch: the gradient of one example moved by {error:.1%} when the "
+            "others changed; replace or freeze it"
+        )
+    return error
+
+
+@contextmanager
+def _first_rows(model: nn.Module, examples: int) -> Iterator[dict[str, Tensor]]:
+    """The first example's part of each layer's output, in the order they finish."""
+    seen: dict[str, Tensor] = {}
+
+    def remember(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(module: nn.Module, args: object, output: object) -> None:
+            if isinstance(output, Tensor) and output.dim() and output.shape[0] % examples == 0 and name not in seen:
+                seen[name] = output.detach()[: output.shape[0] // examples].clone()
+
+        return hook
+
+    handles = [module.register_forward_hook(remember(name)) for name, module in model.named_modules()]
+    try:
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, every module's own mode restored afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _norm(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors]))

@@ -1,0 +1,59 @@
+"""The reference engine: opacus's per-example gradients, instantiated layer by layer, behind the same interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from opacus import GradSampleModule
+from torch import Tensor, nn
+
+from core.privacy.clipping import ClipResult, ClipRule, PerExampleClipper, refuse_mixing
+
+
+class OpacusClipper(PerExampleClipper):
+    """Clips the gradients that opacus's hooks leave on the weights: slower, larger, and not right for every layer.
+
+    ``watching``, ``clipped_gradients``, ``sums`` and ``flat`` are those of ``PerExampleClipper``.
+    """
+
+    def __init__(self, model: nn.Module, *, rule: ClipRule) -> None:
+        """Hook the model, raising ValueError for layers that opacus has no grad sampler for."""
+        super().__init__(model, rule=rule)
+        try:
+            # The hooks lie on the layers themselves; they rest outside training.
+            self._hooked = GradSampleModule(model, loss_reduction="sum")
+        except NotImplementedError as error:
+            raise ValueError(
+                f"privacy.engine='opacus' can't train this network ({error}); use one_pass"
+            ) from error
+
+    @contextmanager
+    def watching(self, rows: int) -> Iterator[None]:
+        """Do nothing but refuse what mixes examples: opacus's hooks watch every training pass."""
+        refuse_mixing(self.model)
+        self._hooked.zero_grad(set_to_none=True)
+        yield
+
+    def clipped_gradients(self, losses_B: Tensor, units_B: Tensor | None = None) -> ClipResult:
+        """Backpropagate the losses (B,), one row a unit, and add each row's clipped gradient to ``sums``."""
+        assert units_B is None, "the reference engine takes one row a unit"
+        losses_B.sum().backward()  # type: ignore[no-untyped-call]
+        samples = {}
+        for name, weight in self.parameters.items():
+            found = getattr(weight, "grad_sample", None)
+            if isinstance(found, list):  # a weight used several times
+                found = torch.stack(found).sum(0)
+            if found is None or len(found) != len(losses_B):
+                rows = "none" if found is None else str(len(found))
+                raise ValueError(
+                    f"privacy.engine='opacus': {name} got {rows} of {len(losses_B)} per-example gradients; use one_pass"
+                )
+            samples[name] = found.to(self.flat.dtype)
+        norms_U = torch.stack([s.flatten(1).norm(dim=1) for s in samples.values()]).norm(dim=0)
+        factors_GU = self.rule.factors(norms_U[None])
+        for name, sample in samples.items():
+            self.sums[name].add_(torch.einsum("b,b...->...", factors_GU[0], sample))
+        self._hooked.zero_grad(set_to_none=True)
+        return ClipResult(norms_U, factors_GU, (norms_U <= self.rule.clip_norm).sum())

@@ -64,7 +64,7 @@ def test(arguments: list[str]) -> int:
 
 def main() -> int:
     """Read the verb and do it."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - it is here to say so to who starts it with an older one
         sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
     verb, arguments = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
     if verb == "try":

@@ -32,7 +32,7 @@ from core.privacy.sampling import PoissonBatches
 from core.training.parallel import ALONE
 from core.training.private import PrivateUpdate
 
-UNITS, WIDTH, STEPS, RATE = 2000, 64, 24, 0.25
+UNITS, WIDTH, STEPS, RATE = 2000, 64, 100, 0.1
 DELTA = 1e-6
 CANARIES = 40_000
 
@@ -60,15 +60,14 @@ class Yes:
 
 
 class Rows:
-    """Rows with a signal, one a unit."""
+    """Rows whose labels are coins, one a unit: what is measured is the mechanism, and gradients that agree blur it."""
 
     unit_codes = None
 
     def __init__(self, seed: int) -> None:
         generator = torch.Generator().manual_seed(seed)
         self.x = torch.randn(UNITS, WIDTH, generator=generator)
-        noise = torch.randn(UNITS, generator=generator)
-        self.targets = (self.x[:, 0] - self.x[:, 1] + noise > 0).float()
+        self.targets = torch.randint(0, 2, (UNITS,), generator=generator).float()
 
     def __len__(self) -> int:
         return UNITS
@@ -137,10 +136,8 @@ class Fault:
 
 FAULTS = (
     Fault("noise halved", 4.0, update=HalfTheNoise),
-    Fault("noise halved", 2.0, update=HalfTheNoise),
     Fault("clipping off", 4.0, rule=NothingClipped),
     Fault("shuffled instead of Poisson", 4.0, batches=Shuffled),
-    Fault("shuffled instead of Poisson", 2.0, batches=Shuffled),
     Fault("one layer left out of the norm", 4.0, forgotten=2),
 )
 
@@ -157,7 +154,7 @@ def audited(fault: Fault, seed: int) -> tuple[dict[str, Any], float]:
     clipper = PerExampleClipper(model, rule=fault.rule(plan.clip_norm))
     audit = WhiteBoxAudit(clipper, batches, plan, CANARIES, secret)
     update = fault.update(
-        model, Yes(), [torch.optim.SGD(model.parameters(), lr=0.5)], lambda step: 1.0, plan, clipper, secret,  # type: ignore[arg-type]
+        model, Yes(), [torch.optim.SGD(model.parameters(), lr=0.01)], lambda step: 1.0, plan, clipper, secret,  # type: ignore[arg-type]
         precision="fp32", micro_batch=0, ema=None, channels_last=False, parallel=ALONE, audit=audit,
     )  # fmt: skip
     for batch in batches.from_step(0):

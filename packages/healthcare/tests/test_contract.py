@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from core.testing import check_run, check_simulation
 
+from core.testing import check_run, check_simulation
 from healthcare import DOMAIN
 
 TASKS = ["records", "notes", "images", "beats"]

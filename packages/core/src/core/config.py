@@ -34,6 +34,13 @@ GROUPS: dict[str, str] = {
 """Group name -> one line for ``--help``, in the order in which a run uses them."""
 
 
+def setting(default: Any, help: str) -> Any:  # noqa: A002 - the word users of argparse and dataclasses know
+    """Make a dataclass field with a default and the sentence that ``--help`` prints for it."""
+    if isinstance(default, list | dict):
+        return field(default_factory=default.copy, metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
 OPTIONS: dict[tuple[str, str], type] = {}
 """(group, name) -> class of every option registered so far."""
 
@@ -63,13 +70,6 @@ def task(name: str) -> Callable[[type[T]], type[T]]:
     Hydra with a warning.
     """
     return option("task_schema", name)
-
-
-def setting(default: Any, help: str) -> Any:  # noqa: A002 - the word users of argparse and dataclasses know
-    """Make a dataclass field with a default and the sentence that ``--help`` prints for it."""
-    if isinstance(default, list | dict):
-        return field(default_factory=default.copy, metadata={"help": help})
-    return field(default=default, metadata={"help": help})
 
 
 def help_of(node: object) -> dict[str, str]:

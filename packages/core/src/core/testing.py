@@ -39,7 +39,7 @@ def application(domain: Domain, verb: str) -> Application:
 
 
 def check_simulation(domain: Domain, task: str) -> None:
-    """The simulated default is repeatable, says so, plants its bias by a strength, and keeps the truth from the model."""
+    """The simulated default is repeatable, says so, plants a bias by its strength, and hides the truth."""
     configure = application(domain, "train").configure
     config = configure(f"task={task}")
     first, again = (config.data.read(config.task, 3) for _ in range(2))
@@ -62,7 +62,7 @@ def check_simulation(domain: Domain, task: str) -> None:
 
 
 def check_run(domain: Domain, task: str, folder: Path, *overrides: str) -> Run:
-    """A short run on the simulated default gives a whole folder, predicts raw rows as it judged them, and is left alone."""
+    """A short run on the simulated default gives a whole folder, serves what it judged, and is left alone."""
     train = application(domain, "train")
     asked = (f"task={task}", "data.rows=400", *SMALL, *overrides)
     run: Run = train(*asked, folder=folder)

@@ -43,6 +43,12 @@ class Fields:
         return replace(self, **changes)
 
 
+def restore_fields(state: Mapping[str, Json]) -> Fields:
+    """Make Fields again from what ``dataclasses.asdict`` gave, after a way through JSON."""
+    parts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state.items()}
+    return Fields(**parts)
+
+
 @dataclass(frozen=True)
 class SplitPlan:
     """How rows are parted into training, validation and test."""

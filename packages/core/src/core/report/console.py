@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,18 @@ def summarise(record: Record, folder: Path, console: Console | None = None) -> N
         out.print(f"[{style}]{answer.question}[/] {escape(answer.headline)}", highlight=False)
     out.print(f"Report: {escape(str(folder / 'report.html'))}", highlight=False, soft_wrap=True)
     out.print(escape(str(folder)), highlight=False, soft_wrap=True)
+
+
+def show_figures(metrics: Mapping[str, Mapping[str, float | None]], console: Console | None = None) -> None:
+    """Print figures with their intervals."""
+    from rich.console import Console as Terminal
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for metric, found in metrics.items():
+        table.add_row(escape(named(metric)), _cell(Figure(**found)))
+    (console or Terminal()).print(table)
 
 
 def _cell(figure: Figure) -> str:

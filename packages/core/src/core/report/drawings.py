@@ -116,8 +116,9 @@ def _reliability(points: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> 
                 label="challenger",
             )
         x, y = [p["forecast"] for p in points], [p["observed"] for p in points]
-        below = [p["observed"] - p["low"] for p in points]
-        above = [p["high"] - p["observed"] for p in points]
+        # At 0 and 1 rounding can put the end of Wilson's interval a hair inside the observed share.
+        below = [max(p["observed"] - p["low"], 0.0) for p in points]
+        above = [max(p["high"] - p["observed"], 0.0) for p in points]
         axes.errorbar(
             x, y, yerr=[below, above], fmt="o-", ms=4, lw=1.4, color=MODEL, elinewidth=1, label="model"
         )

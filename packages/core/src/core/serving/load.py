@@ -12,7 +12,7 @@ from core.backbones.model import Model, load_weights
 from core.config import derive_seed, from_yaml, restored
 from core.data.encoders import restore as restore_encoder
 from core.data.groups import Groups
-from core.data.types import Encoder, Fields
+from core.data.types import Encoder, restore_fields
 from core.evaluation.calibration import Scaling
 from core.report.run import Run
 from core.targets.restore import restore as restore_target
@@ -37,20 +37,18 @@ class Loaded:
         self.encoder: Encoder = restore_encoder(state["encoder"])
         self.target: Target = restore_target(state["target"])
         self.groups = Groups.restore(state["groups"])
-        self.fields = Fields(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in state["fields"].items()}
-        )
+        self.fields = restore_fields(state["fields"])
         self.unit_name: str = state["unit_name"]
         self.device = device
-        self.model = self._model().to(device).eval()
+        self.model = self._model(state["architecture"]).to(device).eval()
         self.scaling = Scaling.restore(run.record.calibration["scaling"])
         self.thresholds: dict[str, float] | None = run.record.thresholds.get("values") or None
 
-    def _model(self) -> Model:
+    def _model(self, architecture: dict[str, Any] | None) -> Model:
         seed = derive_seed(self.config["seed"], "weights")
         # Published weights are in model.safetensors already; fetching them again would need a network.
-        content = {**self.config["backbone"]}
-        backbone = restored("backbone", content).rebuild(self.encoder.layout(), seed)
+        chosen = restored("backbone", self.config["backbone"])
+        backbone = chosen.rebuild(self.encoder.layout(), seed, architecture)
         model: Model = restored("adapter", self.config["adapter"]).apply(
             backbone, self.target.width, self.target.reads, seed
         )
@@ -73,7 +71,7 @@ class Loaded:
         return predict_scores(
             self.model,
             self.target,
-            self.encoder.transform(frame),
+            self.encoder.prepare(frame),
             batch_size=batch_size,
             device=self.device,
             precision=str(self.run.record.training.precision),

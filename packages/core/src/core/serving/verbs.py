@@ -16,7 +16,7 @@ from core.data.types import Dataset
 from core.domain import Domain
 from core.evaluation.evaluate import evaluate_again
 from core.evaluation.types import Evaluation
-from core.report.console import figures
+from core.report.console import show_figures
 from core.report.record import plain, sha256_of, write_atomically
 from core.report.tables import write_predictions
 from core.serving.load import Loaded, load
@@ -102,7 +102,7 @@ def evaluate(
         derive_seed(loaded.config["seed"], "evaluation"),
     )
     folder.mkdir(parents=True, exist_ok=True)
-    write_predictions({"test": evaluation.test}, folder / "predictions.parquet")
+    write_predictions(evaluation.parts, folder / "predictions.parquet")
     content = {
         "run": {"path": Path(run).resolve(), "record": sha256_of(Path(run) / "record.json")},
         "evaluated": datetime.now(UTC),
@@ -118,7 +118,7 @@ def evaluate(
     write_atomically(folder / "evaluation.json", json.dumps(plain(content), indent=1) + "\n")
     if dataset.simulated or record.data.simulated:
         print(f"note: {SIMULATED}")
-    figures(evaluation.metrics)
+    show_figures(evaluation.metrics)
     print(f"evaluation: {folder.resolve()}")
     return evaluation
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
@@ -11,6 +11,7 @@ from core.backbones.model import Model
 from core.config import RunConfig, derive_seed, wrong
 from core.data.batches import ShuffledBatches
 from core.folder import RunFolder
+from core.privacy.config import NoPrivacy
 from core.privacy.plan import PrivacyPlan
 from core.steps.prepare import Prepared
 from core.training.precision import Decision
@@ -31,6 +32,14 @@ class Designed:
     plan: PrivacyPlan | None
 
 
+@runtime_checkable
+class StartsFromRows(Protocol):
+    """A backbone whose first weights can come from training inputs, read without noise."""
+
+    def start_from(self, inputs: dict[str, torch.Tensor]) -> bool:
+        """Look at encoded rows; tell whether weights came from them."""
+
+
 def place(name: str) -> torch.device:
     """Resolve ``device``: auto takes CUDA, then Apple's, then the processor. ValueError for one that isn't there."""
     if name == "auto":
@@ -46,10 +55,21 @@ def place(name: str) -> torch.device:
     return device
 
 
-def build_model(config: RunConfig, prepared: Prepared, device: torch.device) -> Model:
-    """Make the network for the encoder's layout and the target's width, weights drawn from the seed."""
+FIRST_LOOK = 5000
+"""Training rows that a backbone may start its directions from."""
+
+
+def build_model(config: RunConfig, prepared: Prepared, device: torch.device, private: bool) -> Model:
+    """Make the network for the encoder's layout and the target's width, weights drawn from the seed.
+
+    Where nothing is promised about privacy, a backbone that can may start from a look at training inputs.
+    """
     seed = derive_seed(config.seed, "weights")
     backbone = config.backbone.build(prepared.encoder.layout(), seed)
+    if isinstance(backbone, StartsFromRows) and not private:
+        train = prepared.parts["train"]
+        generator = torch.Generator().manual_seed(derive_seed(config.seed, "first look"))
+        backbone.start_from(train.prepared.take(torch.randperm(len(train), generator=generator)[:FIRST_LOOK]))
     model: Model = config.adapter.apply(backbone, prepared.target.width, prepared.target.reads, seed)
     return model.to(device)
 
@@ -59,7 +79,7 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder) -> Designed
     if config.threads:
         torch.set_num_threads(config.threads)
     device = place(config.device)
-    model = build_model(config, prepared, device)
+    model = build_model(config, prepared, device, private=not isinstance(config.privacy, NoPrivacy))
     train = prepared.parts["train"]
     settings: Any = config.training
     epoch_steps = settings.epoch_steps(len(train))
@@ -71,7 +91,7 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder) -> Designed
         balanced=settings.balanced,
         power=settings.balanced_power,
         augmentation=config.augmentation.build(prepared.encoder.layout()),
-        drop_last=False,
+        drop_last=settings.drop_last,
     )
     precision = settle_precision(settings, model, prepared.target, batches, folder.path)
     update = plain_update(

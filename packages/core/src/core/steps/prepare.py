@@ -42,7 +42,7 @@ def prepare(config: RunConfig) -> Prepared:
     target = config.target.build(frames["train"], dataset.fields)
     groups = Groups.fit(frames["train"], dataset)
     parts = {
-        name: Part(frame, rows[name], encoder, target, dataset.fields, groups)
+        name: Part(frame, rows[name], encoder, target, dataset.fields, groups, dataset.frame)
         for name, frame in frames.items()
     }
     for finding in findings:

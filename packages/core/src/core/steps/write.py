@@ -46,6 +46,7 @@ def write(
         "groups": prepared.groups.state(),
         "fields": asdict(prepared.dataset.fields),
         "unit_name": prepared.dataset.unit_name,
+        "architecture": designed.model.backbone.architecture,
     }
     write_atomically(folder.path / "encoder.json", json.dumps(plain(state), ensure_ascii=False))
     write_predictions(evaluation.parts, folder.path / "predictions.parquet")
@@ -132,8 +133,19 @@ def _training(designed: Designed, trained: Trained, footprint: dict[str, Any]) -
         "seconds": footprint["phases"]["train"]["seconds"],
         "phases": footprint["phases"],
         "device": str(designed.device),
+        "history": history(trained.findings),
+        "stopped_early": trained.steps < designed.batches.steps,
         **trained.findings,
     }
+
+
+def history(findings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Join the training loss and the looks at validation, by step, for the learning curve."""
+    points = {p["step"]: {"step": p["step"], "loss": p["loss"]} for p in findings["curve"]}
+    for look in findings.get("validation", {}).get("history", []):
+        point = points.setdefault(look["step"], {"step": look["step"], "loss": None})
+        point |= {f"validation_{name}": value for name, value in look.items() if name != "step"}
+    return [points[step] for step in sorted(points)]
 
 
 def environment() -> dict[str, Any]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.data.types import Batch
+    from core.training.ema import Ema
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,9 @@ class StepEvent:
 
 class Update(Protocol):
     """How a batch changes the model."""
+
+    ema: Ema | None
+    """The running average of the weights, where one is kept."""
 
     def __call__(self, batch: Batch) -> StepEvent:
         """Take one optimizer step on the batch (cut into micro-batches inside, if it must)."""

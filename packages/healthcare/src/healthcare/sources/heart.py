@@ -52,7 +52,8 @@ def read(config: Heart, seed: int) -> Dataset:
         raise wrong("data.sites", list(config.sites), f"one or more of {', '.join(SITES)}")
     if not -1 <= config.fold <= 4:
         raise wrong("data.fold", config.fold, "-1 for none, or 0 to 4")
-    frames, files = [], {}
+    frames: list[pd.DataFrame] = []
+    files: dict[str, str] = {}
     for site in config.sites:
         path = find(f"{config.folder}/{SITES[site]}", "data.folder")
         table = read_table(

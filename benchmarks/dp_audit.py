@@ -34,7 +34,7 @@ from core.training.private import PrivateUpdate
 
 UNITS, WIDTH, STEPS, RATE = 2000, 64, 100, 0.1
 DELTA = 1e-6
-CANARIES = 40_000
+CANARIES = 100_000
 
 
 class Net(nn.Module):

@@ -1,7 +1,7 @@
 """Time and memory of a private training step over a plain one: ours, plain and opacus (hooks, ghost) in turn.
 
-A step is forward, backward, clip, noise and update. Each round runs every method once, in turn, in one process; the ratios
-are medians over rounds of the ratio within a round. `python benchmarks/dp_step.py --json FILE`
+A step is forward, backward, clip, noise and update. Each round runs every method once, in turn, in one process; the
+ratios are medians over rounds of the ratio within a round. `python benchmarks/dp_step.py --json FILE`
 """
 
 import argparse
@@ -39,7 +39,9 @@ class Encoder(nn.Module):
     def __init__(self, width: int, layers: int, length: int) -> None:
         super().__init__()
         self.position = nn.Parameter(torch.zeros(1, length, width))
-        blocks = [timm.models.vision_transformer.Block(width, width // 64, qkv_bias=True) for _ in range(layers)]
+        blocks = [
+            timm.models.vision_transformer.Block(width, width // 64, qkv_bias=True) for _ in range(layers)
+        ]
         self.blocks = nn.Sequential(*blocks)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, 10)
@@ -70,8 +72,7 @@ def resnet() -> nn.Module:
 
 
 def lora() -> nn.Module:
-    model = get_peft_model(vit(), LoraConfig(r=8, target_modules=["qkv", "proj"], modules_to_save=["head"]))
-    return model  # type: ignore[no-any-return]
+    return get_peft_model(vit(), LoraConfig(r=8, target_modules=["qkv", "proj"], modules_to_save=["head"]))
 
 
 def head_only() -> nn.Module:
@@ -85,7 +86,12 @@ CASES = [
     Case("transformer d512 L4 T128 B8", "transformer", lambda: Encoder(512, 4, 128), (8, 128, 512)),
     Case("vit-tiny 32px B32", "transformer", vit, (32, 3, 32, 32)),
     Case("resnet18-groupnorm 64px B16", "cnn", resnet, (16, 3, 64, 64)),
-    Case("convnext-atto 64px B16", "cnn", lambda: timm.create_model("convnext_atto", num_classes=10), (16, 3, 64, 64)),
+    Case(
+        "convnext-atto 64px B16",
+        "cnn",
+        lambda: timm.create_model("convnext_atto", num_classes=10),
+        (16, 3, 64, 64),
+    ),
     Case("vit-tiny lora r8 B32", "adapter", lora, (32, 3, 32, 32)),
     Case("vit-tiny head only B32", "adapter", head_only, (32, 3, 32, 32)),
 ]
@@ -104,23 +110,17 @@ def plain(model: nn.Module, rows: int) -> Step:
     return step
 
 
-def add_noise(total: Tensor, scale: float, piece: Tensor) -> None:
-    """Add independent normal noise in place."""
-    for part in total.split(len(piece)):
-        part.add_(piece[: len(part)].normal_(), alpha=scale)
-
-
 def ours(model: nn.Module, rows: int) -> Step:
-    """The one-pass engine; noise is added to one flat buffer."""
+    """The one-pass engine; the clipped sum is added to a buffer that already holds the step's noise."""
     clipper = PerExampleClipper(model, rule=FlatClip(CLIP))
     optimizer = torch.optim.SGD(clipper.parameters.values(), RATE)
-    piece = torch.empty(min(CHUNK, clipper.flat.numel()))
+    pieces = clipper.flat.split(CHUNK)
 
     def step(x: Tensor, y: Tensor) -> None:
-        clipper.zero()
+        for piece in pieces:
+            piece.normal_(0.0, NOISE * CLIP)
         with clipper.watching(len(y)):
             clipper.clipped_gradients(F.cross_entropy(model(x), y, reduction="none"))
-        add_noise(clipper.flat, NOISE * CLIP, piece)
         clipper.flat.div_(rows)
         for name, p in clipper.parameters.items():
             p.grad = clipper.sums[name]
@@ -167,7 +167,9 @@ METHODS = {"plain": plain, "ours": ours, "opacus hooks": opacus_hooks, "opacus g
 
 def peak_memory(step: Step, x: Tensor, y: Tensor) -> int:
     """Peak bytes of tensors alive during a step beyond those before it, from the allocator's own events."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profile:
         step(x, y)
     now = peak = 0
     for event in sorted(profile.profiler.kineto_results.events(), key=lambda e: e.start_ns()):  # type: ignore[union-attr]

@@ -7,6 +7,10 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
+
 from core.privacy.clipping import (
     AdaptiveClip,
     AutomaticClip,
@@ -16,9 +20,6 @@ from core.privacy.clipping import (
     PerLayerClip,
 )
 from core.privacy.normalisation import settle_batch_norm
-from peft import LoraConfig, get_peft_model
-from torch import Tensor, nn
-from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
 
 torch.set_num_threads(1)
 Losses = Callable[[Tensor], Tensor]
@@ -36,7 +37,10 @@ def single_gradients(model: nn.Module, losses: Losses, rows: int) -> list[dict[s
     for i in range(rows):
         grads = torch.autograd.grad(losses(torch.tensor([i])).sum(), list(named.values()), allow_unused=True)
         found.append(
-            {n: torch.zeros_like(p) if g is None else g for (n, p), g in zip(named.items(), grads, strict=True)}
+            {
+                n: torch.zeros_like(p) if g is None else g
+                for (n, p), g in zip(named.items(), grads, strict=True)
+            }
         )
     return found
 
@@ -53,7 +57,9 @@ def assert_exact(model: nn.Module, losses: Losses, rows: int = 4) -> None:
     clipper = PerExampleClipper(model, rule=FlatClip(clip_norm))
     with clipper.watching(rows):
         result = clipper.clipped_gradients(losses(torch.arange(rows)))
-    torch.testing.assert_close(result.norms_U, torch.tensor(norms, dtype=torch.float64), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(
+        result.norms_U, torch.tensor(norms, dtype=torch.float64), rtol=1e-9, atol=1e-12
+    )
     expected = torch.cat(
         [
             sum(min(1.0, clip_norm / n) * g[name] for n, g in zip(norms, single, strict=True)).flatten()
@@ -73,7 +79,11 @@ MODELS = {
     "vit": ("vit_tiny_patch16_224", {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2}, 32),
     "convnext": ("convnext_atto", {"depths": (1, 1, 1, 1), "dims": (8, 16, 16, 24)}, 32),
     "resnet": ("resnet18", {"layers": (1, 1, 1, 1)}, 32),
-    "beit": ("beit_base_patch16_224", {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2}, 32),
+    "beit": (
+        "beit_base_patch16_224",
+        {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2},
+        32,
+    ),
     "nfnet": ("nf_resnet26", {}, 32),
 }
 
@@ -116,7 +126,9 @@ def test_bert(length: int) -> None:
 
 
 def test_gpt2_with_tied_embedding_and_output() -> None:
-    config = GPT2Config(vocab_size=31, n_embd=16, n_layer=2, n_head=2, n_positions=16, bos_token_id=0, eos_token_id=0)
+    config = GPT2Config(
+        vocab_size=31, n_embd=16, n_layer=2, n_head=2, n_positions=16, bos_token_id=0, eos_token_id=0
+    )
     config.resid_pdrop = config.embd_pdrop = config.attn_pdrop = 0.0
     model = GPT2LMHeadModel(config).double().train()
     ids = torch.randint(0, 31, (4, 8))
@@ -129,7 +141,9 @@ def test_gpt2_with_tied_embedding_and_output() -> None:
 
 
 def test_lora() -> None:
-    model = get_peft_model(bert(), LoraConfig(r=2, target_modules=["query", "value"], lora_dropout=0.0)).double()
+    model = get_peft_model(
+        bert(), LoraConfig(r=2, target_modules=["query", "value"], lora_dropout=0.0)
+    ).double()
     for name, p in model.named_parameters():
         if "lora_B" in name:
             nn.init.normal_(p)
@@ -139,7 +153,9 @@ def test_lora() -> None:
 
 def small() -> tuple[nn.Module, Losses]:
     model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(inplace=True), nn.Linear(5, 3)).double()
-    return model, image_losses(model, torch.randn(4, 6, dtype=torch.float64) * torch.tensor([[1.0], [3], [9], [0.1]]))
+    return model, image_losses(
+        model, torch.randn(4, 6, dtype=torch.float64) * torch.tensor([[1.0], [3], [9], [0.1]])
+    )
 
 
 @pytest.mark.parametrize("rule", [PerLayerClip(0.3), AutomaticClip(0.5), AdaptiveClip(0.2), FlatClip(1e9)])
@@ -272,7 +288,10 @@ def test_an_input_overwritten_in_place_is_refused() -> None:
     model = nn.ModuleDict({"first": first})
     model.forward = lambda x: _overwrite(model["first"], x)  # type: ignore[method-assign]
     clipper = PerExampleClipper(model, rule=FlatClip(1.0))
-    with clipper.watching(4), pytest.raises(ValueError, match=r"first.weight: its input was changed in place"):
+    with (
+        clipper.watching(4),
+        pytest.raises(ValueError, match=r"first.weight: its input was changed in place"),
+    ):
         clipper.clipped_gradients(model(torch.randn(4, 6, dtype=torch.float64)).sum(1))
 
 

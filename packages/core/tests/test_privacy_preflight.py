@@ -6,13 +6,14 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
 from core.privacy import preflight as module
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.normalisation import settle_batch_norm
 from core.privacy.preflight import preflight, require_moved, snapshot
 from core.privacy.rules.products import linear
 from core.privacy.rules.tracked import _RULES
-from torch import Tensor, nn
 
 torch.set_num_threads(1)
 
@@ -72,13 +73,19 @@ def test_mixing_layer_is_named() -> None:
 
 def test_a_wrong_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(trace, func, input, weight, bias=None):  # type: ignore[no-untyped-def]  # noqa: A002
-        return linear(trace, func, input * 1.0, weight, bias) * 1.0 if trace.rows == 1 else _halved(trace, input, weight, bias)
+        return (
+            linear(trace, func, input * 1.0, weight, bias) * 1.0
+            if trace.rows == 1
+            else _halved(trace, input, weight, bias)
+        )
 
     def _halved(trace, input, weight, bias):  # type: ignore[no-untyped-def]  # noqa: A002
         trace.expected_before = dict(trace.expected)
         out = linear(trace, F.linear, input, weight, bias)
         give = trace.give_affine
-        trace.give_affine = lambda w, b, outer: give(w, b, type(outer)(outer.left / 2, outer.right, outer.width))
+        trace.give_affine = lambda w, b, outer: give(
+            w, b, type(outer)(outer.left / 2, outer.right, outer.width)
+        )
         return out
 
     monkeypatch.setitem(_RULES, F.linear, wrong)

@@ -5,10 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from core.privacy.clipping import FlatClip, PerExampleClipper
-from core.privacy.normalisation import settle_batch_norm
 from timm.layers import BatchNormAct2d, GroupNormAct, LayerNorm2d
 from torch import Tensor, nn
+
+from core.privacy.clipping import FlatClip, PerExampleClipper
+from core.privacy.normalisation import settle_batch_norm
 
 torch.set_num_threads(1)
 ROWS = 4
@@ -88,7 +89,7 @@ USES: dict[str, tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]] = {
     "product from the left": (lambda x, w: w @ x, ((5, 8),)),
     "addmm": (lambda x, b, w: torch.addmm(b, x.reshape(-1, 6), w).view(*x.shape[:2], 5), ((5,), (6, 5))),
     "einsum": (lambda x, w: torch.einsum("btd,hde->bhte", x, w), ((2, 6, 3),)),
-    "prelu": (lambda x, w: F.prelu(x, w), ((8,),)),
+    "prelu": (F.prelu, ((8,),)),
     "bias from parts": (
         lambda x, q, v, w: F.linear(x, w, torch.cat([q, torch.zeros_like(q), v])),
         ((2,), (2,), (6, 6)),
@@ -97,15 +98,32 @@ USES: dict[str, tuple[Callable[..., Tensor], tuple[tuple[int, ...], ...]]] = {
     "weight used twice": (lambda x, w: F.linear(F.linear(x, w).tanh(), w), ((6, 6),)),
     "weight and its transpose": (lambda x, w: F.linear(F.linear(x, w).tanh(), w.t()), ((5, 6),)),
     "table of constants": (
-        lambda x, t: x @ x.transpose(1, 2) + t[torch.arange(8)[:, None] - torch.arange(8) + 7].permute(2, 0, 1)[0],
+        lambda x, t: (
+            x @ x.transpose(1, 2) + t[torch.arange(8)[:, None] - torch.arange(8) + 7].permute(2, 0, 1)[0]
+        ),
         ((15, 1),),
     ),
-    "attention bias": (lambda x, b: F.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None], b), ((1, 1, 8, 8),)),
-    "windows": (lambda x, w, b: (F.linear(x.reshape(-1, 4, 6), w) + b[None]).view(len(x), -1), ((5, 6), (4, 5))),
+    "attention bias": (
+        lambda x, b: F.scaled_dot_product_attention(x[:, None], x[:, None], x[:, None], b),
+        ((1, 1, 8, 8),),
+    ),
+    "windows": (
+        lambda x, w, b: (F.linear(x.reshape(-1, 4, 6), w) + b[None]).view(len(x), -1),
+        ((5, 6), (4, 5)),
+    ),
     "assigned": (assigned, ((6,),)),
     "mask token": (masked, ((6,),)),
     "temperature": (lambda x, t: x * t.clamp(max=0.5).exp(), ((8, 1),)),
     "lora": (lambda x, a, b: x + F.linear(F.linear(x, a), b), ((2, 6), (6, 2))),
+    "constants grown to the batch": (
+        lambda x, b: x @ x.transpose(1, 2) + (b + torch.eye(8).double().expand(len(x), 8, 8)),
+        ((1, 8, 8),),
+    ),
+    "looked-up rows joined to examples": (
+        lambda x, t: torch.cat([x, F.embedding(torch.zeros(len(x), 2).long(), t)], 1),
+        ((3, 6),),
+    ),
+    "rows of a table added": (lambda x, t: x + t[torch.arange(len(x)) * 0], ((3, 8, 6),)),
     "chunks": (lambda x, w: F.linear(x, w.chunk(2)[0]) * F.linear(x, w.chunk(2)[1]), ((6, 6),)),
 }
 
@@ -130,6 +148,11 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "conv2d, pointwise": (lambda: nn.Conv2d(6, 8, 1), (6, 3, 3)),
     "conv2d, groups": (lambda: nn.Conv2d(6, 4, 3, groups=2), (6, 5, 5)),
     "conv2d, depthwise": (lambda: nn.Conv2d(6, 6, 3, groups=6, bias=False), (6, 5, 5)),
+    "conv2d, depthwise, strided": (
+        lambda: nn.Conv2d(6, 12, 3, stride=2, padding=1, dilation=2, groups=6),
+        (6, 8, 7),
+    ),
+    "conv1d, depthwise": (lambda: nn.Conv1d(6, 6, 3, stride=3, padding=1, groups=6), (6, 11)),
     "conv3d": (lambda: nn.Conv3d(2, 3, 2, padding=1), (2, 3, 4, 3)),
     "conv transposed": (lambda: nn.ConvTranspose2d(2, 3, 2, stride=2), (2, 4, 4)),
     "conv shared": (lambda: Twice(nn.Conv2d(2, 2, 3, padding=1), chain=True), (2, 4, 4)),
@@ -143,8 +166,14 @@ LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
     "batch norm in eval": (lambda: nn.BatchNorm2d(6).eval(), (6, 4, 4)),
     "prelu": (lambda: nn.PReLU(6), (6, 4, 4)),
     "attention": (lambda: SelfAttention(nn.MultiheadAttention(6, 2, batch_first=True)), (8, 6)),
-    "attention, separate": (lambda: SelfAttention(nn.MultiheadAttention(6, 2, kdim=6, vdim=6), cross=True), (8, 6)),
-    "transformer layer": (lambda: nn.TransformerEncoderLayer(6, 2, 12, dropout=0.0, batch_first=True), (8, 6)),
+    "attention, separate": (
+        lambda: SelfAttention(nn.MultiheadAttention(6, 2, kdim=6, vdim=6), cross=True),
+        (8, 6),
+    ),
+    "transformer layer": (
+        lambda: nn.TransformerEncoderLayer(6, 2, 12, dropout=0.0, batch_first=True),
+        (8, 6),
+    ),
 }
 
 
@@ -238,7 +267,10 @@ def test_batch_norm_is_refused_by_name() -> None:
     ("use", "reason"),
     [
         (lambda x, p: F.embedding(x.long().abs() % 3, p, max_norm=1.0), "max_norm"),
-        (lambda x, p: x.transpose(0, 1)[:7] * p.sum() + F.linear(x.transpose(0, 1)[:7], p), "first dimension"),
+        (
+            lambda x, p: x.transpose(0, 1)[:7] * p.sum() + F.linear(x.transpose(0, 1)[:7], p),
+            "first dimension",
+        ),
         (lambda x, p: F.batch_norm(x.transpose(1, 2), None, None, p.sum(0), None, training=True), "mixes"),
     ],
 )

@@ -11,7 +11,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -41,6 +41,7 @@ ROOMS = ("data", "targets", "backbones", "training", "privacy", "evaluation")
 class EvaluateConfig:
     """Evaluate a saved run on new labelled data."""
 
+    defaults: list[Any] = field(default_factory=lambda: [{"data": "table"}])
     run: str = setting(MISSING, "folder of a finished run")
     data: Any = MISSING
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
@@ -104,6 +105,8 @@ class Application:
                 self.work(self._typed(composed), folder, self.domain)
             except (Exception, KeyboardInterrupt) as error:
                 failed.append(error)  # raised below: hydra would print a line of its own about it
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()  # hydra made it; a run that could not begin leaves nothing
 
         def start() -> None:
             found = f"pkg://{self.domain.name}.conf"

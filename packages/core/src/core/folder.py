@@ -9,6 +9,7 @@ from typing import Any
 
 from core.config import GROUPS, RunConfig, differences, from_yaml, saved, to_yaml
 from core.domain import Domain
+from core.privacy.secret import forget_secret
 from core.report.console import summarise
 from core.report.record import write_atomically
 from core.report.run import Run
@@ -42,6 +43,7 @@ class RunFolder:
 
     def report(self) -> Run:
         """Say that nothing was trained, and again what the finished run found."""
+        forget_secret(self.checkpoints)  # a kill between the record and its removal left it
         print("this run is finished; nothing was trained (another hydra.run.dir starts a new one)")
         return self.tell()
 
@@ -63,7 +65,8 @@ class RunFolder:
 
     def abandon(self) -> None:
         """Take back what ``begin`` made, if no step was kept since: a run that can't be made leaves nothing."""
-        if self._fresh and not any(self.checkpoints.iterdir()):
+        if self._fresh and not any(self.checkpoints.glob("step-*")):
+            forget_secret(self.checkpoints)
             for name in ("config.yaml", "precision.json"):
                 (self.path / name).unlink(missing_ok=True)
             self.checkpoints.rmdir()
@@ -74,6 +77,7 @@ class RunFolder:
             check = getattr(getattr(config, group), "check", None)
             if check is not None:
                 check()
+        config.privacy.check_run(config)
 
     def _compare(self) -> None:
         kept = self.path / "config.yaml"

@@ -20,6 +20,7 @@ DOMAIN = Domain(
         "healthcare.sources.heart",
         "healthcare.sources.mtsamples",
         "healthcare.sources.ham10000",
+        "healthcare.sources.mitbih",
     ),
 )
 train, evaluate, predict = verbs(DOMAIN)

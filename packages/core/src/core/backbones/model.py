@@ -68,7 +68,8 @@ def save_weights(model: nn.Module, path: Path | str) -> None:
         kept[place] = name
         tensors[name] = tensor.detach().cpu().contiguous().clone()
     unfinished = path.with_name(path.name + ".part")
-    save_file(tensors, unfinished, metadata={"format": "pt", "same": json.dumps(same, sort_keys=True)})
+    # One key alone: safetensors writes several in no fixed order, and equal runs should give equal files.
+    save_file(tensors, unfinished, metadata={"same": json.dumps(same, sort_keys=True)})
     unfinished.replace(path)
 
 

@@ -1,8 +1,8 @@
 """Per-example clipping in one backward pass, for any module.
 
 Autograd computes only the activations' gradients. From each layer's inputs and output-gradients come the examples'
-squared norms, and the clipped sum is one matrix product per layer with rows scaled by the clip factors ("book-keeping",
-Bu et al. 2022, arXiv:2210.00038, extended to anything a parameter may be used for).
+squared norms, and the clipped sum is one matrix product per layer with rows scaled by the clip factors
+("book-keeping", Bu et al. 2022, arXiv:2210.00038, extended to anything a parameter may be used for).
 """
 
 import math
@@ -120,8 +120,8 @@ class PerExampleClipper:
             losses_B = loss(model(inputs), targets)
             clipper.clipped_gradients(losses_B)
 
-    `sums` maps parameter names to views of `flat`, one float32 buffer (float64 for a float64 model). They accumulate over micro-batches
-    until `zero`. Gradients of the parameters themselves (`.grad`) are neither read nor written.
+    `sums` maps parameter names to views of `flat`, one float32 buffer (float64 for a float64 model). They accumulate
+    over micro-batches until `zero`. Gradients of the parameters themselves (`.grad`) are neither read nor written.
     """
 
     def __init__(self, model: nn.Module, *, rule: ClipRule) -> None:
@@ -136,7 +136,7 @@ class PerExampleClipper:
         device = next(iter(self.parameters.values())).device
         sizes = [p.numel() for p in self.parameters.values()]
         self.flat = torch.zeros(sum(sizes), dtype=torch.float64 if precise else torch.float32, device=device)
-        parts = zip(self.parameters.items(), self.flat.split(sizes), strict=True)
+        parts = zip(self.parameters.items(), torch.split(self.flat, sizes), strict=True)
         self.sums: Mapping[str, Tensor] = {name: part.view(p.shape) for (name, p), part in parts}
         self.layer_names, self.groups = _groups(self.parameters, rule.per_layer)
         self.layout = Layout()
@@ -163,7 +163,9 @@ class PerExampleClipper:
         self._leaves = [trace.track(s, name, frozenset((i,))) for i, ((name, _), s) in enumerate(items)]
         for slot in self._slots:
             if slot.module._parameters.get(slot.name) is not slot.parameter:
-                raise ValueError(f"{slot.name}: the model's parameters were replaced after the clipper was made")
+                raise ValueError(
+                    f"{slot.name}: the model's parameters were replaced after the clipper was made"
+                )
         hook = self.model.register_forward_pre_hook(_mark_inputs, with_kwargs=True)
         self._trace = trace
         grads = [p.grad for p in self.parameters.values()]
@@ -184,24 +186,30 @@ class PerExampleClipper:
     def clipped_gradients(self, losses_B: Tensor, units_B: Tensor | None = None) -> ClipResult:
         """Backpropagate the losses (B,) once and add each unit's clipped gradient to `sums`.
 
-        `units_B` names the privacy unit of each row (any integers); all rows of a unit must be in the same pass. An empty
-        batch adds nothing.
+        `units_B` names the privacy unit of each row (any integers); all rows of a unit must be in the same pass. An
+        empty batch adds nothing. Raises `ValueError` for a gradient that is not finite.
         """
         if losses_B.dim() != 1:
             raise ValueError(f"the losses must be one per example, shape (B,), not {tuple(losses_B.shape)}")
         if not len(losses_B):
             empty = self.flat.new_zeros(0)
-            return ClipResult(empty, self.flat.new_zeros(len(self.layer_names), 0), torch.zeros((), dtype=torch.long))
+            return ClipResult(
+                empty, self.flat.new_zeros(len(self.layer_names), 0), torch.zeros((), dtype=torch.long)
+            )
         trace = self._trace
         if trace is None or trace.rows != len(losses_B):
-            raise ValueError(f"{len(losses_B)} losses: compute them inside `with clipper.watching({len(losses_B)})`")
+            raise ValueError(
+                f"{len(losses_B)} losses: compute them inside `with clipper.watching({len(losses_B)})`"
+            )
         if isinstance(losses_B, Tracked):
-            raise ValueError("the losses don't depend on the examples: call the model itself, not its parts, on the inputs")
+            raise ValueError(
+                "the losses don't depend on the examples: call the model itself, not its parts, on the inputs"
+            )
         if not losses_B.requires_grad:
             raise ValueError("the losses don't depend on any trainable parameter")
         units = Units(len(losses_B))
         if units_B is not None:
-            known, index_B = units_B.unique(return_inverse=True)
+            known, index_B = torch.unique(units_B, return_inverse=True)
             if len(known) < len(units_B):
                 units = Units(len(known), index_B)
         settlement = Settlement(trace, self._leaves, list(self.sums.values()), self.groups, units)
@@ -217,7 +225,9 @@ class PerExampleClipper:
         squares_GU = settlement.squares_GU
         norms_U = squares_GU.sum(0).sqrt_()
         if not bool(norms_U.isfinite().all()):
-            raise ValueError("a gradient is not finite: lower the learning rate, or compute in float32 or bfloat16")
+            raise ValueError(
+                "a gradient is not finite: lower the learning rate, or compute in float32 or bfloat16"
+            )
         factors_GU = self.rule.factors(squares_GU.sqrt())
         settlement.add_sums(factors_GU)
         return ClipResult(norms_U, factors_GU, (norms_U <= self.rule.clip_norm).sum())
@@ -226,8 +236,8 @@ class PerExampleClipper:
         for name, p in self.parameters.items():
             if p.grad is not None:
                 raise ValueError(
-                    f"{name}: it was used outside the watched forward pass (a cached copy, a recomputed checkpoint), where "
-                    "its per-example gradients can't be seen"
+                    f"{name}: it was used outside the watched forward pass (a cached copy, a recomputed "
+                    "checkpoint), where its per-example gradients can't be seen"
                 )
 
 
@@ -250,8 +260,8 @@ def _slots(model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> list[_Sl
         recurrent = isinstance(module, nn.RNNBase) and any(id(p) in index for p in module.parameters())
         if recurrent or isinstance(module, torch.jit.ScriptModule):
             raise ValueError(
-                f"{path or 'model'} ({type(module).__name__}): recurrent and compiled layers keep their weights out of sight and "
-                "have no exact rule; freeze it, or use an attention or convolution layer"
+                f"{path or 'model'} ({type(module).__name__}): recurrent and compiled layers keep their weights "
+                "out of sight and have no exact rule; freeze it, or use an attention or convolution layer"
             )
     return [
         _Slot(module, name, p, index[id(p)])

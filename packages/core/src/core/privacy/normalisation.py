@@ -1,6 +1,5 @@
 """Batch normalisation mixes examples; under differential privacy it is replaced, frozen or refused."""
 
-from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -14,7 +13,9 @@ _PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 class GroupNormAct(nn.GroupNorm):
     """Group normalisation followed by the dropout and activation that a fused batch normalisation carried."""
 
-    def __init__(self, groups: int, channels: int, eps: float, affine: bool, drop: nn.Module, act: nn.Module) -> None:
+    def __init__(
+        self, groups: int, channels: int, eps: float, affine: bool, drop: nn.Module, act: nn.Module
+    ) -> None:
         super().__init__(groups, channels, eps, affine)
         self.drop, self.act = drop, act
 
@@ -43,43 +44,55 @@ def settle_batch_norm(model: nn.Module, how: Normalisation | None) -> list[str]:
             replacement = _group_norm(name, module)
             parent, _, child = name.rpartition(".")
             if not name:
-                raise ValueError("the model itself is a batch normalisation: there is nothing to replace it in")
+                raise ValueError(
+                    "the model itself is a batch normalisation: there is nothing to replace it in"
+                )
             setattr(model.get_submodule(parent), child, replacement)
     return [name for name, _ in found]
 
 
 def _freeze(name: str, module: _BatchNorm) -> None:
     if module.running_mean is None or isinstance(module, nn.modules.lazy.LazyModuleMixin):
-        raise ValueError(f"{name} ({type(module).__name__}): it has no statistics to freeze; use normalisation group")
+        raise ValueError(
+            f"{name} ({type(module).__name__}): it has no statistics to freeze; use normalisation group"
+        )
     module.__class__ = _frozen(type(module))
     module.eval()
 
 
-@cache
+_FROZEN: dict[type, type[_BatchNorm]] = {}
+
+
 def _frozen(kind: type[_BatchNorm]) -> type[_BatchNorm]:
     """The same class, whose instances stay in evaluation mode."""
 
     def train(self: nn.Module, mode: bool = True) -> nn.Module:
         return nn.Module.train(self, False)
 
-    return type(f"Frozen{kind.__name__}", (kind,), {"train": train})
+    if kind not in _FROZEN:
+        _FROZEN[kind] = type(f"Frozen{kind.__name__}", (kind,), {"train": train})
+    return _FROZEN[kind]
 
 
 def _group_norm(name: str, module: _BatchNorm) -> nn.GroupNorm:
     if isinstance(module, nn.modules.lazy.LazyModuleMixin):
-        raise ValueError(f"{name}: a lazy batch normalisation; run the model once before training under privacy")
+        raise ValueError(
+            f"{name}: a lazy batch normalisation; run the model once before training under privacy"
+        )
     channels, groups = module.num_features, _groups(module.num_features)
     own: Any = module
     if type(module) in _PLAIN:
         norm = nn.GroupNorm(groups, channels, module.eps, module.affine)
-    elif isinstance(getattr(module, "act", None), nn.Module) and isinstance(getattr(module, "drop", None), nn.Module):
+    elif isinstance(getattr(module, "act", None), nn.Module) and isinstance(
+        getattr(module, "drop", None), nn.Module
+    ):
         norm = GroupNormAct(groups, channels, module.eps, module.affine, own.drop, own.act)
     elif type(module).forward in {kind.forward for kind in _PLAIN}:
         norm = nn.GroupNorm(groups, channels, module.eps, module.affine)
     else:
         raise ValueError(
-            f"{name} ({type(module).__name__}): its forward is not that of a batch normalisation, so it can't be replaced; "
-            "use normalisation frozen"
+            f"{name} ({type(module).__name__}): its forward is not that of a batch normalisation, so it "
+            "can't be replaced; use normalisation frozen"
         )
     if module.affine:
         norm.to(device=module.weight.device, dtype=module.weight.dtype)

@@ -96,5 +96,7 @@ class PrivacyPlan:
         return epsilon_of(self.effective_noise, self.rate, steps, self.delta, self.accountant)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Give the numbers that a resumed run must share with the one it goes on from."""
-        return asdict(self)
+        """Give what a resumed run must share with the one it goes on from: what was asked, then what followed."""
+        asked = asdict(self)
+        settled = {name: asked.pop(name) for name in ("noise_multiplier", "adaptive_noise")}
+        return {**asked, "which gives": settled}

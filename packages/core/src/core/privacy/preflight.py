@@ -16,8 +16,8 @@ Losses = Callable[[Tensor], Tensor]
 class PreflightReport:
     """What was measured, for the record; errors are relative to autograd on single examples.
 
-    `norm_error` is the worst per-layer, per-example norm error, `sum_error` that of the clipped sum, `independence_error`
-    how far an example's gradient moved when the others changed. `without_gradient` are trainable parameters the loss
+    `norm_error` is the worst per-layer, per-example norm error, `sum_error` that of the clipped sum,
+    `independence_error` how far an example's gradient moved when the others changed. `without_gradient` are trainable parameters the loss
     doesn't reach: they would receive noise only.
     """
 
@@ -43,7 +43,9 @@ class _Unclipped:
         return torch.ones_like(norms_GU)
 
 
-def preflight(clipper: PerExampleClipper, losses: Losses, examples: int, tolerance: float = 1e-3) -> PreflightReport:
+def preflight(
+    clipper: PerExampleClipper, losses: Losses, examples: int, tolerance: float = 1e-3
+) -> PreflightReport:
     """Check the engine on a probe batch; raises `ValueError` naming the layer and the cause at the first failure.
 
     `losses(index)` computes the losses (len(index),) of those rows of the probe batch (row numbers may repeat) by
@@ -62,7 +64,8 @@ def preflight(clipper: PerExampleClipper, losses: Losses, examples: int, toleran
         with _evaluating(model):
             single = [_gradients(clipper.parameters, losses(index[i : i + 1])[0]) for i in range(examples)]
             norm_error = max(
-                _check_norms(clipper, losses, index[:size], single[:size], tolerance) for size in (examples, examples - 1)
+                _check_norms(clipper, losses, index[:size], single[:size], tolerance)
+                for size in (examples, examples - 1)
             )
             sum_error = _check_sum(clipper, losses, index, single, tolerance)
     clipper.flat.copy_(kept)
@@ -82,10 +85,11 @@ def snapshot(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
 def require_moved(parameters: Mapping[str, nn.Parameter], before: Mapping[str, Tensor]) -> None:
     """Raise `ValueError` naming the trainable parameters the first step left untouched."""
     still = [name for name, p in parameters.items() if torch.equal(p.detach(), before[name])]
+    listed = ", ".join(still[:5]) + (" and more" if len(still) > 5 else "")
     if still:
         raise ValueError(
-            f"the first step did not move {', '.join(still[:5])}{' and more' if len(still) > 5 else ''}: is every trainable "
-            "parameter in the optimizer, and the learning rate above zero?"
+            f"the first step did not move {listed}: is every trainable parameter in the optimizer, "
+            "and the learning rate above zero?"
         )
 
 
@@ -95,12 +99,17 @@ def _gradients(parameters: Mapping[str, nn.Parameter], loss: Tensor) -> dict[str
         raise ValueError("the losses don't depend on any trainable parameter")
     found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
     return {
-        name: torch.zeros_like(p) if g is None else g for (name, p), g in zip(parameters.items(), found, strict=True)
+        name: torch.zeros_like(p) if g is None else g
+        for (name, p), g in zip(parameters.items(), found, strict=True)
     }
 
 
 def _check_norms(
-    clipper: PerExampleClipper, losses: Losses, index: Tensor, single: Sequence[dict[str, Tensor]], tolerance: float
+    clipper: PerExampleClipper,
+    losses: Losses,
+    index: Tensor,
+    single: Sequence[dict[str, Tensor]],
+    tolerance: float,
 ) -> float:
     """Norms per layer and example against autograd's."""
     rule = _Unclipped()
@@ -115,20 +124,27 @@ def _check_norms(
         names = [name for name, group in groups.items() if group == layer]
         expected_B = torch.stack([_norm([grads[name] for name in names]) for grads in single])
         scale = torch.stack([_norm(list(grads.values())) for grads in single])
-        error_B = (rule.norms_GU[g] - expected_B).abs() / torch.maximum(expected_B, 1e-3 * scale).clamp_min(1e-12)
+        error_B = (rule.norms_GU[g] - expected_B).abs() / torch.maximum(expected_B, 1e-3 * scale).clamp_min(
+            1e-12
+        )
         error = float(error_B.max())
         if not error <= tolerance:
+            kind = type(clipper.model.get_submodule(layer)).__name__
             raise ValueError(
-                f"{layer or 'model'} ({type(clipper.model.get_submodule(layer)).__name__}): its per-example gradient norms are "
-                f"off by {error:.1e} (tolerance {tolerance:.0e}), so clipping would not bound an example's influence; "
-                "freeze this layer or choose another backbone"
+                f"{layer or 'model'} ({kind}): its per-example gradient norms are off by {error:.1e} "
+                f"(tolerance {tolerance:.0e}), so clipping would not bound an "
+                "example's influence; freeze this layer or choose another backbone"
             )
         worst = max(worst, error)
     return worst
 
 
 def _check_sum(
-    clipper: PerExampleClipper, losses: Losses, index: Tensor, single: Sequence[dict[str, Tensor]], tolerance: float
+    clipper: PerExampleClipper,
+    losses: Losses,
+    index: Tensor,
+    single: Sequence[dict[str, Tensor]],
+    tolerance: float,
 ) -> float:
     """The clipped sum, with the factors the engine chose, against the weighted sum of autograd's gradients."""
     clipper.zero()
@@ -137,7 +153,9 @@ def _check_sum(
     groups = dict(zip(clipper.parameters, clipper.groups, strict=True))
     expected = {
         name: sum(factor * grads[name].to(total.dtype) for factor, grads in zip(factors, single, strict=True))
-        for (name, total), factors in ((item, result.factors_GU[groups[item[0]]]) for item in clipper.sums.items())
+        for (name, total), factors in (
+            (item, result.factors_GU[groups[item[0]]]) for item in clipper.sums.items()
+        )
     }
     scale = _norm([torch.as_tensor(value) for value in expected.values()]).clamp_min(1e-12)
     worst = ("", 0.0)
@@ -151,7 +169,7 @@ def _check_sum(
 
 
 def _independence(clipper: PerExampleClipper, losses: Losses, index: Tensor, tolerance: float) -> float:
-    """How far the first example's gradient moves when all others are replaced by copies of the second, then the last."""
+    """How far the first example's gradient moves when all others become copies of the second, then of the last."""
     outputs: list[dict[str, Tensor]] = []
     gradients: list[dict[str, Tensor]] = []
     for other in (1, len(index) - 1):
@@ -164,12 +182,14 @@ def _independence(clipper: PerExampleClipper, losses: Losses, index: Tensor, tol
     difference = _norm([a - b for a, b in zip(gradients[0].values(), gradients[1].values(), strict=True)])
     error = float(difference / _norm(list(gradients[0].values())).clamp_min(1e-12))
     if not error <= tolerance:
-        changed = [name for name, row in outputs[0].items() if not torch.allclose(row, outputs[1][name], 1e-3, 1e-5)]
+        changed = [
+            name for name, row in outputs[0].items() if not torch.allclose(row, outputs[1][name], 1e-3, 1e-5)
+        ]
         where = changed[0] if changed else "the loss"
         kind = f" ({type(clipper.model.get_submodule(where)).__name__})" if changed else ""
         raise ValueError(
-            f"{where}{kind}: it mixes the examples of a batch: the gradient of one example moved by {error:.1%} when the "
-            "others changed; replace or freeze it"
+            f"{where}{kind}: it mixes the examples of a batch: the gradient of one example moved by {error:.1%} "
+            "when the others changed; replace or freeze it"
         )
     return error
 
@@ -181,7 +201,12 @@ def _first_rows(model: nn.Module, examples: int) -> Iterator[dict[str, Tensor]]:
 
     def remember(name: str) -> Callable[[nn.Module, object, object], None]:
         def hook(module: nn.Module, args: object, output: object) -> None:
-            if isinstance(output, Tensor) and output.dim() and output.shape[0] % examples == 0 and name not in seen:
+            if (
+                isinstance(output, Tensor)
+                and output.dim()
+                and output.shape[0] % examples == 0
+                and name not in seen
+            ):
                 seen[name] = output.detach()[: output.shape[0] // examples].clone()
 
         return hook
@@ -207,4 +232,5 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(tensor) for tensor in tensors]))
+    total: Tensor = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(t) for t in tensors]))
+    return total

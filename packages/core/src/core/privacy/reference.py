@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from opacus import GradSampleModule
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from core.privacy.clipping import ClipResult, ClipRule, PerExampleClipper, refuse_mixing
 
@@ -22,8 +24,9 @@ class OpacusClipper(PerExampleClipper):
         """Hook the model, raising ValueError for layers that opacus has no grad sampler for."""
         super().__init__(model, rule=rule)
         try:
-            # The hooks lie on the layers themselves; they rest outside training.
             self._hooked = GradSampleModule(model, loss_reduction="sum")
+            # They come back for each watched pass: elsewhere (preflight, validation) they would only stand in the way.
+            self._hooked.remove_hooks()
         except NotImplementedError as error:
             raise ValueError(
                 f"privacy.engine='opacus' can't train this network ({error}); use one_pass"
@@ -31,15 +34,28 @@ class OpacusClipper(PerExampleClipper):
 
     @contextmanager
     def watching(self, rows: int) -> Iterator[None]:
-        """Do nothing but refuse what mixes examples: opacus's hooks watch every training pass."""
+        """Put opacus's hooks on for one forward and backward pass, raising ValueError for what mixes examples."""
         refuse_mixing(self.model)
         self._hooked.zero_grad(set_to_none=True)
-        yield
+        self._hooked.add_hooks(loss_reduction="sum")
+        # opacus looks only at layers in training mode; preflight runs in evaluation mode to have dropout off.
+        resting = [module for module in self.model.modules() if not module.training and _has_own(module)]
+        for module in resting:
+            module.training = True
+        try:
+            yield
+        finally:
+            for module in resting:
+                module.training = False
+            self._hooked.remove_hooks()
 
     def clipped_gradients(self, losses_B: Tensor, units_B: Tensor | None = None) -> ClipResult:
         """Backpropagate the losses (B,), one row a unit, and add each row's clipped gradient to ``sums``."""
         assert units_B is None, "the reference engine takes one row a unit"
-        losses_B.sum().backward()  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():
+            # opacus's hook of the first layer, whose inputs need no gradient, fires as it should.
+            warnings.filterwarnings("ignore", message="Full backward hook is firing")
+            losses_B.sum().backward()  # type: ignore[no-untyped-call]
         samples = {}
         for name, weight in self.parameters.items():
             found = getattr(weight, "grad_sample", None)
@@ -57,3 +73,9 @@ class OpacusClipper(PerExampleClipper):
             self.sums[name].add_(torch.einsum("b,b...->...", factors_GU[0], sample))
         self._hooked.zero_grad(set_to_none=True)
         return ClipResult(norms_U, factors_GU, (norms_U <= self.rule.clip_norm).sum())
+
+
+def _has_own(module: nn.Module) -> bool:
+    """Tell whether a layer has trainable weights of its own and computes the same in both modes."""
+    trains = any(p.requires_grad for p in module.parameters(recurse=False))
+    return trains and not isinstance(module, _BatchNorm)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.privacy.plan import PrivacyPlan
+
+if TYPE_CHECKING:
+    from core.data.types import Fields, Layout
 
 
 def statement(
@@ -49,13 +52,14 @@ def statement(
         "random generator": "noise seeded by a number in the configuration: anyone who knows it can subtract the "
         "noise, so this run is for tests and must not be released"
         if reproducible
-        else "a Mersenne Twister seeded with 128 bits of the operating system's randomness that were forgotten "
-        "after the run; not a cryptographic generator",
+        else "streams expanded from 128 bits of the operating system's randomness, which were forgotten after the "
+        "run; the generators (Mersenne Twister; Philox on a GPU) and the floating-point noise are the usual ones, "
+        "not cryptographic or discrete ones",
         "pretraining": f"started from {pretrained}, whose own training data are not protected by this statement"
         if pretrained
         else "started from random weights",
         "what was fitted without noise": "; ".join(fitted_on_training)
-        + ": these are stored with the model and are not covered; for a release, fit them on public data"
+        + ": not covered by this statement; for a release, take them from public data"
         if fitted_on_training
         else "nothing",
         "settings tried": "this is the only configuration tried on these data"
@@ -63,8 +67,38 @@ def statement(
         else f"{configurations_tried} configurations were tried on these data; publishing the best of them reveals "
         f"more than this one run: by sequential composition of equal runs at most epsilon "
         f"{configurations_tried * spend.epsilon:.2f}, delta {configurations_tried * plan.delta:.2g}",
-        "what leaves the run": "no training loss, no figure of the training part, no realised batch size",
+        "what leaves the run": "no training loss, no figure of the training part, no realised batch size, no time "
+        f"of a single step; the number of {unit}s is published",
     }
     if replaced:
         conditions["changed in the network"] = "; ".join(replaced)
     return {"epsilon": spend.epsilon, "delta": plan.delta, "summary": summary, "conditions": conditions}
+
+
+def without_noise(layout: Layout, fields: Fields, challenged: bool) -> list[str]:
+    """Name what a run learns from training rows without noise: it is published beside the private weights."""
+    found = []
+    if layout.numeric:
+        found.append("scales and quantiles of the numeric inputs")
+    if layout.categorical:
+        found.append("the lists of categories")
+    if layout.vocabulary or layout.bag:
+        found.append("the vocabulary of the texts")
+    if layout.signal or layout.events:
+        found.append("scales of signals and events")
+    found.append("the target's classes or scale")
+    if fields.sensitive:
+        found.append("the groups' names and bands")
+    if challenged:
+        found.append("the held-out figures of the classical challenger, which is trained without noise")
+    return found
+
+
+def pretrained_from(backbone: object) -> str:
+    """Name the published weights that a backbone starts from; empty where it starts from random ones."""
+    local: str | None = getattr(backbone, "weights", None)
+    if local:
+        return f"the weights in {local}"
+    if getattr(backbone, "pretrained", False):
+        return f"the published weights of {getattr(backbone, 'name', type(backbone).__name__)}"
+    return ""

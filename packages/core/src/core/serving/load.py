@@ -17,6 +17,7 @@ from core.evaluation.calibration import Scaling
 from core.report.run import Run
 from core.targets.restore import restore as restore_target
 from core.targets.types import Target
+from core.training.device import place
 from core.training.prediction import scores as predict_scores
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Loaded:
     """A finished run ready to predict: the same encoder, weights, recalibration and thresholds as in its record."""
 
     def __init__(self, run: Run, device: torch.device) -> None:
-        import core.backbones.config  # noqa: F401 - registers the options a saved configuration may name
+        import core.backbones.config
+        import core.privacy.config  # noqa: F401 - they register the options a saved configuration may name
 
         self.run = run
         self.config: dict[str, Any] = from_yaml((run.path / "config.yaml").read_text())
@@ -52,6 +54,7 @@ class Loaded:
         model: Model = restored("adapter", self.config["adapter"]).apply(
             backbone, self.target.width, self.target.reads, seed
         )
+        restored("privacy", self.config["privacy"]).settle(model)
         load_weights(model, self.run.path / "model.safetensors")
         return model
 
@@ -108,6 +111,4 @@ def load(run: str | Path, device: str = "cpu") -> Loaded:
     Raises ValueError for a folder without a record, with one of another schema version, or whose files differ
     from what the record says.
     """
-    import torch
-
-    return Loaded(Run(run), torch.device(device))
+    return Loaded(Run(run), place(device))

@@ -8,13 +8,14 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from core.backbones.model import Model
-from core.config import RunConfig, derive_seed, wrong
+from core.config import RunConfig, derive_seed
 from core.data.batches import ShuffledBatches
 from core.folder import RunFolder
 from core.privacy.config import NoPrivacy
-from core.privacy.plan import PrivacyPlan
 from core.steps.prepare import Prepared
+from core.training.device import place
 from core.training.precision import Decision
+from core.training.private_run import PrivateTraining, private_training
 from core.training.run import plain_update, settle_precision
 from core.training.types import Batches, Update
 
@@ -29,7 +30,9 @@ class Designed:
     update: Update
     precision: Decision
     epoch_steps: int
-    plan: PrivacyPlan | None
+    seed: int
+    """What each step's random streams (dropout) are drawn from."""
+    private: PrivateTraining | None
 
 
 @runtime_checkable
@@ -38,21 +41,6 @@ class StartsFromRows(Protocol):
 
     def start_from(self, inputs: dict[str, torch.Tensor]) -> bool:
         """Look at encoded rows; tell whether weights came from them."""
-
-
-def place(name: str) -> torch.device:
-    """Resolve ``device``: auto takes CUDA, then Apple's, then the processor. ValueError for one that isn't there."""
-    if name == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        return torch.device(kind)
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise wrong(
-            "device", name, f"not on this machine ({str(error).splitlines()[0]}); auto chooses"
-        ) from error
-    return device
 
 
 FIRST_LOOK = 5000
@@ -81,6 +69,21 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder) -> Designed
     device = place(config.device)
     model = build_model(config, prepared, device, private=not isinstance(config.privacy, NoPrivacy))
     train = prepared.parts["train"]
+    augmentation = config.augmentation.build(prepared.encoder.layout())
+    private = private_training(
+        config,
+        model,
+        prepared.target,
+        train,
+        prepared.parts["validation"],
+        unit_name=prepared.dataset.unit_name,
+        augmentation=augmentation,
+        replaced=config.privacy.settle(model),
+        folder=folder.checkpoints,
+    )
+    if private is not None:
+        p = private
+        return Designed(model, device, p.batches, p.update, p.precision, p.epoch_steps, p.seed, p)
     settings: Any = config.training
     epoch_steps = settings.epoch_steps(len(train))
     batches = ShuffledBatches(
@@ -90,7 +93,7 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder) -> Designed
         steps=settings.total_steps(len(train)),
         balanced=settings.balanced,
         power=settings.balanced_power,
-        augmentation=config.augmentation.build(prepared.encoder.layout()),
+        augmentation=augmentation,
         drop_last=settings.drop_last,
     )
     precision = settle_precision(settings, model, prepared.target, batches, folder.path)
@@ -102,4 +105,4 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder) -> Designed
         prepared.target,
         precision.precision,
     )
-    return Designed(model, device, batches, update, precision, epoch_steps, None)
+    return Designed(model, device, batches, update, precision, epoch_steps, config.seed, None)

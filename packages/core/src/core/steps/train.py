@@ -15,6 +15,7 @@ def fit(config: RunConfig, prepared: Prepared, designed: Designed, folder: RunFo
     fingerprint = {
         "data": prepared.dataset.files or {"simulated": prepared.dataset.name},
         "rows": {name: len(part) for name, part in prepared.parts.items()},
+        "privacy": designed.private.plan.fingerprint() if designed.private else None,
     }
     return run_training(
         config.training,
@@ -25,7 +26,7 @@ def fit(config: RunConfig, prepared: Prepared, designed: Designed, folder: RunFo
         prepared.parts["validation"],
         folder.checkpoints,
         fingerprint,
-        seed=config.seed,
+        seed=designed.seed,
         epoch_steps=designed.epoch_steps,
         precision=designed.precision.precision,
         ema=designed.update.ema,

@@ -16,6 +16,7 @@ from core.backbones.model import save_weights
 from core.config import RunConfig
 from core.data.types import Fields
 from core.folder import RunFolder
+from core.privacy.secret import forget_secret
 from core.report.page import write_page
 from core.report.record import Record, plain, sha256_of, write_atomically, write_record
 from core.report.run import SEALED, Run
@@ -67,6 +68,7 @@ def write(
     )
     write_page(record, folder.path)
     write_record(record, folder.path)
+    forget_secret(folder.checkpoints)
     return folder.tell()
 
 

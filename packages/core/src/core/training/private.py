@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.privacy.clipping import AdaptiveClip
+from core.privacy.preflight import require_moved, snapshot
 from core.privacy.secret import stream
 from core.training.types import StepEvent
 from core.training.update import PlainUpdate, pieces, to_device, under
@@ -70,6 +71,7 @@ class PrivateUpdate(PlainUpdate):
         factor = self.schedule(self.step)
         for group, peak in self._rates:
             group["lr"] = peak * factor
+        before = snapshot(self.clipper.parameters) if self.step == 0 else None
         self.clipper.zero()
         beyond_half = self._clip(batch)
         total = self.clipper.flat
@@ -83,6 +85,8 @@ class PrivateUpdate(PlainUpdate):
         for name, weight in self.clipper.parameters.items():
             weight.grad = self.clipper.sums[name].to(weight.dtype)
         self._apply()
+        if before is not None:
+            require_moved(self.clipper.parameters, before)
         self._adapt(beyond_half)
         self.step += 1
         return StepEvent(self.step, None, None, self._rates[0][0]["lr"])

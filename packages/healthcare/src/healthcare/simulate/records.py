@@ -34,7 +34,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
 
     The risk of deterioration is a known logistic function (kept in the column ``true_risk``, which no model
     sees). The planted bias is the one that pulse oximeters have: for patients with dark skin the device
-    reads ``3 * bias`` points too high and 2.5 times as noisily, so a model that trusts it misses sick
+    reads ``4 * bias`` points too high and 2.5 times as noisily, so a model that trusts it misses sick
     patients of that group. ``bias=0`` plants none. Source of the mechanism: Sjoding et al., NEJM 383:2477 (2020).
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated records"))
@@ -42,7 +42,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     who_N = np.sort(rng.integers(0, patients, rows))
     age = np.clip(rng.normal(64, 16, patients), 18, 99).round()
     sex = rng.choice(["female", "male"], patients)
-    dark = rng.random(patients) < 0.3
+    dark = rng.random(patients) < 0.35
     frailty = rng.normal(0.0, 1.0, patients)
 
     severity_N = 0.6 * frailty[who_N] + 0.8 * rng.normal(0.0, 1.0, rows) + 0.012 * (age[who_N] - 64)
@@ -51,11 +51,11 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     def measured(mean: float, slope: float, noise: float) -> NDArray[np.float64]:
         return mean + slope * severity_N + rng.normal(0.0, noise, rows)
 
-    saturation_true = np.clip(measured(95.5, -2.2, 1.2), 70, 100)
+    saturation_true = np.clip(measured(94.0, -2.2, 1.8), 70, 100)
     oximeter_error = rng.normal(0.0, 1.0, rows) * np.where(dark_N, 1.0 + 1.5 * bias, 1.0)
-    saturation = np.clip(saturation_true + oximeter_error + np.where(dark_N, 3.0 * bias, 0.0), 70, 100)
+    saturation = np.clip(saturation_true + oximeter_error + np.where(dark_N, 4.0 * bias, 0.0), 70, 100)
     lactate = np.exp(rng.normal(0.35 + 0.25 * severity_N, 0.35))
-    logit = -2.6 + 0.55 * severity_N + 0.42 * (95.5 - saturation_true) + 0.9 * (lactate - 1.5)
+    logit = -2.5 + 0.2 * severity_N + 0.6 * (94.0 - saturation_true) + 0.6 * (lactate - 1.5)
     risk = 1.0 / (1.0 + np.exp(-logit))
 
     parts = [_sentences(rng, severity_N, words) for words in (BREATH, MIND, SKIN)]

@@ -13,6 +13,7 @@ from core.privacy.rules.products import label_of, unchanged
 from core.privacy.rules.trace import Trace, carries_rows
 from core.privacy.rules.tracked import Tracked, rule, value_of
 
+
 @dataclass(frozen=True)
 class Geometry:
     """Stride, padding, dilation (per spatial dimension) and groups of a convolution."""
@@ -51,36 +52,65 @@ class ConvolutionGradient:
         )
         return found[1]  # type: ignore[no-any-return]
 
+    @property
+    def _foldable(self) -> bool:
+        """Whether the input's patches can be laid out as a matrix."""
+        return self.geometry.groups == 1 and len(self.geometry.stride) <= 2
+
+    def _patches(self) -> Tensor:
+        """The input's patches, (C * kernel, B k, positions): a copy per kernel offset beats im2col on a CPU."""
+        at, kernel, x = self.geometry, self.weight.shape[2:], self.x
+        stride, padding, dilation, size = at.stride, at.padding, at.dilation, self.g.shape[2:]
+        if len(kernel) == 1:  # a line is an image one pixel high
+            x, kernel, size = x[:, :, None], torch.Size((1, *kernel)), torch.Size((1, *size))
+            stride, padding, dilation = (1, *stride), (0, *padding), (1, *dilation)
+        if any(padding):
+            x = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
+        n, C = x.shape[:2]
+        out = x.new_empty(C, *kernel, n, *size)
+        channels_first = x.contiguous().transpose(0, 1)
+        for i in range(kernel[0]):
+            for j in range(kernel[1]):
+                top, left = i * dilation[0], j * dilation[1]
+                bottom, right = top + (size[0] - 1) * stride[0] + 1, left + (size[1] - 1) * stride[1] + 1
+                out[:, i, j].copy_(channels_first[:, :, top : bottom : stride[0], left : right : stride[1]])
+        return out.view(C * kernel[0] * kernel[1], n, -1)
+
     def dense(self) -> Tensor:
         k = self.g.shape[0] // self.rows
-        if self.geometry.groups == 1 and len(self.geometry.stride) <= 2:
-            product = torch.bmm(self._flat(self.g), self._unfolded().transpose(1, 2))
-            return product.view(self.rows, k, *self.weight.shape).sum(1) if k > 1 else self._shaped(product)
-        # The batch is folded into the groups, so that one call returns every example's own weight gradient.
-        n = self.g.shape[0]
-        like = self.weight.new_empty(1).expand(n * self.weight.shape[0], *self.weight.shape[1:])
-        g, x = (t.reshape(1, n * t.shape[1], *t.shape[2:]) for t in (self.g, self.x))
-        dense = self._weight_gradient(g, x, like, n * self.geometry.groups)
-        return dense.view(self.rows, k, *self.weight.shape).sum(1) if k > 1 else self._shaped(dense)
-
-    def _shaped(self, dense: Tensor) -> Tensor:
-        return dense.reshape(self.rows, *self.weight.shape)
-
-    def _flat(self, g: Tensor) -> Tensor:
-        return g.flatten(2)
-
-    def _unfolded(self) -> Tensor:
-        """The input patches, (B k, C * kernel, positions)."""
-        at, kernel = self.geometry, self.weight.shape[2:]
-        if all(size == 1 for size in kernel) and all(n == 1 for n in at.stride) and not any(at.padding):
-            return self.x.flatten(2)
-        if len(kernel) == 1:
-            patches = F.unfold(
-                self.x[:, :, None], (1, *kernel), (1, *at.dilation), (0, *at.padding), (1, *at.stride)
-            )
+        if self._foldable:
+            dense = torch.bmm(self.g.flatten(2), self._patches().permute(1, 2, 0))
+        elif self.weight.shape[1] == 1:
+            dense = self._depthwise()
         else:
-            patches = F.unfold(self.x, tuple(kernel), at.dilation, at.padding, at.stride)
-        return patches
+            # The batch is folded into the groups, so that one call returns every example's own weight gradient.
+            n = self.g.shape[0]
+            like = self.weight.new_empty(1).expand(n * self.weight.shape[0], *self.weight.shape[1:])
+            g, x = (t.reshape(1, n * t.shape[1], *t.shape[2:]) for t in (self.g, self.x))
+            dense = self._weight_gradient(g, x, like, n * self.geometry.groups)
+        if k == 1:
+            return dense.reshape(self.rows, *self.weight.shape)
+        return dense.view(self.rows, k, *self.weight.shape).sum(1)
+
+    def _depthwise(self) -> Tensor:
+        """One input channel per group: the input convolved with the output-gradient as its kernel, stride and dilation
+        exchanged; up to ten times faster on a CPU than the weight gradient of the same convolution.
+        """
+        at, n = self.geometry, self.g.shape[0]
+        x = (
+            F.pad(self.x, [size for size in reversed(at.padding) for _ in (0, 1)])
+            if any(at.padding)
+            else self.x
+        )
+        x = x.reshape(1, n * x.shape[1], *x.shape[2:])
+        g = self.g.reshape(n * self.g.shape[1], 1, *self.g.shape[2:])
+        run = (F.conv1d, F.conv2d, F.conv3d)[len(at.stride) - 1]
+        found = run(x, g, None, at.dilation, 0, at.stride, n * at.groups)
+        for dim, size in enumerate(
+            self.weight.shape[2:], 2
+        ):  # a stride may leave room for offsets beyond the kernel
+            found = found.narrow(dim, 0, size)
+        return found.reshape(n, *self.weight.shape)
 
     def add_sum(self, weights_B: Tensor, into: Tensor) -> None:
         k = self.g.shape[0] // self.rows
@@ -93,17 +123,34 @@ class ConvolutionGradient:
         into.add_(found)
 
     def squared_norms(self, units: Units) -> tuple[Tensor, Gradient]:
-        width_in = self.weight[0].numel()
-        gram = gram_is_cheaper(self.positions, self.weight.shape[0], width_in)
-        simple = self.geometry.groups == 1 and len(self.geometry.stride) <= 2 and units.index_B is None
-        if gram and simple and self.g.shape[0] == self.rows:
-            patches, g = self._unfolded(), self._flat(self.g)
-            left = torch.bmm(patches.transpose(1, 2), patches)
+        gram = gram_is_cheaper(self.positions, self.weight.shape[0], self.weight[0].numel())
+        if gram and self._foldable and units.index_B is None and self.g.shape[0] == self.rows:
+            patches, g = self._patches(), self.g.flatten(2)
+            left = torch.bmm(patches.permute(1, 2, 0), patches.permute(1, 0, 2))
             right = torch.bmm(g.transpose(1, 2), g)
             B = self.rows
-            return torch.bmm(left.reshape(B, 1, -1), right.reshape(B, -1, 1)).view(-1), self
+            norms = torch.bmm(left.reshape(B, 1, -1), right.reshape(B, -1, 1)).view(-1)
+            return norms, PatchProduct(g.transpose(0, 1), patches)
         dense = self.dense()
         return row_norms(dense, units), self if gram else Dense(dense)
+
+
+@dataclass
+class PatchProduct:
+    """A convolution as one matrix product: output-gradients (O, B, T) and patches (C * kernel, B, T)."""
+
+    g: Tensor
+    patches: Tensor
+
+    def dense(self) -> Tensor:
+        return torch.bmm(self.g.transpose(0, 1), self.patches.permute(1, 2, 0))
+
+    def add_sum(self, weights_B: Tensor, into: Tensor) -> None:
+        scaled = (self.g * weights_B[:, None]).reshape(self.g.shape[0], -1)
+        into.view(len(scaled), -1).addmm_(scaled, self.patches.flatten(1).t())
+
+    def squared_norms(self, units: Units) -> tuple[Tensor, Gradient]:
+        return row_norms(self.dense(), units), self
 
 
 @rule(F.conv1d, F.conv2d, F.conv3d)

@@ -55,7 +55,8 @@ def precise(tensor: Tensor) -> Tensor:
 def row_norms(dense_B: Tensor, units: Units) -> Tensor:
     """Squared norms (U,) of instantiated gradients (B, *shape)."""
     flat = units.add(dense_B.reshape(dense_B.shape[0], -1))
-    return torch.linalg.vector_norm(flat, dim=1).square_()
+    norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
+    return norms.square_()
 
 
 def weighted_sum(dense_B: Tensor, weights_B: Tensor, into: Tensor) -> None:

@@ -18,27 +18,47 @@ from core.privacy.rules.tracked import Function, Tracked, leaves, map_nested, ru
 
 _ARITHMETIC = ("add", "sub", "mul", "div", "truediv", "pow")
 _ELEMENTWISE = frozenset(
-    [f"{form}{name}{end}" for name in _ARITHMETIC for form, end in (("", ""), ("", "_"), ("__r", "__"), ("__i", "__"))]
+    [
+        f"{form}{name}{end}"
+        for name in _ARITHMETIC
+        for form, end in (("", ""), ("", "_"), ("__r", "__"), ("__i", "__"))
+    ]
     + [f"__{name}__" for name in _ARITHMETIC]
-    + ["where", "maximum", "minimum", "lerp", "addcmul", "true_divide", "multiply", "subtract", "rsub", "divide"]
+    + [
+        "where",
+        "maximum",
+        "minimum",
+        "lerp",
+        "addcmul",
+        "true_divide",
+        "multiply",
+        "subtract",
+        "rsub",
+        "divide",
+    ]
 )
 _JOINS = frozenset({"cat", "concat", "concatenate", "stack", "hstack", "vstack"})
-_LIKE = frozenset({"to", "type_as", "view_as", "reshape_as", "zeros_like", "ones_like", "empty_like", "randn_like"})
+_LIKE = frozenset(
+    {"to", "type_as", "view_as", "reshape_as", "zeros_like", "ones_like", "empty_like", "randn_like"}
+)
 
 
 def apply(trace: Trace, func: Function, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Route an operation without a rule: on parameters alone, element-wise, or anything else."""
     flat = leaves((args, kwargs))
-    label = next(leaf.label for leaf in flat if isinstance(leaf, Tracked))
-    others = [leaf for leaf in flat if isinstance(leaf, Tensor) and not isinstance(leaf, Tracked)]
-    if name in _LIKE or not any(carries_rows(other) for other in others):
+    tracked = [leaf for leaf in flat if isinstance(leaf, Tracked)]
+    label = tracked[0].label
+    with_rows = name not in _LIKE and any(carries_rows(leaf) for leaf in flat)
+    if not with_rows and not (name in _ELEMENTWISE and _grows_to_batch(trace, name, flat, tracked)):
         return trace.pure(func, *args, **kwargs)
     if name in _ELEMENTWISE:
         return _elementwise(trace, func, label, args, kwargs)
     if name == "__setitem__":
         return _assign(trace, label, *args)
     if name.endswith("_") and not name.endswith("__"):
-        raise ValueError(f"{label}: the in-place operation {name} writes a parameter into examples; it has no exact rule")
+        raise ValueError(
+            f"{label}: the in-place operation {name} writes a parameter into examples; it has no exact rule"
+        )
     return _mapped(trace, func, name, label, args, kwargs)
 
 
@@ -58,7 +78,7 @@ def _copies(trace: Trace, tracked: Tracked, dims: int, k: int) -> Tensor:
     if len(shape) == dims and shape[0] == trace.rows * k and shape[0] > 1:
         if tracked.by_row is not None:
             activation = tracked.by_row()
-            return activation.unflatten(0, (trace.rows, k)) if k > 1 else activation
+            return activation.view(trace.rows, k, *activation.shape[1:]) if k > 1 else activation
         full = [trace.rows, *([k] if k > 1 else []), *shape[1:]]
         return trace.expand(tracked, full, full, by_row=True)
     if len(shape) > dims or (len(shape) == dims and shape[0] != 1):
@@ -70,11 +90,17 @@ def _copies(trace: Trace, tracked: Tracked, dims: int, k: int) -> Tensor:
     return trace.expand(tracked, [1, *inner, *tail], [trace.rows, *inner, *tail])
 
 
-def _elementwise(trace: Trace, func: Function, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _elementwise(
+    trace: Trace, func: Function, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     tensors = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     dims = max(tensor.dim() for tensor in tensors)
-    leading = max(t.shape[0] for t in tensors if not isinstance(t, Tracked) and t.dim() == dims) if dims else 0
-    rows = next((t for t in tensors if not isinstance(t, Tracked) and t.dim() == dims and t.shape[0] == leading), None)
+    leading = (
+        max(t.shape[0] for t in tensors if not isinstance(t, Tracked) and t.dim() == dims) if dims else 0
+    )
+    rows = next(
+        (t for t in tensors if not isinstance(t, Tracked) and t.dim() == dims and t.shape[0] == leading), None
+    )
     if rows is None:
         raise ValueError(f"{label}: broadcast over the batch dimension; examples can't be told apart")
     k = trace.per_row(rows, label)
@@ -83,7 +109,7 @@ def _elementwise(trace: Trace, func: Function, label: str, args: tuple[Any, ...]
         if isinstance(leaf, Tracked):
             return _copies(trace, leaf, dims, k)
         if k > 1 and isinstance(leaf, Tensor) and leaf.dim() == dims and leaf.shape[0] == leading:
-            return leaf.unflatten(0, (trace.rows, k))
+            return leaf.view(trace.rows, k, *leaf.shape[1:])
         return leaf
 
     out = func(*map_nested(spread, args), **map_nested(spread, kwargs))
@@ -110,15 +136,20 @@ def _mapped(
     mapped_at: list[int] = []
     for i, leaf in enumerate(flat):
         if isinstance(leaf, Tracked):
-            leaf = trace.expand(leaf, [1, *leaf.shape], [trace.rows, *leaf.shape])
+            if name in _JOINS and leading[leaf.dim()] == leaf.shape[0]:
+                leaf = _copies(trace, leaf, leaf.dim(), 1)[:, None]
+            else:
+                leaf = trace.expand(leaf, [1, *leaf.shape], [trace.rows, *leaf.shape])
             mapped_at.append(i)
         elif carries_rows(leaf):
-            leaf = leaf.unflatten(0, (trace.rows, trace.per_row(leaf, label)))
+            leaf = leaf.view(trace.rows, trace.per_row(leaf, label), *leaf.shape[1:])
             mapped_at.append(i)
         spread.append(leaf)
 
     def one(*mapped: Tensor) -> Any:
-        values = iter([mapped[mapped_at.index(i)] if i in mapped_at else leaf for i, leaf in enumerate(spread)])
+        values = iter(
+            [mapped[mapped_at.index(i)] if i in mapped_at else leaf for i, leaf in enumerate(spread)]
+        )
         some_args, some_kwargs = map_nested(lambda _: next(values), (args, kwargs))
         return func(*some_args, **some_kwargs)
 
@@ -127,7 +158,9 @@ def _mapped(
             warnings.filterwarnings("ignore", "There is a performance drop")  # exact all the same
             out = torch.vmap(one, randomness="different")(*[spread[i] for i in mapped_at])
     except RuntimeError as error:
-        raise ValueError(f"{label}: {name} has no per-example rule and can't be mapped over examples: {error}") from error
+        raise ValueError(
+            f"{label}: {name} has no per-example rule and can't be mapped over examples: {error}"
+        ) from error
     return map_nested(lambda leaf: leaf.flatten(0, 1) if isinstance(leaf, Tensor) else leaf, out)
 
 
@@ -192,5 +225,3 @@ def attention_with_bias(
     if k > 1:
         mask = mask.expand(trace.rows, k, *mask.shape[2:]).flatten(0, 1)
     return func(query, key, value, attn_mask=mask, dropout_p=dropout_p, is_causal=is_causal, **options)
-
-

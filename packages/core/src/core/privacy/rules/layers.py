@@ -116,7 +116,9 @@ def instance_norm(
     """Instance normalisation; running statistics would carry examples from batch to batch."""
     label = label_of(weight, bias, input)
     if use_input_stats and running_mean is not None:
-        raise ValueError(f"{label}: running statistics keep examples beyond their batch; set track_running_stats=False")
+        raise ValueError(
+            f"{label}: running statistics keep examples beyond their batch; set track_running_stats=False"
+        )
     return _normalisation(
         trace,
         lambda x, w, b: F.instance_norm(x, running_mean, running_var, w, b, use_input_stats, momentum, eps),
@@ -143,7 +145,9 @@ def batch_norm(
     """Batch normalisation with fixed statistics; with batch statistics it mixes examples."""
     label = label_of(weight, bias, input)
     if not carries_rows(input):
-        return trace.pure(F.batch_norm, input, running_mean, running_var, weight, bias, training, momentum, eps)
+        return trace.pure(
+            F.batch_norm, input, running_mean, running_var, weight, bias, training, momentum, eps
+        )
     if training:
         raise ValueError(
             f"{label}: batch normalisation in training mode mixes the examples of a batch, so no gradient belongs to "
@@ -191,18 +195,32 @@ def multi_head_attention(
 ) -> Any:
     """`nn.MultiheadAttention`, whose activations come as (T, B, E); computed here with the batch first."""
     if not any(carries_rows(tensor) for tensor in (query, key, value)):
-        rest = (dropout_p, out_proj_weight, out_proj_bias, training, key_padding_mask, need_weights, attn_mask)
+        rest = (
+            dropout_p,
+            out_proj_weight,
+            out_proj_bias,
+            training,
+            key_padding_mask,
+            need_weights,
+            attn_mask,
+        )
         separate = (use_separate_proj_weight, q_proj_weight, k_proj_weight, v_proj_weight, static_k, static_v)
         first = (in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn)
         sizes = (embed_dim_to_check, num_heads)
-        return trace.pure(func, query, key, value, *sizes, *first, *rest, *separate, average_attn_weights, is_causal)
+        return trace.pure(
+            func, query, key, value, *sizes, *first, *rest, *separate, average_attn_weights, is_causal
+        )
     label = label_of(in_proj_weight, q_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias, bias_k)
     if not all(carries_rows(tensor) for tensor in (query, key, value)):
-        raise ValueError(f"{label}: multi-head attention between examples and parameters; expand them to the batch first")
+        raise ValueError(
+            f"{label}: multi-head attention between examples and parameters; expand them to the batch first"
+        )
     if query.dim() != 3:
         raise ValueError(f"{label}: multi-head attention got an input without a batch dimension")
     if bias_k is not None or add_zero_attn or static_k is not None or static_v is not None:
-        raise ValueError(f"{label}: multi-head attention with bias_k, add_zero_attn or static keys has no exact rule")
+        raise ValueError(
+            f"{label}: multi-head attention with bias_k, add_zero_attn or static keys has no exact rule"
+        )
 
     def project(x_BTE: Tensor, weight: Any, bias: Any) -> Tensor:
         if isinstance(weight, Tracked) or isinstance(bias, Tracked):
@@ -229,10 +247,11 @@ def multi_head_attention(
         q, k, v = project(q_BTE, in_proj_weight, in_proj_bias).chunk(3, -1)
     else:
         q, k, v = (
-            project(x, part(in_proj_weight, i), part(in_proj_bias, i)) for i, x in enumerate((q_BTE, k_BSE, v_BSE))
+            project(x, part(in_proj_weight, i), part(in_proj_bias, i))
+            for i, x in enumerate((q_BTE, k_BSE, v_BSE))
         )
     B, T, _ = q.shape
-    q, k, v = (x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (q, k, v))
+    q, k, v = (x.reshape(B, x.shape[1], num_heads, -1).transpose(1, 2) for x in (q, k, v))
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
     if attn_mask is not None and attn_mask.dim() == 3:
         attn_mask = attn_mask.view(-1, num_heads, *attn_mask.shape[-2:])
@@ -240,7 +259,9 @@ def multi_head_attention(
         if mask is not None:
             scores = scores.masked_fill(mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
     attention = F.dropout(scores.softmax(-1), dropout_p, training)
-    out = project((attention @ v).transpose(1, 2).reshape(B, T, -1), out_proj_weight, out_proj_bias).transpose(0, 1)
+    out = project(
+        (attention @ v).transpose(1, 2).reshape(B, T, -1), out_proj_weight, out_proj_bias
+    ).transpose(0, 1)
     if not need_weights:
         return out, None
     return out, attention.mean(1) if average_attn_weights else attention

@@ -55,7 +55,14 @@ def matmul(trace: Trace, func: Function, input: Tensor, other: Tensor) -> Any:  
 
 @rule(torch.addmm)
 def addmm(
-    trace: Trace, func: Function, bias: Tensor, input: Tensor, weight: Tensor, *, beta: float = 1, alpha: float = 1  # noqa: A002
+    trace: Trace,
+    func: Function,
+    bias: Tensor,
+    input: Tensor,  # noqa: A002
+    weight: Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
 ) -> Any:
     """b + x @ W, as GPT-2 writes its linear layers."""
     if beta == alpha == 1 and bias.dim() == 1 and not isinstance(input, Tracked):
@@ -107,6 +114,11 @@ def _lookup(trace: Trace, func: Function, input: Tensor, weight: Tracked, paddin
 @rule(Tensor.__getitem__)
 def getitem(trace: Trace, func: Function, tensor: Tensor, index: Any) -> Any:
     """Indexing a table by examples is an embedding; any other indexing of a parameter involves no example."""
-    if isinstance(tensor, Tracked) and isinstance(index, Tensor) and tensor.dim() == 2 and index.dtype == torch.long:
+    if (
+        isinstance(tensor, Tracked)
+        and isinstance(index, Tensor)
+        and tensor.dim() == 2
+        and index.dtype == torch.long
+    ):
         return embedding(trace, F.embedding, index, tensor)
     return generic.apply(trace, func, "getitem", (tensor, index), {})

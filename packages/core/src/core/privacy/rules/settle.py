@@ -26,7 +26,12 @@ class Settlement:
     """
 
     def __init__(
-        self, trace: Trace, leaves: Sequence[Tracked], sums: Sequence[Tensor], groups: Sequence[int], units: Units
+        self,
+        trace: Trace,
+        leaves: Sequence[Tracked],
+        sums: Sequence[Tensor],
+        groups: Sequence[int],
+        units: Units,
     ) -> None:
         self.trace, self.leaves, self.sums, self.groups, self.units = trace, leaves, sums, groups, units
         self.squares_GU = sums[0].new_zeros(max(groups) + 1, units.count)
@@ -108,7 +113,9 @@ class Settlement:
         squares, kept = outer_norms(outers, self.units, same)
         self._add_squares(index, squares)
         if not same:
-            self._add_squares(bias, row_norms(sum_dense([BiasSum(outer.left) for outer in outers]), self.units))
+            self._add_squares(
+                bias, row_norms(sum_dense([BiasSum(outer.left) for outer in outers]), self.units)
+            )
         self._keep(index, kept)
         self.trace.gradients[id(self.leaves[index])] = []
 
@@ -188,7 +195,9 @@ class Settlement:
                 for gradient in self.trace.gradients[key]:
                     gradient.add_sum(rows_GB[group], total)
                 cotangents.append(total)
-            for root, found in zip(roots, self._pull_back(family, roots, cotangents, batched=False), strict=True):
+            for root, found in zip(
+                roots, self._pull_back(family, roots, cotangents, batched=False), strict=True
+            ):
                 if found is not None:
                     self.sums[root] += found
 
@@ -209,5 +218,3 @@ class BiasSum:
 
     def squared_norms(self, units: Units) -> tuple[Tensor, Gradient]:
         return row_norms(self.dense(), units), self
-
-

@@ -11,7 +11,9 @@ from torch.overrides import TorchFunctionMode
 from core.privacy.rules.forms import Dense, Gradient, Outer
 from core.privacy.rules.tracked import Function, Tracked, leaves, map_nested, source_of
 
-_VIEWS = frozenset({"t", "transpose", "permute", "view", "reshape", "unsqueeze", "squeeze", "flatten", "swapaxes"})
+_VIEWS = frozenset(
+    {"t", "transpose", "permute", "view", "reshape", "unsqueeze", "squeeze", "flatten", "swapaxes"}
+)
 
 
 class _Anchor(torch.autograd.Function):
@@ -25,6 +27,9 @@ class _Anchor(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, None]:
         return None, None
+
+
+_MARK = "_plinth_rows"  # an attribute, so that the mark lives exactly as long as the tensor
 
 
 class Layout:
@@ -57,13 +62,13 @@ class FollowRows(TorchFunctionMode):
         self, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         found = func(*args, **(kwargs or {}))
-        if isinstance(found, Tensor):
+        kind = type(found)
+        if kind is Tensor:
             if not found.requires_grad and any(carries_rows(leaf) for leaf in leaves((args, kwargs))):
                 mark_rows(found)
-        elif isinstance(found, (tuple, list)):
-            inherits = any(carries_rows(leaf) for leaf in leaves((args, kwargs)))
+        elif (kind is tuple or kind is list) and any(carries_rows(leaf) for leaf in leaves((args, kwargs))):
             for leaf in leaves(found):
-                if inherits and isinstance(leaf, Tensor) and not leaf.requires_grad:
+                if isinstance(leaf, Tensor) and not leaf.requires_grad:
                     mark_rows(leaf)
         return found
 
@@ -72,17 +77,17 @@ def carries_rows(value: Any) -> bool:
     """Whether a tensor holds one row (or several, adjacent) per example."""
     if not isinstance(value, Tensor) or isinstance(value, Tracked):
         return False
-    return value.requires_grad or getattr(value, "_plinth_rows", False)
+    return value.requires_grad or getattr(value, _MARK, False)
 
 
 def mark_rows(tensor: Tensor) -> None:
     """Mark a tensor as holding examples."""
     if not isinstance(tensor, Tracked):
-        tensor._plinth_rows = True  # type: ignore[attr-defined]
+        setattr(tensor, _MARK, True)
 
 
 class Trace:
-    """Collects each use of a parameter during the forward pass and its gradients during the backward pass.
+    """Collects each use of a parameter in the forward pass and its gradients in the backward pass.
 
     `rows` is the number of examples in the pass; the first dimension of every activation is a multiple of it, all
     parts of an example lying together.
@@ -108,13 +113,18 @@ class Trace:
     def track(self, source: Tensor, label: str, roots: frozenset[int]) -> Tracked:
         """A tracked tensor for a leaf or for a tensor computed from parameters."""
         value = source.detach()
-        tracked: Tracked = torch.Tensor._make_subclass(self.kind, value)  # type: ignore[assignment]
+        tracked: Tracked = torch.Tensor._make_subclass(self.kind, value)
         tracked.source, tracked.value, tracked.label, tracked.roots = source, value, label, roots
         tracked.as_view, tracked.by_row = None, None
         return tracked
 
     def derive(
-        self, found: Tensor, parents: Sequence[Tracked], func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        found: Tensor,
+        parents: Sequence[Tracked],
+        func: Function,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
     ) -> Tracked:
         """Track the result of an operation on parameters alone."""
         roots = frozenset[int]().union(*(parent.roots for parent in parents))
@@ -154,8 +164,8 @@ class Trace:
         """How many leading rows each example has; refuses what can't be told apart."""
         if tensor.shape[0] % self.rows or not tensor.dim():
             raise ValueError(
-                f"{label}: it is applied to a tensor of shape {tuple(tensor.shape)} in a batch of {self.rows} examples; "
-                "the first dimension must be the batch (or a multiple of it), or examples can't be told apart"
+                f"{label}: it is applied to a tensor of shape {tuple(tensor.shape)} in a batch of {self.rows} "
+                "examples; the first dimension must be the batch (or a multiple of it), or examples can't be told apart"
             )
         return tensor.shape[0] // self.rows
 
@@ -176,7 +186,7 @@ class Trace:
         if not torch.is_grad_enabled():
             return output
         if not output.requires_grad:
-            output = _Anchor.apply(output, self._anchor)  # type: ignore[no-untyped-call]
+            output = _Anchor.apply(output, self._anchor)
         output.register_hook(receive)  # type: ignore[no-untyped-call]
         return output
 
@@ -196,7 +206,9 @@ class Trace:
 
     def give_affine(self, weight: Tensor | None, bias: Tensor | None, outer: Outer) -> None:
         """Hand over a product's gradients; a bias that stays with its weight's norm is settled there."""
-        if isinstance(bias, Tracked) and not (isinstance(weight, Tracked) and self.joint(id(weight)) is not None):
+        if isinstance(bias, Tracked) and not (
+            isinstance(weight, Tracked) and self.joint(id(weight)) is not None
+        ):
             self.give(bias, Dense(outer.left.sum(1)))
         if isinstance(weight, Tracked):
             self.give(weight, outer)
@@ -212,7 +224,9 @@ class Trace:
         free = all(self.tracked[key].roots.isdisjoint(self.parents) for key in (weight, bias))
         return bias if same and plain and free else None
 
-    def expand(self, tracked: Tracked, shape: Sequence[int], target: Sequence[int], by_row: bool = False) -> Tensor:
+    def expand(
+        self, tracked: Tracked, shape: Sequence[int], target: Sequence[int], by_row: bool = False
+    ) -> Tensor:
         """A copy per example, viewed as `shape` (a 1 first) and broadcast to (B, ...); autograd finds its gradient.
 
         `by_row` says that the tensor itself has one row per example.
@@ -242,4 +256,3 @@ class Trace:
         from core.privacy.rules.generic import apply  # the generic rules need this class
 
         return apply(self, func, name, args, kwargs)
-

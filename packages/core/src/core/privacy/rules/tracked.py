@@ -17,7 +17,9 @@ Function = Callable[..., Any]
 Rule = Callable[..., Any]
 
 _RULES: dict[Function, Rule] = {}
-_METADATA = frozenset({"__get__", "size", "dim", "numel", "stride", "is_floating_point", "is_complex", "__len__"})
+_METADATA = frozenset(
+    {"__get__", "size", "dim", "numel", "stride", "is_floating_point", "is_complex", "__len__"}
+)
 
 
 def rule(*functions: Function) -> Callable[[Rule], Rule]:
@@ -35,8 +37,8 @@ class Tracked(torch.Tensor):
     """A trainable parameter, or a tensor computed from parameters alone; it holds no autograd history itself.
 
     `source` is the same tensor inside autograd, `value` the plain detached one, `roots` the parameters it comes from
-    and `as_view` how to take the same view of another tensor of the (single) root's shape, if it is only a view. `by_row` recomputes it as
-    an activation, should its first dimension turn out to be the batch.
+    and `as_view` how to take the same view of another tensor of the (single) root's shape, if it is only a view.
+    `by_row` recomputes it as an activation, should its first dimension turn out to be the batch.
     """
 
     watcher: "Trace"

@@ -1,0 +1,125 @@
+"""Membership inference: how well can training rows be told from others by what a model says about them?
+
+Scores compare the model's loss on a row with that of reference models, each trained on a random half of the rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RATES = (0.001, 0.01, 0.1)
+"""False positive rates at which true positives are counted (Carlini et al. 2022: averages hide what is certain)."""
+RESAMPLES = 500
+
+
+def rmia(losses_N: NDArray[np.float64], references_KN: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Score rows by the relative attack of Zarifzadeh, Liu and Shokri (2024, arXiv:2312.03262, eq. 4).
+
+    The likelihood p(x | model) over its mean under the reference models. Comparing it with the same ratio of
+    other rows, as the paper does, keeps the order and so changes no rate.
+    """
+    logs = -references_KN
+    peak = logs.max(axis=0)
+    mean = peak + np.log(np.exp(logs - peak).mean(axis=0))
+    return np.asarray(-losses_N - mean)
+
+
+def lira(
+    losses_N: NDArray[np.float64], references_KN: NDArray[np.float64], inside_KN: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Score rows by the likelihood ratio attack of Carlini et al. (2022, arXiv:2112.03570, algorithm 1).
+
+    Logit-scaled confidences are Gaussian under models with and without the row; with few reference models the
+    variances are shared by all rows (section VI-C). Rows that are in all or in none score 0.
+    """
+    phi_N, phi_KN = _confidence(losses_N), _confidence(references_KN)
+    means, variances = [], []
+    for part in (inside_KN, ~inside_KN):
+        count = part.sum(axis=0)
+        mean = np.where(count > 0, (phi_KN * part).sum(axis=0) / np.maximum(count, 1), np.nan)
+        spread = np.where(part, phi_KN - mean, 0.0)
+        freedom = np.maximum(count - 1, 0).sum()
+        means.append(mean)
+        variances.append(max(float(np.nansum(spread**2) / max(freedom, 1)), 1e-12))
+    within, without = (
+        -((phi_N - mean) ** 2) / (2 * variance) - 0.5 * np.log(variance)
+        for mean, variance in zip(means, variances, strict=True)
+    )
+    return np.asarray(np.nan_to_num(within - without, nan=0.0))
+
+
+def _confidence(losses: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log(p / (1 - p)) of p = exp(-loss)."""
+    clipped = np.clip(losses, 1e-12, 50.0)
+    return np.asarray(-clipped - np.log(-np.expm1(-clipped)))
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The attack's true and false positives along falling scores, from weights of rows."""
+
+    tpr: NDArray[np.float64]
+    fpr: NDArray[np.float64]
+
+    def area(self) -> float:
+        """Area under the curve; 0.5 is chance."""
+        tpr, fpr = np.concatenate([[0.0], self.tpr]), np.concatenate([[0.0], self.fpr])
+        return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1]) / 2))
+
+    def found(self, rate: float) -> float:
+        """Largest true positive rate whose false positive rate is at most ``rate``."""
+        allowed = self.tpr[self.fpr <= rate]
+        return float(allowed[-1]) if len(allowed) else 0.0
+
+
+class Scored:
+    """Rows in falling order of score, equal scores together."""
+
+    def __init__(
+        self, scores: NDArray[np.float64], member: NDArray[np.bool_], units: NDArray[np.int64]
+    ) -> None:
+        order = np.argsort(-scores, kind="stable")
+        self.member, self.units = member[order], units[order]
+        ordered = scores[order]
+        self.ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
+
+    def curve(self, weights: NDArray[np.float64] | None = None) -> Curve:
+        """Make the curve with a weight for each unit (one for all by default)."""
+        weight = np.ones(len(self.member)) if weights is None else weights[self.units]
+        right = np.cumsum(weight * self.member)[self.ends]
+        false = np.cumsum(weight * ~self.member)[self.ends]
+        return Curve(right / right[-1], false / false[-1])
+
+
+def judged(
+    scores: NDArray[np.float64], member: NDArray[np.bool_], units: NDArray[np.int64], seed: int
+) -> dict[str, Any]:
+    """Give AUC and true positive rates with 95 % bootstrap intervals over units, for the record.
+
+    scores (N,), member (N,) bool, units (N,) int64 codes; a unit is wholly in or wholly out.
+    """
+    rows = Scored(scores, member, units)
+    whole = rows.curve()
+    rng = np.random.default_rng(seed)
+    inside = np.unique(units[member])
+    outside = np.unique(units[~member])
+    draws = []
+    for _ in range(RESAMPLES):
+        weights = np.zeros(int(units.max()) + 1)
+        for side in (inside, outside):
+            np.add.at(weights, rng.choice(side, len(side)), 1)
+        curve = rows.curve(weights)
+        draws.append([curve.area(), *(curve.found(rate) for rate in RATES)])
+    low, high = np.quantile(np.array(draws), [0.025, 0.975], axis=0)
+    values = [whole.area(), *(whole.found(rate) for rate in RATES)]
+    names = ["auc", *(f"tpr_at_fpr_{rate:g}" for rate in RATES)]
+    return {
+        name: {"value": value, "low": float(a), "high": float(b)}
+        for name, value, a, b in zip(names, values, low, high, strict=True)
+    }

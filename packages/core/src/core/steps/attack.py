@@ -1,0 +1,142 @@
+"""Part of step 5: attack the finished model as an outsider would who asks whose rows it was trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from core.config import RunConfig, derive_seed
+from core.data.batches import ShuffledBatches
+from core.data.parts import Part
+from core.privacy.membership import judged, lira, rmia
+from core.steps.design import Designed, build_model
+from core.steps.prepare import Prepared
+from core.training.loop import fit
+from core.training.prediction import outputs
+from core.training.run import plain_update
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from core.data.augmentation import Augmentation
+    from core.data.types import Batch
+
+
+class Share:
+    """Some rows of a part, as training batches are drawn from it."""
+
+    def __init__(self, part: Part, rows: torch.Tensor) -> None:
+        self.part, self.rows = part, rows
+        self.targets = part.targets[rows]
+        self.group_codes = {name: codes[rows] for name, codes in part.group_codes.items()}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(
+        self,
+        index: torch.Tensor,
+        augmentation: Augmentation | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Batch:
+        """Take rows by their number within the share."""
+        return self.part.batch(self.rows[index], augmentation, generator)
+
+
+def attack(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[str, Any] | None:
+    """Tell training rows from test rows by the model's losses, for the record; None where not asked for.
+
+    Reference models are trained as the model was, each on a random half of the units of both parts.
+    """
+    options = config.privacy
+    if options.attack == "none":
+        return None
+    pool, member, units = _pool(prepared)
+    losses = _losses(config, designed.model, prepared, pool)
+    references, inside = [], []
+    for number in range(options.shadow_models):
+        seed = derive_seed(config.seed, "shadow", number)
+        chosen = _half(units, member, seed)
+        print(f"attack: reference model {number + 1} of {options.shadow_models}")
+        references.append(_losses(config, _trained(config, prepared, designed, pool, chosen, seed), prepared, pool))
+        inside.append(chosen)
+    if options.attack == "rmia":
+        scores = rmia(losses, np.stack(references))
+    else:
+        scores = lira(losses, np.stack(references), np.stack(inside))
+    found = judged(scores, member, units, derive_seed(config.seed, "attack"))
+    return {
+        "attack": options.attack,
+        "reference_models": options.shadow_models,
+        "members": int(member.sum()),
+        "others": int((~member).sum()),
+        **found,
+    }
+
+
+def _pool(prepared: Prepared) -> tuple[Part, NDArray[np.bool_], NDArray[np.int64]]:
+    train, test = prepared.parts["train"], prepared.parts["test"]
+    pool = Part(
+        pd.concat([train.frame, test.frame]),
+        np.concatenate([train.rows, test.rows]),
+        prepared.encoder,  # type: ignore[arg-type]
+        prepared.target,
+        prepared.dataset.fields,
+        prepared.groups,
+        prepared.dataset.frame,
+    )
+    units = np.arange(len(pool)) if pool.unit_codes is None else pool.unit_codes.numpy()
+    return pool, np.arange(len(pool)) < len(train), units
+
+
+def _half(units: NDArray[np.int64], member: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
+    """Choose half of the units of each side, all rows of each."""
+    rng = np.random.default_rng(seed)
+    chosen = np.zeros(int(units.max()) + 1, dtype=bool)
+    for side in (member, ~member):
+        own = rng.permutation(np.unique(units[side]))
+        chosen[own[: len(own) // 2]] = True
+    return np.asarray(chosen[units])
+
+
+def _trained(
+    config: RunConfig, prepared: Prepared, designed: Designed, pool: Part, chosen: NDArray[np.bool_], seed: int
+) -> torch.nn.Module:
+    own = replace(config, seed=seed)
+    settings = config.training
+    model = build_model(own, prepared, designed.device, private=False)
+    share = Share(pool, torch.from_numpy(np.flatnonzero(chosen)))
+    batches = ShuffledBatches(
+        share,  # type: ignore[arg-type]
+        settings.batch_size,
+        seed=derive_seed(seed, "batches"),
+        steps=settings.total_steps(len(share)),
+        balanced=settings.balanced,
+        power=settings.balanced_power,
+        augmentation=config.augmentation.build(prepared.encoder.layout()),
+        drop_last=settings.drop_last,
+    )
+    update = plain_update(
+        settings,
+        config.optimizer.build(model),
+        config.schedule.build(batches.steps),
+        model,
+        prepared.target,
+        designed.precision.precision,
+    )
+    model.train()
+    fit(update, batches, seed=seed)
+    if update.ema is not None:
+        update.ema.keep()
+    return model
+
+
+def _losses(
+    config: RunConfig, model: torch.nn.Module, prepared: Prepared, pool: Part
+) -> NDArray[np.float64]:
+    raw = outputs(model, pool.prepared, batch_size=config.training.validation_batch_size)
+    return np.asarray(prepared.target.losses(raw, pool.targets).double().numpy())

@@ -1,0 +1,177 @@
+"""The audit's arithmetic, its canaries, and that it tells honest trainings from faulty ones."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binom
+
+sys.path.insert(0, str(Path(__file__).parent))
+from privacy_fakes import private, settings
+from training_fakes import Net
+
+from core.privacy.audit import Guessing, choose_tests, log_odds, lower_bound, p_value, verdict
+from core.privacy.canaries import BLOCK, Canaries, WhiteBoxAudit, hadamard
+from core.privacy.clipping import FlatClip, PerExampleClipper
+from core.privacy.plan import PrivacyPlan
+from core.privacy.sampling import PoissonBatches
+from core.training.private import PrivateUpdate
+
+
+def brute_force(epsilon: float, delta: float, m: int, r: int, v: int) -> float:
+    """Theorem 5.2 term by term."""
+    q = math.exp(epsilon) / (1 + math.exp(epsilon))
+    tail = [float(sum(binom.pmf(j, r, q) for j in range(k, r + 1))) for k in range(r + 1)]
+    alpha = max((tail[v - i] - tail[v]) / i for i in range(1, v + 1))
+    return min(1.0, tail[v] + 2 * m * delta * alpha)
+
+
+@pytest.mark.parametrize(("r", "v"), [(10, 10), (40, 31), (200, 150), (200, 3)])
+@pytest.mark.parametrize("delta", [0.0, 1e-5, 1e-3])
+@pytest.mark.parametrize("epsilon", [0.0, 0.7, 3.0])
+def test_p_value_is_the_theorems(r: int, v: int, delta: float, epsilon: float) -> None:
+    expected = brute_force(epsilon, delta, 500, r, v)
+    assert p_value(epsilon, delta, 500, r, v) == pytest.approx(expected, rel=1e-6, abs=1e-12)
+
+
+def test_lower_bound_without_delta_is_clopper_pearsons() -> None:
+    from scipy.stats import beta
+
+    for r, v in ((100, 80), (100, 100), (1000, 700)):
+        p = beta.ppf(0.05, v, r - v + 1)
+        assert lower_bound(0.0, 5000, r, v) == pytest.approx(math.log(p / (1 - p)), abs=2e-3)
+    assert lower_bound(0.0, 5000, 100, 50) == 0
+    assert lower_bound(1e-5, 5000, 100, 90) < lower_bound(0.0, 5000, 100, 90)
+
+
+def test_the_bound_covers_randomised_response() -> None:
+    """Each coin is told truly with probability e^eps / (1 + e^eps): eps-DP exactly, the theorem's worst case."""
+    rng = np.random.default_rng(1)
+    epsilon, m = 1.0, 400
+    right = rng.binomial(m, 1 / (1 + math.exp(-epsilon)), size=400)
+    above = sum(lower_bound(0.0, m, m, int(v)) > epsilon for v in right)
+    assert above <= 0.05 * 400 + 3 * (0.05 * 0.95 * 400) ** 0.5
+    assert np.mean([lower_bound(0.0, m, m, int(v)) for v in right]) > 0.75, "and it is not empty"
+
+
+def test_guesses_are_the_highest_and_the_lowest_scores() -> None:
+    scores = np.array([5.0, 4.0, 3.0, 0.0, -1.0, -2.0])
+    included = np.array([True, False, True, True, False, False])
+    assert Guessing("", 2, 0).correct(scores, included) == 1
+    assert Guessing("", 3, 2).correct(scores, included) == 4
+    found = verdict([Guessing("a", 2, 0), Guessing("b", 3, 2)], scores, included, 0.0)
+    assert (found["canaries"], found["included"], len(found["tests"])) == (6, 3, 2)
+
+
+def test_log_odds_are_those_of_the_mixture() -> None:
+    x = np.linspace(-3, 4, 9)
+    density = np.exp(-(x[None] - np.array([[0.0], [1.0]])) ** 2 / (2 * 0.49))
+    expected = np.log((0.8 * density[0] + 0.2 * density[1]) / density[0])
+    np.testing.assert_allclose(log_odds(x, 0.49, 0.2), expected, rtol=1e-12)
+    assert np.isfinite(log_odds(np.array([1e4, -1e4]), 0.49, 0.2)).all()
+
+
+def test_canaries_are_orthonormal_directions_within_one_weight_and_clipped_by_the_real_engine() -> None:
+    model = Net(dropout=0.0, norm=False)
+    clipper = PerExampleClipper(model, rule=FlatClip(0.7))
+    canaries = Canaries(clipper.parameters, 300, 3)
+    assert sum(canaries.shares.values()) == 300
+    assert torch.equal(hadamard(BLOCK) @ hadamard(BLOCK), BLOCK * torch.eye(BLOCK))
+    assert 110 < int(canaries.included.sum()) < 190
+    whole = torch.zeros_like(clipper.flat)
+    for name, (start, end) in canaries.range.items():
+        clipper.zero()
+        with clipper.watching(end - start):
+            owner, _, attribute = name.rpartition(".")
+            weight = getattr(model.get_submodule(owner), attribute)
+            found = clipper.clipped_gradients(canaries.losses(name, weight, torch.arange(start, end), 70.0))
+        torch.testing.assert_close(found.norms_U, torch.full((end - start,), 70.0))
+        assert all(bool((total == 0).all()) for other, total in clipper.sums.items() if other != name)
+        whole += clipper.flat
+    clipper.flat.copy_(whole)
+    torch.testing.assert_close(canaries.projections(clipper.sums), torch.full((300,), 0.7), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"privacy\.audit=5000.*room for at most"):
+        Canaries(clipper.parameters, 5000, 3)
+
+
+class Wide(torch.nn.Module):
+    """Room for some thousand canaries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = torch.nn.Sequential(torch.nn.Linear(6, 160), torch.nn.Tanh(), torch.nn.Linear(160, 160))
+        self.head = torch.nn.Linear(160, 1)
+
+    def forward(self, inputs):
+        return self.head(self.body(inputs["numeric"]))
+
+
+def audited(tmp_path: Path, epsilon: float, update: type = PrivateUpdate, rule: type = FlatClip):
+    config = settings(
+        dp_epsilon=epsilon, dp_audit=12_000, dp_delta=1e-6, dp_batch_size=19.0, dp_accountant="prv", steps=80
+    )
+    config.optimizer.rate = 0.01
+    made, _ = private(config, tmp_path, model=Wide())
+    made.update.__class__ = update
+    made.update.clipper.rule = made.update.audit.clipper.rule = rule(1.0)
+    for batch in made.batches.from_step(0):
+        made.update(batch)
+    return made
+
+
+class Quieter(PrivateUpdate):
+    def _add_noise(self, total):
+        clean = total.clone()
+        super()._add_noise(total)
+        total.add_(clean, alpha=3).div_(4)
+
+
+class Unclipped(FlatClip):
+    def factors(self, norms_GU):
+        return torch.ones_like(norms_GU)
+
+
+def test_an_honest_run_passes_and_its_bound_is_not_empty(tmp_path: Path) -> None:
+    made = audited(tmp_path, 4.0)
+    section = made.section(80, "", [])
+    assert 0.8 < section["audit"]["lower_bound"] < section["epsilon"]
+    assert section["audit"]["claim"] == section["epsilon"]
+    assert section["audit"]["canaries"] == 12_000
+
+
+@pytest.mark.parametrize("fault", [{"update": Quieter}, {"rule": Unclipped}])
+def test_a_faulty_run_fails_and_forgets_its_secret(tmp_path: Path, fault) -> None:
+    made = audited(tmp_path, 3.0, **fault)
+    (tmp_path / "secret").write_text("0")
+    with pytest.raises(ValueError, match=r"privacy\.audit: .*at least .* but claims"):
+        made.section(80, "", [])
+    assert not (tmp_path / "secret").exists()
+
+
+def test_canaries_cost_the_units_nothing(tmp_path: Path) -> None:
+    """The plan and the batches of an audited run are those of the run without."""
+    plain, _ = private(settings(), tmp_path)
+    audit, _ = private(settings(dp_audit=64), tmp_path)
+    assert plain.plan == audit.plan
+    assert isinstance(audit.update.audit, WhiteBoxAudit)
+    for step in range(12):
+        assert torch.equal(plain.batches.rows(step), audit.batches.rows(step))
+
+
+def test_outsiders_know_no_poisson_coin() -> None:
+    from privacy_fakes import Rows
+
+    plan = PrivacyPlan(3.0, 1e-6, 96, "row", 24.0, 5, 1.0, 1.0, "rdp")
+    assert PoissonBatches(Rows(), plan, 3, canaries=10).slots(0) is None
+
+
+def test_tests_are_chosen_before_and_apart_from_the_run() -> None:
+    plan = PrivacyPlan(3.0, 1e-6, 96, "row", 24.0, 50, 1.0, 1.0, "rdp")
+    assert choose_tests(plan, 1000) == choose_tests(plan, 1000)
+    assert all(test.top + test.bottom <= 1000 for test in choose_tests(plan, 1000))

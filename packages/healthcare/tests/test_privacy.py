@@ -1,0 +1,174 @@
+"""A private run from the command to the record: what it promises, what it keeps, what it tells nobody."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from core.report.run import Run
+from core.serving.load import load
+
+from healthcare import train
+
+SMALL = (
+    "task=records",
+    "data.rows=800",
+    "training.progress=none",
+    "evaluation.resamples=50",
+    "evaluation.resamples_single=20",
+    "challenger=none",
+    "threads=1",
+)
+PRIVATE = ("privacy=dp", "privacy.epsilon=3", "privacy.batch_size=40", "training.steps=12", "training.ema=0.9")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    found: Run = train(*SMALL, *PRIVATE, "privacy.audit=500", folder=tmp_path_factory.mktemp("private") / "run")
+    return found
+
+
+def test_the_record_says_what_was_promised_and_proved(run: Run) -> None:
+    section: Any = run.record.privacy
+    assert 0.9 * 3 < section["epsilon"] <= 3
+    assert section["unit"] == "patient"
+    assert section["units"] == run.record.data.units["train"]  # type: ignore[index]
+    assert section["delta"] == pytest.approx(1 / (10 * section["units"]))
+    assert section["steps"] == 12
+    assert section["noise_multiplier"] > 0
+    assert section["accountant"] == "prv"
+    assert section["preflight"]["sum_error"] < 1e-4
+    assert section["preflight"]["independence_error"] < 1e-4
+    assert 0 <= section["audit"]["lower_bound"] <= section["audit"]["claim"] == section["epsilon"]
+    said = section["statement"]
+    assert said["epsilon"] == section["epsilon"]
+    for condition in ("neighbouring relation", "sampling", "random generator", "what was fitted without noise"):
+        assert said["conditions"][condition]
+
+
+def test_nothing_of_the_training_part_leaves_without_noise(
+    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    record = json.loads((run.path / "record.json").read_text())
+    training = record["training"]
+    assert training["curve"] == []
+    assert all(point["loss"] is None for point in training["history"])
+    assert set(training["times"]) == {"steps", "seconds"}, "a step's time tells its batch's size"
+    kept = [json.loads(p.read_text())["body"] for p in (run.path / "checkpoints").glob("step-*.json")]
+    assert kept
+    for body in kept:
+        assert body["values"]["curve"]["points"] == []
+        assert set(body["values"]) == {"update", "curve", "clock", "validation"}
+        assert set(body["values"]["update"]) <= {"step", "frozen", "clip_norm"}
+    # The console: as a script whose lines are kept, every one of them.
+    code = f"from healthcare import train; train(*{[*SMALL, *PRIVATE, 'training.progress=lines']!r}, folder={str(tmp_path / 'said')!r})"
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    lines = [line for line in said.stderr.splitlines() if line.startswith("step ")]
+    assert len(lines) > 5
+    assert not any("loss" in line or "examples" in line for line in lines)
+
+
+def test_the_secret_is_gone(run: Run) -> None:
+    assert not (run.path / "checkpoints" / "secret").exists()
+    assert not list(run.path.rglob("*secret*"))
+
+
+def test_the_saved_run_predicts_as_it_judged(run: Run) -> None:
+    config: Any = train.configure(*SMALL, *PRIVATE)
+    frame = config.data.read(config.task, config.seed).frame
+    kept = run.predictions("test")
+    np.testing.assert_allclose(load(run.path).scores(frame.iloc[kept.index]), kept.scores, rtol=0, atol=1e-5)
+
+
+def test_two_runs_differ_but_a_noise_seed_repeats(tmp_path: Path) -> None:
+    def weights(name: str, *more: str) -> bytes:
+        made: Run = train(*SMALL, *PRIVATE, *more, folder=tmp_path / name)
+        return (made.path / "model.safetensors").read_bytes()
+
+    assert weights("a") != weights("b"), "each run has a secret of its own"
+    seeded = [weights(name, "privacy.noise_seed=4") for name in ("c", "d")]
+    assert seeded[0] == seeded[1]
+    said = Run(tmp_path / "c").record.privacy["statement"]["conditions"]["random generator"]  # type: ignore[index]
+    assert "must not be released" in said
+
+
+@pytest.mark.parametrize(
+    ("wrong", "key"),
+    [
+        ("training.balanced=class", "training.balanced"),
+        ("target.class_weights=balanced", "target.class_weights"),
+        ("privacy.epsilon=0", "privacy.epsilon"),
+        ("privacy.delta=0.01", "privacy.delta"),
+        ("privacy.audit=100000000", "privacy.audit"),
+    ],
+)
+def test_what_cannot_be_promised_is_refused_and_leaves_nothing(tmp_path: Path, wrong: str, key: str) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(ValueError, match=key.replace(".", r"\.")):
+        train(*SMALL, *PRIVATE, wrong, folder=folder)
+    assert not folder.exists()
+
+
+def test_another_promise_in_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import core.pipeline
+
+    def killed(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(core.pipeline, "judge", killed)
+    with pytest.raises(MemoryError):
+        train(*SMALL, *PRIVATE, folder=tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoints" / "secret").exists(), "the run may still be gone on with"
+    with pytest.raises(ValueError, match=r"privacy\.epsilon: 3\.0, now 4\.0"):
+        train(*SMALL, *PRIVATE, "privacy.epsilon=4", folder=tmp_path / "run")
+    monkeypatch.undo()
+    assert train(*SMALL, *PRIVATE, folder=tmp_path / "run").record.privacy["steps"] == 12
+    assert not (tmp_path / "run" / "checkpoints" / "secret").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["privacy.clipping=per_layer", "training.micro_batch=16"],
+        ["privacy.clipping=automatic", "training.precision=bf16"],
+        ["privacy.clipping=adaptive", "privacy.accountant=rdp"],
+        ["privacy.engine=opacus", "backbone=mlp"],
+        ["privacy.batch_size=0.4"],
+    ],
+)
+def test_every_way_of_private_training_ends(tmp_path: Path, options: list[str]) -> None:
+    known = [option for option in options if option != "backbone=mlp"]
+    made: Run = train(*SMALL, *PRIVATE, *known, folder=tmp_path / "run")
+    assert made.record.privacy["epsilon"] <= 3  # type: ignore[index]
+
+
+def test_images_with_batch_norm_need_a_choice(tmp_path: Path) -> None:
+    images = [o for o in SMALL if not o.startswith(("task", "data"))]
+    images += ["task=images", "data.rows=150", "backbone=vision", "backbone.name=resnet10t", "training.steps=2"]
+    dp = ["privacy=dp", "privacy.batch_size=8"]
+    with pytest.raises(ValueError, match=r"privacy\.normalisation"):
+        train(*images, *dp, folder=tmp_path / "refused")
+    made: Run = train(*images, *dp, "privacy.normalisation=group", folder=tmp_path / "group")
+    assert made.record.privacy["normalisation"]["layers"]  # type: ignore[index]
+    assert "group normalisation" in made.record.privacy["statement"]["conditions"]["changed in the network"]  # type: ignore[index]
+    load(made.path)
+
+
+def test_a_run_without_dp_can_be_attacked(tmp_path: Path) -> None:
+    made: Run = train(
+        *SMALL, "training.epochs=2", "privacy.attack=lira", "privacy.shadow_models=2", folder=tmp_path / "run"
+    )
+    section: Any = made.record.privacy
+    assert section["epsilon"] is None
+    found = section["attack"]
+    assert found["members"] + found["others"] == made.record.data.rows["train"] + made.record.data.rows["test"]
+    assert found["auc"]["low"] <= found["auc"]["value"] <= found["auc"]["high"]
+    assert 0 <= found["tpr_at_fpr_0.01"]["value"] <= 1

@@ -60,7 +60,7 @@ class Yes:
 
 
 class Rows:
-    """Rows whose labels are coins, one a unit: what is measured is the mechanism, and gradients that agree blur it."""
+    """Rows whose labels are coins, one a unit: gradients that agree would blur what is measured."""
 
     unit_codes = None
 
@@ -93,7 +93,7 @@ class NothingClipped(FlatClip):
 
 
 class Shuffled(PoissonBatches):
-    """Fault: every unit once an epoch in an order that follows from the configured seed, as ordinary training has it."""
+    """Fault: every unit once an epoch, in an order that follows from the configured seed as in ordinary training."""
 
     def units(self, step: int) -> Tensor:
         batches = round(1 / self.plan.rate)

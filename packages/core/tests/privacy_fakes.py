@@ -42,7 +42,9 @@ class Rows(Held):
 def settings(optimizer=None, **changes):
     """The parts of a run's configuration that a private training reads; changes to ``privacy`` or ``training``."""
     own = {"steps": 12, "precision": "fp32", "progress": "none", "checkpoint_every": 5}
-    training = StandardTraining(**{**own, **{k: v for k, v in changes.items() if hasattr(StandardTraining, k)}})
+    training = StandardTraining(
+        **{**own, **{k: v for k, v in changes.items() if hasattr(StandardTraining, k)}}
+    )
     asked = {"batch_size": 24.0, "accountant": "rdp", "noise_seed": 5}
     asked |= {k.removeprefix("dp_"): v for k, v in changes.items() if k.startswith("dp_")}
     return SimpleNamespace(
@@ -99,7 +101,9 @@ def resumable(folder: Path, kill_after: int = 0, **changes):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     where, *kills = sys.argv[1:]
-    private(settings(AdamWConfig(), dp_audit=64), Path(where))  # loads what torch loads late, once for all children
+    private(
+        settings(AdamWConfig(), dp_audit=64), Path(where)
+    )  # loads what torch loads late, once for all children
     for after in map(int, kills):
         child = os.fork()
         if child == 0:

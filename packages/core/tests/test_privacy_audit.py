@@ -70,7 +70,7 @@ def test_guesses_are_the_highest_and_the_lowest_scores() -> None:
 
 def test_log_odds_are_those_of_the_mixture() -> None:
     x = np.linspace(-3, 4, 9)
-    density = np.exp(-(x[None] - np.array([[0.0], [1.0]])) ** 2 / (2 * 0.49))
+    density = np.exp(-((x[None] - np.array([[0.0], [1.0]])) ** 2) / (2 * 0.49))
     expected = np.log((0.8 * density[0] + 0.2 * density[1]) / density[0])
     np.testing.assert_allclose(log_odds(x, 0.49, 0.2), expected, rtol=1e-12)
     assert np.isfinite(log_odds(np.array([1e4, -1e4]), 0.49, 0.2)).all()
@@ -94,7 +94,9 @@ def test_canaries_are_orthonormal_directions_within_one_weight_and_clipped_by_th
         assert all(bool((total == 0).all()) for other, total in clipper.sums.items() if other != name)
         whole += clipper.flat
     clipper.flat.copy_(whole)
-    torch.testing.assert_close(canaries.projections(clipper.sums), torch.full((300,), 0.7), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        canaries.projections(clipper.sums), torch.full((300,), 0.7), rtol=1e-4, atol=1e-5
+    )
     with pytest.raises(ValueError, match=r"privacy\.audit=5000.*room for at most"):
         Canaries(clipper.parameters, 5000, 3)
 
@@ -175,3 +177,32 @@ def test_tests_are_chosen_before_and_apart_from_the_run() -> None:
     plan = PrivacyPlan(3.0, 1e-6, 96, "row", 24.0, 50, 1.0, 1.0, "rdp")
     assert choose_tests(plan, 1000) == choose_tests(plan, 1000)
     assert all(test.top + test.bottom <= 1000 for test in choose_tests(plan, 1000))
+
+
+def remembered(tmp_path: Path, noise: float | None):
+    config = settings(
+        dp_audit_examples=300, dp_epsilon=4.0, dp_delta=1e-6, dp_batch_size=48.0, dp_clip_norm=5.0, steps=300
+    )
+    config.optimizer.rate, config.optimizer.momentum = 0.2, 0.9
+    made, _ = private(config, tmp_path, model=Wide())
+    if noise is not None:
+        object.__setattr__(made.plan, "noise_multiplier", noise)
+    for batch in made.batches.from_step(0):
+        made.update(batch)
+    return made.update.examples.verdict(made.update.model, made.update.target, 100.0)
+
+
+def test_the_black_box_audit_sees_what_a_model_without_noise_remembers(tmp_path: Path) -> None:
+    honest, without = remembered(tmp_path, None), remembered(tmp_path, 0.0)
+    assert honest["lower_bound"] < 4
+    assert without["lower_bound"] > 0.3
+    assert without["canaries"] == 300
+
+
+def test_the_black_box_examples_belong_to_nobody(tmp_path: Path) -> None:
+    made, _ = private(settings(dp_audit=64, dp_audit_examples=30), tmp_path)
+    examples = made.update.examples
+    drawn = [examples.batch(step).index for step in range(12)]
+    assert sum(len(rows) for rows in drawn) > 20
+    assert all(bool(examples.included[rows].all()) for rows in drawn)
+    assert max(int(rows.max()) for rows in drawn if len(rows)) < 30

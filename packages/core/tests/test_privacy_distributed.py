@@ -53,7 +53,9 @@ def test_two_processes_equal_one(folder: Path, tmp_path: Path, case: str) -> Non
     for rank in (0, 1):
         found = load_file(folder / f"{case}{rank}.safetensors")
         for name, tensor in alone.items():
-            torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5, msg=f"{name} of rank {rank}")
+            torch.testing.assert_close(
+                found[name], tensor, rtol=1e-4, atol=1e-5, msg=f"{name} of rank {rank}"
+            )
 
 
 def test_the_secret_is_one_and_the_main_process_alone_writes_it(folder: Path) -> None:
@@ -79,7 +81,9 @@ def process(folder: Path, rank: int) -> None:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     where = Path(sys.argv[1])
-    private(settings(AdamWConfig(), dp_audit=64), where)  # loads what torch loads late, once for both children
+    private(
+        settings(AdamWConfig(), dp_audit=64), where
+    )  # loads what torch loads late, once for both children
     children = []
     for number in (0, 1):
         child = os.fork()

@@ -68,7 +68,12 @@ def test_no_checkpoint_holds_the_secret(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     secret = (folder / "secret").read_text()
     number = int(secret, 16)
-    hidden = [secret.encode(), str(number).encode(), number.to_bytes(16, "big"), number.to_bytes(16, "little")]
+    hidden = [
+        secret.encode(),
+        str(number).encode(),
+        number.to_bytes(16, "big"),
+        number.to_bytes(16, "little"),
+    ]
     files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "secret"]
     assert len(files) >= 5
     for path in files:
@@ -83,7 +88,9 @@ def test_dropout_is_drawn_from_the_secret(tmp_path: Path) -> None:
 
 
 def test_empty_and_tiny_batches_train(tmp_path: Path) -> None:
-    made, model = private(settings(dp_batch_size=0.5, steps=30), tmp_path, part=Rows(96), model=Net(0.0, False))
+    made, model = private(
+        settings(dp_batch_size=0.5, steps=30), tmp_path, part=Rows(96), model=Net(0.0, False)
+    )
     sizes = []
     for batch in made.batches.from_step(0):
         assert isinstance(batch, Batch)

@@ -279,3 +279,18 @@ def test_what_is_not_exact_is_refused_by_name(use: Callable[..., Tensor], reason
     clipper = PerExampleClipper(model, rule=FlatClip(1.0))
     with clipper.watching(ROWS), pytest.raises(ValueError, match=rf"p\.0: .*{reason}"):
         model(torch.randn(ROWS, 8, 6))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_depthwise_in_float32_takes_its_own_path(dims: int, stride: int) -> None:
+    torch.manual_seed(0)
+    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1]
+    layer, x = kind(4, 8, 3, stride, padding=2, dilation=2, groups=4), torch.randn(ROWS, 4, *(9, 8, 7)[:dims])
+    clipper = PerExampleClipper(layer, rule=FlatClip(1e9))
+    with clipper.watching(ROWS):
+        result = clipper.clipped_gradients(layer(x).flatten(1).sin().sum(1))
+    for i in range(ROWS):
+        found = torch.autograd.grad(layer(x[i : i + 1]).sin().sum(), list(layer.parameters()))
+        norm = torch.cat([g.flatten() for g in found]).norm()
+        torch.testing.assert_close(result.norms_U[i], norm, rtol=1e-4, atol=1e-5)

@@ -17,7 +17,9 @@ from core.privacy.sampling import PoissonBatches, units_of
 from core.privacy.secret import forget_secret, stream, take_secret
 
 
-def sampler(units: int, batch: float, steps: int, per_unit: int = 1, secret: int = 11, **others) -> PoissonBatches:
+def sampler(
+    units: int, batch: float, steps: int, per_unit: int = 1, secret: int = 11, **others
+) -> PoissonBatches:
     plan = PrivacyPlan(3.0, 1e-6, units, "patient", batch, steps, 1.0, 1.0, "rdp")
     return PoissonBatches(Rows(units * per_unit, per_unit=per_unit), plan, secret, **others)
 
@@ -93,7 +95,12 @@ def test_streams_use_more_than_32_bits_of_the_secret() -> None:
         return torch.randn(64, generator=stream(secret, *names))
 
     assert torch.equal(noise(7, "noise", 1), noise(7, "noise", 1))
-    different = [noise(7, "noise", 1), noise(7, "noise", 2), noise(7, "sample", 1), noise(7 + 2**32, "noise", 1)]
+    different = [
+        noise(7, "noise", 1),
+        noise(7, "noise", 2),
+        noise(7, "sample", 1),
+        noise(7 + 2**32, "noise", 1),
+    ]
     different += [noise(7 + 2**100, "noise", 1)]
     assert len({tuple(n.tolist()) for n in different}) == len(different)
     # torch's own seeding would not tell these two apart, which is why the streams don't use it.

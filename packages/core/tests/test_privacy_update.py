@@ -42,7 +42,9 @@ def weights(model: Net) -> Tensor:
 
 @pytest.mark.parametrize("engine", ["one_pass", "opacus"])
 @pytest.mark.parametrize("micro_batch", [0, 7])
-def test_no_noise_no_clipping_and_full_batches_equal_plain_sgd(tmp_path: Path, engine: str, micro_batch: int) -> None:
+def test_no_noise_no_clipping_and_full_batches_equal_plain_sgd(
+    tmp_path: Path, engine: str, micro_batch: int
+) -> None:
     config = settings(
         SgdConfig(rate=0.3, momentum=0.9), dp_batch_size=96.0, dp_clip_norm=1e6, dp_engine=engine, steps=6,
         micro_batch=micro_batch,
@@ -62,7 +64,9 @@ def test_no_noise_no_clipping_and_full_batches_equal_plain_sgd(tmp_path: Path, e
 
 
 @pytest.mark.parametrize("clipping", ["flat", "per_layer", "automatic", "adaptive"])
-def test_a_step_is_the_sum_of_clipped_gradients_over_the_expected_batch(tmp_path: Path, clipping: str) -> None:
+def test_a_step_is_the_sum_of_clipped_gradients_over_the_expected_batch(
+    tmp_path: Path, clipping: str
+) -> None:
     clip = 0.3
     made, model = private(settings(dp_clipping=clipping, dp_clip_norm=clip), tmp_path)
     quiet(made)
@@ -86,7 +90,7 @@ def test_a_step_is_the_sum_of_clipped_gradients_over_the_expected_batch(tmp_path
         else:
             factors = [min(1.0, clip / norm)] * len(names)
         total += torch.cat([f * g for f, g in zip(factors, gradient.split(sizes), strict=True)])
-    assert 0 < clipped, "the clip norm must bind for the test to tell anything"
+    assert clipped > 0, "the clip norm must bind for the test to tell anything"
     before = weights(model)
     made.update(batch)
     expected = before - 0.5 * total / made.plan.batch

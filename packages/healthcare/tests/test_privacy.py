@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from core.report.run import Run
 from core.serving.load import load
-
 from healthcare import train
 
 SMALL = (
@@ -25,12 +25,20 @@ SMALL = (
     "challenger=none",
     "threads=1",
 )
-PRIVATE = ("privacy=dp", "privacy.epsilon=3", "privacy.batch_size=40", "training.steps=12", "training.ema=0.9")
+PRIVATE = (
+    "privacy=dp",
+    "privacy.epsilon=3",
+    "privacy.batch_size=40",
+    "training.steps=12",
+    "training.ema=0.9",
+)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    found: Run = train(*SMALL, *PRIVATE, "privacy.audit=500", folder=tmp_path_factory.mktemp("private") / "run")
+    found: Run = train(
+        *SMALL, *PRIVATE, "privacy.audit=500", folder=tmp_path_factory.mktemp("private") / "run"
+    )
     return found
 
 
@@ -48,13 +56,16 @@ def test_the_record_says_what_was_promised_and_proved(run: Run) -> None:
     assert 0 <= section["audit"]["lower_bound"] <= section["audit"]["claim"] == section["epsilon"]
     said = section["statement"]
     assert said["epsilon"] == section["epsilon"]
-    for condition in ("neighbouring relation", "sampling", "random generator", "what was fitted without noise"):
+    for condition in (
+        "neighbouring relation",
+        "sampling",
+        "random generator",
+        "what was fitted without noise",
+    ):
         assert said["conditions"][condition]
 
 
-def test_nothing_of_the_training_part_leaves_without_noise(
-    run: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_nothing_of_the_training_part_leaves_without_noise(run: Run, tmp_path: Path) -> None:
     record = json.loads((run.path / "record.json").read_text())
     training = record["training"]
     assert training["curve"] == []
@@ -67,10 +78,10 @@ def test_nothing_of_the_training_part_leaves_without_noise(
         assert set(body["values"]) == {"update", "curve", "clock", "validation"}
         assert set(body["values"]["update"]) <= {"step", "frozen", "clip_norm"}
     # The console: as a script whose lines are kept, every one of them.
-    code = f"from healthcare import train; train(*{[*SMALL, *PRIVATE, 'training.progress=lines']!r}, folder={str(tmp_path / 'said')!r})"
-    said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    asked = [*SMALL, *PRIVATE, "training.progress=lines", f"hydra.run.dir={tmp_path / 'said'}"]
+    command = [sys.executable, "-m", "healthcare.train", *asked]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     lines = [line for line in said.stderr.splitlines() if line.startswith("step ")]
     assert len(lines) > 5
     assert not any("loss" in line or "examples" in line for line in lines)
@@ -117,7 +128,9 @@ def test_what_cannot_be_promised_is_refused_and_leaves_nothing(tmp_path: Path, w
     assert not folder.exists()
 
 
-def test_another_promise_in_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_promise_in_the_same_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import core.pipeline
 
     def killed(*_: object) -> None:
@@ -140,19 +153,23 @@ def test_another_promise_in_the_same_folder_is_refused(tmp_path: Path, monkeypat
         ["privacy.clipping=per_layer", "training.micro_batch=16"],
         ["privacy.clipping=automatic", "training.precision=bf16"],
         ["privacy.clipping=adaptive", "privacy.accountant=rdp"],
-        ["privacy.engine=opacus", "backbone=mlp"],
         ["privacy.batch_size=0.4"],
     ],
 )
 def test_every_way_of_private_training_ends(tmp_path: Path, options: list[str]) -> None:
-    known = [option for option in options if option != "backbone=mlp"]
-    made: Run = train(*SMALL, *PRIVATE, *known, folder=tmp_path / "run")
+    made: Run = train(*SMALL, *PRIVATE, *options, folder=tmp_path / "run")
     assert made.record.privacy["epsilon"] <= 3  # type: ignore[index]
 
 
 def test_images_with_batch_norm_need_a_choice(tmp_path: Path) -> None:
     images = [o for o in SMALL if not o.startswith(("task", "data"))]
-    images += ["task=images", "data.rows=150", "backbone=vision", "backbone.name=resnet10t", "training.steps=2"]
+    images += [
+        "task=images",
+        "data.rows=150",
+        "backbone=vision",
+        "backbone.name=resnet10t",
+        "training.steps=2",
+    ]
     dp = ["privacy=dp", "privacy.batch_size=8"]
     with pytest.raises(ValueError, match=r"privacy\.normalisation"):
         train(*images, *dp, folder=tmp_path / "refused")
@@ -162,6 +179,20 @@ def test_images_with_batch_norm_need_a_choice(tmp_path: Path) -> None:
     load(made.path)
 
 
+def test_the_reference_engine_gives_the_same_run(tmp_path: Path) -> None:
+    images = [o for o in SMALL if not o.startswith(("task", "data"))]
+    images += ["task=images", "data.rows=150", "training.steps=3", "privacy=dp", "privacy.batch_size=8"]
+    found = []
+    for engine in ("one_pass", "opacus"):
+        made: Run = train(
+            *images, "privacy.noise_seed=1", f"privacy.engine={engine}", folder=tmp_path / engine
+        )
+        found.append(made.predictions("test").scores)
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-4)
+    with pytest.raises(ValueError, match=r"privacy\.engine='opacus' can't train this network"):
+        train(*SMALL, *PRIVATE, "privacy.engine=opacus", folder=tmp_path / "records")
+
+
 def test_a_run_without_dp_can_be_attacked(tmp_path: Path) -> None:
     made: Run = train(
         *SMALL, "training.epochs=2", "privacy.attack=lira", "privacy.shadow_models=2", folder=tmp_path / "run"
@@ -169,6 +200,8 @@ def test_a_run_without_dp_can_be_attacked(tmp_path: Path) -> None:
     section: Any = made.record.privacy
     assert section["epsilon"] is None
     found = section["attack"]
-    assert found["members"] + found["others"] == made.record.data.rows["train"] + made.record.data.rows["test"]
+    assert (
+        found["members"] + found["others"] == made.record.data.rows["train"] + made.record.data.rows["test"]
+    )
     assert found["auc"]["low"] <= found["auc"]["value"] <= found["auc"]["high"]
     assert 0 <= found["tpr_at_fpr_0.01"]["value"] <= 1

@@ -36,7 +36,9 @@ def p_value(epsilon: float, delta: float, canaries: int, guesses: int, correct: 
     # Ten deviations below the mean f is 1 in double precision, so that the maximum lies before.
     mean, deviation = guesses * chance, math.sqrt(guesses * chance * (1 - chance))
     lowest = max(min(correct - 1, math.floor(mean - 10 * deviation) - 10), 0)
-    tails = binom.sf(np.arange(correct - 1, lowest - 2, -1), guesses, chance)  # f(v), f(v - 1), ..., f(lowest)
+    tails = binom.sf(
+        np.arange(correct - 1, lowest - 2, -1), guesses, chance
+    )  # f(v), f(v - 1), ..., f(lowest)
     alpha = float(((tails[1:] - tails[0]) / np.arange(1, len(tails))).max())
     return min(1.0, float(tails[0]) + 2 * canaries * delta * alpha)
 
@@ -81,14 +83,14 @@ def verdict(
 ) -> dict[str, Any]:
     """Give the best lower bound of several tests, each at its share of the error (Bonferroni)."""
     each = 1 - (1 - confidence) / len(tests)
-    found = []
+    found: list[dict[str, Any]] = []
     for test in tests:
         correct = test.correct(scores, included)
         bound = lower_bound(delta, len(scores), test.top + test.bottom, correct, each)
         found.append(
             {"test": test.name, "guesses": test.top + test.bottom, "correct": correct, "lower_bound": bound}
         )
-    best = max(found, key=lambda one: one["lower_bound"])
+    best = max(found, key=lambda one: float(one["lower_bound"]))
     return {
         "lower_bound": best["lower_bound"],
         "confidence": confidence,
@@ -99,6 +101,16 @@ def verdict(
         "correct": best["correct"],
         "tests": found,
     }
+
+
+def refuted(found: dict[str, Any], claim: float) -> ValueError:
+    """Make the error of a run whose audit proves more than it claims."""
+    return ValueError(
+        f"privacy.audit: the training used up an epsilon of at least {found['lower_bound']:.2f} (with "
+        f"{found['confidence']:.0%} confidence: {found['correct']:,} of {found['guesses']:,} canaries were guessed "
+        f"right) but claims {claim:.2f}; its promise is false, so nothing of it is published. Train with an "
+        "unmodified sampler, clipper and noise, and report this if they are"
+    )
 
 
 def log_odds(x: NDArray[np.float64], variance: float, rate: float, reach: float = 1.0) -> NDArray[np.float64]:

@@ -12,13 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.config import wrong
-from core.privacy.audit import Guessing, choose_tests, log_odds, verdict
+from core.privacy.audit import Guessing, choose_tests, log_odds, refuted, verdict
 from core.privacy.rules.trace import mark_rows
 from core.privacy.secret import stream
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from core.privacy.clipping import ClipResult, PerExampleClipper
     from core.privacy.plan import PrivacyPlan
     from core.privacy.sampling import PoissonBatches
@@ -64,7 +62,9 @@ class Canaries:
             self._chosen[name] = torch.randperm(room[name], generator=generator)[:share]
         self.owner = [name for name, share in self.shares.items() for _ in range(share)]
         starts = np.cumsum([0, *self.shares.values()])
-        self.range = {name: (int(a), int(b)) for name, a, b in zip(self.shares, starts, starts[1:], strict=False)}
+        self.range = {
+            name: (int(a), int(b)) for name, a, b in zip(self.shares, starts, starts[1:], strict=False)
+        }
 
     def projections(self, sums: Mapping[str, Tensor]) -> Tensor:
         """Give the inner product of a gradient with every direction, (m,) float32 on the CPU."""
@@ -124,6 +124,7 @@ class WhiteBoxAudit:
     def contribute(self, step: int, into: Tensor, rank: int = 0, world: int = 1) -> None:
         """Add the clipped gradients of a step's canaries (those drawn by the sampler and in by coin) to a sum."""
         drawn = self.batches.canaries(step)
+        drawn = drawn[drawn < self.canaries.count]
         drawn = drawn[self.canaries.included[drawn]][rank::world]
         self.clipper.zero()
         for name, numbers in self._pieces(drawn):
@@ -133,9 +134,8 @@ class WhiteBoxAudit:
     def _pieces(self, drawn: Tensor) -> Iterator[tuple[str, Tensor]]:
         for name, (start, end) in self.canaries.range.items():
             own = drawn[(drawn >= start) & (drawn < end)]
-            for piece in own.split(AT_ONCE):
-                if len(piece):
-                    yield name, piece
+            for first in range(0, len(own), AT_ONCE):
+                yield name, own[first : first + AT_ONCE]
 
     def _backward(self, name: str, numbers: Tensor) -> ClipResult:
         with self.clipper.watching(len(numbers)):
@@ -170,12 +170,7 @@ class WhiteBoxAudit:
         """
         found = self.found()
         if found["lower_bound"] > claim:
-            raise ValueError(
-                f"privacy.audit: the training used up an epsilon of at least {found['lower_bound']:.2f} (with "
-                f"{found['confidence']:.0%} confidence: {found['correct']:,} of {found['guesses']:,} canaries were "
-                f"guessed right) but claims {claim:.2f}; its promise is false, so nothing of it is published. "
-                "Train with an unmodified sampler, clipper and noise, and report this if they are"
-            )
+            raise refuted(found, claim)
         return {"kind": "white box, one run", "claim": claim, "weights": dict(self.canaries.shares), **found}
 
     def state_dict(self) -> dict[str, Any]:
@@ -185,5 +180,3 @@ class WhiteBoxAudit:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up saved scores."""
         self.scores = state["scores"].numpy().copy()
-
-

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from core.config import RunConfig
-    from core.privacy.clipping import PerExampleClipper
+    from core.privacy.clipping import ClipRule, PerExampleClipper
     from core.privacy.plan import PrivacyPlan
 
 CLIPPINGS = ("flat", "per_layer", "automatic", "adaptive")
@@ -73,12 +73,19 @@ class DifferentialPrivacy:
     configurations_tried: int = setting(
         1, "settings tried on this data before this run, this one included: choosing the best costs privacy"
     )
-    audit: int = setting(0, "canaries of the one-run audit; 0 audits nothing")
+    audit: int = setting(
+        0, "canaries of the one-run audit, directions hidden in the gradients (white box); 0 audits nothing"
+    )
+    audit_examples: int = setting(
+        0, "made-up training examples told apart by their final loss (black box); 0: none"
+    )
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         if not (self.epsilon > 0 and math.isfinite(self.epsilon)):
-            raise wrong("privacy.epsilon", self.epsilon, "a finite number above 0: 1 is strong, 3 usual, 8 weak")
+            raise wrong(
+                "privacy.epsilon", self.epsilon, "a finite number above 0: 1 is strong, 3 usual, 8 weak"
+            )
         if self.delta is not None and not 0 < self.delta < 1:
             raise wrong("privacy.delta", self.delta, "above 0 and below 1 / (number of training units)")
         for key in ("batch_size", "clip_norm"):
@@ -96,8 +103,9 @@ class DifferentialPrivacy:
                 raise wrong(f"privacy.{key}", getattr(self, key), f"one of {', '.join(choices)}")
         if self.configurations_tried < 1:
             raise wrong("privacy.configurations_tried", self.configurations_tried, "1 or more")
-        if self.audit < 0:
-            raise wrong("privacy.audit", self.audit, "0 or more canaries")
+        for key in ("audit", "audit_examples"):
+            if getattr(self, key) < 0:
+                raise wrong(f"privacy.{key}", getattr(self, key), "0 or more canaries")
 
     def check_run(self, config: RunConfig) -> None:
         """Refuse, before data are read, what couples examples or can't be clipped, naming the key."""
@@ -125,11 +133,15 @@ class DifferentialPrivacy:
         if training.compile:
             raise wrong("training.compile", True, "privacy=dp watches the network layer by layer; use false")
         if training.precision == "fp16":
-            raise wrong("training.precision", "fp16", "privacy=dp trains in fp32 or bf16, which need no loss scaling")
+            raise wrong(
+                "training.precision", "fp16", "privacy=dp trains in fp32 or bf16, which need no loss scaling"
+            )
         if self.engine == "opacus" and self.audit:
             raise wrong("privacy.audit", self.audit, "canaries pass through privacy.engine=one_pass only")
         if self.engine == "opacus" and self.clipping == "per_layer":
-            raise wrong("privacy.clipping", "per_layer", "privacy.engine=opacus has flat, automatic and adaptive")
+            raise wrong(
+                "privacy.clipping", "per_layer", "privacy.engine=opacus has flat, automatic and adaptive"
+            )
 
     def plan(self, units: int, unit: str, *, epochs: int, steps: int) -> PrivacyPlan | None:
         """Calibrate the noise for so many training units over ``steps``, or over ``epochs`` where these are 0."""
@@ -157,10 +169,16 @@ class DifferentialPrivacy:
 
     def clipper(self, model: nn.Module, plan: PrivacyPlan) -> PerExampleClipper:
         """Make the clipper of a network's trainable weights."""
-        from core.privacy.clipping import AdaptiveClip, AutomaticClip, FlatClip, PerExampleClipper, PerLayerClip
+        from core.privacy.clipping import (
+            AdaptiveClip,
+            AutomaticClip,
+            FlatClip,
+            PerExampleClipper,
+            PerLayerClip,
+        )
         from core.privacy.reference import OpacusClipper
 
-        kinds = {
+        kinds: dict[str, ClipRule] = {
             "flat": FlatClip(plan.clip_norm),
             "per_layer": PerLayerClip(plan.clip_norm),
             "automatic": AutomaticClip(plan.clip_norm),

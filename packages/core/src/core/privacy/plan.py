@@ -45,7 +45,7 @@ class PrivacyPlan:
         """
         if not self.adaptive_noise:
             return self.noise_multiplier
-        return (self.noise_multiplier**-2 + (2 * self.adaptive_noise) ** -2) ** -0.5
+        return 1 / math.sqrt(self.noise_multiplier**-2 + (2 * self.adaptive_noise) ** -2)
 
     @staticmethod
     def make(
@@ -68,7 +68,9 @@ class PrivacyPlan:
         if not (epsilon > 0 and math.isfinite(epsilon)):
             raise wrong("privacy.epsilon", epsilon, "a finite number above 0 (1 strong, 3 usual, 8 weak)")
         if units < 2:
-            raise wrong("data", f"{units} {unit}", "at least two training units are needed to hide one among them")
+            raise wrong(
+                "data", f"{units} {unit}", "at least two training units are needed to hide one among them"
+            )
         if delta is None:
             delta = 1 / (10 * units)
         if not 0 < delta < 1 / units:
@@ -89,7 +91,9 @@ class PrivacyPlan:
             # Andrew et al. (2021), section 3.1: the count's noise is batch / 20; the gradient's noise makes up.
             count_noise = max(batch / 20, effective)
             noise = (effective**-2 - (2 * count_noise) ** -2) ** -0.5
-        return PrivacyPlan(epsilon, delta, units, unit, batch, steps, noise, clip_norm, accountant, count_noise)
+        return PrivacyPlan(
+            epsilon, delta, units, unit, batch, steps, noise, clip_norm, accountant, count_noise
+        )
 
     def spend(self, steps: int) -> Spend:
         """Bound the epsilon that so many steps of this plan used up."""

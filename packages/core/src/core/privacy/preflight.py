@@ -17,8 +17,8 @@ class PreflightReport:
     """What was measured, for the record; errors are relative to autograd on single examples.
 
     `norm_error` is the worst per-layer, per-example norm error, `sum_error` that of the clipped sum,
-    `independence_error` how far an example's gradient moved when the others changed. `without_gradient` are trainable parameters the loss
-    doesn't reach: they would receive noise only.
+    `independence_error` how far an example's gradient moved when the others changed. `without_gradient` are
+    trainable parameters the loss doesn't reach: they would receive noise only.
     """
 
     examples: int

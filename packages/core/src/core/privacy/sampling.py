@@ -59,7 +59,9 @@ class PoissonBatches:
 
     def units(self, step: int) -> Tensor:
         """Give the numbers of the units in a step's batch, (B,) int64 ascending; canaries come after the part's."""
-        coins = torch.rand(self._population, dtype=torch.float64, generator=stream(self._secret, "sample", step))
+        coins = torch.rand(
+            self._population, dtype=torch.float64, generator=stream(self._secret, "sample", step)
+        )
         return (coins < self.plan.rate).nonzero().squeeze(1)
 
     def rows(self, step: int) -> Tensor:

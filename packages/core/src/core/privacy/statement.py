@@ -11,6 +11,11 @@ from core.privacy.plan import PrivacyPlan
 if TYPE_CHECKING:
     from core.data.types import Fields, Layout
 
+ACCOUNTING = {
+    "prv": "privacy random variables, composed numerically (Gopi et al. 2021)",
+    "rdp": "Rényi differential privacy (Mironov et al. 2019)",
+}
+
 
 def statement(
     plan: PrivacyPlan,
@@ -48,7 +53,7 @@ def statement(
         f"{steps:,} steps, clipping: {clipping}, engine: {engine}",
         "sampling": f"Poisson: each {unit} is in a step's batch independently with probability {plan.rate:.5g}; "
         "this is the sampler the run really used, and the one that is accounted for",
-        "accounting": f"{spend.accountant}" + (f" ({spend.note})" if spend.note else ""),
+        "accounting": ACCOUNTING[spend.accountant] + (f" ({spend.note})" if spend.note else ""),
         "random generator": "noise seeded by a number in the configuration: anyone who knows it can subtract the "
         "noise, so this run is for tests and must not be released"
         if reproducible
@@ -89,6 +94,7 @@ def without_noise(layout: Layout, fields: Fields, challenged: bool) -> list[str]
     found.append("the target's classes or scale")
     if fields.sensitive:
         found.append("the groups' names and bands")
+    found.append("what the checks of the data found")
     if challenged:
         found.append("the held-out figures of the classical challenger, which is trained without noise")
     return found

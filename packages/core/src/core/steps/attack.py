@@ -62,7 +62,9 @@ def attack(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[st
         seed = derive_seed(config.seed, "shadow", number)
         chosen = _half(units, member, seed)
         print(f"attack: reference model {number + 1} of {options.shadow_models}")
-        references.append(_losses(config, _trained(config, prepared, designed, pool, chosen, seed), prepared, pool))
+        references.append(
+            _losses(config, _trained(config, prepared, designed, pool, chosen, seed), prepared, pool)
+        )
         inside.append(chosen)
     if options.attack == "rmia":
         scores = rmia(losses, np.stack(references))
@@ -83,7 +85,7 @@ def _pool(prepared: Prepared) -> tuple[Part, NDArray[np.bool_], NDArray[np.int64
     pool = Part(
         pd.concat([train.frame, test.frame]),
         np.concatenate([train.rows, test.rows]),
-        prepared.encoder,  # type: ignore[arg-type]
+        prepared.encoder,
         prepared.target,
         prepared.dataset.fields,
         prepared.groups,
@@ -104,7 +106,12 @@ def _half(units: NDArray[np.int64], member: NDArray[np.bool_], seed: int) -> NDA
 
 
 def _trained(
-    config: RunConfig, prepared: Prepared, designed: Designed, pool: Part, chosen: NDArray[np.bool_], seed: int
+    config: RunConfig,
+    prepared: Prepared,
+    designed: Designed,
+    pool: Part,
+    chosen: NDArray[np.bool_],
+    seed: int,
 ) -> torch.nn.Module:
     own = replace(config, seed=seed)
     settings = config.training
@@ -135,8 +142,6 @@ def _trained(
     return model
 
 
-def _losses(
-    config: RunConfig, model: torch.nn.Module, prepared: Prepared, pool: Part
-) -> NDArray[np.float64]:
+def _losses(config: RunConfig, model: torch.nn.Module, prepared: Prepared, pool: Part) -> NDArray[np.float64]:
     raw = outputs(model, pool.prepared, batch_size=config.training.validation_batch_size)
     return np.asarray(prepared.target.losses(raw, pool.targets).double().numpy())

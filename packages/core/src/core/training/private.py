@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.data.types import Batch
     from core.privacy.canaries import WhiteBoxAudit
     from core.privacy.clipping import PerExampleClipper
+    from core.privacy.examples import BlackBoxAudit
     from core.privacy.plan import PrivacyPlan
     from core.targets.types import Target
     from core.training.config import Schedule
@@ -46,6 +47,7 @@ class PrivateUpdate(PlainUpdate):
         channels_last: bool,
         parallel: Parallel,
         audit: WhiteBoxAudit | None = None,
+        examples: BlackBoxAudit | None = None,
     ) -> None:
         """Take a clipper of the model's trainable weights and the secret that the noise is drawn from."""
         super().__init__(
@@ -63,6 +65,7 @@ class PrivateUpdate(PlainUpdate):
         self.plan = plan
         self.clipper = clipper
         self.audit = audit
+        self.examples = examples
         self._secret = secret
         self._noise = torch.empty_like(clipper.flat)
 
@@ -75,6 +78,8 @@ class PrivateUpdate(PlainUpdate):
         self.clipper.zero()
         beyond_half = self._clip(batch)
         total = self.clipper.flat
+        if self.examples is not None:  # not counted: they would pull an adaptive clip norm to themselves
+            self._clip(self.examples.batch(self.step, self.parallel.rank, self.parallel.world))
         if self.audit is not None:
             self.audit.contribute(self.step, total, self.parallel.rank, self.parallel.world)
         self.parallel.sum_([total, beyond_half])

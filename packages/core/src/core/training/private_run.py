@@ -9,6 +9,7 @@ import torch
 
 from core.config import derive_seed
 from core.privacy.canaries import WhiteBoxAudit
+from core.privacy.examples import BlackBoxAudit
 from core.privacy.preflight import PreflightReport, preflight
 from core.privacy.sampling import PoissonBatches, units_of
 from core.privacy.secret import forget_secret, take_secret
@@ -64,13 +65,6 @@ class PrivateTraining:
         """
         options, plan = self.options, self.plan
         spend = plan.spend(steps)
-        audit = None
-        if self.update.audit is not None:
-            try:
-                audit = self.update.audit.verdict(spend.epsilon)
-            except ValueError:
-                forget_secret(self.folder)
-                raise
         return {
             "epsilon": spend.epsilon,
             "delta": plan.delta,
@@ -97,10 +91,24 @@ class PrivateTraining:
                 pretrained=pretrained,
                 configurations_tried=options.configurations_tried,
                 fitted_on_training=unprotected,
-                replaced=self.replaced and [f"{options.normalisation} normalisation in {', '.join(self.replaced)}"],
+                replaced=self.replaced
+                and [f"{options.normalisation} normalisation in {', '.join(self.replaced)}"],
             ),
-            "audit": audit,
+            **self._audits(spend.epsilon),
         }
+
+    def _audits(self, claim: float) -> dict[str, Any]:
+        update = self.update
+        found: dict[str, Any] = {"audit": None, "audit_examples": None}
+        try:
+            if update.audit is not None:
+                found["audit"] = update.audit.verdict(claim)
+            if update.examples is not None:
+                found["audit_examples"] = update.examples.verdict(update.model, update.target, claim)
+        except ValueError:
+            forget_secret(self.folder)
+            raise
+        return found
 
 
 def private_training(
@@ -126,7 +134,7 @@ def private_training(
     if plan is None:
         return None
     if settings.channels_last:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)
     clipper = options.clipper(model, plan)
     report = check(clipper, target, validation, settings.channels_last)
     secret = shared_secret(folder, options.noise_seed, parallel)
@@ -135,11 +143,14 @@ def private_training(
         plan,
         secret,
         augmentation,
-        canaries=options.audit,
+        canaries=options.audit + options.audit_examples,
         rank=parallel.rank,
         world=parallel.world,
     )
     audit = WhiteBoxAudit(clipper, batches, plan, options.audit, secret) if options.audit else None
+    examples = None
+    if options.audit_examples:
+        examples = BlackBoxAudit(validation, batches, plan, options.audit, options.audit_examples, secret)
     precision = settle(settings.precision)
     update = PrivateUpdate(
         model,
@@ -155,6 +166,7 @@ def private_training(
         channels_last=settings.channels_last,
         parallel=parallel,
         audit=audit,
+        examples=examples,
     )
     seed = derive_seed(secret, "training", parallel.rank)
     return PrivateTraining(plan, batches, update, precision, report, replaced, seed, options, folder)
@@ -163,11 +175,15 @@ def private_training(
 def settle(asked: str) -> Decision:
     """Decide the precision without looking at rows: timing them, and their number, would be a release."""
     if asked == "auto":
-        return Decision("fp32", "privacy=dp times no training rows to choose; training.precision=bf16 asks for it")
+        return Decision(
+            "fp32", "privacy=dp times no training rows to choose; training.precision=bf16 asks for it"
+        )
     return Decision(asked, f"training.precision={asked} was asked for")
 
 
-def check(clipper: PerExampleClipper, target: Target, validation: Part, channels_last: bool) -> PreflightReport:
+def check(
+    clipper: PerExampleClipper, target: Target, validation: Part, channels_last: bool
+) -> PreflightReport:
     """Prove on validation rows that clipping is exact and examples don't mix, raising ValueError where they do."""
     rows = torch.arange(min(PROBE, len(validation)))
     probe = to_device(validation.batch(rows), clipper.flat.device, channels_last)

@@ -55,7 +55,7 @@ class ConvolutionGradient:
     @property
     def _foldable(self) -> bool:
         """Whether the input's patches can be laid out as a matrix."""
-        return self.geometry.groups == 1 and len(self.geometry.stride) <= 2
+        return len(self.geometry.stride) <= 2
 
     def _patches(self) -> Tensor:
         """The input's patches, (C * kernel, B k, positions): a copy per kernel offset beats im2col on a CPU."""
@@ -78,14 +78,15 @@ class ConvolutionGradient:
 
     def dense(self) -> Tensor:
         k = self.g.shape[0] // self.rows
-        if self._foldable:
-            dense = torch.bmm(self.g.flatten(2), self._patches().permute(1, 2, 0))
-        elif self.weight.shape[1] == 1:
+        groups, n = self.geometry.groups, self.g.shape[0]
+        if self.weight.shape[1] == 1 and groups > 1 and self.g.dtype == torch.float32:
             dense = self._depthwise()
+        elif self._foldable:
+            patches = self._patches().view(groups, -1, n, self.g[0, 0].numel()).permute(2, 0, 3, 1)
+            dense = self.g.reshape(n, groups, self.weight.shape[0] // groups, -1) @ patches
         else:
             # The batch is folded into the groups, so that one call returns every example's own weight gradient.
-            n = self.g.shape[0]
-            like = self.weight.new_empty(1).expand(n * self.weight.shape[0], *self.weight.shape[1:])
+            like = self.g.new_empty(n * self.weight.shape[0], *self.weight.shape[1:])
             g, x = (t.reshape(1, n * t.shape[1], *t.shape[2:]) for t in (self.g, self.x))
             dense = self._weight_gradient(g, x, like, n * self.geometry.groups)
         if k == 1:
@@ -94,7 +95,7 @@ class ConvolutionGradient:
 
     def _depthwise(self) -> Tensor:
         """One input channel per group: the input convolved with the output-gradient as its kernel, stride and dilation
-        exchanged; up to ten times faster on a CPU than the weight gradient of the same convolution.
+        exchanged; on a CPU in float32 up to ten times faster than the weight gradient of the same convolution.
         """
         at, n = self.geometry, self.g.shape[0]
         x = (
@@ -124,7 +125,13 @@ class ConvolutionGradient:
 
     def squared_norms(self, units: Units) -> tuple[Tensor, Gradient]:
         gram = gram_is_cheaper(self.positions, self.weight.shape[0], self.weight[0].numel())
-        if gram and self._foldable and units.index_B is None and self.g.shape[0] == self.rows:
+        if (
+            gram
+            and self.geometry.groups == 1
+            and self._foldable
+            and units.index_B is None
+            and self.g.shape[0] == self.rows
+        ):
             patches, g = self._patches(), self.g.flatten(2)
             left = torch.bmm(patches.permute(1, 2, 0), patches.permute(1, 0, 2))
             right = torch.bmm(g.transpose(1, 2), g)

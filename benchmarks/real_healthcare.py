@@ -1,6 +1,6 @@
 """Healthcare on real data: the model and its classical challenger on the same splits, over seeds.
 
-PLINTH_DATA=... python benchmarks/healthcare.py [--only heart ...] [--runs FOLDER] [--json FILE]
+PLINTH_DATA=... python benchmarks/real_healthcare.py [--only heart ...] [--runs FOLDER] [--json FILE]
 A run that is finished in FOLDER is read, not repeated.
 """
 

@@ -1,0 +1,70 @@
+"""Options register, are kept as plain values, come back equal, and say where two configurations differ."""
+
+from __future__ import annotations
+
+import pytest
+
+import core.training.config  # noqa: F401 - registers options
+from core.config import OPTIONS, derive_seed, differences, from_yaml, help_of, option, restored, setting, to_yaml, wrong
+
+
+def test_unknown_group_is_refused() -> None:
+    with pytest.raises(ValueError, match="optimiser"):
+        option("optimiser", "adam")
+
+
+def test_option_comes_back_equal_through_yaml() -> None:
+    made = OPTIONS["schedule", "step"](at=[0.2, 0.9], factor=0.3)
+    content = {"option": "step", "warmup": made.warmup, "at": made.at, "factor": made.factor}
+    back = restored("schedule", from_yaml(to_yaml({"schedule": content}))["schedule"])
+    assert back == made
+
+
+def test_unknown_option_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match="packages that wrote it"):
+        restored("optimizer", {"option": "lion"})
+
+
+def test_differences_name_key_old_and_new() -> None:
+    old = {"training": {"epochs": 3, "ema": None}, "seed": 0}
+    new = {"training": {"epochs": 5, "ema": None}, "seed": 0, "device": "cpu"}
+    assert differences(old, new) == ["training.epochs: 3, now 5", "device: None, now 'cpu'"]
+    assert differences(old, old) == []
+
+
+def test_streams_are_independent_and_stable() -> None:
+    drawn = {derive_seed(s, use, n) for s in range(10) for use in ("step", "noise") for n in range(100)}
+    assert len(drawn) == 2000
+    assert all(0 <= d < 2**63 for d in drawn)
+    assert derive_seed(3, "step", 17) == derive_seed(3, "step", 17)
+    assert derive_seed(1, "1") != derive_seed(11), "names and numbers must not run together"
+
+
+def test_settings_carry_their_help() -> None:
+    found = help_of(OPTIONS["optimizer", "adamw"])
+    assert found["rate"]
+    assert all(found.values()), found
+
+
+def test_every_option_explains_every_key() -> None:
+    silent = [
+        f"{group}={name}.{key}"
+        for (group, name), made in OPTIONS.items()
+        for key, text in help_of(made).items()
+        if not text
+    ]
+    assert silent == []
+
+
+def test_mutable_defaults_are_not_shared() -> None:
+    schedule = OPTIONS["schedule", "step"]
+    schedule().at.append(0.99)
+    assert 0.99 not in schedule().at
+
+
+def test_wrong_names_key_value_and_remedy() -> None:
+    assert str(wrong("training.epochs", 0, "give 1 or more")) == "training.epochs=0: give 1 or more"
+
+
+def test_setting_with_a_list() -> None:
+    assert setting([1], help="x").default_factory() == [1]

@@ -252,9 +252,13 @@ def test_topics_start_from_the_directions_of_the_training_rows():
     backbone = TextOption(**SMALL, topics=4).build(layout, 5)
     assert backbone.start_from({"bag": bags})
     directions = backbone.topics.directions.weight.detach()
-    torch.testing.assert_close(directions @ directions.T, torch.eye(4), atol=1e-4, rtol=0)
-    expected = torch.linalg.svd(bags, full_matrices=False).Vh[:3]
-    torch.testing.assert_close((directions[:3] * expected).sum(dim=1).abs(), torch.ones(3), atol=1e-3, rtol=0)
+    _, sizes, right = torch.linalg.svd(bags, full_matrices=False)
+    sizes = sizes[:4].clamp_min(0.03 * sizes[0])
+    whitened = right[:4] * (sizes.mean() / sizes)[:, None]
+    gram = directions @ directions.T
+    torch.testing.assert_close(gram - torch.diag(gram.diag()), torch.zeros(4, 4), atol=0.05, rtol=0)
+    same = (directions[:3] * whitened[:3]).sum(dim=1).abs() / whitened[:3].square().sum(dim=1)
+    torch.testing.assert_close(same, torch.ones(3), atol=1e-2, rtol=0)
     again = TextOption(**SMALL, topics=4).build(layout, 5)
     again.start_from({"bag": bags})
     assert torch.equal(again.topics.directions.weight, directions)

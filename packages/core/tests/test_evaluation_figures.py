@@ -207,3 +207,24 @@ def test_one_sided_truth_gives_nan_and_no_exception(kind: str) -> None:
     one = Predictions(p.scores, p.labels, np.zeros_like(p.targets), p.classes, kind)
     found = figures(one)
     assert np.isnan(found["auroc" if kind == "binary" else "macro_auroc"])
+
+
+def test_balanced_rule_weighs_rare_classes_up_on_validation_only() -> None:
+    from core.evaluation.thresholds import EXPONENTS, balance_classes
+    from sklearn.metrics import balanced_accuracy_score
+
+    rng = np.random.default_rng(3)
+    truth = rng.choice(3, 4000, p=(0.85, 0.1, 0.05))
+    logits = np.eye(3)[truth] * 1.2 + rng.normal(0, 1, (4000, 3)) + np.log([0.85, 0.1, 0.05])
+    scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    found = balance_classes(Predictions(scores, scores.argmax(1), truth, ("a", "b", "c"), "multiclass"))
+    shares = np.bincount(truth) / 4000
+    by_exponent = {
+        e: balanced_accuracy_score(truth, (scores / shares**e).argmax(1)) for e in EXPONENTS
+    }
+    assert found["exponent"] == max(by_exponent, key=by_exponent.__getitem__) > 0
+    assert found["values"] == pytest.approx(dict(zip("abc", shares ** found["exponent"], strict=True)))
+    assert by_exponent[found["exponent"]] > by_exponent[0.0] + 0.1
+    binary = Predictions(scores[:, :2], truth, truth, ("a", "b"), "binary")
+    with pytest.raises(ValueError, match=r"evaluation\.rule"):
+        balance_classes(binary)

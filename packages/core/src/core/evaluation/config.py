@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.evaluation.types import Challenge
     from core.targets.types import Target
 
-RULES = ("auto", "youden", "cost", "sensitivity", "specificity", "f1", "0.5")
+RULES = ("auto", "youden", "cost", "sensitivity", "specificity", "f1", "0.5", "balanced")
 SCALINGS = ("auto", "none", "platt", "temperature")
 
 
@@ -35,7 +35,8 @@ class StandardEvaluation:
     confidence: float = setting(0.95, help="confidence of the intervals")
     rule: str = setting(
         "auto",
-        help="threshold rule: auto (youden; f1 for multilabel), youden, cost, sensitivity, specificity, f1, 0.5",
+        help="threshold rule: auto (youden; f1 for multilabel), youden, cost, sensitivity, specificity, f1, 0.5; "
+        "balanced (several classes: rare ones weighed up until the mean recall is best)",
     )
     sensitivity: float = setting(
         0.90, help="sensitivity that 'specificity at' and rule=sensitivity must reach"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from core.config import wrong
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.figures import called, truths
 from core.evaluation.ranks import Ranking
@@ -81,6 +82,8 @@ def choose_all(validation: Predictions, config: StandardEvaluation) -> dict[str,
     multilabel targets one a label. Others decide by the highest probability and get no values. Recalibrated
     scores are expected.
     """
+    if config.rule == "balanced":
+        return balance_classes(validation)
     if validation.kind not in ("binary", "multilabel"):
         return {"rule": "highest probability" if validation.kind != "regression" else "none", "values": {}}
     rule = rule_of(config, validation.kind)
@@ -111,6 +114,32 @@ def choose_all(validation: Predictions, config: StandardEvaluation) -> dict[str,
             },
         }
     return chosen
+
+
+EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def balance_classes(validation: Predictions) -> dict[str, Json]:
+    """Choose t of "the class with the largest score / t_k" as t_k = share_k ** exponent, for the best mean recall.
+
+    Shares are those of the classes on validation; the exponent is the one of EXPONENTS with the highest balanced
+    accuracy there (the smallest of equals). Source: Menon et al. (ICLR 2021), post-hoc logit adjustment.
+    Raises ValueError for a target that is not one of several classes.
+    """
+    if validation.kind != "multiclass":
+        raise wrong("evaluation.rule", "balanced", f"needs a target of several classes, not {validation.kind}; use auto")
+    truth = validation.targets.astype(np.int64)
+    counts = np.bincount(truth, minlength=len(validation.classes))
+    # A class that validation does not have is weighed like one that it has once.
+    shares = np.maximum(counts, 1) / len(truth)
+
+    def mean_recall(exponent: float) -> float:
+        right = (validation.scores / shares**exponent).argmax(axis=1) == truth
+        return float(np.mean([right[truth == k].mean() for k in np.flatnonzero(counts)]))
+
+    best = max(EXPONENTS, key=mean_recall)
+    values = {name: float(t) for name, t in zip(validation.classes, shares**best, strict=True)}
+    return {"rule": "balanced", "chosen_on": "validation", "exponent": best, "values": values}
 
 
 def _known(cut: float) -> float | None:

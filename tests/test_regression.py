@@ -27,7 +27,8 @@ def found(record: dict[str, Any], path: str) -> float:
 @pytest.mark.slow
 @pytest.mark.parametrize(("domain", "task"), [(d, t) for d in DOMAINS for t in BARS[d]])
 def test_embedded_default_clears_its_bars(domain: str, task: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", f"{domain}.train", f"task={task}", "threads=1", f"hydra.run.dir={tmp_path / 'run'}"]
+    asked = [f"task={task}", "threads=1", f"hydra.run.dir={tmp_path / 'run'}"]
+    command = [sys.executable, "-m", f"{domain}.train", *asked]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "imulated" in done.stdout, "a run on simulated data must say so"

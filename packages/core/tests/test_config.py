@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 
 import core.training.config  # noqa: F401 - registers options
-from core.config import OPTIONS, derive_seed, differences, from_yaml, help_of, option, restored, setting, to_yaml, wrong
+from core.config import (
+    OPTIONS,
+    derive_seed,
+    differences,
+    from_yaml,
+    help_of,
+    option,
+    restored,
+    setting,
+    to_yaml,
+    wrong,
+)
 
 
 def test_unknown_group_is_refused() -> None:

@@ -210,8 +210,9 @@ def test_one_sided_truth_gives_nan_and_no_exception(kind: str) -> None:
 
 
 def test_balanced_rule_weighs_rare_classes_up_on_validation_only() -> None:
-    from core.evaluation.thresholds import EXPONENTS, balance_classes
     from sklearn.metrics import balanced_accuracy_score
+
+    from core.evaluation.thresholds import EXPONENTS, balance_classes
 
     rng = np.random.default_rng(3)
     truth = rng.choice(3, 4000, p=(0.85, 0.1, 0.05))
@@ -219,9 +220,7 @@ def test_balanced_rule_weighs_rare_classes_up_on_validation_only() -> None:
     scores = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     found = balance_classes(Predictions(scores, scores.argmax(1), truth, ("a", "b", "c"), "multiclass"))
     shares = np.bincount(truth) / 4000
-    by_exponent = {
-        e: balanced_accuracy_score(truth, (scores / shares**e).argmax(1)) for e in EXPONENTS
-    }
+    by_exponent = {e: balanced_accuracy_score(truth, (scores / shares**e).argmax(1)) for e in EXPONENTS}
     assert found["exponent"] == max(by_exponent, key=by_exponent.__getitem__) > 0
     assert found["values"] == pytest.approx(dict(zip("abc", shares ** found["exponent"], strict=True)))
     assert by_exponent[found["exponent"]] > by_exponent[0.0] + 0.1

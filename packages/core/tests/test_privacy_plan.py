@@ -57,7 +57,9 @@ def test_full_batches_get_the_renyi_bound() -> None:
     assert spend.accountant == "rdp"
     # Composed 10 times it is a Gaussian mechanism of mu = sqrt(10) / 2, whose exact curve is known (Dong et al. 2022).
     mu = math.sqrt(10) / 2
-    delta = norm.cdf(-spend.epsilon / mu + mu / 2) - math.exp(spend.epsilon) * norm.cdf(-spend.epsilon / mu - mu / 2)
+    delta = norm.cdf(-spend.epsilon / mu + mu / 2) - math.exp(spend.epsilon) * norm.cdf(
+        -spend.epsilon / mu - mu / 2
+    )
     assert 1e-7 < delta <= 1e-5
 
 

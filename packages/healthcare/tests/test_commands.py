@@ -66,7 +66,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     base = tmp_path_factory.mktemp("finished")
     ward().to_csv(base / "ward.csv", index=False)
-    own = ("data=table", f"data.path={base / 'ward.csv'}", "data.target=[outcome]", "data.sensitive=[sex,age]")
+    own = (
+        "data=table",
+        f"data.path={base / 'ward.csv'}",
+        "data.target=[outcome]",
+        "data.sensitive=[sex,age]",
+    )
     healthcare.train(*own, "data.unit=patient", *QUICK, folder=base / "run")
     return base
 
@@ -126,18 +131,23 @@ def test_mistakes_are_named(arguments: list[str], said: str, command: Command, t
     assert not Path("run").exists(), sorted(Path("run").iterdir())
 
 
-def test_finished_run_is_reported_and_other_settings_are_refused(
-    finished: Path, command: Command
-) -> None:
+def test_finished_run_is_reported_and_other_settings_are_refused(finished: Path, command: Command) -> None:
     path = finished / "run"
-    own = ("data=table", f"data.path={finished / 'ward.csv'}", "data.target=[outcome]", "data.sensitive=[sex,age]")
+    own = (
+        "data=table",
+        f"data.path={finished / 'ward.csv'}",
+        "data.target=[outcome]",
+        "data.sensitive=[sex,age]",
+    )
     before = {p.name: p.stat().st_mtime_ns for p in path.iterdir()}
     code, out, _ = command("train", *own, "data.unit=patient", *QUICK, f"hydra.run.dir={path}")
     assert code == 0
     assert "finished" in out
     assert out.strip().splitlines()[-1] == str(path)
     assert before == {p.name: p.stat().st_mtime_ns for p in path.iterdir()}
-    code, _, err = command("train", *own, "data.unit=patient", *QUICK, "optimizer.rate=0.1", f"hydra.run.dir={path}")
+    code, _, err = command(
+        "train", *own, "data.unit=patient", *QUICK, "optimizer.rate=0.1", f"hydra.run.dir={path}"
+    )
     assert code == 2
     assert "optimizer.rate: 0.001, now 0.1" in err
 
@@ -174,7 +184,9 @@ def test_predict_names_mistakes(arguments: list[str], said: str, finished: Path,
         "letters.csv", index=False
     )
     before = {p.name for p in Path().iterdir()}
-    given = arguments if any(a.startswith("run=") for a in arguments) else [f"run={finished / 'run'}", *arguments]
+    given = (
+        arguments if any(a.startswith("run=") for a in arguments) else [f"run={finished / 'run'}", *arguments]
+    )
     code, out, err = command("predict", *given)
     assert code == 2, out
     assert said in err
@@ -183,14 +195,15 @@ def test_predict_names_mistakes(arguments: list[str], said: str, finished: Path,
 
 def test_evaluate_judges_new_rows_and_refuses_the_training_file(finished: Path, command: Command) -> None:
     ward(120).sample(frac=1, random_state=1).to_csv("next_year.csv", index=False)
-    code, out, err = command(
+    code, _, err = command(
         "evaluate", f"run={finished / 'run'}", "data=table", "data.path=next_year.csv", "hydra.run.dir=judged"
     )
     assert code == 0, err
     judged = json.loads(Path("judged/evaluation.json").read_text())
     assert judged["data"]["rows"] == 120
     assert 0 <= judged["metrics"]["auroc"]["low"] <= judged["metrics"]["auroc"]["value"]
-    assert judged["thresholds"]["values"] == json.loads((finished / "run/record.json").read_text())["thresholds"]["values"]
+    record = json.loads((finished / "run/record.json").read_text())
+    assert judged["thresholds"]["values"] == record["thresholds"]["values"]
     code, _, err = command(
         "evaluate", f"run={finished / 'run'}", "data=table", f"data.path={finished / 'ward.csv'}"
     )

@@ -34,7 +34,8 @@ class Topics(nn.Module):
         """Take the first right singular vectors of training rows (N, V), whitened: latent semantic analysis.
 
         Whitened: each is divided by its singular value (their mean kept), so that the few large directions,
-        which tell how long and how ordinary a text is, do not drown those that tell subjects apart. Source: Deerwester et al. 1990; the decomposition is randomised (Halko et al. 2011). This reads training rows
+        which tell how long and how ordinary a text is, do not drown those that tell subjects apart. Source:
+        Deerwester et al. 1990; the decomposition is randomised (Halko et al. 2011). This reads training rows
         without noise: not for runs under differential privacy.
         """
         topics = self.directions.out_features

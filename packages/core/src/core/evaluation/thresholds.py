@@ -127,7 +127,9 @@ def balance_classes(validation: Predictions) -> dict[str, Json]:
     Raises ValueError for a target that is not one of several classes.
     """
     if validation.kind != "multiclass":
-        raise wrong("evaluation.rule", "balanced", f"needs a target of several classes, not {validation.kind}; use auto")
+        raise wrong(
+            "evaluation.rule", "balanced", f"needs several classes, not a {validation.kind} target; use auto"
+        )
     truth = validation.targets.astype(np.int64)
     counts = np.bincount(truth, minlength=len(validation.classes))
     # A class that validation does not have is weighed like one that it has once.

@@ -34,7 +34,9 @@ FEATURES = (
 class MitBih:
     """Class of a beat (normal, supraventricular, ventricular, fusion) in recordings of unseen patients."""
 
-    path: str = setting("healthcare/mitbih_beats/mitbih_beats.parquet", "the Parquet file, here or under PLINTH_DATA")
+    path: str = setting(
+        "healthcare/mitbih_beats/mitbih_beats.parquet", "the Parquet file, here or under PLINTH_DATA"
+    )
     validation: float = setting(0.25, "share of the training patients for validation")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
@@ -52,7 +54,18 @@ def read(config: MitBih, seed: int) -> Dataset:
 
     path = find(config.path)
     table = read_table(path)
-    needed = ["signal", "scale_uv", "aami", "record", "split", "sex", "age", "rr_pre_ms", "rr_post_ms", "sample_360hz"]
+    needed = [
+        "signal",
+        "scale_uv",
+        "aami",
+        "record",
+        "split",
+        "sex",
+        "age",
+        "rr_pre_ms",
+        "rr_post_ms",
+        "sample_360hz",
+    ]
     require_columns(table.frame, {"data.path": needed}, path)
     beats = table.frame
     beats = beats[(beats["split"] != "paced") & beats["aami"].isin(CLASSES)]
@@ -73,7 +86,7 @@ def read(config: MitBih, seed: int) -> Dataset:
         group_edges={"age": [45.0, 65.0, 75.0]},
         notes=[
             *table.notes,
-            f"{int(both.sum()):,} beats of record 202 left the test part: record 201, in training, is the same patient.",
+            f"{int(both.sum()):,} beats of record 202 left the test part: record 201, in training, is its patient.",
             "Each beat is described against its whole recording (median interval, median regular beat), as when a "
             "finished recording is read; no label enters that description.",
             "The file holds at most 400 normal beats a record: class shares are not natural.",

@@ -52,7 +52,9 @@ def read(config: MtSamples, seed: int) -> Dataset:
     frame = grouped["transcription"].first().reset_index()
     filings = grouped["specialty"].agg(lambda s: sorted(s, key=lambda name: (counts[name], name)))
     frame["specialties"] = [";".join(sorted(f)) if config.labels == "all" else f[0] for f in filings]
-    if config.labels == "rarest":  # a specialty that is seldom the rarest of a text would be too small a class
+    if (
+        config.labels == "rarest"
+    ):  # a specialty that is seldom the rarest of a text would be too small a class
         rows_of = frame["specialties"].map(frame["specialties"].value_counts())
         frame = frame[rows_of >= config.least].reset_index(drop=True)
     return Dataset(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from core.config import option, setting, wrong
 
@@ -28,6 +28,13 @@ class DataConfig(Protocol):
         """Read all labelled rows, raising ValueError that says what is wrong, where, and what to do."""
 
 
+def names(value: object) -> list[str]:
+    """Give a list of names: nothing, one name, or a list of them."""
+    if value is None or value == "":
+        return []
+    return [str(v) for v in value] if isinstance(value, list | tuple) else [str(value)]
+
+
 @option("data", "simulated")
 class SimulatedData:
     """Made by the task's simulation, with a known truth and a planted bias; every output says so."""
@@ -46,18 +53,18 @@ class TableData:
     """Your own table: CSV, TSV, JSONL or Parquet, also .gz, .xz, .zst, .bz2 or .zip."""
 
     path: str = setting("", "the file; relative paths are looked up here and under PLINTH_DATA")
-    target: list[str] = setting([], "the column to predict (several 0/1 columns: multilabel)")
-    sensitive: list[str] = setting([], "columns of sensitive attributes, compared between groups")
+    target: Any = setting([], "the column to predict (several 0/1 columns: multilabel)")
+    sensitive: Any = setting([], "columns of sensitive attributes, compared between groups")
     unit: str | None = setting(
         None, "column that says whom a row belongs to (patient, card); kept in one part"
     )
     time: str | None = setting(None, "column of dates or numbers that orders rows")
-    numeric: list[str] = setting([], "input columns to read as numbers")
-    categorical: list[str] = setting([], "input columns to read as categories")
-    text: list[str] = setting([], "input columns to read as text")
-    ignore: list[str] = setting([], "columns to leave out")
+    numeric: Any = setting([], "input columns to read as numbers")
+    categorical: Any = setting([], "input columns to read as categories")
+    text: Any = setting([], "input columns to read as text")
+    ignore: Any = setting([], "columns to leave out")
     infer: bool = setting(True, "infer the part that every other column plays (false: leave them out)")
-    missing: list[str] = setting([], "values that mean missing, besides empty, ?, NA, N/A, NaN, null")
+    missing: Any = setting([], "values that mean missing, besides empty, ?, NA, N/A, NaN, null")
     delimiter: str = setting("auto", "what stands between fields of a CSV; auto tells it from the file")
     encoding: str = setting("auto", "text encoding; auto tries UTF-8, then Windows-1252")
     bands: dict[str, list[float]] = setting(
@@ -71,6 +78,11 @@ class TableData:
     gap: float = setting(0.0, "split=time: days (or the number's own unit) left out before each later part")
     units_apart: bool = setting(True, "split=time: leave out later rows of a unit that an earlier part has")
 
+    def __post_init__(self) -> None:
+        """Let one name stand for a list of one: data.target=outcome."""
+        for key in ("target", "sensitive", "numeric", "categorical", "text", "ignore", "missing"):
+            setattr(self, key, names(getattr(self, key)))
+
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the table and infer what was not said."""
         from core.data.sources import own_table
@@ -82,7 +94,7 @@ class TableData:
 class TextData(TableData):
     """Your own texts: a table or JSONL with a text column and a target."""
 
-    text: list[str] = setting(["text"], "the text columns")
+    text: Any = setting(["text"], "the text columns")
     infer: bool = setting(False, "use the other columns as inputs too")
 
 
@@ -102,7 +114,7 @@ class ImageFolderData:
     metadata: str | None = setting(None, "table with a row per image: file, label, sensitive columns, unit")
     file: str = setting("file", "metadata: column of the path below the folder (or the file's name)")
     target: str = setting("label", "metadata: column of the class, if the folders do not give it")
-    sensitive: list[str] = setting([], "metadata: columns of sensitive attributes")
+    sensitive: Any = setting([], "metadata: columns of sensitive attributes")
     unit: str | None = setting(None, "metadata: column that says whom an image belongs to")
     bands: dict[str, list[float]] = setting(
         {}, "edges of a sensitive number's bands: +data.bands.bmi=[18.5,25,30]"
@@ -114,6 +126,10 @@ class ImageFolderData:
     split_column: str | None = setting(None, "metadata: column that holds train, validation and test")
     validation: float = setting(0.2, "share of the images for validation, where no folder gives it")
     test: float = setting(0.2, "share of the images for the test, where no folder gives it")
+
+    def __post_init__(self) -> None:
+        """Let one name stand for a list of one."""
+        self.sensitive = names(self.sensitive)
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """List the folder's images."""

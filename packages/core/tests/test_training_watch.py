@@ -16,12 +16,13 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent))
 from training_fakes import Held, Net, Prepared, Stream, Yes, run
 
+from core.backbones.modes import evaluating
 from core.data.types import Batch
 from core.training import precision as room
 from core.training.budget import TimeBudget
 from core.training.config import SgdConfig, StandardTraining
 from core.training.loop import fit
-from core.training.prediction import evaluating, outputs, predict, scores
+from core.training.prediction import outputs, predict, scores
 from core.training.probes import Bar, LearningCurve, Lines, StepTimes
 from core.training.run import selecting_metric, settle_precision
 from core.training.types import StepEvent

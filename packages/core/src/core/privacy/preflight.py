@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from core.backbones.modes import evaluating
 from core.privacy.clipping import PerExampleClipper, refuse_mixing
 
 Losses = Callable[[Tensor], Tensor]
@@ -61,7 +62,7 @@ def preflight(
     kept = clipper.flat.clone()
     with torch.random.fork_rng(devices), torch.enable_grad():
         independence = _independence(clipper, losses, index, tolerance)
-        with _evaluating(model):
+        with evaluating(model):
             single = [_gradients(clipper.parameters, losses(index[i : i + 1])[0]) for i in range(examples)]
             norm_error = max(
                 _check_norms(clipper, losses, index[:size], single[:size], tolerance)
@@ -217,18 +218,6 @@ def _first_rows(model: nn.Module, examples: int) -> Iterator[dict[str, Tensor]]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, every module's own mode restored afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
 
 
 def _norm(tensors: Sequence[Tensor]) -> Tensor:

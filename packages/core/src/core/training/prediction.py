@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from core.backbones.modes import evaluating
 from core.targets.types import Predictions
 from core.training.precision import autocast
 
@@ -149,15 +149,3 @@ def _turned(image_BCHW: Tensor, turn: tuple[int, bool]) -> Tensor:
     quarters, mirrored = turn
     turned = torch.rot90(image_BCHW, quarters, dims=(-2, -1))
     return turned.flip(-1) if mirrored else turned
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model into eval mode, and each module back into the mode it was in (some may be frozen in eval)."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

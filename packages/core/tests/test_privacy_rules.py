@@ -203,12 +203,15 @@ class SelfAttention(nn.Module):
         return self.attention(x, x.sin(), x.cos(), need_weights=False)[0].transpose(0, 1)
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("name", LAYERS)
+FORMATS = [(name, False) for name in LAYERS] + [
+    (name, True) for name, (_, shape) in LAYERS.items() if len(shape) == 3
+]
+"""Only images have a channels_last format."""
+
+
+@pytest.mark.parametrize(("name", "channels_last"), FORMATS)
 def test_layers(name: str, channels_last: bool) -> None:
     build, shape = LAYERS[name]
-    if channels_last and len(shape) != 3:
-        pytest.skip("only images have a channels_last format")
     torch.manual_seed(0)
     x, layer = torch.randn(ROWS, *shape, dtype=torch.float64), build()
     if channels_last:

@@ -30,7 +30,7 @@ from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.normalisation import settle_batch_norm
 
 NOISE, CLIP, RATE = 1.0, 1.0, 1e-4
-CHUNK = 1 << 18  # noise is drawn in pieces that stay in the cache
+CHUNK = 1 << 16  # noise is drawn in pieces that stay in the cache
 
 
 class Encoder(nn.Module):
@@ -113,7 +113,7 @@ def plain(model: nn.Module, rows: int) -> Step:
 def ours(model: nn.Module, rows: int) -> Step:
     """The one-pass engine; the clipped sum is added to a buffer that already holds the step's noise."""
     clipper = PerExampleClipper(model, rule=FlatClip(CLIP))
-    optimizer = torch.optim.SGD(clipper.parameters.values(), RATE)
+    optimizer = torch.optim.SGD(clipper.parameters.values(), RATE / rows)  # the mean over the expected batch
     pieces = clipper.flat.split(CHUNK)
 
     def step(x: Tensor, y: Tensor) -> None:
@@ -121,7 +121,6 @@ def ours(model: nn.Module, rows: int) -> Step:
             piece.normal_(0.0, NOISE * CLIP)
         with clipper.watching(len(y)):
             clipper.clipped_gradients(F.cross_entropy(model(x), y, reduction="none"))
-        clipper.flat.div_(rows)
         for name, p in clipper.parameters.items():
             p.grad = clipper.sums[name]
         optimizer.step()

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from domains import DOMAINS, ROOT, tasks
 
+from core.config import OPTIONS
+
 SPANNING = sorted(
     (path.parent.name, path.stem)
     for path in (ROOT / "conf").glob("*/*.yaml")
@@ -65,3 +67,15 @@ def test_help_imports_nothing_heavy(domain: str, verb: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("HEAVY []"), done.stdout[-200:]
     assert f"python -m {domain}.{verb}" in done.stdout
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_task_takes_every_backbone_and_adapter(domain: str) -> None:
+    networks = sorted(name for group, name in OPTIONS if group == "backbone")
+    adapters = sorted(name for group, name in OPTIONS if group == "adapter")
+    assert "vision" in networks
+    for task in tasks(domain):
+        for network in networks:  # a task may not set a key that only its own network has
+            assert composed(domain, f"task={task}", f"backbone={network}").task.name == task
+        for adapter in adapters:
+            assert composed(domain, f"task={task}", f"adapter={adapter}").task.name == task

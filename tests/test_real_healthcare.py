@@ -1,4 +1,4 @@
-"""Healthcare's readers on the real sets: what must be dropped is dropped, and nothing of the future or the test leaks."""
+"""Healthcare's readers on the real sets: what must go is dropped, and nothing of the future or the test leaks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+import healthcare
 from core.data.checks import check_dataset, check_parts
 from core.data.splits import split
 from core.data.types import Dataset
-
-import healthcare
 
 
 @pytest.fixture(autouse=True)

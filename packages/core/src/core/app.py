@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import importlib
 import os
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from core.config import GROUPS, RunConfig, setting
 from core.domain import Domain
 from core.help import show
 from core.training.interrupt import Stopped
+from core.training.launch import EndedElsewhere, command, rank, require_common_folder, said_once
 
 if TYPE_CHECKING:
     from core.report.run import Run
@@ -76,7 +76,9 @@ class Application:
         ``folder`` is where the run is kept; by default a new one under ``runs/``. Raises ValueError where
         the command would print a message and exit with status 2.
         """
-        config = self.configure(*overrides)
+        with said_once():
+            require_common_folder(folder is not None)
+            config = self.configure(*overrides)
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
         target = Path(folder) if folder is not None else Path("runs", self.domain.name, stamp)
         return self.work(config, target, self.domain)
@@ -102,15 +104,19 @@ class Application:
         def run(composed: DictConfig) -> None:
             folder = Path(HydraConfig.get().runtime.output_dir)
             try:
-                self.work(self._typed(composed), folder, self.domain)
+                with said_once():
+                    config = self._typed(composed)
+                self.work(config, folder, self.domain)
             except (Exception, KeyboardInterrupt) as error:
                 failed.append(error)  # raised below: hydra would print a line of its own about it
-                if folder.is_dir() and not any(folder.iterdir()):
+                if rank() == 0 and folder.is_dir() and not any(folder.iterdir()):
                     folder.rmdir()  # hydra made it; a run that could not begin leaves nothing
 
         def start() -> None:
             found = f"pkg://{self.domain.name}.conf"
-            hydra_main(version_base="1.3", config_path=found, config_name=self.verb)(run)()
+            with said_once():
+                require_common_folder(any(a.lstrip("+").startswith("hydra.run.dir=") for a in sys.argv[1:]))
+                hydra_main(version_base="1.3", config_path=found, config_name=self.verb)(run)()
             if failed:
                 raise failed[0]
 
@@ -201,16 +207,14 @@ def guarded(run: Callable[[], object]) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted; what was kept is in the run's folder: the same command there goes on")
     except Stopped as stop:
-        return _complain(f"{stop}: {_command()}")
+        return _complain(f"{stop}: {command()}")
+    except EndedElsewhere:
+        return 0  # torchrun ends all others as soon as one fails: only the process that says why does
     except OSError as error:
         return _complain(_os_error(error))
     except ValueError as error:
         return _complain(str(error))
     return 0
-
-
-def _command() -> str:
-    return shlex.join(["python", *sys.orig_argv[1:]])
 
 
 def _complain(message: str) -> int:

@@ -15,35 +15,45 @@ from core.steps.evaluate import judge
 from core.steps.prepare import prepare
 from core.steps.train import fit
 from core.steps.write import write
+from core.training.parallel import Parallel, join
 
 
 def train(config: RunConfig, path: Path, domain: Domain) -> Run:
     """Carry out one run in a folder; go on with one that was stopped there; report one that is finished.
 
-    Raises ValueError for what the user can mend and ``Stopped`` when interrupted with a checkpoint kept.
+    Under torchrun all processes train, and the main one does the rest. Raises ValueError for what the user can
+    mend and ``Stopped`` when interrupted with a checkpoint kept.
     """
-    folder = RunFolder(path, config, domain)
-    if folder.finished:
-        return folder.report()
-    try:
-        return _carried_out(config, folder)
-    except BaseException:
-        folder.abandon()  # whatever went wrong: a run of which no step was kept leaves nothing half-written
-        raise
+    with join() as parallel:
+        folder = RunFolder(path, config, domain)
+        if folder.finished:
+            return folder.report() if parallel.main else Run(path)
+        try:
+            return _carried_out(config, folder, parallel)
+        except BaseException:
+            if parallel.main:
+                folder.abandon()  # whatever went wrong: a run of which no step was kept leaves nothing half-written
+            raise
 
 
-def _carried_out(config: RunConfig, folder: RunFolder) -> Run:
+def _carried_out(config: RunConfig, folder: RunFolder, parallel: Parallel) -> Run:
     clock = Clock()
     with clock.phase("prepare"):
         prepared = prepare(config)
-        folder.begin()
+        if parallel.main:
+            folder.begin()
     with clock.phase("design"):
-        designed = design(config, prepared, folder)
+        designed = design(config, prepared, folder, parallel)
     with clock.phase("train"):
-        trained = fit(config, prepared, designed, folder)
+        trained = fit(config, prepared, designed, folder, parallel)
+    if not parallel.main:
+        parallel.wait()  # until the main process has written the run
+        return Run(folder.path)
     with clock.phase("evaluate"):
         judged = judge(config, prepared, designed)
     with clock.phase("assess"):
         impact = assess(config, prepared, designed, trained)
     footprint = account(clock)
-    return write(folder, config, prepared, designed, trained, judged, impact, footprint)
+    run = write(folder, config, prepared, designed, trained, judged, impact, footprint)
+    parallel.wait()
+    return run

@@ -40,11 +40,13 @@ class ShuffledBatches:
         power: float = 1.0,
         augmentation: Augmentation | None = None,
         drop_last: bool = True,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         """Give either epochs or steps. ``power``: rows are drawn in proportion to 1 / count^power of their class.
 
         ``drop_last`` leaves the odd rows of an epoch out (others each time), so that all batches have one size;
-        a part smaller than a batch is one batch.
+        a part smaller than a batch is one batch. Of ``world`` processes each takes its share of every batch.
         """
         if balanced not in BALANCED:
             raise wrong("training.balanced", balanced, f"one of {', '.join(BALANCED)}")
@@ -55,21 +57,31 @@ class ShuffledBatches:
         self.batch_size = min(batch_size, len(part))
         whole, odd = divmod(len(part), self.batch_size)
         self.steps_per_epoch = whole + (1 if odd and not drop_last else 0)
+        smallest = odd if odd and not drop_last else self.batch_size
+        if smallest < world:
+            raise ValueError(
+                f"{world} processes can't share a batch of {smallest} rows: raise training.batch_size, set "
+                "training.drop_last=true (the last batch of an epoch is the smallest), or start fewer processes"
+            )
         self.steps = steps if steps is not None else (epochs or 0) * self.steps_per_epoch
         self._seed = seed
         self._augmentation = augmentation
+        self._rank, self._world = rank, world
         self._weights = None if balanced == "none" else torch.from_numpy(_weights(part, balanced, power))
 
     def from_step(self, start: int) -> Iterator[Batch]:
-        """Yield the batches of steps start, start + 1, ... up to ``steps``, start counted from 0."""
+        """Yield this process's share of the batches of steps start, start + 1, ..., start counted from 0."""
         epoch, order = -1, torch.empty(0, dtype=torch.int64)
         for step in range(start, self.steps):
             if step // self.steps_per_epoch != epoch:
                 epoch = step // self.steps_per_epoch
                 order = self._order(epoch)
             first = step % self.steps_per_epoch * self.batch_size
-            generator = torch.Generator().manual_seed(derive_seed(self._seed, "augmentation", step))
-            yield self.part.batch(order[first : first + self.batch_size], self._augmentation, generator)
+            rows = order[first : first + self.batch_size][self._rank :: self._world]
+            generator = torch.Generator().manual_seed(
+                derive_seed(self._seed, "augmentation", step, self._rank)
+            )
+            yield self.part.batch(rows, self._augmentation, generator)
 
     def _order(self, epoch: int) -> Tensor:
         """Give the rows of an epoch, (N,) int64."""

@@ -14,6 +14,7 @@ from core.folder import RunFolder
 from core.privacy.config import NoPrivacy
 from core.steps.prepare import Prepared
 from core.training.device import place
+from core.training.parallel import Parallel
 from core.training.precision import Decision
 from core.training.private_run import PrivateTraining, private_training
 from core.training.run import plain_update, settle_precision
@@ -62,11 +63,11 @@ def build_model(config: RunConfig, prepared: Prepared, device: torch.device, pri
     return model.to(device)
 
 
-def design(config: RunConfig, prepared: Prepared, folder: RunFolder) -> Designed:
+def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: Parallel) -> Designed:
     """Do step 2."""
     if config.threads:
         torch.set_num_threads(config.threads)
-    device = place(config.device)
+    device = place(config.device, parallel)
     model = build_model(config, prepared, device, private=not isinstance(config.privacy, NoPrivacy))
     train = prepared.parts["train"]
     augmentation = config.augmentation.build(prepared.encoder.layout())
@@ -80,6 +81,7 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder) -> Designed
         augmentation=augmentation,
         replaced=config.privacy.settle(model),
         folder=folder.checkpoints,
+        parallel=parallel,
     )
     if private is not None:
         p = private
@@ -95,8 +97,10 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder) -> Designed
         power=settings.balanced_power,
         augmentation=augmentation,
         drop_last=settings.drop_last,
+        rank=parallel.rank,
+        world=parallel.world,
     )
-    precision = settle_precision(settings, model, prepared.target, batches, folder.path)
+    precision = settle_precision(settings, model, prepared.target, batches, folder.path, parallel)
     update = plain_update(
         settings,
         config.optimizer.build(model),
@@ -104,5 +108,8 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder) -> Designed
         model,
         prepared.target,
         precision.precision,
+        parallel=parallel,
     )
-    return Designed(model, device, batches, update, precision, epoch_steps, config.seed, None)
+    # Each process drops out for itself: two that drew alike would drop the same places of all their rows.
+    seed = config.seed if parallel.main else derive_seed(config.seed, "rank", parallel.rank)
+    return Designed(model, device, batches, update, precision, epoch_steps, seed, None)

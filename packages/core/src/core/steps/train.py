@@ -6,11 +6,14 @@ from core.config import RunConfig
 from core.folder import RunFolder
 from core.steps.design import Designed
 from core.steps.prepare import Prepared
+from core.training.parallel import Parallel
 from core.training.run import Trained
 from core.training.run import train as run_training
 
 
-def fit(config: RunConfig, prepared: Prepared, designed: Designed, folder: RunFolder) -> Trained:
+def fit(
+    config: RunConfig, prepared: Prepared, designed: Designed, folder: RunFolder, parallel: Parallel
+) -> Trained:
     """Do step 3."""
     fingerprint = {
         "data": prepared.dataset.files or {"simulated": prepared.dataset.name},
@@ -30,4 +33,5 @@ def fit(config: RunConfig, prepared: Prepared, designed: Designed, folder: RunFo
         epoch_steps=designed.epoch_steps,
         precision=designed.precision.precision,
         ema=designed.update.ema,
+        parallel=parallel,
     )

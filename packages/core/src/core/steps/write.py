@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import shlex
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +23,7 @@ from core.steps.assess import Impact
 from core.steps.design import Designed
 from core.steps.evaluate import Judged
 from core.steps.prepare import Prepared
+from core.training.launch import command
 from core.training.run import Trained
 
 
@@ -80,7 +79,7 @@ def _run(folder: RunFolder, config: RunConfig, prepared: Prepared) -> dict[str, 
         "purpose": config.task.purpose,
         "started": folder.started,
         "finished": datetime.now(UTC),
-        "command": shlex.join(["python", *sys.orig_argv[1:]]),
+        "command": command(),
         "seed": config.seed,
         "status": "finished",
         "simulated": prepared.dataset.simulated,

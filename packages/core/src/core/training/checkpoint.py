@@ -201,7 +201,12 @@ def _read(manifest: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
 
 
 def _machine() -> dict[str, Any]:
-    return {"torch": str(torch.__version__), "threads": torch.get_num_threads()}
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return {
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+        "processes": torch.distributed.get_world_size() if together else 1,
+    }
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

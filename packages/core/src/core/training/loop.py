@@ -46,6 +46,7 @@ def fit(
             if parallel.any(interrupts.asked):
                 if checkpoints is not None and parallel.main:
                     checkpoints.save(step)
+                parallel.wait()  # or the end of another process would end the main one in the middle of its write
                 raise Stopped(step, batches.steps, checkpoints is not None)
             if checkpoints is not None and parallel.main:
                 checkpoints.after(step, last=step == batches.steps or reason is not None)
@@ -57,5 +58,4 @@ def fit(
 def _exhausted(stops: Sequence[Stop], parallel: Parallel) -> str | None:
     """Give the first reason to stop; under several processes, one process's reason stops all."""
     reason = next((why for stop in stops if (why := stop.exhausted()) is not None), None)
-    stopping = parallel.any(reason is not None)
-    return "another process had a reason to stop" if stopping and reason is None else reason
+    return parallel.first(reason) if parallel.any(reason is not None) else None

@@ -137,7 +137,7 @@ def private_training(
         model.to(memory_format=torch.channels_last)
     clipper = options.clipper(model, plan)
     report = check(clipper, target, validation, settings.channels_last)
-    secret = shared_secret(folder, options.noise_seed, parallel)
+    secret = parallel.from_main(lambda: take_secret(folder, options.noise_seed))
     batches = PoissonBatches(
         part,
         plan,
@@ -198,12 +198,3 @@ def check(
         return preflight(clipper, losses, len(rows))
     finally:
         clipper.model.train(mode)
-
-
-def shared_secret(folder: Path, noise_seed: int | None, parallel: Parallel) -> int:
-    """Take the secret in the main process and give it to all others."""
-    if parallel.world == 1:
-        return take_secret(folder, noise_seed)
-    held = [take_secret(folder, noise_seed) if parallel.main else 0]
-    torch.distributed.broadcast_object_list(held, src=0)
-    return held[0]

@@ -48,20 +48,30 @@ class Trained:
     """What the probes saw, as JSON: curve, validation, times, and what other probes gave."""
     spent: dict[str, float] = field(default_factory=dict)
     messages: list[str] = field(default_factory=list)
-    """What the resume had to say (a damaged checkpoint passed over, another torch)."""
+    """What the resume had to say (a damaged checkpoint passed over, another torch), and several processes."""
 
 
 def settle_precision(
-    config: StandardTraining, model: nn.Module, target: Target, batches: Batches, folder: Path
+    config: StandardTraining,
+    model: nn.Module,
+    target: Target,
+    batches: Batches,
+    folder: Path,
+    parallel: Parallel = ALONE,
 ) -> Decision:
-    """Decide the precision of the run on its first batch, without touching weights or random streams."""
+    """Decide the precision of the run on its first batch, without touching weights or random streams.
+
+    The main process decides for all.
+    """
     device = next(model.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         batch = next(iter(batches.from_step(0)))
     if config.channels_last:
         model.to(memory_format=torch.channels_last)
     first = next(pieces(to_device(batch, device, config.channels_last), config.micro_batch))
-    return decide(config.precision, model, target, first, batches.steps, folder, device=device)
+    return parallel.from_main(
+        lambda: decide(config.precision, model, target, first, batches.steps, folder, device=device)
+    )
 
 
 def plain_update(
@@ -123,9 +133,10 @@ def train(
     watching: list[Probe] = [StepTimes(), curve]
     judged: Validation | None = None
     if validation is not None:
+        judge = Judge(model, target, validation, config.validation_batch_size, precision)
         judged = Validation(
             model,
-            Judge(model, target, validation, config.validation_batch_size, precision),
+            lambda: parallel.from_main(judge),  # one verdict for all, so that all keep and stop alike
             selecting_metric(config.metric, target),
             every=config.evaluate_every * epoch_steps,
             steps=batches.steps,
@@ -149,6 +160,10 @@ def train(
         keep=config.keep,
     )
     start = checkpoints.resume()
+    if parallel.total(start) != start * parallel.world:
+        raise ValueError(
+            f"{folder} is not the same in all processes: it must lie where all of them can read it"
+        )
     model.train()
     with progress(config.progress if parallel.main else "none", batches.steps, start) as shown:
         reason = fit(
@@ -171,7 +186,19 @@ def train(
         weights = "the average of the last steps"
     else:
         weights = "those of the last step"
-    return Trained(curve.step, reason, weights, findings, update.spent(), checkpoints.messages)
+    messages = [*checkpoints.messages, *_apart(model, parallel)]
+    return Trained(curve.step, reason, weights, findings, update.spent(), messages)
+
+
+def _apart(model: nn.Module, parallel: Parallel) -> list[str]:
+    """Say what several processes do otherwise than one."""
+    normalised = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
+    if parallel.world == 1 or not normalised:
+        return []
+    return [
+        f"batch normalisation took each of {parallel.world} processes' share of a batch by itself, and its running "
+        "figures are the main process's: not the same as one process with whole batches"
+    ]
 
 
 class Judge:

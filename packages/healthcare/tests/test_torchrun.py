@@ -1,0 +1,150 @@
+"""Two processes of torchrun train as one does, write one run, and say once what goes wrong.
+
+Run as a script it is one of the processes: ``test_torchrun.py WHO`` fails in the process of that rank.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from healthcare import train
+
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+SMALL = (
+    "task=records",
+    "data.rows=240",
+    "evaluation.resamples=20",
+    "evaluation.resamples_single=20",
+    "challenger=none",
+    "backbone.dropout=0",
+    "backbone.token_dropout=0",
+    "backbone.layers=1",
+    "threads=1",
+)
+PLAIN = (
+    *SMALL,
+    "optimizer=sgd",  # Adam makes a whole step of a gradient that is nothing but rounding
+    "optimizer.rate=0.1",
+    "training.batch_size=30",
+    "training.epochs=3",
+    "training.progress=none",
+)
+PRIVATE = (
+    *SMALL,
+    "privacy=dp",
+    "privacy.batch_size=20",
+    "privacy.accountant=rdp",
+    "privacy.noise_seed=5",
+    "training.steps=80",
+    "training.checkpoint_every=2",
+)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*TORCHRUN, *arguments], env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def command(*arguments: str) -> tuple[int, str, str]:
+    process = start(*arguments)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def record(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "record.json").read_text())
+    return found
+
+
+def assert_same_weights(folder: Path, other: Path) -> None:
+    ours, theirs = (load_file(f / "model.safetensors") for f in (folder, other))
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_two_processes_train_as_one_and_write_once(tmp_path: Path) -> None:
+    two, one = tmp_path / "two", tmp_path / "one"
+    status, out, err = command("-m", "healthcare.train", f"hydra.run.dir={two}", *PLAIN)
+    assert status == 0, err
+    assert out.count("How good?") == 1
+    train(*PLAIN, folder=one)
+    assert_same_weights(two, one)
+    ours, theirs = record(two), record(one)
+    assert ours["training"]["steps"] == theirs["training"]["steps"]
+    for point, other in zip(ours["training"]["history"], theirs["training"]["history"], strict=True):
+        assert point == pytest.approx(other, rel=1e-3, abs=1e-5)
+    assert ours["run"]["command"].startswith("torchrun --nproc-per-node 2 -m healthcare.train hydra.run.dir=")
+    assert {p.name for p in two.iterdir()} == {p.name for p in one.iterdir()}
+
+
+def test_private_training_stopped_and_gone_on_with_ends_as_one_process_does(tmp_path: Path) -> None:
+    two, one = tmp_path / "two", tmp_path / "one"
+    asked = ("-m", "healthcare.train", f"hydra.run.dir={two}", *PRIVATE)
+    process = start(*asked)
+    while process.poll() is None and not list(two.glob("checkpoints/step-*.json")):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert err.count("error: ") == 1, err
+    assert "error: stopped after step" in err
+    assert not (two / "record.json").exists()
+    reached = max(json.loads(p.read_text())["body"]["step"] for p in two.glob("checkpoints/step-*.json"))
+    assert f"stopped after step {reached} of 80" in err
+
+    status, _, err = command(*asked)
+    assert status == 0, err
+    assert f"step {reached}/80" not in err
+    train(*PRIVATE, "training.progress=none", folder=one)
+    assert_same_weights(two, one)
+    ours, theirs = (record(f)["privacy"] for f in (two, one))
+    assert ours["epsilon"] == theirs["epsilon"]
+    assert ours["noise_multiplier"] == theirs["noise_multiplier"]
+
+
+@pytest.mark.parametrize("who", [0, 1])
+def test_what_one_process_meets_ends_all_and_is_said_once(who: int) -> None:
+    status, out, err = command(__file__, str(who))
+    assert status != 0
+    assert out == "0 1 sentence of 1\n"
+    assert err.count("error: ") == 1, err
+    assert f"error: the disk of {who} is full" in err
+
+
+def test_the_folder_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=r"hydra\.run\.dir"):
+        train(*SMALL)
+
+
+def fails(who: int) -> None:
+    from core.training.parallel import join
+
+    with join() as parallel:
+        pass  # one program may hold several runs
+    with join() as parallel:
+        given = parallel.from_main(lambda: parallel.rank)
+        sentence = parallel.first("sentence of 1" if parallel.rank == 1 else None)
+        print(given, parallel.total(parallel.rank), sentence, flush=True)
+        if parallel.rank == who:
+            raise ValueError(f"the disk of {who} is full")
+        parallel.wait()
+
+
+if __name__ == "__main__":
+    from core.app import guarded
+
+    sys.exit(guarded(lambda: fails(int(sys.argv[1]))))

@@ -224,7 +224,7 @@ class VisionOption:
 class ConvOption:
     """Small residual CNN with GroupNorm, for 32 to 96 px on two cores."""
 
-    width: int = setting(32, help="channels of the first stage; doubled by each further stage")
+    width: int = setting(16, help="channels of the first stage; doubled by each further stage")
     blocks: list[int] = setting(
         [1, 1, 1, 1], help="residual blocks of each stage; each stage after the first halves the image"
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scipy.stats import t as student
+from table import shown
 
 import healthcare
 
@@ -90,13 +91,6 @@ def measure(row: Row, runs: Path) -> dict[str, Any]:
         "challenger": challenger,
         "challenger_metrics": {m: interval(grouped(v, row.group)) for m, v in theirs.items() if v},
     }
-
-
-def shown(figure: dict[str, float | None]) -> str:
-    """Write a figure with its interval."""
-    if figure["low"] is None:
-        return f"{figure['value']:.3f}"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.data.files import sha256
 from core.report.record import (
     DataSection,
     Figure,
@@ -17,13 +18,12 @@ from core.report.record import (
     RunSection,
     plain,
     read_record,
-    sha256_of,
-    write_atomically,
     write_record,
 )
 from core.report.run import SEALED, Run
 from core.report.tables import read_predictions, read_table, write_predictions
 from core.targets.types import Predictions
+from core.training.files import write_atomically
 
 
 def record(**more: object) -> Record:
@@ -64,7 +64,7 @@ def folder_of_a_run(path: Path) -> Path:
     (path / "model.safetensors").write_bytes(b"weights")
     (path / "encoder.json").write_text("{}")
     figures = {"accuracy": Figure(value=0.5, low=0.2, high=0.8)}
-    write_record(record(metrics=figures, files={name: sha256_of(path / name) for name in SEALED}), path)
+    write_record(record(metrics=figures, files={name: sha256(path / name) for name in SEALED}), path)
     return path
 
 
@@ -148,7 +148,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("core.report.record.os.fsync", full)
+    monkeypatch.setattr("core.training.files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, "new")
     assert path.read_text() == "old"

@@ -11,11 +11,9 @@ from core.config import GROUPS, RunConfig, differences, from_yaml, saved, to_yam
 from core.domain import Domain
 from core.privacy.secret import forget_secret
 from core.report.console import summarise
-from core.report.record import write_atomically
 from core.report.run import Run
-
-FREE = {"checkpoint_every", "checkpoint_minutes", "keep", "progress"}
-"""Keys of ``training`` that may differ when a run is gone on with: they say how it is carried out."""
+from core.training.config import HOW_NOT_WHAT
+from core.training.files import write_atomically
 
 
 class RunFolder:
@@ -98,5 +96,5 @@ def remove_if_empty(path: Path) -> None:
 
 
 def _identity(content: dict[str, Any]) -> dict[str, Any]:
-    training = {k: v for k, v in content["training"].items() if k not in FREE}
+    training = {k: v for k, v in content["training"].items() if k not in HOW_NOT_WHAT}
     return {**content, "training": training}

@@ -34,15 +34,8 @@ class FullOption:
 
 
 @option("adapter", "head")
-class HeadOption:
+class HeadOption(FullOption):
     """Train the head only; the backbone stays as loaded."""
-
-    head: str = setting("linear", help=_HEAD)
-    dropout: float = setting(0.0, help="dropout before the head")
-
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key."""
-        _check_head(self.head, self.dropout)
 
     def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:
         """Attach a head of ``width`` outputs and freeze the backbone."""

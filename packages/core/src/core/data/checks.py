@@ -49,16 +49,17 @@ def refuse_errors(dataset: Dataset, findings: list[Finding]) -> list[Finding]:
     return findings
 
 
+def _predicts_quantity(dataset: Dataset) -> bool:
+    """Tell whether the target is a number on a scale, which has no classes to look for."""
+    if len(dataset.fields.target) != 1:
+        return False
+    values = dataset.frame[dataset.fields.target[0]]
+    return not is_label_set(values) and is_quantity(values)
+
+
 def _classes(dataset: Dataset) -> Iterable[Finding]:
     """Find classes with too few units to be in every part, where the split is ours to make."""
-    target = dataset.fields.target
-    if dataset.split.column is not None or dataset.split.by == "time":
-        return
-    if (
-        len(target) == 1
-        and not is_label_set(dataset.frame[target[0]])
-        and is_quantity(dataset.frame[target[0]])
-    ):
+    if dataset.split.column is not None or dataset.split.by == "time" or _predicts_quantity(dataset):
         return
     labels, names = label_matrix(dataset)
     codes = unit_codes(dataset)
@@ -70,8 +71,8 @@ def _classes(dataset: Dataset) -> Iterable[Finding]:
     if rare:
         yield error(
             "rare class",
-            target[0],
-            f"classes of {', '.join(target)} too rare to be in all three parts: {', '.join(rare[:10])}: "
+            dataset.fields.target[0],
+            f"classes of {', '.join(dataset.fields.target)} too rare to be in all three parts: {', '.join(rare[:10])}: "
             "merge them with others, remove their rows, or bring your own split (data.split_column)",
         )
 
@@ -154,12 +155,7 @@ def _repeated(dataset: Dataset, rows: Rows) -> Iterable[Finding]:
 
 
 def _absent(dataset: Dataset, rows: Rows) -> Iterable[Finding]:
-    target = dataset.fields.target
-    if (
-        len(target) == 1
-        and not is_label_set(dataset.frame[target[0]])
-        and is_quantity(dataset.frame[target[0]])
-    ):
+    if _predicts_quantity(dataset):
         return
     labels, names = label_matrix(dataset)
     here: dict[str, NDArray[Any]] = {

@@ -26,6 +26,12 @@ class Labels(Protocol):
         """Read the truth of rows as a tensor, (N, ...)."""
 
 
+def unit_names(column: pd.Series[Any], rows: NDArray[np.int64]) -> NDArray[np.str_]:
+    """Name the unit of each row, (N,); a row without one stands for itself."""
+    named = zip(to_names(column), rows, strict=True)
+    return np.array([f"row {row}" if name is None else name for name, row in named], dtype=np.str_)
+
+
 class Part:
     """Rows of one part: inputs, targets, groups, units and where they stand in the source. N rows."""
 
@@ -61,14 +67,9 @@ class Part:
         self.targets = target.encode(frame)
         self.units, self.unit_codes = None, None
         if fields.unit is not None and fields.unit in frame:
-            names = to_names(frame[fields.unit])
-            # a row without a unit stands for itself
-            names = np.array(
-                [f"row {row}" if n is None else n for n, row in zip(names, self.rows, strict=True)],
-                dtype=object,
-            )
-            codes, _ = pd.factorize(names)
-            self.units, self.unit_codes = names.astype(np.str_), torch.from_numpy(codes.astype(np.int64))
+            self.units = unit_names(frame[fields.unit], self.rows)
+            codes, _ = pd.factorize(self.units)
+            self.unit_codes = torch.from_numpy(codes.astype(np.int64))
         self.groups = groups.names(frame)
         self.group_codes = {k: torch.from_numpy(v) for k, v in groups.codes(self.groups).items()}
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from core.report.answers import answers, headline_metric, plain_name
 from core.report.plots import Plot, write_plots
-from core.report.record import Figure, Json, Record, write_atomically
+from core.report.record import Figure, Json, Record
 from core.report.wording import meaning, named, number, per_class, spread, verdict
+from core.training.files import write_atomically
 
 GROUP_FIGURES = 5
 """Figures of a group that fit a table; the record has them all."""

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.report.record import Record, write_atomically
+from core.report.record import Record
+from core.training.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

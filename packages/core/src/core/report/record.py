@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.training.files import write_atomically
 
 SCHEMA_VERSION = 1
 
@@ -45,6 +46,8 @@ class RunSection(Section):
     seed: int | None = None
     status: str = "finished"
     simulated: bool = False
+    config: dict[str, Json] = Field(default_factory=dict)
+    """The whole configuration, each group's option under ``option``: what the run is opened with again."""
 
 
 class FindingSection(Section):
@@ -172,26 +175,6 @@ def plain(value: Any) -> Json:
     if hasattr(value, "tolist"):  # numpy scalars and arrays, torch tensors: no import needed
         return plain(value.tolist())
     raise TypeError(f"a {type(value).__name__} has no place in a record: {value!r}")
-
-
-def sha256_of(path: Path) -> str:
-    """Hash a file in pieces, as lower-case hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file so that a reader, or a crash at any moment, sees the old content or the new, never a part."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def write_record(record: Record, folder: Path) -> Path:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.report.record import Figure, Record, read_record, sha256_of
+from core.data.files import sha256
+from core.report.record import Figure, Record, read_record
 from core.report.tables import read_predictions, read_table
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Run:
             raise ValueError(
                 f"{self.path / name}: missing; restore it from a copy of the run, or train again"
             )
-        found = sha256_of(self.path / name)
+        found = sha256(self.path / name)
         if found != said:
             raise ValueError(
                 f"{self.path / name}: altered after the run wrote it (sha256 {found[:12]}…, the record says "

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.backbones.model import Model, load_weights
-from core.config import derive_seed, from_yaml, restored
+from core.config import derive_seed, restored
 from core.data.encoders import restore as restore_encoder
 from core.data.groups import Groups
 from core.data.types import Encoder, restore_fields
 from core.evaluation.calibration import Scaling
 from core.report.run import Run
-from core.targets.restore import restore as restore_target
+from core.targets import restore as restore_target
 from core.targets.types import Target
 from core.training.device import place
 from core.training.prediction import scores as predict_scores
@@ -34,7 +34,7 @@ class Loaded:
         import core.privacy.config  # noqa: F401 - they register the options a saved configuration may name
 
         self.run = run
-        self.config: dict[str, Any] = from_yaml((run.path / "config.yaml").read_text())
+        self.config = run.record.run.config
         state = json.loads((run.path / "encoder.json").read_text())
         self.encoder: Encoder = restore_encoder(state["encoder"])
         self.target: Target = restore_target(state["target"])

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import derive_seed, restored
 from core.data.config import DataConfig, TableData
+from core.data.files import sha256
+from core.data.parts import unit_names
 from core.data.sources import IMAGE_ENDINGS
 from core.data.tables import find, read_table
 from core.data.types import Dataset
@@ -17,10 +19,11 @@ from core.domain import Domain
 from core.evaluation.evaluate import evaluate_again
 from core.evaluation.types import Evaluation
 from core.report.console import show_figures
-from core.report.record import plain, sha256_of, write_atomically
+from core.report.record import plain
 from core.report.tables import write_predictions
 from core.serving.load import Loaded, load
 from core.targets.types import Predictions
+from core.training.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,7 +107,7 @@ def evaluate(
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(evaluation.parts, folder / "predictions.parquet")
     content = {
-        "run": {"path": Path(run).resolve(), "record": sha256_of(Path(run) / "record.json")},
+        "run": {"path": Path(run).resolve(), "record": sha256(Path(run) / "record.json")},
         "evaluated": datetime.now(UTC),
         "data": {
             "source": dataset.name,
@@ -127,19 +130,15 @@ def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predict
     """Predict labelled rows with the network's own scores, their truth, groups and units beside them."""
     import numpy as np
 
-    from core.data.values import to_names
-
     lost = [column for column in loaded.fields.target if column not in frame]
     if lost:
         raise ValueError(f"column {', '.join(lost)}: the truth is not in the table; give data.target")
     truth = loaded.target.truth(loaded.target.encode(frame))
     raw = loaded.raw_scores(frame, batch_size)
     unit = loaded.fields.unit
-    units = None
+    rows, units = np.arange(len(frame), dtype=np.int64), None
     if unit is not None and unit in frame:
-        units = np.array(
-            [f"row {n}" if name is None else name for n, name in enumerate(to_names(frame[unit]))]
-        )
+        units = unit_names(frame[unit], rows)
     return Predictions(
         raw,
         loaded.target.labels(raw),
@@ -148,7 +147,7 @@ def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predict
         loaded.target.kind,
         loaded.groups.names(frame),
         units,
-        np.arange(len(frame), dtype=np.int64),
+        rows,
     )
 
 

@@ -10,10 +10,9 @@ import pandas as pd
 import torch
 
 from core.config import RunConfig, derive_seed
-from core.data.batches import ShuffledBatches
 from core.data.parts import Part
 from core.privacy.membership import judged, lira, rmia
-from core.steps.design import Designed, build_model
+from core.steps.design import Designed, build_model, shuffled
 from core.steps.prepare import Prepared
 from core.training.loop import fit
 from core.training.prediction import outputs
@@ -117,16 +116,8 @@ def _trained(
     settings = config.training
     model = build_model(own, prepared, designed.device, private=False)
     share = Share(pool, torch.from_numpy(np.flatnonzero(chosen)))
-    batches = ShuffledBatches(
-        share,  # type: ignore[arg-type]
-        settings.batch_size,
-        seed=derive_seed(seed, "batches"),
-        steps=settings.total_steps(len(share)),
-        balanced=settings.balanced,
-        power=settings.balanced_power,
-        augmentation=config.augmentation.build(prepared.encoder.layout()),
-        drop_last=settings.drop_last,
-    )
+    augmentation = config.augmentation.build(prepared.encoder.layout())
+    batches = shuffled(own, share, augmentation, seed)  # type: ignore[arg-type]
     update = plain_update(
         settings,
         config.optimizer.build(model),

@@ -9,12 +9,14 @@ import torch
 
 from core.backbones.model import Model
 from core.config import RunConfig, derive_seed
+from core.data.augmentation import Augmentation
 from core.data.batches import ShuffledBatches
+from core.data.parts import Part
 from core.folder import RunFolder
 from core.privacy.config import NoPrivacy
 from core.steps.prepare import Prepared
 from core.training.device import place
-from core.training.parallel import Parallel
+from core.training.parallel import ALONE, Parallel
 from core.training.precision import Decision
 from core.training.private_run import PrivateTraining, private_training
 from core.training.run import plain_update, settle_precision
@@ -63,6 +65,25 @@ def build_model(config: RunConfig, prepared: Prepared, device: torch.device, pri
     return model.to(device)
 
 
+def shuffled(
+    config: RunConfig, part: Part, augmentation: Augmentation | None, seed: int, parallel: Parallel = ALONE
+) -> ShuffledBatches:
+    """Make the batches that ``training=`` asks for, of a part and a seed."""
+    settings = config.training
+    return ShuffledBatches(
+        part,
+        settings.batch_size,
+        seed=derive_seed(seed, "batches"),
+        steps=settings.total_steps(len(part)),
+        balanced=settings.balanced,
+        power=settings.balanced_power,
+        augmentation=augmentation,
+        drop_last=settings.drop_last,
+        rank=parallel.rank,
+        world=parallel.world,
+    )
+
+
 def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: Parallel) -> Designed:
     """Do step 2."""
     if config.threads:
@@ -88,18 +109,7 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: P
         return Designed(model, device, p.batches, p.update, p.precision, p.epoch_steps, p.seed, p)
     settings: Any = config.training
     epoch_steps = settings.epoch_steps(len(train))
-    batches = ShuffledBatches(
-        train,
-        settings.batch_size,
-        seed=derive_seed(config.seed, "batches"),
-        steps=settings.total_steps(len(train)),
-        balanced=settings.balanced,
-        power=settings.balanced_power,
-        augmentation=augmentation,
-        drop_last=settings.drop_last,
-        rank=parallel.rank,
-        world=parallel.world,
-    )
+    batches = shuffled(config, train, augmentation, config.seed, parallel)
     precision = settle_precision(settings, model, prepared.target, batches, folder.path, parallel)
     update = plain_update(
         settings,

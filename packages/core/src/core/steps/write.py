@@ -10,20 +10,23 @@ from typing import Any
 
 import torch
 
-from core.backbones.model import save_weights
+from core.backbones.model import save_weights, trainable_parameters
 from core.config import RunConfig
+from core.data.files import sha256
 from core.data.types import Fields
 from core.folder import RunFolder
 from core.privacy.secret import forget_secret
 from core.report.page import write_page
-from core.report.record import Record, plain, sha256_of, write_atomically, write_record
+from core.report.record import Record, plain, write_record
 from core.report.run import SEALED, Run
 from core.report.tables import write_predictions
 from core.steps.assess import Impact
 from core.steps.design import Designed
 from core.steps.evaluate import Judged
 from core.steps.prepare import Prepared
+from core.training.files import write_atomically
 from core.training.launch import command
+from core.training.precision import cpu_name
 from core.training.run import Trained
 
 
@@ -61,7 +64,7 @@ def write(
                 "challenger": None if judged.comparison is None else judged.comparison.json(),
                 "privacy": impact.privacy,
                 "environment": environment(),
-                "files": {name: sha256_of(folder.path / name) for name in (*SEALED, "config.yaml")},
+                "files": {name: sha256(folder.path / name) for name in (*SEALED, "config.yaml")},
             }
         )
     )
@@ -113,12 +116,11 @@ def _roles(fields: Fields) -> dict[str, Any]:
 
 
 def _model(folder: RunFolder, designed: Designed) -> dict[str, Any]:
-    weights = list(designed.model.parameters())
     return {
         "backbone": folder.content["backbone"]["option"],
         "adapter": folder.content["adapter"]["option"],
-        "parameters": sum(p.numel() for p in weights),
-        "trainable": sum(p.numel() for p in weights if p.requires_grad),
+        "parameters": sum(p.numel() for p in designed.model.parameters()),
+        "trainable": trainable_parameters(designed.model),
     }
 
 
@@ -155,7 +157,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "platform": platform.platform(),
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": cpu_name(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }

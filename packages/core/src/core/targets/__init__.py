@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 
 def restore(state: dict[str, Json]) -> Target:
     """Make a target again from what its ``state()`` gave, raising ValueError for a kind this version lacks."""
-    from core.targets.restore import restore as restore_target
+    from core.targets.restoring import restore as restore_target
 
     return restore_target(state)

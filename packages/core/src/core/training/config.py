@@ -225,7 +225,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 BALANCES = ("none", "class", "group", "group_class")
 PROGRESS = ("auto", "bar", "lines", "none")
 VIEWS = (1, 2, 4, 8)
-HOW_NOT_WHAT = ("checkpoint_every", "checkpoint_minutes", "keep", "progress", "max_minutes")
+HOW_NOT_WHAT = ("checkpoint_every", "checkpoint_minutes", "keep", "progress")
 """Settings that change how a run is carried out, not the weights it ends with: they may differ on resume."""
 
 

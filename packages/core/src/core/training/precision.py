@@ -185,7 +185,7 @@ def _key(model: nn.Module, batch: Batch, device: torch.device) -> str:
         ],
         "inputs": {n: (list(t.shape), str(t.dtype)) for n, t in sorted(batch.inputs.items())},
         "training": model.training,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu_name(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
     }
@@ -205,5 +205,6 @@ def _cpu_flags() -> set[str]:
     return set(_cpu_line("flags", "Features").split())
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Name the processor as the system does, such as its model."""
     return _cpu_line("model name") or platform.processor() or platform.machine()

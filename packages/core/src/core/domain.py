@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
+    from core.evaluation.study import Study
     from core.targets.types import Metric
 
 
@@ -22,6 +23,9 @@ class Task(Protocol):
 
     def metrics(self, kind: str) -> dict[str, Metric]:
         """Name the field's own figures for targets of this kind, beyond the target's."""
+
+    def studies(self, kind: str) -> dict[str, Study]:
+        """Name the field's own studies: what needs more than predictions, such as rows, altered inputs or gates."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from core.config import setting, task
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
+    from core.evaluation.study import Study
     from core.targets.types import Metric
 
 
@@ -27,4 +28,8 @@ class Notes:
 
     def metrics(self, kind: str) -> dict[str, Metric]:
         """Add nothing: the clinical figures are core's own."""
+        return {}
+
+    def studies(self, kind: str) -> dict[str, Study]:
+        """Carry out none yet."""
         return {}

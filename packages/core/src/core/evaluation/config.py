@@ -54,6 +54,7 @@ class StandardEvaluation:
     decision_thresholds: list[float] = setting(
         [], help="threshold probabilities of the decision curve (empty: 50, up to four times the prevalence)"
     )
+    studies: bool = setting(True, help="carry out the task's own studies (robustness, gates, costs ...)")
     minimum_group: int = setting(50, help="groups with fewer rows are not shown")
     scaling: str = setting(
         "auto",

@@ -48,6 +48,12 @@ def summarise(record: Record, folder: Path, console: Console | None = None) -> N
             cells += [_cell(theirs) if theirs else "", _coloured(verdict(metric, apart)) if apart else ""]
         table.add_row(*cells)
     out.print(table)
+    gates = [gate for study in record.studies.values() for gate in study.gates]
+    if gates:
+        failed = [gate["name"] for gate in gates if not gate["passed"]]
+        out.print(f"[bold]Gates[/] {len(gates) - len(failed)} of {len(gates)} passed", highlight=False)
+        if failed:
+            out.print(f"[red]failed:[/] {escape(', '.join(failed))}", highlight=False)
     for answer in answers(record):
         style = "bold" if answer.measured else "dim"
         out.print(f"[{style}]{answer.question}[/] {escape(answer.headline)}", highlight=False)

@@ -9,7 +9,7 @@ from typing import Any
 from core.report.answers import answers, headline_metric, plain_name
 from core.report.plots import Plot, write_plots
 from core.report.record import Figure, Json, Record
-from core.report.wording import meaning, named, number, per_class, spread, verdict
+from core.report.wording import cell, meaning, named, number, per_class, spread, verdict
 from core.training.files import write_atomically
 
 GROUP_FIGURES = 5
@@ -44,7 +44,9 @@ def page(record: Record, plots: list[Plot], config: Mapping[str, Json]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters.update(number=number, spread=spread, named=named, figure=Figure.model_validate)
+    environment.filters.update(
+        number=number, spread=spread, named=named, figure=Figure.model_validate, cell=cell
+    )
     labels = record.curves.get("confusion", {}).get("labels", [])
     classes = per_class(record.metrics, labels) if len(labels) > 2 else {}
     single = {metric for figures in classes.values() for metric in figures.values()}

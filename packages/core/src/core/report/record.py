@@ -107,6 +107,18 @@ class ChallengerSection(Section):
     """Model minus challenger, paired."""
 
 
+class StudySection(Section):
+    """A study of the task's own: see ``core.evaluation.study.Findings``."""
+
+    summary: str
+    seconds: float | None = None
+    figures: dict[str, Figure] = Field(default_factory=dict)
+    tables: dict[str, list[dict[str, Json]]] = Field(default_factory=dict)
+    gates: list[dict[str, Json]] = Field(default_factory=list)
+    notes: list[str] = Field(default_factory=list)
+    files: list[str] = Field(default_factory=list)
+
+
 class EnvironmentSection(Section):
     """Where it ran."""
 
@@ -136,6 +148,7 @@ class Record(BaseModel):
     decision_curve: dict[str, Json] | None = None
     curves: dict[str, Json] = Field(default_factory=dict)
     groups: dict[str, Json] = Field(default_factory=dict)
+    studies: dict[str, StudySection] = Field(default_factory=dict)
     challenger: ChallengerSection | None = None
     privacy: dict[str, Json] | None = None
     fairness: dict[str, Json] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from core.report.record import Figure
+from core.report.record import Figure, Json
 from core.targets.metrics import LOWER_IS_BETTER
 
 NAMES: Mapping[str, tuple[str, str]] = {
@@ -77,6 +77,19 @@ def number(value: float | None, signed: bool = False) -> str:
     negative = value < 0 and float(text.replace(",", "")) != 0
     sign = "−" if negative else "+" if signed and float(text.replace(",", "")) != 0 else ""
     return sign + text
+
+
+def cell(value: Json) -> str:
+    """Write a value of a study's table."""
+    if value is None or (isinstance(value, float) and value != value):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return number(value)
+    return ", ".join(cell(item) for item in value) if isinstance(value, list) else str(value)
 
 
 def spread(figure: Figure, signed: bool = False) -> str:

@@ -19,6 +19,7 @@ from core.targets import restore as restore_target
 from core.targets.types import Target
 from core.training.device import place
 from core.training.prediction import scores as predict_scores
+from core.training.scorer import ModelScorer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,6 +58,20 @@ class Loaded:
         restored("privacy", self.config["privacy"]).settle(model)
         load_weights(model, self.run.path / "model.safetensors")
         return model
+
+    def scorer(self, batch_size: int = 256) -> ModelScorer:
+        """Give the run to those who ask it questions about rows."""
+        return ModelScorer(
+            self.model,
+            self.encoder,
+            self.target,
+            lambda raw: self.scaling.apply(raw, self.target.kind),
+            self.thresholds,
+            self.device,
+            str(self.run.record.training.precision),
+            self.config["training"]["views"],
+            batch_size,
+        )
 
     def scores(self, frame: pd.DataFrame, batch_size: int = 256) -> NDArray[np.float64]:
         """Give recalibrated scores (N, K) of raw rows."""

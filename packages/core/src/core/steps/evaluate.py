@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from core.config import RunConfig, derive_seed
+from core.evaluation.calibration import Scaling
 from core.evaluation.evaluate import compare, evaluate
+from core.evaluation.study import Findings, Held
 from core.evaluation.types import Comparison, Evaluation
 from core.steps.design import Designed
 from core.steps.prepare import Prepared
 from core.training.prediction import predict
+from core.training.scorer import ModelScorer
 
 
 @dataclass
@@ -18,6 +22,8 @@ class Judged:
 
     evaluation: Evaluation
     comparison: Comparison | None
+    studies: dict[str, tuple[Findings, float]] = field(default_factory=dict)
+    """Name -> what the study found, and the seconds it took."""
 
 
 def judge(config: RunConfig, prepared: Prepared, designed: Designed) -> Judged:
@@ -44,4 +50,45 @@ def judge(config: RunConfig, prepared: Prepared, designed: Designed) -> Judged:
     comparison = None
     if challenge is not None:
         comparison = compare(evaluation, challenge, prepared.target, config.evaluation, extra, seed)
-    return Judged(evaluation, comparison)
+    return Judged(evaluation, comparison, studied(config, prepared, designed, evaluation))
+
+
+def studied(
+    config: RunConfig, prepared: Prepared, designed: Designed, evaluation: Evaluation
+) -> dict[str, tuple[Findings, float]]:
+    """Carry out the studies of the task."""
+    asked = config.task.studies(prepared.target.kind) if config.evaluation.studies else {}
+    if not asked:
+        return {}
+    scaling = Scaling.restore(evaluation.calibration["scaling"])
+    kind = prepared.target.kind
+    scorer = ModelScorer(
+        designed.model,
+        prepared.encoder,
+        prepared.target,
+        lambda raw: scaling.apply(raw, kind),
+        evaluation.decisions or None,
+        designed.device,
+        designed.precision.precision,
+        config.training.views,
+        config.training.validation_batch_size,
+        prepared.dataset.frame,
+    )
+    private = designed.private is not None
+    held = Held(
+        prepared.dataset,
+        {name: frame for name, frame in prepared.frames.items() if name != "train" or not private},
+        evaluation.parts,
+        prepared.target,
+        evaluation.decisions,
+        scorer,
+        derive_seed(config.seed, "studies"),
+        config.evaluation.resamples,
+        config.evaluation.confidence,
+        config.evaluation.minimum_group,
+    )
+    done = {}
+    for name, study in asked.items():
+        begun = time.perf_counter()
+        done[name] = (study(held), time.perf_counter() - begun)
+    return done

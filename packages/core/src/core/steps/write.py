@@ -61,6 +61,7 @@ def write(
                 "model": _model(folder, designed),
                 "training": _training(designed, trained, footprint),
                 **evaluation.json(),
+                "studies": _studies(folder, judged),
                 "challenger": None if judged.comparison is None else judged.comparison.json(),
                 "privacy": impact.privacy,
                 "environment": environment(),
@@ -72,6 +73,24 @@ def write(
     write_record(record, folder.path)
     forget_secret(folder.checkpoints)
     return folder.tell()
+
+
+def _studies(folder: RunFolder, judged: Judged) -> dict[str, Any]:
+    """Write the tables that studies leave as files, and give the rest for the record."""
+    sections = {}
+    for name, (found, seconds) in judged.studies.items():
+        for file, table in found.files.items():
+            write_atomically(folder.path / "studies" / file, table.to_csv(index=False))
+        sections[name] = {
+            "summary": found.summary,
+            "seconds": seconds,
+            "figures": found.figures,
+            "tables": found.tables,
+            "gates": [asdict(gate) for gate in found.gates],
+            "notes": found.notes,
+            "files": [f"studies/{file}" for file in found.files],
+        }
+    return sections
 
 
 def _run(folder: RunFolder, config: RunConfig, prepared: Prepared) -> dict[str, Any]:

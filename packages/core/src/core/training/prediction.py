@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 
 from core.backbones.modes import evaluating
 from core.targets.types import Predictions
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
+    from core.backbones.model import Model
     from core.targets.types import Target
     from core.training.types import HeldOut, Rows
 
@@ -91,6 +93,28 @@ def outputs(
 ) -> Tensor:
     """Give the outputs (N, ...) for encoded rows, float32 on the CPU; ``device`` is by default the model's."""
     return torch.cat([several[0] for several in _forward(model, rows, batch_size, device, precision, 1)])
+
+
+def pooled(
+    model: Model,
+    rows: Rows | dict[str, Tensor],
+    *,
+    batch_size: int = 256,
+    device: torch.device | None = None,
+    precision: str = "fp32",
+) -> NDArray[np.float64]:
+    """Give the pooled features (N, D) that the head reads, for encoded rows, in float64."""
+
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.backbone = model.backbone
+
+        def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+            return self.backbone(inputs).pooled  # type: ignore[no-any-return]
+
+    found = outputs(Pooled(), rows, batch_size=batch_size, device=device, precision=precision)
+    return found.double().numpy()
 
 
 def _forward(

@@ -1,0 +1,27 @@
+"""The trained model as those see it who only ask it questions: studies, explanations, the verbs of a domain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+    from core.targets.types import Array, Labels
+
+
+class Scorer(Protocol):
+    """Rows in, recalibrated scores out, exactly as serving gives them."""
+
+    def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> dict[str, Tensor]:
+        """Encode raw rows as the model reads them; ``history``: rows that events may look back to."""
+
+    def scores(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
+        """Give the recalibrated scores (N, K) of raw or encoded rows, raising ValueError for none."""
+
+    def labels(self, scores: Array) -> Labels:
+        """Decide from scores (N, K) by the run's own thresholds."""
+
+    def features(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
+        """Give the pooled features (N, D) that the head reads."""

@@ -1,0 +1,71 @@
+"""A trained model that answers questions about rows: see ``core.targets.scorer``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from core.training.prediction import pooled, scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
+    from core.backbones.model import Model
+    from core.data.types import Encoder, Prepared
+    from core.targets.types import Array, Labels, Target
+
+
+@dataclass(frozen=True)
+class ModelScorer:
+    """A model with its encoder, its recalibration and its thresholds."""
+
+    model: Model
+    encoder: Encoder
+    target: Target
+    rescale: Callable[[Array], Array]
+    """Raw scores (N, K) -> recalibrated ones."""
+    decisions: dict[str, float] | None
+    device: torch.device
+    precision: str = "fp32"
+    views: int = 1
+    batch_size: int = 256
+    past: pd.DataFrame | None = None
+    """Rows that events may look back to where a call gives no history of its own."""
+
+    def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> dict[str, Tensor]:
+        """Encode raw rows as the model reads them, raising ValueError with column and row."""
+        return self._prepared(frame, history).take(torch.arange(len(frame)))
+
+    def scores(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
+        """Give the recalibrated scores (N, K) of raw or encoded rows."""
+        found = scores(
+            self.model,
+            self.target,
+            rows if isinstance(rows, dict) else self._prepared(rows, history),
+            batch_size=self.batch_size,
+            device=self.device,
+            precision=self.precision,
+            views=self.views,
+        )
+        return self.rescale(found)
+
+    def labels(self, scores: Array) -> Labels:
+        """Decide from scores (N, K) by the run's own thresholds."""
+        return self.target.labels(scores, self.decisions)
+
+    def features(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
+        """Give the pooled features (N, D) that the head reads."""
+        return pooled(
+            self.model,
+            rows if isinstance(rows, dict) else self._prepared(rows, history),
+            batch_size=self.batch_size,
+            device=self.device,
+            precision=self.precision,
+        )
+
+    def _prepared(self, frame: pd.DataFrame, history: pd.DataFrame | None) -> Prepared:
+        return self.encoder.prepare(frame, self.past if history is None else history)

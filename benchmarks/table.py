@@ -21,8 +21,8 @@ def shown(figure: dict[str, float | None] | None) -> str:
     return f"{figure['value']:.3f} ({figure['low']:.3f}–{figure['high']:.3f})"
 
 
-def healthcare(rows: list[dict[str, Any]]) -> str:
-    """Lay out the healthcare rows: one line a metric."""
+def domain(rows: list[dict[str, Any]]) -> str:
+    """Lay out a domain's rows: one line a metric."""
     lines = ["| data, task | metric | Plinth | challenger | training |", "|---|---|---|---|---|"]
     for row in rows:
         for n, (metric, figure) in enumerate(row["metrics"].items()):
@@ -34,7 +34,7 @@ def healthcare(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-LAYOUTS = {"healthcare": healthcare}
+LAYOUTS = dict.fromkeys(("healthcare", "finance", "education", "driving", "smarthome"), domain)
 
 
 def filled(text: str) -> str:

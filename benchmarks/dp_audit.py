@@ -79,10 +79,9 @@ class Rows:
 class HalfTheNoise(PrivateUpdate):
     """Fault: the noise has half the deviation that is accounted for."""
 
-    def _add_noise(self, total: Tensor) -> None:
-        clean = total.clone()
-        super()._add_noise(total)
-        total.add_(clean).div_(2)
+    def _start_with_noise(self, total: Tensor) -> None:
+        super()._start_with_noise(total)
+        total.div_(2)
 
 
 class NothingClipped(FlatClip):

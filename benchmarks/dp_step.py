@@ -3,13 +3,13 @@
 A step is forward, backward, clip, noise and update. Each round runs every method once, in turn, in one process; the
 ratios are medians over rounds of the ratio within a round. `python benchmarks/dp_step.py --json FILE`
 
-The private step here folds 1 / batch into the learning rate and draws its noise straight into the sum;
-core.training.private divides and adds in passes of their own, so a run's step is a little slower than this one.
+The private step does what core.training.private does in a run: noise drawn into the sum, gradients added to it.
 """
 
 import argparse
 import copy
 import gc
+import itertools
 import json
 import statistics
 import sys
@@ -30,10 +30,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from core.privacy.clipping import FlatClip, PerExampleClipper
+from core.privacy.noise import draw_noise
 from core.privacy.normalisation import settle_batch_norm
 
 NOISE, CLIP, RATE = 1.0, 1.0, 1e-4
-CHUNK = 1 << 16  # noise is drawn in pieces that stay in the cache
 
 
 class Encoder(nn.Module):
@@ -114,14 +114,13 @@ def plain(model: nn.Module, rows: int) -> Step:
 
 
 def ours(model: nn.Module, rows: int) -> Step:
-    """The one-pass engine; the clipped sum is added to a buffer that already holds the step's noise."""
-    clipper = PerExampleClipper(model, rule=FlatClip(CLIP))
-    optimizer = torch.optim.SGD(clipper.parameters.values(), RATE / rows)  # the mean over the expected batch
-    pieces = clipper.flat.split(CHUNK)
+    """The one-pass engine; the clipped mean is added to a buffer that already holds the step's noise."""
+    clipper = PerExampleClipper(model, rule=FlatClip(CLIP), scale=1 / rows)
+    optimizer = torch.optim.SGD(clipper.parameters.values(), RATE)
+    taken = itertools.count()
 
     def step(x: Tensor, y: Tensor) -> None:
-        for piece in pieces:
-            piece.normal_(0.0, NOISE * CLIP)
+        draw_noise(clipper.flat, NOISE * CLIP / rows, 1, next(taken))
         with clipper.watching(len(y)):
             clipper.clipped_gradients(F.cross_entropy(model(x), y, reduction="none"))
         for name, p in clipper.parameters.items():

@@ -128,10 +128,9 @@ def audited(tmp_path: Path, epsilon: float, update: type = PrivateUpdate, rule: 
 
 
 class Quieter(PrivateUpdate):
-    def _add_noise(self, total):
-        clean = total.clone()
-        super()._add_noise(total)
-        total.add_(clean, alpha=3).div_(4)
+    def _start_with_noise(self, total):
+        super()._start_with_noise(total)
+        total.div_(4)
 
 
 class Unclipped(FlatClip):

@@ -111,7 +111,7 @@ class WhiteBoxAudit:
     ) -> None:
         """``clipper`` is the run's; canaries pass through another of its class and rule, with buffers of its own."""
         # The run's clipper learns from each pass which tensors carry a batch; canaries would confuse it.
-        self.clipper = type(clipper)(clipper.model, rule=clipper.rule)
+        self.clipper = type(clipper)(clipper.model, rule=clipper.rule, scale=clipper.scale)
         self.canaries = Canaries(clipper.parameters, count, secret)
         self.batches = batches
         self.plan = plan
@@ -146,8 +146,9 @@ class WhiteBoxAudit:
             return self.clipper.clipped_gradients(self.canaries.losses(name, weight, numbers, length))
 
     def observe(self, step: int, noisy: Mapping[str, Tensor]) -> None:
-        """Score the canaries on the noisy sum that a step takes its direction from."""
-        x_m = self.canaries.projections(noisy).double().numpy() / self.clipper.rule.clip_norm
+        """Score the canaries on the noisy sum (times the clipper's scale) that a step takes its direction from."""
+        unit = self.clipper.rule.clip_norm * self.clipper.scale
+        x_m = self.canaries.projections(noisy).double().numpy() / unit
         slots = self.batches.slots(step)
         for start, end in self.canaries.range.values():
             x = x_m[start:end]

@@ -122,12 +122,13 @@ class PerExampleClipper:
 
     `sums` maps parameter names to views of `flat`, one float32 buffer (float64 for a float64 model). They accumulate
     over micro-batches until `zero`. Gradients of the parameters themselves (`.grad`) are neither read nor written.
+    What is added is `scale` times the clipped gradient: with 1 / batch the sums are means without a pass of their own.
     """
 
-    def __init__(self, model: nn.Module, *, rule: ClipRule) -> None:
+    def __init__(self, model: nn.Module, *, rule: ClipRule, scale: float = 1.0) -> None:
         if rule.clip_norm <= 0:
             raise ValueError(f"the clip norm must be positive, not {rule.clip_norm}")
-        self.model, self.rule = model, rule
+        self.model, self.rule, self.scale = model, rule, scale
         self.parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if not self.parameters:
             raise ValueError("the model has no trainable parameter: nothing to clip")
@@ -229,7 +230,7 @@ class PerExampleClipper:
                 "a gradient is not finite: lower the learning rate, or compute in float32 or bfloat16"
             )
         factors_GU = self.rule.factors(squares_GU.sqrt())
-        settlement.add_sums(factors_GU)
+        settlement.add_sums(factors_GU if self.scale == 1 else factors_GU * self.scale)
         return ClipResult(norms_U, factors_GU, (norms_U <= self.rule.clip_norm).sum())
 
     def _refuse_unseen(self) -> None:

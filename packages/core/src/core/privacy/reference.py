@@ -20,9 +20,9 @@ class OpacusClipper(PerExampleClipper):
     ``watching``, ``clipped_gradients``, ``sums`` and ``flat`` are those of ``PerExampleClipper``.
     """
 
-    def __init__(self, model: nn.Module, *, rule: ClipRule) -> None:
+    def __init__(self, model: nn.Module, *, rule: ClipRule, scale: float = 1.0) -> None:
         """Hook the model, raising ValueError for layers that opacus has no grad sampler for."""
-        super().__init__(model, rule=rule)
+        super().__init__(model, rule=rule, scale=scale)
         try:
             self._hooked = GradSampleModule(model, loss_reduction="sum")
             # They come back for each watched pass: elsewhere (preflight, validation) they would only stand in the way.
@@ -70,7 +70,7 @@ class OpacusClipper(PerExampleClipper):
         norms_U = torch.stack([s.flatten(1).norm(dim=1) for s in samples.values()]).norm(dim=0)
         factors_GU = self.rule.factors(norms_U[None])
         for name, sample in samples.items():
-            self.sums[name].add_(torch.einsum("b,b...->...", factors_GU[0], sample))
+            self.sums[name].add_(torch.einsum("b,b...->...", factors_GU[0] * self.scale, sample))
         self._hooked.zero_grad(set_to_none=True)
         return ClipResult(norms_U, factors_GU, (norms_U <= self.rule.clip_norm).sum())
 

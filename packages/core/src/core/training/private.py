@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.privacy.clipping import AdaptiveClip
+from core.privacy.noise import draw_noise
 from core.privacy.preflight import require_moved, snapshot
 from core.privacy.secret import stream
 from core.training.types import StepEvent
@@ -67,7 +68,7 @@ class PrivateUpdate(PlainUpdate):
         self.audit = audit
         self.examples = examples
         self._secret = secret
-        self._noise = torch.empty_like(clipper.flat)
+        assert clipper.scale == 1 / plan.batch, "the sums are to be means over the expected batch"
 
     def __call__(self, batch: Batch) -> StepEvent:
         """Take one step; what it gives names neither loss nor batch size, which are private."""
@@ -75,18 +76,16 @@ class PrivateUpdate(PlainUpdate):
         for group, peak in self._rates:
             group["lr"] = peak * factor
         before = snapshot(self.clipper.parameters) if self.step == 0 else None
-        self.clipper.zero()
+        total = self.clipper.flat  # the noisy mean: the clipper's scale is 1 / batch
+        self._start_with_noise(total)
         beyond_half = self._clip(batch)
-        total = self.clipper.flat
         if self.examples is not None:  # not counted: they would pull an adaptive clip norm to themselves
             self._clip(self.examples.batch(self.step, self.parallel.rank, self.parallel.world))
         if self.audit is not None:
             self.audit.contribute(self.step, total, self.parallel.rank, self.parallel.world)
         self.parallel.sum_([total, beyond_half])
-        self._add_noise(total)
         if self.audit is not None:
             self.audit.observe(self.step, self.clipper.sums)
-        total.div_(self.plan.batch)
         for name, weight in self.clipper.parameters.items():
             weight.grad = self.clipper.sums[name].to(weight.dtype)
         self._apply()
@@ -96,11 +95,13 @@ class PrivateUpdate(PlainUpdate):
         self.step += 1
         return StepEvent(self.step, None, None, self._rates[0][0]["lr"])
 
-    def _add_noise(self, total: torch.Tensor) -> None:
-        # Every process draws the same noise and adds it to the same sum: once in total.
-        generator = stream(self._secret, "noise", self.step, device=self.device)
-        deviation = self.plan.noise_multiplier * self.clipper.rule.clip_norm
-        total.add_(self._noise.normal_(generator=generator), alpha=deviation)
+    def _start_with_noise(self, total: torch.Tensor) -> None:
+        """Overwrite the sum with the step's noise, to which the clipped gradients are then added."""
+        if self.parallel.main:  # once in total: the processes' sums are added up
+            deviation = self.plan.noise_multiplier * self.clipper.rule.clip_norm * self.clipper.scale
+            draw_noise(total, deviation, self._secret, self.step)
+        else:
+            total.zero_()
 
     def _clip(self, batch: Batch) -> torch.Tensor:
         """Add the clipped gradients to the clipper's sums; give the sum of (within the norm) - 1/2 over units."""

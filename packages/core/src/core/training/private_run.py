@@ -137,6 +137,7 @@ def private_training(
         model.to(memory_format=torch.channels_last)
     clipper = options.clipper(model, plan)
     report = check(clipper, target, validation, settings.channels_last)
+    clipper.scale = 1 / plan.batch
     secret = parallel.from_main(lambda: take_secret(folder, options.noise_seed))
     batches = PoissonBatches(
         part,

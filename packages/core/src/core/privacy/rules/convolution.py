@@ -136,8 +136,7 @@ class ConvolutionGradient:
             patches, g = self._patches(), self.g.flatten(2)
             left = torch.bmm(patches.permute(1, 2, 0), patches.permute(1, 0, 2))
             right = torch.bmm(g.transpose(1, 2), g)
-            B = self.rows
-            norms = torch.bmm(left.reshape(B, 1, -1), right.reshape(B, -1, 1)).view(-1)
+            norms = left.mul_(right).flatten(1).sum(1)
             return norms, PatchProduct(g.transpose(0, 1), patches)
         dense = self.dense()
         # A weighted sum of what is instantiated anyway is far cheaper than another weight-gradient call.

@@ -150,7 +150,7 @@ def audited(fault: Fault, seed: int) -> tuple[dict[str, Any], float]:
     secret = derive_seed(seed, "audit")
     model, rows = Net(seed), Rows(seed)
     batches = fault.batches(rows, plan, secret, canaries=CANARIES)  # type: ignore[arg-type]
-    clipper = PerExampleClipper(model, rule=fault.rule(plan.clip_norm))
+    clipper = PerExampleClipper(model, rule=fault.rule(plan.clip_norm), scale=1 / plan.batch)
     audit = WhiteBoxAudit(clipper, batches, plan, CANARIES, secret)
     update = fault.update(
         model, Yes(), [torch.optim.SGD(model.parameters(), lr=0.01)], lambda step: 1.0, plan, clipper, secret,  # type: ignore[arg-type]

@@ -18,7 +18,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from healthcare import train
+from core.app import Application
+from healthcare import evaluate, predict, train
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 SMALL = (
@@ -128,6 +129,15 @@ def test_the_folder_must_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match=r"hydra\.run\.dir"):
         train(*SMALL)
+
+
+@pytest.mark.parametrize("verb", [evaluate, predict])
+def test_what_one_process_does_is_refused_to_several(
+    verb: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=f"{verb.verb} runs in one process, torchrun started 2"):
+        verb("run=nowhere", *(["input=x.csv"] if verb.verb == "predict" else ["data.path=x.csv"]))
 
 
 def fails(who: int) -> None:

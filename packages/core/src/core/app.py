@@ -28,7 +28,14 @@ from core.config import GROUPS, RunConfig, setting
 from core.domain import Domain
 from core.help import show
 from core.training.interrupt import Stopped
-from core.training.launch import EndedElsewhere, command, rank, require_common_folder, said_once
+from core.training.launch import (
+    EndedElsewhere,
+    command,
+    rank,
+    require_alone,
+    require_common_folder,
+    said_once,
+)
 
 if TYPE_CHECKING:
     from core.report.run import Run
@@ -123,6 +130,8 @@ class Application:
         sys.exit(guarded(start))
 
     def _typed(self, composed: DictConfig) -> Any:
+        if self.verb != "train":
+            require_alone(self.verb)
         # The root is merged from several files and so has lost its type; merging it once more checks the keys.
         own = OmegaConf.masked_copy(composed, [str(k) for k in composed if k not in ("hydra", "defaults")])
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(self.schema), own))

@@ -58,3 +58,11 @@ def require_common_folder(named: bool) -> None:
             "hydra.run.dir=FOLDER must be given under torchrun: the default folder's name holds the time, which "
             "every process reads at another moment (and -m, several runs in one command, needs one process)"
         )
+
+
+def require_alone(verb: str) -> None:
+    """Refuse several processes for what one does alone: they would write the same file."""
+    if world() > 1:
+        raise ValueError(
+            f"{verb} runs in one process, torchrun started {world()}: start it with python -m instead"
+        )

@@ -84,7 +84,7 @@ class Application:
         the command would print a message and exit with status 2.
         """
         with said_once():
-            require_common_folder(folder is not None)
+            self._allow_processes(folder is not None)
             config = self.configure(*overrides)
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
         target = Path(folder) if folder is not None else Path("runs", self.domain.name, stamp)
@@ -122,16 +122,19 @@ class Application:
         def start() -> None:
             found = f"pkg://{self.domain.name}.conf"
             with said_once():
-                require_common_folder(any(a.lstrip("+").startswith("hydra.run.dir=") for a in sys.argv[1:]))
+                self._allow_processes(any(a.lstrip("+").startswith("hydra.run.dir=") for a in sys.argv[1:]))
                 hydra_main(version_base="1.3", config_path=found, config_name=self.verb)(run)()
             if failed:
                 raise failed[0]
 
         sys.exit(guarded(start))
 
-    def _typed(self, composed: DictConfig) -> Any:
+    def _allow_processes(self, folder_named: bool) -> None:
         if self.verb != "train":
             require_alone(self.verb)
+        require_common_folder(folder_named)
+
+    def _typed(self, composed: DictConfig) -> Any:
         # The root is merged from several files and so has lost its type; merging it once more checks the keys.
         own = OmegaConf.masked_copy(composed, [str(k) for k in composed if k not in ("hydra", "defaults")])
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(self.schema), own))

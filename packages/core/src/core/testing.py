@@ -91,8 +91,16 @@ def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) 
     frame = config.data.read(config.task, config.seed).frame
     kept = run.predictions("test")
     raw = frame.iloc[kept.index]
-    hidden = [c for c in raw if c not in load(run.path).fields.inputs()]
-    served = load(run.path).scores(raw.drop(columns=hidden))
+    loaded = load(run.path)
+    seen, history = [*loaded.fields.inputs()], None
+    if loaded.config["encoder"]["history"]:  # whose row it is and when: what came before is part of the input
+        seen += [c for c in (loaded.fields.unit, loaded.fields.time) if c is not None and c not in seen]
+        history = frame[seen]
+    if kept.kind == "mask":
+        served, masks = loaded.masks(raw[seen])
+        assert np.array_equal(masks, kept.labels), f"{task}: serving gives other masks than the run"
+    else:
+        served = loaded.scores(raw[seen], history=history)
     np.testing.assert_allclose(
         served,
         kept.scores,

@@ -78,12 +78,14 @@ class SmallConvNet(nn.Module):
                 nn.ReLU(),
             )
             stages: list[nn.Module] = []
+            self.ends: list[int] = []
             width_in = widths[0]
             for stage, count in enumerate(settings.blocks):
                 for i in range(count):
                     first = i == 0 and stage > 0
                     stages.append(ResidualBlock(width_in, widths[stage], 2 if first else 1, settings.groups))
                     width_in = widths[stage]
+                self.ends.append(len(stages))
             self.stages = nn.Sequential(*stages)
             for module in self.modules():
                 if isinstance(module, nn.Conv2d):
@@ -96,12 +98,27 @@ class SmallConvNet(nn.Module):
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
         self.architecture: dict[str, Json] = {}
+        self.pyramid = tuple(widths)
+        self.gives_maps = False
+
+    def open_pyramid(self) -> None:
+        """Give each stage's map from now on."""
+        self.gives_maps = True
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read image (B, C, H, W) uint8, or float already on the scale 0 to 255, and columns beside it."""
-        x_BCHW = inputs["image"].to(self.step.dtype) * self.step - 1.0
-        map_BDHW = self.stages(self.stem(x_BCHW))
+        map_BDHW = self.stem(inputs["image"].to(self.step.dtype) * self.step - 1.0)
+        maps = []
+        for number, block in enumerate(self.stages, 1):
+            map_BDHW = block(map_BDHW)
+            if number in self.ends:
+                maps.append(map_BDHW)
         pooled_BD = self.dropout(map_BDHW.mean(dim=(2, 3)))
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
-        return Features(pooled_BD, map=map_BDHW, wide=self.wide(inputs) if self.wide else None)
+        return Features(
+            pooled_BD,
+            map=map_BDHW,
+            maps=tuple(maps) if self.gives_maps else None,
+            wide=self.wide(inputs) if self.wide else None,
+        )

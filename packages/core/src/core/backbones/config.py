@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.backbones.tabular import TabularTransformer
     from core.backbones.text import TextTransformer
     from core.backbones.vision import TimmVision
+    from core.backbones.words import WordTransformer
     from core.data.types import Json, Layout
 
 _WIDE = (
@@ -336,5 +337,44 @@ class SequenceOption:
     def rebuild(
         self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
     ) -> SequenceTransformer:
+        """Make the network of a saved run, whose weights are put in afterwards."""
+        return self.build(layout, seed)
+
+
+@option("backbone", "words")
+class WordsOption:
+    """Transformer over words with features (encoder.words), with a linear path for each word and for TF-IDF."""
+
+    width: int = setting(96, help="size of a word")
+    layers: int = setting(2, help="Transformer blocks")
+    heads: int = setting(4, help="attention heads")
+    ffn: float = setting(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
+    dropout: float = setting(0.2, help="dropout after the embeddings and inside the blocks")
+    feature_dropout: float = setting(0.1, help="share of a word's features hidden at random in training")
+    pooling: str = setting("attention", help="mean, attention or cls")
+    wide: float = setting(1.0, help=_WIDE)
+    wide_words: float = setting(
+        1.0, help="linear path from a word's features to its label: how many times as fast it learns; 0: none"
+    )
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
+        shares("backbone", feature_dropout=self.feature_dropout)
+        one_of("backbone.pooling", self.pooling, _POOLINGS)
+        _wide(self.wide)
+        if self.wide_words < 0:
+            raise wrong("backbone.wide_words", self.wide_words, "it must be 0 or more")
+
+    def build(self, layout: Layout, seed: int) -> WordTransformer:
+        """Make the network for this vocabulary of features and length."""
+        from core.backbones.words import WordTransformer
+
+        self.check()
+        return WordTransformer(layout, self, seed)
+
+    def rebuild(
+        self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
+    ) -> WordTransformer:
         """Make the network of a saved run, whose weights are put in afterwards."""
         return self.build(layout, seed)

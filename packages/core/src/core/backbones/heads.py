@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
+from core.backbones.pyramid import Pyramidal, PyramidHead
 from core.backbones.seeding import weights_from
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class PooledHead(nn.Module):
     def __init__(self, backbone: Backbone, width: int, kind: str, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.answer = _answer(backbone.width, width, kind)
+        self.answer = answer_layer(backbone.width, width, kind)
         self.wide = WidePath(backbone.wide_width, width, backbone.wide_gain) if backbone.wide_width else None
 
     def forward(self, features: Features) -> Tensor:
@@ -55,7 +56,7 @@ class TokenHead(nn.Module):
     def __init__(self, backbone: Backbone, width: int, kind: str, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.answer = _answer(backbone.width, width, kind)
+        self.answer = answer_layer(backbone.width, width, kind)
 
     def forward(self, features: Features) -> Tensor:
         """Answer for each token."""
@@ -69,7 +70,7 @@ class MapHead(nn.Module):
     def __init__(self, backbone: Backbone, width: int, kind: str, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.answer = _answer(backbone.width, width, kind)
+        self.answer = answer_layer(backbone.width, width, kind)
 
     def forward(self, features: Features) -> Tensor:
         """Answer for each place."""
@@ -79,22 +80,28 @@ class MapHead(nn.Module):
 
 
 def build_head(backbone: Backbone, width: int, reads: str, seed: int, kind: str, dropout: float) -> nn.Module:
-    """Make the head that reads pooled features, tokens or the map.
+    """Make the head that reads pooled features, tokens, both, or the map (several maps where the backbone has them).
 
     Raises ValueError when the backbone does not give what the target reads.
     """
-    heads = {"pooled": PooledHead, "tokens": TokenHead, "map": MapHead}
-    assert reads in heads, f"a target reads pooled, tokens or map, not {reads}"
+    from core.backbones.joint import JointHead  # it is made of the heads above
+
+    heads = {"pooled": PooledHead, "tokens": TokenHead, "map": MapHead, "joint": JointHead}
+    assert reads in heads, f"a target reads pooled, tokens, map or joint, not {reads}"
     if reads not in backbone.gives:
         raise ValueError(
             f"the target reads features of kind {reads!r}, but this backbone gives {', '.join(backbone.gives)}; "
             "choose a backbone that gives them or another target"
         )
+    if reads == "map" and isinstance(backbone, Pyramidal) and backbone.pyramid:
+        backbone.open_pyramid()
+        with weights_from(seed, "head"):
+            return PyramidHead(backbone.pyramid, backbone.width, width, dropout)
     with weights_from(seed, "head"):
         return heads[reads](backbone, width, kind, dropout)
 
 
-def _answer(width_in: int, width_out: int, kind: str) -> nn.Module:
+def answer_layer(width_in: int, width_out: int, kind: str) -> nn.Module:
     last = nn.Linear(width_in, width_out)
     nn.init.normal_(last.weight, std=_SPREAD * width_in**-0.5)
     nn.init.zeros_(last.bias)

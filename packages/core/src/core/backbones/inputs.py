@@ -27,6 +27,7 @@ def present(layout: Layout) -> tuple[str, ...]:
         "image": layout.image,
         "signal": layout.signal,
         "events": layout.events,
+        "words": layout.words,
     }
     return tuple(name for name, size in sizes.items() if size)
 

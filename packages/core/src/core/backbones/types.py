@@ -21,10 +21,16 @@ class Features:
     """(B, T, D)"""
     map: Tensor | None = None
     """(B, D, H, W)"""
+    maps: tuple[Tensor, ...] | None = None
+    """Maps of several stages, the finest first, (B, C, H, W) each; only once a head asked for them."""
     mask: Tensor | None = None
     """(B, T) bool, true = a real token"""
     wide: Tensor | None = None
     """(B, W) what the head's linear path reads: pieces of numbers, one-hot categories, TF-IDF; W = wide_width."""
+    codes: Tensor | None = None
+    """(B, T, M) codes of what the linear path of each token reads, 0 = nothing; there are ``code_count`` of them."""
+    places: int = 0
+    """Tokens that any batch may have: T of a batch is this at most."""
 
 
 class Backbone(Protocol):

@@ -55,11 +55,22 @@ class TimmVision(nn.Module):
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
         self.architecture: dict[str, Json] = {}
+        self.pyramid = _pyramid(self.network, (channels, height, width)) if "map" in self.gives else ()
+        self.gives_maps = False
+
+    def open_pyramid(self) -> None:
+        """Give the maps of the last stages from now on."""
+        self.gives_maps = True
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read image (B, C, H, W) uint8, or float on the scale 0 to 255, and columns beside it."""
         x_BCHW = (inputs["image"].to(self.mean.dtype) - self.mean) / self.deviation
-        features = self.network.forward_features(x_BCHW)
+        maps = None
+        if self.gives_maps:
+            features, stages = self.network.forward_intermediates(x_BCHW)
+            maps = tuple(stages[-len(self.pyramid) :])
+        else:
+            features = self.network.forward_features(x_BCHW)
         pooled_BD = self.network.forward_head(features, pre_logits=True)
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
@@ -67,6 +78,7 @@ class TimmVision(nn.Module):
             pooled_BD,
             tokens=_tokens(self.network, features) if "tokens" in self.gives else None,
             map=_map(features, self.width) if "map" in self.gives else None,
+            maps=maps,
             wide=self.wide(inputs) if self.wide else None,
         )
 
@@ -203,6 +215,22 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise wrong("backbone.weights", str(path), "it holds more than named tensors")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+LEVELS = 4
+"""Maps that a decoder reads at most: the last ones, usually from a quarter of the image's side down."""
+
+
+def _pyramid(network: Any, size: tuple[int, int, int]) -> tuple[int, ...]:
+    """Run one blank image to see how many channels the maps of the last stages have; none for other networks."""
+    if not hasattr(network, "forward_intermediates"):
+        return ()
+    training = network.training
+    network.eval()
+    with torch.no_grad():
+        _, stages = network.forward_intermediates(torch.zeros(1, *size))
+    network.train(training)
+    return tuple(int(stage.shape[1]) for stage in stages[-LEVELS:])
 
 
 def _probe(network: Any, name: str, size: tuple[int, int, int]) -> tuple[int, tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -50,7 +51,10 @@ class Draws:
 
 
 class ImageChanges:
-    """Changes ``image``: one resampling for crop, turn, shear and flip; one colour matrix; a hole."""
+    """Changes ``image``: one resampling for crop, turn, shear and flip; one colour matrix; a hole.
+
+    A ``mask`` (B, H, W) among the inputs moves with its image and keeps its values: those of the nearest pixel.
+    """
 
     def __init__(self, config: ImageAugmentation, layout: Layout) -> None:
         if layout.image is None:
@@ -59,39 +63,47 @@ class ImageChanges:
             ("scale", 1e-3, 1.0), ("ratio", 1.0, 10.0), ("cutout", 0.0, 1.0), ("probability", 0.0, 1.0),
             ("brightness", 0.0, 1.0), ("contrast", 0.0, 1.0), ("saturation", 0.0, 1.0), ("balance", 0.0, 1.0),
             ("hue", 0.0, 0.5), ("shift", 0.0, 1.0), ("shear", 0.0, 60.0), ("rotation", 0.0, 180.0),
+            ("side", 0.1, 1.0),
         ):  # fmt: skip
             if not low <= getattr(config, key) <= high:
                 raise wrong(f"augmentation.{key}", getattr(config, key), f"from {low:g} to {high:g}")
         self._config = config
-        self._size = layout.image[1:]
+        self._size = _share(layout.image[1:], config.side)
         c = config
         self._bends = c.scale < 1 or c.ratio > 1 or any((c.rotation, c.shear, c.shift))
         self._colours = any((c.brightness, c.contrast, c.saturation, c.hue, c.balance))
 
     def __call__(self, inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Change ``image`` (B, C, H, W) uint8 of any size into the layout's size."""
-        image = inputs["image"]
+        image, mask = inputs["image"], inputs.get("mask")
         if not len(image):  # Poisson sampling gives empty batches, which resampling refuses
             return {**inputs, "image": image.new_empty((0, image.shape[1], *self._size))}
         draws = Draws(generator, len(image), image.device)
         if self._bends:
-            image = self._bent(image, draws)
+            theta = self._theta(len(image), image.shape[-2:], draws)
+            image = _resampled(image, theta, self._size, "bilinear")
+            if mask is not None:
+                size = _share(mask.shape[-2:], self._config.side)
+                mask = _resampled(mask[:, None], theta, size, "nearest")[:, 0].to(mask.dtype)
         else:
-            image = self._mirrored(image, draws)
+            image, mask = self._mirrored(image, mask, draws)
             if image.shape[-2:] != self._size:
                 image = resized(image, self._size)
+            if mask is not None and self._config.side < 1:
+                size = _share(mask.shape[-2:], self._config.side)
+                mask = functional.interpolate(mask[:, None].float(), size)[:, 0].to(mask.dtype)
         if self._colours:
             image = self._coloured(image.float(), draws)
         if self._config.cutout:
             image = self._holed(image.float(), draws)
         if image.dtype != torch.uint8:
             image = image.round_().clamp_(0, 255).to(torch.uint8)
-        return {**inputs, "image": image}
+        return {**inputs, "image": image} | ({} if mask is None else {"mask": mask})
 
-    def _bent(self, image: Tensor, draws: Draws) -> Tensor:
-        """Resample once by x_in = R S K x_out + t (turn, shear, scale), in coordinates from -1 to 1."""
+    def _theta(self, count: int, size: torch.Size, draws: Draws) -> Tensor:
+        """Draw x_in = R S K x_out + t (turn, shear, scale), in coordinates from -1 to 1: (B, 2, 3)."""
         c = self._config
-        count, _, height, width = image.shape
+        height, width = size
         on = draws.chance(c.probability).float()
         area = 1 - (1 - draws.between(c.scale, 1.0)) * on
         ratio = (draws.between(-math.log(c.ratio), math.log(c.ratio)) * on).exp()
@@ -108,29 +120,28 @@ class ImageChanges:
         long = width / height
         a, b = cos * across * mirror, (cos * lean - sin) * down / long
         d, e = sin * across * mirror * long, (sin * lean + cos) * down
-        theta = torch.stack(
+        return torch.stack(
             [
                 torch.stack([a, b, move[:, 0] * room[:, 0]], 1),
                 torch.stack([d, e, move[:, 1] * room[:, 1]], 1),
             ],
             1,
         )
-        grid = functional.affine_grid(theta, [count, 1, *self._size], align_corners=False)
-        return functional.grid_sample(
-            image.float(), grid, mode="bilinear", padding_mode="reflection", align_corners=False
-        )
 
-    def _mirrored(self, image: Tensor, draws: Draws) -> Tensor:
+    def _mirrored(self, image: Tensor, mask: Tensor | None, draws: Draws) -> tuple[Tensor, Tensor | None]:
         c = self._config
+        flips: list[tuple[Tensor, Callable[[Tensor], Tensor]]] = []
         if c.flip or c.dihedral:
-            image = torch.where(draws.chance(0.5, 1, 1, 1), image.flip(3), image)
+            flips.append((draws.chance(0.5, 1, 1, 1), lambda x: x.flip(-1)))
         if c.dihedral:
-            upside = draws.chance(0.5, 1, 1, 1)
-            image = torch.where(upside, image.flip(2), image)
+            flips.append((draws.chance(0.5, 1, 1, 1), lambda x: x.flip(-2)))
             across = draws.chance(0.5, 1, 1, 1)
             if image.shape[2] == image.shape[3]:
-                image = torch.where(across, image.transpose(2, 3), image)
-        return image
+                flips.append((across, lambda x: x.transpose(-1, -2)))
+        for chosen, flip in flips:
+            image = torch.where(chosen, flip(image), image)
+            mask = None if mask is None else torch.where(chosen[:, 0], flip(mask), mask)
+        return image, mask
 
     def _coloured(self, image: Tensor, draws: Draws) -> Tensor:
         """Apply contrast about the image's mean, brightness, and a colour matrix (saturation, hue, balance)."""
@@ -163,6 +174,18 @@ class ImageChanges:
             & draws.chance(self._config.probability, 1, 1, 1)
         )
         return torch.where(hole, image.mean((2, 3), keepdim=True), image)
+
+
+def _share(size: tuple[int, ...] | torch.Size, side: float) -> tuple[int, int]:
+    height, width = size
+    return max(1, round(height * side)), max(1, round(width * side))
+
+
+def _resampled(image: Tensor, theta: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    grid = functional.affine_grid(theta, [len(image), 1, *size], align_corners=False)
+    return functional.grid_sample(
+        image.float(), grid, mode=mode, padding_mode="reflection", align_corners=False
+    )
 
 
 _LUMA = (0.299, 0.587, 0.114)

@@ -109,6 +109,8 @@ def _weights(part: Part, balanced: str, power: float) -> NDArray[np.float64]:
         columns += [codes.numpy() for codes in part.group_codes.values()]
     if balanced in ("class", "group_class"):
         targets = part.targets
+        if targets.ndim > 2:
+            raise wrong("training.balanced", balanced, "a mask has many classes; use target.class_weights")
         if targets.is_floating_point() and targets.ndim == 1 and len(np.unique(targets.numpy())) > 2:
             raise wrong("training.balanced", balanced, "the target is a quantity, which has no classes")
         columns.append(_rarest_label(targets.numpy()) if targets.ndim == 2 else targets.numpy())

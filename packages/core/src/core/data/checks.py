@@ -51,10 +51,10 @@ def refuse_errors(dataset: Dataset, findings: list[Finding]) -> list[Finding]:
 
 def _predicts_quantity(dataset: Dataset) -> bool:
     """Tell whether the target is a number on a scale, which has no classes to look for."""
-    if len(dataset.fields.target) != 1:
+    if len(dataset.fields.target) != 1 or dataset.fields.mask_classes:
         return False
     values = dataset.frame[dataset.fields.target[0]]
-    return not is_label_set(values) and is_quantity(values)
+    return dataset.scale or (not is_label_set(values) and is_quantity(values))
 
 
 def _classes(dataset: Dataset) -> Iterable[Finding]:
@@ -112,9 +112,8 @@ def _straddling(dataset: Dataset, rows: Rows) -> Iterable[Finding]:
             f"{len(shared)} {dataset.unit_name}s are in the {a} and the {b} part "
             f"({unit}: {', '.join(shared[:5])}{', ...' if len(shared) > 5 else ''})"
         )
-        by_time = dataset.split.by == "time" and not dataset.split.units_apart
-        if by_time:
-            yield Finding("note", "same unit", unit, f"{told}, as data.units_apart=false says")
+        if dataset.split.by in ("time", "column") and not dataset.split.units_apart:
+            yield Finding("note", "same unit", unit, f"{told}, as the split by time means it")
         else:
             yield error("same unit", unit, f"{told}: the split should keep each in one part")
 

@@ -65,7 +65,7 @@ def check_target(dataset: Dataset) -> Iterable[Finding]:
                 "fill it in, remove the rows, or say data.drop_unlabelled=true",
             )
             continue
-        if is_label_set(values):
+        if dataset.fields.mask_classes or is_label_set(values):
             continue
         if is_numbers(values) and np.isinf(values.to_numpy(dtype=np.float64)).any():
             where = rows_of(frame, np.isinf(values.to_numpy(dtype=np.float64)))
@@ -115,9 +115,13 @@ def check_inputs(dataset: Dataset) -> Iterable[Finding]:
 
 
 def check_files(dataset: Dataset) -> Iterable[Finding]:
-    name = dataset.fields.image
-    if name is None:
-        return
+    fields = dataset.fields
+    masks = fields.target if fields.mask_classes else ()
+    for name in (*masks, *(() if fields.image is None else (fields.image,))):
+        yield from _pictures(dataset, name)
+
+
+def _pictures(dataset: Dataset, name: str) -> Iterable[Finding]:
     values = dataset.frame[name]
     gone = is_missing(values)
     if gone.any():

@@ -62,6 +62,8 @@ class TableData:
     numeric: Any = setting([], "input columns to read as numbers")
     categorical: Any = setting([], "input columns to read as categories")
     text: Any = setting([], "input columns to read as text")
+    references: Any = setting([], "text columns that the text is compared with, such as model answers")
+    prompt: str | None = setting(None, "text column of the question or task that the text answers")
     ignore: Any = setting([], "columns to leave out")
     infer: bool = setting(True, "infer the part that every other column plays (false: leave them out)")
     missing: Any = setting([], "values that mean missing, besides empty, ?, NA, N/A, NaN, null")
@@ -80,7 +82,7 @@ class TableData:
 
     def __post_init__(self) -> None:
         """Let one name stand for a list of one: data.target=outcome."""
-        for key in ("target", "sensitive", "numeric", "categorical", "text", "ignore", "missing"):
+        for key in ("target", "sensitive", "numeric", "categorical", "text", "references", "ignore", "missing"):
             setattr(self, key, names(getattr(self, key)))
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
@@ -138,6 +140,22 @@ class ImageFolderData:
         return own_image_folder(self, seed)
 
 
+@option("data", "mask_folder")
+class MaskFolderData(ImageFolderData):
+    """Your own images with masks: folders images and masks (same names), and a text file of class names."""
+
+    images: str = setting("images", "folder of images below the path (or below train, validation, test)")
+    masks: str = setting("masks", "folder of masks, pictures of class numbers, beside it")
+    classes: str = setting("classes.txt", "file below the path: names of pixel values 0, 1, ... one a line")
+    target: str = setting("mask", "name of the column of masks; nothing to choose")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """List the folder's images and their masks."""
+        from core.data.mask_folder import own_mask_folder
+
+        return own_mask_folder(self, seed)
+
+
 def split_plan(config: TableData | ImageFolderData, seed: int) -> SplitPlan:
     """Make the plan of a data option, naming the key of a value that can't be."""
     from core.data.types import SplitPlan
@@ -191,10 +209,20 @@ class FieldsConfig:
     length: int = setting(256, "most tokens of one row; longer texts lose their middle or end (see cut)")
     cut: str = setting("end", "what a text that is too long loses: end, middle, start")
     lowercase: bool = setting(True, "own tokenizer and bag: fold upper case to lower")
+    words: bool = setting(False, "give the text as words with features, one place a word (target=tokens)")
+    word_features: int = setting(40_000, "words: most features (words, their ends, neighbours) that are known")
     bag: int = setting(0, "number of TF-IDF features of the texts, 0 for none")
     bag_words: int = setting(2, "longest word n-gram of the bag, 0 for no words")
     bag_chars: int = setting(0, "longest character n-gram of the bag (from 2, inside words), 0 for none")
+    bag_prompt: int = setting(0, "TF-IDF features of n-grams within the answers to one prompt, 0 for none")
+    compare_topics: int = setting(64, "text with references: directions of latent semantic analysis, 0 for none")
+    companions: bool = setting(False, "tokens hold prompt and references after the text, as a pair")
+    examples: int = setting(
+        0, "compare with so many graded training texts of each class that answer the same prompt; 0 for none. "
+        "They are kept in the run's folder",
+    )
     image_size: int = setting(0, "height and width in pixels; 0: the training images' own, at most 224")
+    image_width: int = setting(0, "width in pixels where it is not the height (image_size); 0: image_size")
     image_source: int = setting(0, "height and width kept for random crops to image_size; 0: image_size")
     image_channels: int = setting(3, "3 for colour, 1 for grey")
     image_fit: str = setting("squash", "how an image gets its size: squash, crop (its centre), pad")
@@ -224,11 +252,15 @@ class FieldsConfig:
         for key, allowed in choices.items():
             if getattr(self, key) not in allowed:
                 raise wrong(f"encoder.{key}", getattr(self, key), f"one of {', '.join(map(str, allowed))}")
-        least = {"clip": 0, "bins": 2, "rare": 1, "categories": 2, "vocabulary": 300, "length": 4, "bag": 0}
+        least = {"clip": 0, "bins": 2, "rare": 1, "categories": 2, "vocabulary": 300, "length": 4, "bag": 0, "word_features": 1}
         least |= {
             "bag_words": 0,
             "bag_chars": 0,
+            "bag_prompt": 0,
+            "compare_topics": 0,
+            "examples": 0,
             "image_size": 0,
+            "image_width": 0,
             "image_source": 0,
             "signal_length": 0,
             "history": 0,
@@ -237,6 +269,8 @@ class FieldsConfig:
         for key, low in least.items():
             if getattr(self, key) < low:
                 raise wrong(f"encoder.{key}", getattr(self, key), f"at least {low}")
+        if self.image_width and not self.image_size:
+            raise wrong("encoder.image_width", self.image_width, "needs encoder.image_size, the height")
         if self.bag and not (self.bag_words or self.bag_chars):
             raise wrong("encoder.bag_words", 0, "encoder.bag needs word or character n-grams")
         if self.bag_chars == 1:
@@ -270,6 +304,9 @@ class ImageAugmentation:
     balance: float = setting(0.0, "largest change of each colour channel's strength, as a share")
     cutout: float = setting(0.0, "side of a grey square as a share of the image's; 0 for none")
     probability: float = setting(1.0, "how often crops, turns, colours and holes are applied at all")
+    side: float = setting(
+        1.0, "side of a training image as a share of the model's own: below 1 trains faster, on larger crops"
+    )
 
     def build(self, layout: Layout) -> Augmentation | None:
         """Make the change of a batch."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.data.masks import classes_present
 from core.data.types import Dataset
 from core.data.values import is_numbers, to_names, to_numbers
 
@@ -46,8 +47,14 @@ def is_label_set(values: pd.Series[Any]) -> bool:
 
 
 def label_matrix(dataset: Dataset) -> tuple[NDArray[np.float64], list[str]]:
-    """Give 0/1 labels (N, K) and their names: classes, label sets, yes/no columns, or quantile bands of a quantity."""
+    """Give 0/1 labels (N, K) and their names.
+
+    Classes, label sets, yes/no columns, quantile bands of a quantity, or the classes that a mask shows.
+    """
     frame, target = dataset.frame, dataset.fields.target
+    if dataset.fields.mask_classes and target:
+        names = list(dataset.fields.mask_classes)
+        return classes_present(frame[target[0]], len(names)), names
     if len(target) > 1:
         flags = [[str(n).lower() in _YES for n in to_names(frame[c])] for c in target]
         return np.array(flags, dtype=np.float64).T, list(target)
@@ -62,7 +69,7 @@ def label_matrix(dataset: Dataset) -> tuple[NDArray[np.float64], list[str]]:
         for row, labels in enumerate(sets):
             matrix[row, [at[x] for x in labels]] = 1.0
         return matrix, names
-    if is_quantity(values):
+    if dataset.scale or is_quantity(values):
         numbers = to_numbers(values, target[0])
         edges = np.unique(np.nanquantile(numbers, np.linspace(0, 1, _QUANTILES + 1)[1:-1]))
         codes = np.searchsorted(edges, numbers, side="right")

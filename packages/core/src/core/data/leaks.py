@@ -24,7 +24,7 @@ def leaking_features(dataset: Dataset) -> Iterable[Finding]:
     frame, fields = dataset.frame, dataset.fields
     for target in fields.target:
         values = frame[target]
-        if is_label_set(values):
+        if fields.mask_classes or is_label_set(values):
             continue
         if is_quantity(values):
             yield from _quantity(dataset, to_numbers(values, target), target)

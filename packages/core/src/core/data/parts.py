@@ -83,14 +83,19 @@ class Part:
         generator: torch.Generator | None = None,
     ) -> Batch:
         """Take rows, index (B,) int64; an augmentation changes the inputs with the generator's random numbers."""
+        targets = self.targets[index]
         if augmentation is None:
             inputs = self.prepared.take(index)
         else:
             assert generator is not None, "an augmentation needs a generator"
-            inputs = augmentation(self.prepared.take_unfinished(index), generator)
+            inputs = self.prepared.take_unfinished(index)
+            if targets.ndim == 3:  # a mask moves with its image
+                inputs["mask"] = targets.to(inputs["image"].device)
+            inputs = augmentation(inputs, generator)
+            targets = inputs.pop("mask", targets)
         return Batch(
             inputs,
-            self.targets[index],
+            targets,
             index,
             {name: codes[index] for name, codes in self.group_codes.items()},
             None if self.unit_codes is None else self.unit_codes[index],

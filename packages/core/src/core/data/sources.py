@@ -41,14 +41,18 @@ def own_table(config: TableData, seed: int) -> Dataset:
         numeric=tuple(config.numeric),
         categorical=tuple(config.categorical),
         text=tuple(config.text),
+        references=tuple(config.references),
+        prompt=config.prompt,
         image=image,
         sensitive=tuple(config.sensitive),
         unit=config.unit,
         time=config.time,
     )
     named = {
-        f"data.{k}": getattr(config, k) for k in ("target", "sensitive", "numeric", "categorical", "text")
+        f"data.{k}": getattr(config, k)
+        for k in ("target", "sensitive", "numeric", "categorical", "text", "references")
     }
+    named["data.prompt"] = [config.prompt] if config.prompt else []
     named |= {"data.ignore": config.ignore, "data.unit": [config.unit] if config.unit else []}
     named |= {"data.time": [config.time] if config.time else [], "data.image": [image] if image else []}
     named["data.split_column"] = [config.split_column] if config.split_column else []
@@ -151,7 +155,7 @@ def own_image_folder(config: ImageFolderData, seed: int) -> Dataset:
     if config.metadata is not None:
         table = read_table(find(config.metadata, "data.metadata"))
         hashes |= table.files
-        frame, told = _joined(frame, table, config, root)
+        frame, told = joined(frame, table, config, root)
         notes += told
     target = config.target if config.metadata is not None and config.target in frame else "label"
     if target not in frame:
@@ -178,7 +182,7 @@ def own_image_folder(config: ImageFolderData, seed: int) -> Dataset:
     return without_unlabelled(dataset) if config.drop_unlabelled else dataset
 
 
-def _joined(
+def joined(
     frame: pd.DataFrame, table: Table, config: ImageFolderData, root: Path
 ) -> tuple[pd.DataFrame, list[str]]:
     """Join metadata to images by path below the folder, file name, or name without its ending."""

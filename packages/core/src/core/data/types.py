@@ -28,6 +28,14 @@ class Fields:
     """A column of encoded images (bytes) or of paths to image files."""
     signal: str | None = None
     """A column of sampled signals: arrays of shape (T,) or (T, C), one a row."""
+    slots: str | None = None
+    """A column of the slots marked in the text, lists of [start, end, name] in characters: with ``target=tokens``."""
+    mask_classes: tuple[str, ...] = ()
+    """Names of pixel values 0, 1, ...: the target is a column of masks (bytes or paths), other values have no class."""
+    references: tuple[str, ...] = ()
+    """Columns of texts that the text is compared with (model answers); a cell is a text or a list of texts."""
+    prompt: str | None = None
+    """A column of the question or task that the text answers."""
     sensitive: tuple[str, ...] = ()
     unit: str | None = None
     """Whom a row belongs to (patient, card, pupil, home): never in two parts; resampled as one in intervals."""
@@ -35,8 +43,8 @@ class Fields:
 
     def inputs(self) -> tuple[str, ...]:
         """Name the columns the model sees."""
-        single = tuple(c for c in (self.image, self.signal) if c is not None)
-        return (*self.numeric, *self.categorical, *self.text, *single)
+        single = tuple(c for c in (self.image, self.signal, self.prompt) if c is not None)
+        return (*self.numeric, *self.categorical, *self.text, *self.references, *single)
 
     def with_(self, changes: Mapping[str, Any]) -> Fields:
         """Return a copy with some parts exchanged."""
@@ -66,7 +74,8 @@ class SplitPlan:
     gap: float = 0.0
     """With ``time``: days (or the number's own unit) left out before each later part, whose labels came too late."""
     units_apart: bool = True
-    """With ``time``: leave out later rows of a unit that an earlier part has. False: a known unit may come again."""
+    """With ``time``: leave out later rows of a unit that an earlier part has. False: a known unit may come again, with
+    ``column`` too (whose parts then follow one another in time)."""
 
 
 @dataclass
@@ -78,6 +87,8 @@ class Dataset:
     name: str
     simulated: bool = False
     split: SplitPlan = field(default_factory=SplitPlan)
+    scale: bool = False
+    """The target's whole numbers are marks on a scale: rare ones need not stand in every part, as classes must."""
     unit_name: str = "row"
     """What a unit is called in the report: patient, card, pupil, home."""
     files: dict[str, str] = field(default_factory=dict)
@@ -112,7 +123,8 @@ class Layout:
     ``numeric`` (B, n) float32 standardised, NaN replaced by 0 · ``missing`` (B, n) float32 0/1 ·
     ``categorical`` (B, m) int64, 0 = missing (or never seen, where training had no rare ones to share a code with) ·
     ``tokens`` (B, T) int64, ``padding`` = no token · ``bag`` (B, V) float32 TF-IDF · ``image`` (B, C, H, W) uint8 ·
-    ``signal`` (B, C, T) float32 · ``events`` (B, T, F) float32 with ``events_mask`` (B, T) float32 (1 = real).
+    ``signal`` (B, C, T) float32 · ``events`` (B, T, F) float32 with ``events_mask`` (B, T) float32 (1 = real) ·
+    ``words`` (B, T, M) int64 codes of each word's features, 0 = none, with ``words_mask`` (B, T) float32 (1 = a word).
     """
 
     numeric: tuple[str, ...] = ()
@@ -131,6 +143,10 @@ class Layout:
     """(channels, samples)"""
     events: tuple[int, int] | None = None
     """(events, features an event)"""
+    words: tuple[int, int] | None = None
+    """(words, features a word)"""
+    word_codes: int = 0
+    """How many codes of word features there are, 0 (none) among them."""
 
 
 class Prepared(Protocol):
@@ -162,6 +178,12 @@ class Encoder(Protocol):
 
     def layout(self) -> Layout:
         """Describe the tensors for a backbone."""
+
+    def derived(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Give the numbers made from texts (comparisons with references), (N, n); no column where there are none."""
+
+    def places(self) -> dict[str, dict[str, list[int] | None]]:
+        """Say where each input column stands: column -> input -> places along its last dimension, None for all of it."""
 
     def state(self) -> dict[str, Json]:
         """Give everything that ``core.data.encoders.restore`` needs, as JSON."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from core.config import derive_seed, wrong
 from core.evaluation.figures import log_losses, truths
 from core.evaluation.types import Array, Json, Statistic, Weighted
+from core.targets.slots import intents
 from core.targets.types import Predictions
 
 EDGE = 1e-7
@@ -136,11 +137,15 @@ class Scaling:
     intercepts: tuple[float, ...] = ()
     temperature: float = 1.0
     reason: str = field(default="", compare=False)
+    columns: int | None = None
+    """How many columns are probabilities, where others stand behind them (tokens); None: all."""
 
     def apply(self, scores: Array, kind: str) -> Array:
         """Correct scores (N, K)."""
         if self.method == "none":
             return scores
+        if self.columns is not None and self.columns < scores.shape[1]:
+            return np.column_stack([self.apply(scores[:, : self.columns], kind), scores[:, self.columns :]])
         if self.method == "platt":
             odds = logit(scores[:, 1:] if kind == "binary" else scores)
             chance = 1 / (1 + np.exp(-(np.asarray(self.intercepts) + np.asarray(self.slopes) * odds)))
@@ -160,6 +165,7 @@ class Scaling:
             "intercepts": list(self.intercepts),
             "temperature": self.temperature,
             "reason": self.reason,
+            "columns": self.columns,
         }
 
     @classmethod
@@ -171,6 +177,7 @@ class Scaling:
             tuple(state["intercepts"]),
             state["temperature"],
             state["reason"],
+            state.get("columns"),
         )
 
 
@@ -180,8 +187,13 @@ def choose_scaling(validation: Predictions, wanted: str, seed: int) -> Scaling:
     ``auto`` keeps it only where it lowers the log loss of validation rows it was not fitted on (five folds,
     by unit) by more than one standard error. Values have no probabilities: none.
     """
-    if validation.kind == "regression" or wanted == "none":
-        return Scaling(reason="values have no probabilities" if wanted != "none" else "not asked for")
+    if validation.kind == "tokens":
+        return replace(choose_scaling(intents(validation), wanted, seed), columns=len(validation.classes))
+    if wanted == "none":
+        return Scaling(reason="not asked for")
+    if validation.kind in ("regression", "mask"):
+        values = validation.kind == "regression"
+        return Scaling(reason="values have no probabilities" if values else "pixels keep the network's own")
     method = wanted
     if wanted == "auto":
         method = "platt" if validation.kind in ("binary", "multilabel") else "temperature"

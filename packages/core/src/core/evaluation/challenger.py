@@ -15,7 +15,11 @@ from core.config import derive_seed
 from core.evaluation.config import Boosting, LinearProbe, Logistic, Tfidf
 from core.evaluation.features import Matrix, dense_features, sparse_features
 from core.evaluation.figures import log_losses
+from core.evaluation.pixels import boosted_pixels
+from core.evaluation.tagger import read_utterances
 from core.evaluation.types import Array, Challenge, Json
+from core.targets.mask import MaskTarget
+from core.targets.tokens import TokensTarget
 from core.targets.types import Predictions
 
 if TYPE_CHECKING:
@@ -44,7 +48,11 @@ class _Rows:
 
 
 def suited(fields: Fields) -> str:
-    """Name the challenger for these inputs: images a linear probe, texts alone TF-IDF, all else boosting."""
+    """Name the challenger: images a linear probe, texts with references logistic, texts TF-IDF, all else boosting."""
+    if fields.references:
+        return "logistic"
+    if fields.mask_classes:
+        return "boosting"
     if fields.image is not None:
         return "linear_probe"
     if fields.text and not (fields.numeric or fields.categorical or fields.signal):
@@ -68,6 +76,14 @@ def challenge(
     import torch
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+    if isinstance(target, MaskTarget):
+        if not isinstance(config, Boosting):
+            raise ValueError("target=mask has one challenger, challenger=boosting; use it or challenger=auto")
+        return boosted_pixels(config, frames, encoder, target, seed)
+    if isinstance(target, TokensTarget):
+        if isinstance(config, Boosting) or type(config) not in (Tfidf, Logistic):
+            raise ValueError("target=tokens has one challenger, challenger=tfidf; use challenger=auto")
+        return read_utterances(frames, target, derive_seed(seed, "challenger") % 2**32)
     started = time.monotonic()
     name, used = _inputs(config, fields)
     n = len(frames["train"])
@@ -117,11 +133,13 @@ def _inputs(config: Boosting | Logistic, fields: Fields) -> tuple[str, Fields]:
     if isinstance(config, Tfidf):
         if not fields.text:
             raise ValueError("challenger=tfidf needs a text column, this data has none; use challenger=auto")
-        return "tfidf", replace(fields, numeric=(), categorical=(), image=None, signal=None)
+        return "tfidf", replace(
+            fields, numeric=(), categorical=(), references=(), image=None, signal=None
+        )
     if isinstance(config, LinearProbe):
         if fields.image is None and fields.signal is None:
             raise ValueError("challenger=linear_probe needs images or signals; use challenger=auto")
-        return "linear_probe", replace(fields, numeric=(), categorical=(), text=())
+        return "linear_probe", replace(fields, numeric=(), categorical=(), text=(), references=())
     return "logistic", fields
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.evaluation.types import Challenge
     from core.targets.types import Target
 
-RULES = ("auto", "youden", "cost", "sensitivity", "specificity", "f1", "0.5", "balanced")
+RULES = ("auto", "youden", "cost", "sensitivity", "specificity", "f1", "0.5", "balanced", "macro_f1")
 SCALINGS = ("auto", "none", "platt", "temperature")
 
 
@@ -36,7 +36,7 @@ class StandardEvaluation:
     rule: str = setting(
         "auto",
         help="threshold rule: auto (youden; f1 for multilabel), youden, cost, sensitivity, specificity, f1, 0.5; "
-        "balanced (several classes: rare ones weighed up until the mean recall is best)",
+        "balanced, macro_f1 (several classes: rare ones weighed up until mean recall, or macro-F1, is best)",
     )
     sensitivity: float = setting(
         0.90, help="sensitivity that 'specificity at' and rule=sensitivity must reach"
@@ -103,7 +103,7 @@ class NoChallenger:
 
 @option("challenger", "auto")
 class AutoChallenger:
-    """The classical model that suits the inputs: boosting, TF-IDF, or a linear probe of images."""
+    """The classical model that suits the inputs: boosting, TF-IDF, logistic (texts with references), a linear probe."""
 
     rows: int = setting(
         100_000, help="most training rows it is fitted on (a random part of them beyond that)"
@@ -124,6 +124,7 @@ class AutoChallenger:
     def _chosen(self, name: str) -> Boosting | Logistic:
         kinds: dict[str, type[Boosting | Logistic]] = {
             "boosting": Boosting,
+            "logistic": Logistic,
             "tfidf": Tfidf,
             "linear_probe": LinearProbe,
         }

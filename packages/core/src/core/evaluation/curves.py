@@ -12,6 +12,7 @@ from core.evaluation.intervals import resampled_weights
 from core.evaluation.ranks import rates
 from core.evaluation.thresholds import confusion
 from core.evaluation.types import Array, Json
+from core.targets.slots import intents
 from core.targets.types import Predictions
 
 KEPT = 200
@@ -24,6 +25,10 @@ def curves(test: Predictions, config: StandardEvaluation) -> dict[str, Json]:
     """Give whichever curves the kind of target has."""
     if test.kind == "regression":
         return {"residuals": _residuals(test)}
+    if test.kind == "mask":
+        return {"confusion": {"labels": list(test.classes), "counts": test.counts().sum(axis=0).tolist()}}
+    if test.kind == "tokens":
+        return curves(intents(test), config)
     drawn: dict[str, Json] = {"confusion": confusion(test)}
     truth = truths(test)
     columns = {test.classes[1]: 1} if test.kind == "binary" else {c: k for k, c in enumerate(test.classes)}

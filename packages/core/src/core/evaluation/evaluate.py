@@ -110,7 +110,9 @@ def _measure(
     parts = {}
     for name, part in raw.items():
         scores = scaling.apply(part.scores, part.kind)
-        parts[name] = replace(part, scores=scores, labels=target.labels(scores, decisions))
+        # masks were decided pixel by pixel: what is kept of their scores can't decide them anew
+        labels = part.labels if part.kind == "mask" else target.labels(scores, decisions)
+        parts[name] = replace(part, scores=scores, labels=labels)
     test = parts["test"]
     if "cuts" in thresholds:
         thresholds = {**thresholds, "points": operating_points(thresholds["cuts"], parts)}

@@ -99,6 +99,8 @@ def dense_features(
     if many:
         blocks.append(Block("means of categories", _names(many), MeanEncoder(random)))
     blocks += [Block(f"topics of {c}", _texts(c), _Topics(topics, random)) for c in fields.text]
+    if fields.references:
+        blocks.append(Block("comparison with references", _derived(encoder), FunctionTransformer()))
     blocks += [Block(n, r, FunctionTransformer()) for n, r in _shapes(fields, encoder)]
     return Features(_some(blocks), sparse=False)
 
@@ -106,14 +108,11 @@ def dense_features(
 def sparse_features(fields: Fields, encoder: Encoder, vocabulary: int) -> Features:
     """Make what a linear model takes: scaled numbers, one column a category, weighted words and word pairs."""
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     blocks = []
     if fields.numeric:
-        gaps = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-        blocks.append(Block("numeric", _numbers(fields.numeric), make_pipeline(gaps, StandardScaler())))
+        blocks.append(Block("numeric", _numbers(fields.numeric), _scaled_gaps()))
     if fields.categorical:
         coder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES)
         blocks.append(Block("categorical", _names(fields.categorical), coder))
@@ -122,8 +121,20 @@ def sparse_features(fields: Fields, encoder: Encoder, vocabulary: int) -> Featur
             sublinear_tf=True, ngram_range=(1, 2), max_features=vocabulary, token_pattern=WORD
         )
         blocks.append(Block(f"words of {column}", _texts(column), words))
+    if fields.references:
+        blocks.append(Block("comparison with references", _derived(encoder), _scaled_gaps()))
     blocks += [Block(n, r, StandardScaler()) for n, r in _shapes(fields, encoder)]
     return Features(_some(blocks), sparse=bool(fields.text or fields.categorical))
+
+
+def _scaled_gaps() -> Any:
+    """Make what fills gaps with the median, flags them, and scales."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    gaps = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
+    return make_pipeline(gaps, StandardScaler())
 
 
 class _Topics:
@@ -158,6 +169,11 @@ def _some(blocks: list[Block]) -> list[Block]:
 
 def _numbers(columns: tuple[str, ...]) -> Callable[[pd.DataFrame], Any]:
     return lambda frame: np.column_stack([to_numbers(frame[c], c) for c in columns])
+
+
+def _derived(encoder: Encoder) -> Callable[[pd.DataFrame], Any]:
+    """Read what the model's own encoder makes of texts and their references: both compare them alike."""
+    return lambda frame: encoder.derived(frame).to_numpy(np.float64)
 
 
 def _names(columns: tuple[str, ...]) -> Callable[[pd.DataFrame], Any]:

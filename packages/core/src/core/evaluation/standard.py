@@ -23,6 +23,7 @@ from core.evaluation.figures import (
 )
 from core.evaluation.intervals import point, resampled_weights
 from core.evaluation.types import Array, Json, Statistic
+from core.targets.slots import all_right, intents, slot_counts
 from core.targets.types import Metric, Predictions
 
 
@@ -67,9 +68,29 @@ def standard_statistics(
             probabilities,
             calibration_error(config.bins),
         ]
+    if kind == "mask":
+        return [_overlaps(classes)]
     if kind == "regression":
         return [_errors()]
+    if kind == "tokens":
+        of_intents = [per_class(classes, "multiclass"), probabilities, calibration_error(config.bins)]
+        whole = means({"exact_match": all_right, "intent_accuracy": _right_intents})
+        return [whole, _slots(), *(_of_intents(statistic) for statistic in of_intents)]
     return []
+
+
+def _of_intents(statistic: Statistic) -> Statistic:
+    return Statistic(statistic.names, lambda p: statistic.prepare(intents(p)))
+
+
+def _slots() -> Statistic:
+    """Precision, recall and F1 of slots by span, all taken together."""
+
+    def combine(sums: Array) -> Array:
+        right, decided, true = sums.T
+        return np.column_stack([ratio(2 * right, decided + true), ratio(right, decided), ratio(right, true)])
+
+    return summed(("slot_f1", "slot_precision", "slot_recall"), slot_counts, combine)
 
 
 def vectorised(
@@ -199,6 +220,30 @@ def _errors() -> Statistic:
 def _positive(variance: Array, scale: Array) -> Array:
     """Call a variance 0 that is only rounding."""
     return np.where(variance > 1e-12 * scale, variance, 0.0)
+
+
+def _right_intents(p: Predictions) -> Array:
+    return np.equal(p.labels[:, 0], p.targets[:, 0]).astype(np.float64)
+
+
+def _overlaps(classes: Sequence[str]) -> Statistic:
+    """Intersection over union and recall of pixels, from the counts of each mask (resampled as a whole)."""
+    k = len(classes)
+    names = ["miou", "pixel_accuracy", "mean_class_accuracy"]
+    names += [f"{figure}_{name}" for figure in ("iou", "recall") for name in classes]
+
+    def columns(p: Predictions) -> Array:
+        return p.counts().reshape(len(p), k * k).astype(np.float64)
+
+    def combine(sums: Array) -> Array:
+        table_RKK = sums.reshape(-1, k, k)
+        hit = np.diagonal(table_RKK, axis1=1, axis2=2)
+        truth, label = table_RKK.sum(axis=2), table_RKK.sum(axis=1)
+        iou, recall = ratio(hit, truth + label - hit), ratio(hit, truth)
+        right = ratio(hit.sum(axis=1), truth.sum(axis=1))
+        return np.column_stack([mean_defined(iou), right, mean_defined(recall), iou, recall])
+
+    return summed(names, columns, combine)
 
 
 def _right(p: Predictions) -> Array:

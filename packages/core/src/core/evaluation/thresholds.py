@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from core.evaluation.config import StandardEvaluation
 from core.evaluation.figures import called, truths
 from core.evaluation.ranks import Ranking
 from core.evaluation.types import Array, Json
+from core.targets.metrics import macro_f1
 from core.targets.types import Predictions
 
 POINTS = ("youden", "cost", "sensitivity", "specificity", "f1", "0.5")
@@ -82,8 +84,8 @@ def choose_all(validation: Predictions, config: StandardEvaluation) -> dict[str,
     multilabel targets one a label. Others decide by the highest probability and get no values. Recalibrated
     scores are expected.
     """
-    if config.rule == "balanced":
-        return balance_classes(validation)
+    if config.rule in ("balanced", "macro_f1"):
+        return balance_classes(validation, config.rule)
     if validation.kind not in ("binary", "multilabel"):
         return {"rule": "highest probability" if validation.kind != "regression" else "none", "values": {}}
     rule = rule_of(config, validation.kind)
@@ -119,16 +121,17 @@ def choose_all(validation: Predictions, config: StandardEvaluation) -> dict[str,
 EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def balance_classes(validation: Predictions) -> dict[str, Json]:
+def balance_classes(validation: Predictions, rule: str = "balanced") -> dict[str, Json]:
     """Choose t of "the class with the largest score / t_k" as t_k = share_k ** exponent, for the best mean recall.
 
     Shares are those of the classes on validation; the exponent is the one of EXPONENTS with the highest balanced
-    accuracy there (the smallest of equals). Source: Menon et al. (ICLR 2021), post-hoc logit adjustment.
+    accuracy there, or macro-F1 with ``rule="macro_f1"`` (the smallest of equals). Source: Menon et al. (ICLR 2021),
+    post-hoc logit adjustment.
     Raises ValueError for a target that is not one of several classes.
     """
     if validation.kind != "multiclass":
         raise wrong(
-            "evaluation.rule", "balanced", f"needs several classes, not a {validation.kind} target; use auto"
+            "evaluation.rule", rule, f"needs several classes, not a {validation.kind} target; use auto"
         )
     truth = validation.targets.astype(np.int64)
     counts = np.bincount(truth, minlength=len(validation.classes))
@@ -139,9 +142,13 @@ def balance_classes(validation: Predictions) -> dict[str, Json]:
         right = (validation.scores / shares**exponent).argmax(axis=1) == truth
         return float(np.mean([right[truth == k].mean() for k in np.flatnonzero(counts)]))
 
-    best = max(EXPONENTS, key=mean_recall)
+    def mean_f1(exponent: float) -> float:
+        labels = (validation.scores / shares**exponent).argmax(axis=1)
+        return macro_f1(replace(validation, labels=labels))
+
+    best = max(EXPONENTS, key=mean_recall if rule == "balanced" else mean_f1)
     values = {name: float(t) for name, t in zip(validation.classes, shares**best, strict=True)}
-    return {"rule": "balanced", "chosen_on": "validation", "exponent": best, "values": values}
+    return {"rule": rule, "chosen_on": "validation", "exponent": best, "values": values}
 
 
 def _known(cut: float) -> float | None:

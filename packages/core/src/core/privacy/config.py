@@ -130,6 +130,12 @@ class DifferentialPrivacy:
                 target.logit_adjustment,
                 "counted on training rows, so one person's row would change others' gradients; privacy=dp needs 0",
             )
+        if getattr(config.encoder, "examples", 0):
+            raise wrong(
+                "encoder.examples",
+                config.encoder.examples,
+                "keeps training texts and their grades as they are; privacy=dp needs 0",
+            )
         if training.compile:
             raise wrong("training.compile", True, "privacy=dp watches the network layer by layer; use false")
         if training.precision == "fp16":

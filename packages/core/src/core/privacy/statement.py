@@ -89,6 +89,8 @@ def without_noise(layout: Layout, fields: Fields, challenged: bool) -> list[str]
         found.append("the lists of categories")
     if layout.vocabulary or layout.bag:
         found.append("the vocabulary of the texts")
+    if fields.references:
+        found.append("how frequent words are in texts and references, and the directions they are compared in")
     if layout.signal or layout.events:
         found.append("scales of signals and events")
     found.append("the target's classes or scale")

@@ -82,6 +82,7 @@ def plain_name(challenger: str) -> str:
         "boosting": "gradient boosting",
         "logistic": "logistic regression",
         "tfidf": "TF-IDF with logistic regression",
+        "tfidf_tagger": "TF-IDF and a linear tagger",
         "linear_probe": "linear probe of histograms",
     }
     return names.get(challenger, challenger)

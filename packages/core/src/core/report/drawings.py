@@ -251,7 +251,7 @@ def _learning(history: list[dict[str, Any]]) -> Drawing:
 
 
 def _classes(record: Record, classes: dict[str, dict[str, str]]) -> Drawing:
-    head = next(h for h in ("auroc", "f1", "recall") if h in next(iter(classes.values())))
+    head = next(h for h in ("iou", "auroc", "f1", "recall") if h in next(iter(classes.values())))
     rows = [(name, figures[head]) for name, figures in classes.items() if head in figures]
     theirs = record.challenger.metrics if record.challenger else {}
     ours = [(name, record.metrics[metric], theirs.get(metric)) for name, metric in rows]

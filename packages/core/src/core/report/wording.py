@@ -30,6 +30,10 @@ NAMES: Mapping[str, tuple[str, str]] = {
     "calibration_intercept": ("Calibration intercept", "0 is right; below 0 the forecasts are too high"),
     "exact_match": ("Exact match", "share of rows with every label right"),
     "hamming_loss": ("Label errors", "share of label decisions that are wrong; lower is better"),
+    "miou": ("Mean IoU", "overlap of decided and true pixels of a class over their union; mean of the classes"),
+    "iou": ("IoU", "overlap of decided and true pixels over their union"),
+    "pixel_accuracy": ("Pixel accuracy", "share of pixels decided right"),
+    "mean_class_accuracy": ("Mean class accuracy", "mean of the classes' recalls of pixels"),
     "qwk": ("Weighted kappa", "agreement beyond chance, larger slips counting more (quadratic)"),
     "adjacent": ("Adjacent agreement", "share of rows at most one step off"),
     "mae": ("Mean absolute error", "lower is better"),
@@ -113,7 +117,7 @@ def per_class(metrics: Mapping[str, Figure], classes: list[str]) -> dict[str, di
     """Sort out the figures of single classes: class -> {figure: metric's name}."""
     found: dict[str, dict[str, str]] = {}
     for name in classes:
-        for head in ("auroc", "auprc", "f1", "recall", "precision"):
+        for head in ("iou", "auroc", "auprc", "f1", "recall", "precision"):
             if f"{head}_{name}" in metrics:
                 found.setdefault(name, {})[head] = f"{head}_{name}"
     return found

@@ -12,12 +12,16 @@ from core.backbones.model import Model, load_weights
 from core.config import derive_seed, restored
 from core.data.encoders import restore as restore_encoder
 from core.data.groups import Groups
-from core.data.types import Encoder, restore_fields
+from core.data.types import Encoder, Prepared, restore_fields
+from core.data.values import to_texts
 from core.evaluation.calibration import Scaling
 from core.report.run import Run
 from core.targets import restore as restore_target
+from core.targets.mask import MaskTarget
+from core.targets.tokens import TokensTarget
 from core.targets.types import Target
 from core.training.device import place
+from core.training.prediction import masks as predict_masks
 from core.training.prediction import scores as predict_scores
 from core.training.scorer import ModelScorer
 
@@ -73,42 +77,76 @@ class Loaded:
             batch_size,
         )
 
-    def scores(self, frame: pd.DataFrame, batch_size: int = 256) -> NDArray[np.float64]:
-        """Give recalibrated scores (N, K) of raw rows."""
-        raw = self.raw_scores(frame, batch_size)
+    def scores(
+        self, frame: pd.DataFrame, batch_size: int = 256, history: pd.DataFrame | None = None
+    ) -> NDArray[np.float64]:
+        """Give recalibrated scores (N, K), of masks (N, K, h, w); ``history``: rows that events may look back to."""
+        raw = self.raw_scores(frame, batch_size, history)
         return self.scaling.apply(raw, self.target.kind)
 
-    def raw_scores(self, frame: pd.DataFrame, batch_size: int = 256) -> NDArray[np.float64]:
+    def raw_scores(
+        self, frame: pd.DataFrame, batch_size: int = 256, history: pd.DataFrame | None = None
+    ) -> NDArray[np.float64]:
         """Give scores (N, K) of raw rows as the network has them, raising ValueError for columns that are missing."""
+        return predict_scores(
+            self.model,
+            self.target,
+            self._prepared(frame, history),
+            batch_size=batch_size,
+            device=self.device,
+            precision=str(self.run.record.training.precision),
+            views=self.config["training"]["views"],
+        )
+
+    def masks(
+        self, frame: pd.DataFrame, batch_size: int = 16
+    ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+        """Give each class's mean probability (N, K) and the masks (N, H, W) of raw rows, with few rows in memory."""
+        assert isinstance(self.target, MaskTarget), "only a run of target=mask gives masks"
+        return predict_masks(
+            self.model,
+            self.target,
+            self._prepared(frame),
+            batch_size=batch_size,
+            device=self.device,
+            precision=str(self.run.record.training.precision),
+            views=self.config["training"]["views"],
+        )
+
+    def _prepared(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> Prepared:
         missing = [column for column in self.fields.inputs() if column not in frame]
         if missing:
             raise ValueError(
                 f"column {', '.join(missing)}: not in the table; the run reads {', '.join(self.fields.inputs())}"
             )
-        settings = self.config["training"]
-        return predict_scores(
-            self.model,
-            self.target,
-            self.encoder.prepare(frame),
-            batch_size=batch_size,
-            device=self.device,
-            precision=str(self.run.record.training.precision),
-            views=settings["views"],
-        )
+        return self.encoder.prepare(frame, history)
 
     def predict(self, frame: pd.DataFrame, batch_size: int = 256) -> pd.DataFrame:
         """Predict raw rows, in their order and with their index.
 
         Columns: ``prediction`` (class name, ``a;b`` for several labels, a number), and ``score:<class>`` for
-        each class. Raises ValueError for a column that is missing or a value that can't be read, naming row.
+        each class; for masks ``prediction`` is the mask (H, W) uint8 and ``share:<class>`` the class's mean
+        probability; for tokens also ``slots`` (JSON: [start, end, name] in characters) and ``slots_probability``.
+        Raises ValueError for a column that is missing or a value that can't be read, naming row.
         """
         import pandas as pd
 
+        if isinstance(self.target, MaskTarget):
+            shares, masks = self.masks(frame, min(batch_size, 16))
+            named = {f"share:{name}": shares[:, k] for k, name in enumerate(self.target.classes)}
+            return pd.DataFrame({"prediction": pd.Series(list(masks), dtype=object), **named}).set_index(
+                frame.index
+            )
         found = self.scores(frame, batch_size)
         labels = self.target.labels(found, self.thresholds)
         table: dict[str, Any] = {"prediction": self._named(labels)}
         if self.target.kind != "regression":
             table |= {f"score:{name}": found[:, k] for k, name in enumerate(self.target.classes)}
+        if isinstance(self.target, TokensTarget):
+            texts = to_texts(frame[self.target.text])
+            found_slots = self.target.named(labels, texts)
+            table["slots"] = [json.dumps(slots, ensure_ascii=False) for slots in found_slots]
+            table["slots_probability"] = found[:, len(self.target.classes)]
         return pd.DataFrame(table, index=frame.index)
 
     def _named(self, labels: NDArray[np.generic]) -> list[Any]:
@@ -117,6 +155,8 @@ class Loaded:
             return [float(value) for value in labels]
         if self.target.kind == "multilabel":
             return [";".join(c for c, has in zip(classes, row, strict=True) if has) for row in labels]
+        if self.target.kind == "tokens":
+            labels = labels[:, 0]
         return [classes[int(label)] for label in labels]
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core.config import derive_seed, restored
 from core.data.config import DataConfig, TableData
 from core.data.files import sha256
+from core.data.masks import to_png
 from core.data.parts import unit_names
 from core.data.sources import IMAGE_ENDINGS
 from core.data.tables import find, read_table
@@ -22,7 +23,8 @@ from core.report.console import show_figures
 from core.report.record import plain
 from core.report.tables import write_predictions
 from core.serving.load import Loaded, load
-from core.targets.types import Predictions
+from core.targets.mask import MaskTarget
+from core.targets.types import Predictions, slots_of
 from core.training.files import write_atomically
 
 if TYPE_CHECKING:
@@ -46,13 +48,28 @@ def predict(run: str, source: str, output: str, device: str, batch_size: int) ->
     loaded = load(run, device)
     frame = raw_rows(source, loaded.fields.image)
     predicted = loaded.predict(frame, batch_size)
-    bulky = [c for c in (loaded.fields.image, loaded.fields.signal) if c in frame and not _is_text(frame[c])]
+    if isinstance(loaded.target, MaskTarget):
+        predicted["prediction"] = _written_masks(predicted["prediction"], target)
+    pictures = loaded.fields.target if loaded.fields.mask_classes else ()
+    given = (loaded.fields.image, loaded.fields.signal, *pictures)
+    bulky = [c for c in given if c in frame and not _is_text(frame[c])]
     table = frame.drop(columns=bulky).join(predicted, lsuffix="_given")
     _write_table(table, target)
     if loaded.run.record.data.simulated:
         print(f"note: {SIMULATED}", file=sys.stderr)
     print(f"{len(table)} predictions: {target.resolve()}")
     return table
+
+
+def _written_masks(masks: pd.Series[Any], output: Path) -> list[str]:
+    """Write masks as PNG files of class numbers into a folder beside the output, named by their place in it."""
+    folder = output.with_name(f"{output.stem}_masks")
+    folder.mkdir(exist_ok=True)
+    files = [folder / f"{number:06d}.png" for number in range(len(masks))]
+    for file, mask in zip(files, masks, strict=True):
+        write_atomically(file, to_png(mask))
+    print(f"masks: {folder.resolve()}")
+    return [str(file) for file in files]
 
 
 def raw_rows(source: str, image: str | None) -> pd.DataFrame:
@@ -134,20 +151,25 @@ def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predict
     if lost:
         raise ValueError(f"column {', '.join(lost)}: the truth is not in the table; give data.target")
     truth = loaded.target.truth(loaded.target.encode(frame))
-    raw = loaded.raw_scores(frame, batch_size)
+    if isinstance(loaded.target, MaskTarget):
+        raw, labels = loaded.masks(frame, min(batch_size, 16))
+    else:
+        raw = loaded.raw_scores(frame, batch_size)
+        labels = loaded.target.labels(raw)
     unit = loaded.fields.unit
     rows, units = np.arange(len(frame), dtype=np.int64), None
     if unit is not None and unit in frame:
         units = unit_names(frame[unit], rows)
     return Predictions(
         raw,
-        loaded.target.labels(raw),
+        labels,
         truth,
         loaded.target.classes,
         loaded.target.kind,
         loaded.groups.names(frame),
         units,
         rows,
+        slots_of(loaded.target),
     )
 
 

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 
     from core.data.types import Fields
     from core.targets.binary import BinaryTarget
+    from core.targets.mask import MaskTarget
     from core.targets.multiclass import MulticlassTarget
     from core.targets.multilabel import MultilabelTarget
     from core.targets.ordinal import OrdinalTarget
     from core.targets.regression import RegressionTarget
+    from core.targets.tokens import TokensTarget
     from core.targets.types import Target
 
 WEIGHTS = ("none", "balanced", "sqrt")
@@ -51,14 +53,25 @@ class AutoTarget:
         kind, reason = detect(frame, fields)
         if self.positive is not None and kind != "binary":
             raise wrong("target.positive", self.positive, f"the target is {kind}, not binary: {reason}")
-        if kind == "regression":
+        if kind == "mask":
+            mask = MaskOption()
+            mask.class_weights, mask.label_smoothing = self.class_weights, self.label_smoothing
+            mask.select = self.select
+            target: Target = mask.build(frame, fields)
+        elif kind == "tokens":
+            if self.class_weights != "none" or self.label_smoothing:
+                raise wrong("target.class_weights", self.class_weights, f"intents are not weighed: {reason}")
+            tokens = TokensOption()
+            tokens.select = self.select
+            target = tokens.build(frame, fields)
+        elif kind == "regression":
             if self.class_weights != "none" or self.label_smoothing:
                 raise wrong(
                     "target.class_weights", self.class_weights, f"a regression has no classes: {reason}"
                 )
             regression = RegressionOption()
             regression.select = self.select
-            target: Target = regression.build(frame, fields)
+            target = regression.build(frame, fields)
         else:
             chosen = _WITH_CLASSES[kind]()
             chosen.class_weights = self.class_weights
@@ -206,6 +219,56 @@ class RegressionOption:
 
         self.check()
         return RegressionTarget.fit(frame, fields, self)
+
+
+@option("target", "mask")
+class MaskOption:
+    """A class for each pixel of a picture."""
+
+    height: int = setting(0, help="height in which masks are learnt and given; 0: the training masks' own")
+    width: int = setting(0, help="width in which masks are learnt and given; 0: the training masks' own")
+    class_weights: str = setting("none", help="none, balanced or sqrt (half-way); counted on training pixels")
+    label_smoothing: float = setting(0.0, help=_SMOOTHING)
+    jaccard: float = setting(0.0, help="how much of 1 less the soft Jaccard index is added to cross-entropy")
+    select: str | None = setting(None, help=_SELECT)
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _check_common(self.class_weights, self.label_smoothing)
+        for key in ("height", "width", "jaccard"):
+            if getattr(self, key) < 0:
+                raise wrong(f"target.{key}", getattr(self, key), "it must be 0 or more")
+
+    def build(self, frame: pd.DataFrame, fields: Fields) -> MaskTarget:
+        """Read size and weights from the training rows."""
+        from core.targets.mask import MaskTarget
+
+        self.check()
+        return MaskTarget.fit(frame, fields, self)
+
+
+@option("target", "tokens")
+class TokensOption:
+    """One intent for an utterance and a slot label for each of its words."""
+
+    slots: list[str] = setting([], help="the slots; empty: those of the training rows")
+    length: int = setting(48, help="most words of a labelled utterance")
+    slot_weight: float = setting(1.0, help="what the words' labels count in the loss beside the intent")
+    select: str | None = setting(None, help=_SELECT)
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        if self.length < 1:
+            raise wrong("target.length", self.length, "it must be 1 or more")
+        if self.slot_weight < 0:
+            raise wrong("target.slot_weight", self.slot_weight, "it must be 0 or more")
+
+    def build(self, frame: pd.DataFrame, fields: Fields) -> TokensTarget:
+        """Read the intents and slots from the training rows."""
+        from core.targets.tokens import TokensTarget
+
+        self.check()
+        return TokensTarget.fit(frame, fields, self)
 
 
 _WITH_CLASSES: dict[str, type[BinaryOption | MulticlassOption | MultilabelOption | OrdinalOption]] = {

@@ -25,6 +25,10 @@ def detect(frame: pd.DataFrame, fields: Fields) -> tuple[str, str]:
     if not fields.target:
         raise ValueError("no target column is named; set data.target to the column to predict")
     require_columns(frame, fields.target)
+    if fields.mask_classes:
+        return "mask", f"Column {fields.target[0]!r} holds masks, so each pixel has a class."
+    if fields.slots is not None:
+        return "tokens", f"Column {fields.slots!r} marks slots in the text, so each word is labelled too."
     if len(fields.target) > 1:
         return "multilabel", f"{len(fields.target)} target columns are named, so the target is multilabel."
     name = fields.target[0]

@@ -221,6 +221,34 @@ def r2(p: Predictions) -> float:
     return 1.0 - float(np.mean((p.targets - p.labels) ** 2)) / variance if variance else float("nan")
 
 
+def ious(counts: Counts) -> Floats:
+    """Give each class's intersection over union from (true, decided) counts of pixels (..., K, K)."""
+    hit = np.diagonal(counts, axis1=-2, axis2=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares: Floats = hit / (counts.sum(axis=-1) + counts.sum(axis=-2) - hit)
+    return shares
+
+
+def miou(p: Predictions) -> float:
+    """Mean over the classes that occur of the intersection over union of all pixels of the part (masks)."""
+    return _nan_mean(ious(p.counts().sum(axis=0)))
+
+
+def iou_of(k: int) -> Metric:
+    """Make the metric: intersection over union of class k."""
+
+    def of_class(p: Predictions) -> float:
+        return float(ious(p.counts().sum(axis=0))[k])
+
+    return of_class
+
+
+def pixel_accuracy(p: Predictions) -> float:
+    """Share of the pixels with a class that are decided right (masks)."""
+    table = p.counts().sum(axis=0)
+    return float(np.trace(table) / table.sum()) if table.any() else float("nan")
+
+
 def per_class(classes: Sequence[str]) -> dict[str, Metric]:
     """Name each class's ``auroc_<class>``."""
     return {f"auroc_{name}": class_auroc(k) for k, name in enumerate(classes)}

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
+    from core.data.types import Layout
     from core.targets.types import Array, Labels
 
 
@@ -17,11 +18,20 @@ class Scorer(Protocol):
     def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> dict[str, Tensor]:
         """Encode raw rows as the model reads them; ``history``: rows that events may look back to."""
 
+    def layout(self) -> Layout:
+        """Describe the encoded inputs."""
+
+    def places(self) -> dict[str, dict[str, list[int] | None]]:
+        """Say where each column stands in them: see ``Encoder.places``."""
+
     def scores(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
         """Give the recalibrated scores (N, K) of raw or encoded rows, raising ValueError for none."""
 
     def labels(self, scores: Array) -> Labels:
         """Decide from scores (N, K) by the run's own thresholds."""
+
+    def outputs(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
+        """Give the head's outputs (N, width), of masks (N, width, h, w), before they become probabilities."""
 
     def features(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
         """Give the pooled features (N, D) that the head reads."""

@@ -25,9 +25,17 @@ class Predictions:
     """Held-out predictions, never of training rows. N rows, K classes."""
 
     scores: NDArray[np.float64]
-    """(N, K) probabilities (binary: K = 2; multilabel: each label's own), or (N, 1) values for regression."""
+    """(N, K) probabilities (binary: K = 2; multilabel: each label's own), or (N, 1) values for regression.
+
+    Tokens: (N, K + 1 + T), the probabilities of intents, then what ``TokensTarget`` decoded for the words.
+    Mask: (N, K), each class's probability in the mean over the pixels.
+    """
     labels: Labels
-    """(N,) decoded class index (ordinal too), (N, K) 0/1 for multilabel, (N,) value for regression."""
+    """(N,) decoded class index (ordinal too), (N, K) 0/1 for multilabel, (N,) value for regression.
+
+    Tokens: (N, 1 + T), the intent's index and each word's label, -1 beyond the last word.
+    Mask: (N, H, W) uint8, a class for each pixel; 255 in ``targets``: none.
+    """
     targets: Labels
     """The truth in the shape of ``labels``."""
     classes: tuple[str, ...] = ()
@@ -37,7 +45,10 @@ class Predictions:
     units: NDArray[np.str_] | None = None
     index: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     """Row number in the source's frame."""
+    slots: tuple[str, ...] = ()
+    """Tokens: names of the slots that words' labels stand for."""
     _ranks: NDArray[np.int32] | None = field(default=None, init=False, repr=False, compare=False)
+    _counts: NDArray[np.int64] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -52,6 +63,18 @@ class Predictions:
             self._ranks = np.stack(columns, axis=1).astype(np.int32)
         return self._ranks
 
+    def counts(self) -> NDArray[np.int64]:
+        """Count the pixels of each (true, decided) class of each mask, (N, K, K); once, and kept by ``take``."""
+        if self._counts is None:
+            k = len(self.classes)
+            counted = np.zeros((len(self), k, k), np.int64)
+            for n, (truth, label) in enumerate(zip(self.targets, self.labels, strict=True)):
+                known = truth < k
+                pairs = truth[known].astype(np.int64) * k + label[known]
+                counted[n] = np.bincount(pairs, minlength=k * k).reshape(k, k)
+            self._counts = counted
+        return self._counts
+
     def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Predictions:
         """Keep some rows, in the order given (repeats allowed, as a bootstrap needs)."""
         taken = Predictions(
@@ -63,8 +86,11 @@ class Predictions:
             {k: v[rows] for k, v in self.groups.items()},
             None if self.units is None else self.units[rows],
             self.index[rows] if len(self.index) else self.index,
+            self.slots,
         )
-        if self.kind != "regression":
+        if self.kind == "mask":
+            taken._counts = self.counts()[rows]
+        elif self.kind not in ("regression", "tokens"):
             taken._ranks = self.ranks()[rows]
         return taken
 
@@ -77,9 +103,9 @@ class Target(Protocol):
     """What is predicted: how it is read from rows, learnt, decoded and judged."""
 
     kind: str
-    """binary, multiclass, multilabel, ordinal, regression (later: tokens, mask, trajectory)."""
+    """binary, multiclass, multilabel, ordinal, regression, tokens, mask (later: trajectory)."""
     reads: str
-    """Which features its head reads: pooled, tokens or map."""
+    """Which features its head reads: pooled, tokens, joint or map."""
     classes: tuple[str, ...]
     explanation: str
     """Why this kind and these classes were chosen, in sentences for the record."""
@@ -111,3 +137,9 @@ class Target(Protocol):
 
     def state(self) -> dict[str, Json]:
         """Give everything that ``core.targets.restore`` needs, as JSON."""
+
+
+def slots_of(target: Target) -> tuple[str, ...]:
+    """Name the slots of a target of kind tokens; others have none."""
+    names: tuple[str, ...] = getattr(target, "slots", ())
+    return names

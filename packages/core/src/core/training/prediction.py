@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from core.backbones.modes import evaluating
-from core.targets.types import Predictions
+from core.targets.mask import MaskTarget
+from core.targets.types import Predictions, slots_of
 from core.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.model import Model
-    from core.targets.types import Target
+    from core.targets.types import Labels, Target
     from core.training.types import HeldOut, Rows
 
 STRAIGHT = (0, False)
@@ -40,6 +41,11 @@ def predict(
 
     See ``scores`` for ``views`` and errors. The model is left in the mode it was in.
     """
+    if isinstance(target, MaskTarget):
+        shares, labels = masks(
+            model, target, part.prepared, batch_size=batch_size, device=device, precision=precision, views=views
+        )
+        return _beside(shares, labels, target, part)
     found = scores(
         model, target, part.prepared, batch_size=batch_size, device=device, precision=precision, views=views
     )
@@ -47,17 +53,45 @@ def predict(
 
 
 def as_predictions(found: NDArray[np.float64], target: Target, part: HeldOut) -> Predictions:
-    """Put scores (N, K) beside the truth, groups and units of the part they were predicted for."""
+    """Put scores (N, K), of masks (N, K, h, w), beside the truth, groups and units of the part they are of."""
+    kept = found.mean(axis=(2, 3)) if isinstance(target, MaskTarget) else found
+    return _beside(kept, target.labels(found), target, part)
+
+
+def _beside(kept: NDArray[np.float64], labels: Labels, target: Target, part: HeldOut) -> Predictions:
     return Predictions(
-        scores=found,
-        labels=target.labels(found),
+        scores=kept,
+        labels=labels,
         targets=target.truth(part.targets),
         classes=target.classes,
         kind=target.kind,
         groups=part.groups,
         units=part.units,
         index=part.rows,
+        slots=slots_of(target),
     )
+
+
+def masks(
+    model: nn.Module,
+    target: MaskTarget,
+    rows: Rows | dict[str, Tensor],
+    *,
+    batch_size: int = 256,
+    device: torch.device | None = None,
+    precision: str = "fp32",
+    views: int = 1,
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Give each class's mean probability (N, K) and the decided masks (N, H, W), batch by batch.
+
+    ``scores`` would keep the probability of every class at every place. Errors as there.
+    """
+    shares, labels = [], []
+    for several in _forward(model, rows, batch_size, device, precision, views):
+        found = torch.stack([target.scores(raw) for raw in several]).mean(dim=0)
+        shares.append(found.double().mean(dim=(2, 3)).numpy())
+        labels.append(target.labels(found.numpy()))
+    return np.concatenate(shares), np.concatenate(labels)
 
 
 def scores(
@@ -70,7 +104,7 @@ def scores(
     precision: str = "fp32",
     views: int = 1,
 ) -> NDArray[np.float64]:
-    """Give the scores (N, K) of encoded rows, no labels needed, in float64.
+    """Give the scores (N, K), of masks (N, K, h, w), of encoded rows, no labels needed, in float64.
 
     ``views`` averages the scores of 1, 2 (mirrored), 4 (half-turned too) or 8 (quarter-turned too) views of the
     image. Raises ValueError for several views of inputs without an image, and for quarter turns of one that is
@@ -137,7 +171,8 @@ def _forward(
             for turn in dihedral(piece, views):
                 seen = piece if turn == STRAIGHT else {**piece, "image": _turned(piece["image"], turn)}
                 with autocast(precision, place):
-                    several.append(model(seen).float().cpu())
+                    raw = model(seen).float().cpu()
+                several.append(_turned_back(raw, turn) if raw.ndim == 4 and turn != STRAIGHT else raw)
             yield several
 
 
@@ -167,6 +202,13 @@ def dihedral(inputs: dict[str, Tensor], views: int) -> list[tuple[int, bool]]:
     if turns is None:
         raise ValueError(f"training.views={views}: choose 1, 2, 4 or 8")
     return [(turn, mirrored) for turn in turns for mirrored in (False, True)]
+
+
+def _turned_back(maps_BKHW: Tensor, turn: tuple[int, bool]) -> Tensor:
+    """Lay the answers for a turned view over the image as it is."""
+    quarters, mirrored = turn
+    straight = maps_BKHW.flip(-1) if mirrored else maps_BKHW
+    return torch.rot90(straight, -quarters, dims=(-2, -1))
 
 
 def _turned(image_BCHW: Tensor, turn: tuple[int, bool]) -> Tensor:

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from core.training.prediction import pooled, scores
+from core.training.prediction import outputs, pooled, scores
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
     from core.backbones.model import Model
-    from core.data.types import Encoder, Prepared
+    from core.data.types import Encoder, Layout, Prepared
     from core.targets.types import Array, Labels, Target
 
 
@@ -40,6 +41,14 @@ class ModelScorer:
         """Encode raw rows as the model reads them, raising ValueError with column and row."""
         return self._prepared(frame, history).take(torch.arange(len(frame)))
 
+    def layout(self) -> Layout:
+        """Describe the encoded inputs."""
+        return self.encoder.layout()
+
+    def places(self) -> dict[str, dict[str, list[int] | None]]:
+        """Say where each column stands in them."""
+        return self.encoder.places()
+
     def scores(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
         """Give the recalibrated scores (N, K) of raw or encoded rows."""
         found = scores(
@@ -56,6 +65,17 @@ class ModelScorer:
     def labels(self, scores: Array) -> Labels:
         """Decide from scores (N, K) by the run's own thresholds."""
         return self.target.labels(scores, self.decisions)
+
+    def outputs(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
+        """Give the head's outputs (N, width), of masks (N, width, h, w), before they become probabilities."""
+        found = outputs(
+            self.model,
+            rows if isinstance(rows, dict) else self._prepared(rows, history),
+            batch_size=self.batch_size,
+            device=self.device,
+            precision=self.precision,
+        )
+        return np.asarray(found.double().numpy())
 
     def features(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
         """Give the pooled features (N, D) that the head reads."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.encoders.stores import Sparse, Store
+from core.data.overlap import profile
 from core.data.types import Layout
 from core.data.values import to_texts
 
@@ -27,9 +29,14 @@ class Bag:
 
     columns: tuple[str, ...]
     vectorizers: list[Any]
+    prompt: str | None = None
+    within: Any = None
+    """Vectorizer of n-grams that are told apart by the prompt which the text answers; None where there is none."""
 
     @classmethod
-    def fit(cls, config: FieldsConfig, columns: tuple[str, ...], frame: pd.DataFrame) -> Bag:
+    def fit(
+        cls, config: FieldsConfig, columns: tuple[str, ...], frame: pd.DataFrame, prompt: str | None = None
+    ) -> Bag:
         """Choose the n-grams that are most frequent in training texts, and weigh them there."""
         texts = _joined(columns, frame)
         kinds = [("word", (1, config.bag_words))] if config.bag_words else []
@@ -37,7 +44,7 @@ class Bag:
         vectorizers = []
         for i, (kind, ngrams) in enumerate(kinds):
             most = (config.bag + i) // len(kinds)  # both together are exactly the size that was asked for
-            vectorizer = _vectorizer(kind, ngrams, config.lowercase, max_features=most)
+            vectorizer = tfidf(kind, ngrams, config.lowercase, max_features=most)
             try:
                 vectorizer.fit(texts)
             except ValueError as error:
@@ -45,13 +52,20 @@ class Bag:
                     f"encoder.bag: the training texts ({', '.join(columns)}) share no {kind} n-grams"
                 ) from error
             vectorizers.append(vectorizer)
-        return cls(columns, vectorizers)
+        made = cls(columns, vectorizers, prompt)
+        if config.bag_prompt and prompt is not None:
+            made.within = _within(max(config.bag_words, 1), config.bag_prompt)
+            made.within.fit(made._prompted(frame))
+        return made
 
     def stores(self, frame: pd.DataFrame) -> dict[str, Store]:
         """Give ``bag`` (N, V) float32, kept sparse."""
         from scipy.sparse import hstack
 
-        matrix = hstack([v.transform(_joined(self.columns, frame)) for v in self.vectorizers], format="csr")
+        texts = _joined(self.columns, frame)
+        parts = [v.transform(texts) for v in self.vectorizers]
+        parts += [] if self.within is None else [self.within.transform(self._prompted(frame))]
+        matrix = hstack(parts, format="csr")
         return {
             "bag": Sparse(
                 matrix.data.astype(np.float32),
@@ -63,11 +77,19 @@ class Bag:
 
     def layout(self, layout: Layout) -> Layout:
         """Add what a backbone must know."""
-        return replace(layout, bag=sum(len(v.vocabulary_) for v in self.vectorizers))
+        return replace(layout, bag=sum(len(v.vocabulary_) for v in self._all()))
 
     def names(self) -> list[str]:
         """Name the V features: the n-grams."""
-        return [str(name) for v in self.vectorizers for name in v.get_feature_names_out()]
+        return [str(name) for v in self._all() for name in v.get_feature_names_out()]
+
+    def _all(self) -> list[Any]:
+        return self.vectorizers + ([] if self.within is None else [self.within])
+
+    def _prompted(self, frame: pd.DataFrame) -> list[tuple[str, str]]:
+        assert self.prompt is not None
+        prompts = [prompt_key(p) for p in to_texts(frame[self.prompt])]
+        return list(zip(prompts, _joined(self.columns, frame), strict=True))
 
     def state(self) -> dict[str, Json]:
         """Give what ``restore`` needs, as JSON."""
@@ -81,29 +103,78 @@ class Bag:
                     "idf": v.idf_.tolist(),
                 }
                 for v in self.vectorizers
-            ]
+            ],
+            "within": None
+            if self.within is None
+            else {
+                "ngrams": self.within.longest,
+                "terms": self.within.get_feature_names_out().tolist(),
+                "idf": self.within.idf_.tolist(),
+            },
         }
 
     @classmethod
-    def restore(cls, config: FieldsConfig, columns: tuple[str, ...], state: Mapping[str, Json]) -> Bag:
+    def restore(
+        cls,
+        config: FieldsConfig,
+        columns: tuple[str, ...],
+        state: Mapping[str, Json],
+        prompt: str | None = None,
+    ) -> Bag:
         """Rebuild from ``state()``."""
         vectorizers = []
         for part in state["parts"]:
-            vectorizer = _vectorizer(
+            vectorizer = tfidf(
                 part["kind"], tuple(part["ngrams"]), part["lowercase"], vocabulary=part["terms"]
             )
             vectorizer.idf_ = np.array(part["idf"], dtype=np.float64)
             vectorizers.append(vectorizer)
-        return cls(columns, vectorizers)
+        made, kept = cls(columns, vectorizers, prompt), state.get("within")
+        if kept is not None:
+            made.within = _within(kept["ngrams"], None, kept["terms"])
+            made.within.idf_ = np.array(kept["idf"], dtype=np.float64)
+        return made
 
 
-def _vectorizer(
+def prompt_key(prompt: str) -> str:
+    """Name a prompt by a short hash of its words."""
+    line = " ".join(prompt.lower().split())
+    return hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+def _within(longest: int, most: int | None, vocabulary: list[str] | None = None) -> Any:
+    """Make a vectorizer of (prompt, text) pairs: n-grams of stems, each with its prompt's key before it."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    def ngrams(pair: tuple[str, str]) -> list[str]:
+        key, text = pair
+        stems = profile(text).stems
+        return [
+            f"{key} {' '.join(stems[i : i + n])}"
+            for n in range(1, longest + 1)
+            for i in range(len(stems) - n + 1)
+        ]
+
+    made = TfidfVectorizer(
+        analyzer=ngrams,
+        sublinear_tf=True,
+        min_df=2,
+        max_features=most,
+        vocabulary=vocabulary,
+        dtype=np.float64,
+    )
+    made.longest = longest
+    return made
+
+
+def tfidf(
     kind: str,
     ngrams: tuple[int, int],
     lowercase: bool,
     max_features: int | None = None,
     vocabulary: list[str] | None = None,
 ) -> Any:
+    """Make scikit-learn's vectorizer of this kind of n-grams, unfitted."""
     from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second to import
 
     # an n-gram that a single training text holds teaches nothing and may name a person

@@ -81,6 +81,16 @@ class Events:
     def _flags(self) -> list[int]:
         return [min(size, MOST_FLAGS) for size in self.categories.layout(Layout()).cardinalities]
 
+    def places(self) -> dict[str, list[int]]:
+        """Say which features of an event hold each column."""
+        n = len(self.numbers.columns)
+        at = {column: [i, n + i] for i, column in enumerate(self.numbers.columns)}
+        start = 2 * n
+        for column, flags in zip(self.categories.columns, self._flags(), strict=True):
+            at[column] = list(range(start, start + flags))
+            start += flags
+        return at
+
     def layout(self, layout: Layout) -> Layout:
         """Add what a backbone must know."""
         return replace(layout, events=(self.length, 2 * len(self.numbers.columns) + sum(self._flags()) + 1))

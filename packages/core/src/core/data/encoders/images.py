@@ -45,12 +45,12 @@ class Images:
     @classmethod
     def fit(cls, config: FieldsConfig, column: str, frame: pd.DataFrame) -> Images:
         """Settle the size: the one asked for, else the commonest among (up to 200) training images, at most 224."""
-        size = (config.image_size, config.image_size)
+        size = (config.image_size, config.image_width or config.image_size)
         if not config.image_size:
             step = max(1, len(frame) // _SAMPLE)
             size = _common_size(frame[column].iloc[::step])
         source = (config.image_source, config.image_source) if config.image_source else size
-        if min(source) < min(size):
+        if source[0] < size[0] or source[1] < size[1]:
             raise ValueError(
                 f"encoder.image_source={config.image_source} is smaller than the image size {size[0]}"
             )
@@ -63,7 +63,7 @@ class Images:
         if per_image * len(frame) <= self.cache_mb * 2**20:
             return {"image": Dense(self._decoded(values))}
         for row, value in values.items():
-            _opened(value, row, self.column).close()  # what is no image at all is told before training starts
+            opened(value, row, self.column).close()  # what is no image at all is told before training starts
         return {"image": Made(len(frame), lambda index: self._decoded(values.iloc[index]))}
 
     def _decoded(self, values: pd.Series[Any]) -> Tensor:
@@ -78,7 +78,7 @@ class Images:
 
     def _pixels(self, value: object, row: object) -> NDArray[np.uint8]:
         height, width = self.source
-        with _opened(value, row, self.column) as image:
+        with opened(value, row, self.column) as image:
             try:
                 if self.how == "squash":
                     image.draft("RGB" if self.channels == 3 else "L", (2 * width, 2 * height))
@@ -91,7 +91,7 @@ class Images:
                 elif shown.size != (width, height):
                     shown = shown.resize((width, height), Image.Resampling.BILINEAR)
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                raise _broken(self.column, row, value, error) from error
+                raise broken(self.column, row, value, error) from error
         return np.asarray(shown, dtype=np.uint8).reshape(height, width, self.channels)
 
     def layout(self, layout: Layout) -> Layout:
@@ -109,14 +109,16 @@ class Images:
         return cls(column, config.image_channels, (h, w), (sh, sw), config.image_fit, config.cache_mb)
 
 
-def _broken(column: str, row: object, value: object, error: Exception) -> ValueError:
+def broken(column: str, row: object, value: object, error: Exception) -> ValueError:
+    """Make the error for an image that can't be decoded."""
     named = f" ({value})" if isinstance(value, str | Path) else ""
     return ValueError(
         f"column {column!r}, row {row}{named}: the image can't be decoded ({error}): replace or remove it"
     )
 
 
-def _opened(value: object, row: object, column: str) -> Image.Image:
+def opened(value: object, row: object, column: str) -> Image.Image:
+    """Open an image from encoded bytes or a file, raising ``ValueError`` with column and row for what is none."""
     if isinstance(value, Mapping):  # Hugging Face's layout of an image in Parquet
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
     if isinstance(value, bytes):
@@ -130,7 +132,7 @@ def _opened(value: object, row: object, column: str) -> Image.Image:
     except FileNotFoundError as error:
         raise ValueError(f"column {column!r}, row {row}: no file {value!r}") from error
     except (OSError, Image.DecompressionBombError) as error:
-        raise _broken(column, row, value, error) from error
+        raise broken(column, row, value, error) from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -146,7 +148,7 @@ def _common_size(values: pd.Series[Any]) -> tuple[int, int]:
     """Give the commonest (height, width), made square and at most 224 where sizes differ or are larger."""
     sizes: Counter[tuple[int, int]] = Counter()
     for row, value in values.items():
-        with _opened(value, row, str(values.name)) as image:
+        with opened(value, row, str(values.name)) as image:
             sizes[(image.height, image.width)] += 1
     (height, width), count = sizes.most_common(1)[0]
     if count == sum(sizes.values()) and max(height, width) <= LARGEST:

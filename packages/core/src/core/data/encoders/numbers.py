@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _REFERENCES = 1000
 """Quantiles that the map to a normal distribution is made of (scikit-learn's default)."""
+_LEAST_WIDTH = 1e-5
+"""Narrowest bin, in standard deviations."""
 _EDGE = 1e-7
 """The normal map ends at this probability, as in scikit-learn's QuantileTransformer."""
 
@@ -68,7 +70,7 @@ class Numbers:
         }
 
     def _scaled(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        if self.scaling == "quantile":
+        if self.scaling == "quantile" and self.references:
             scaled = np.column_stack([_to_normal(values[:, i], r) for i, r in enumerate(self.references)])
         else:
             scaled = (values - self.mean) / self.scale
@@ -119,6 +121,8 @@ def _edges(scaled: NDArray[np.float64], bins: int) -> tuple[float, ...]:
     if not len(scaled):
         return (-1.0, 1.0)
     edges = np.unique(np.quantile(scaled, np.linspace(0, 1, bins + 1)))
+    # Values that differ by rounding alone are one edge: between them a piece would have no width in float32.
+    edges = edges[np.append(True, np.diff(edges) > _LEAST_WIDTH)]
     if len(edges) == 1:
         edges = np.array([edges[0], edges[0] + 1.0])
     return tuple(edges.tolist())

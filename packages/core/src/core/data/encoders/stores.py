@@ -108,6 +108,10 @@ class PreparedRows:
         inputs = {name: store.take(index) for name, store in self._stores.items()}
         if "tokens" in inputs:
             inputs["tokens"] = _trimmed(inputs["tokens"], self._padding)
+        if "words" in inputs:
+            longest = max(int(inputs["words_mask"].sum(1).max()) if len(inputs["words"]) else 1, 1)
+            longest = min(inputs["words"].shape[1], -(-longest // 4) * 4)
+            inputs["words"], inputs["words_mask"] = inputs["words"][:, :longest], inputs["words_mask"][:, :longest]
         return inputs
 
     def to(self, device: torch.device) -> PreparedRows:

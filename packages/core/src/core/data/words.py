@@ -1,0 +1,103 @@
+"""Words of an utterance and the slots marked in it: character spans to one label a word, and back.
+
+Labels are in the BIO scheme (Ramshaw and Marcus 1995): code 0 is outside, 2 s + 1 the first and 2 s + 2 a further word
+of slot s.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+Span = tuple[int, int]
+
+_NUMBER = r"\d+(?:[.,:]\d+)*"
+# Scripts that put no space between words: each character is a word (kana, Han, Thai, Lao, Khmer, Burmese).
+_ALONE = r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff\u1780-\u17ff\u1000-\u109f]"
+# Signs that sit on a letter (accents; Devanagari and its relatives) belong to its word.
+_LETTERS = rf"(?:(?!\d)(?!{_ALONE})\w|[\u0300-\u036f\u0900-\u0dff])+"
+WORD = re.compile(rf"{_NUMBER}|{_ALONE}|{_LETTERS}|[^\w\s]")
+
+
+def word_spans(text: str) -> list[Span]:
+    """Give the (start, end) of each word: numbers, runs of letters, single signs; characters where no spaces stand."""
+    return [match.span() for match in WORD.finditer(text)]
+
+
+def slot_list(value: Any, where: str) -> list[tuple[int, int, str]]:
+    """Read a cell of slots: a list of [start, end, name] in characters, or that list as JSON text; none if missing.
+
+    Raises ValueError that says where and what is wrong.
+    """
+    if value is None or (isinstance(value, float) and value != value):
+        return []
+    if isinstance(value, str):
+        if not value.strip():
+            return []
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError(
+                f"{where}: {value[:60]!r} is no JSON; slots are a list of [start, end, name], in characters"
+            ) from None
+    try:
+        return [(int(start), int(end), str(name)) for start, end, name in value]
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{where}: {str(value)[:60]!r}: slots are a list of [start, end, name], in characters"
+        ) from None
+
+
+def labels_of_words(
+    spans: Sequence[Span], slots: Sequence[tuple[int, int, str]], names: Sequence[str], where: str
+) -> list[int]:
+    """Give each word the BIO code of the slot it touches.
+
+    Raises ValueError for a slot that is not among the names, reaches outside the text, or shares a word with another.
+    """
+    codes = [0] * len(spans)
+    position = {name: s for s, name in enumerate(names)}
+    for start, end, name in slots:
+        if name not in position:
+            raise ValueError(
+                f"{where}: slot {name!r} is none of those learnt ({', '.join(list(names)[:12])}); correct it, drop the "
+                "row, or name it in target.slots"
+            )
+        inside = [n for n, (a, b) in enumerate(spans) if a < end and b > start]
+        if not inside or start < 0 or end <= start:
+            raise ValueError(f"{where}: slot {name!r} at {start} to {end} holds no word of the text")
+        if any(codes[n] for n in inside):
+            raise ValueError(f"{where}: slot {name!r} at {start} to {end} shares a word with another slot")
+        for n in inside:
+            codes[n] = 2 * position[name] + (1 if n == inside[0] else 2)
+    return codes
+
+
+def chunks(codes: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Give the (slot, first word, word after the last) of each chunk of BIO codes.
+
+    As in the CoNLL evaluation, a further word that does not go on with the slot before it begins a chunk of its own.
+    """
+    found: list[tuple[int, int, int]] = []
+    slot, first = -1, 0
+    for n, code in enumerate([*codes, 0]):
+        here = (int(code) - 1) // 2 if code > 0 else -1
+        begins = code > 0 and (code % 2 == 1 or here != slot)
+        if slot >= 0 and (here != slot or begins):
+            found.append((slot, first, n))
+            slot = -1
+        if begins:
+            slot, first = here, n
+    return found
+
+
+def slots_of_words(
+    spans: Sequence[Span], codes: Sequence[int], names: Sequence[str]
+) -> list[tuple[int, int, str]]:
+    """Give the slots (start, end, name), in characters, that BIO codes mark."""
+    return [
+        (spans[first][0], spans[after - 1][1], names[slot])
+        for slot, first, after in chunks(list(codes)[: len(spans)])
+    ]

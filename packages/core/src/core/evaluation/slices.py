@@ -1,0 +1,81 @@
+"""Where the model is weaker: every slice of the test part against the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.evaluation.answered import headline, spread, weighted
+from core.evaluation.study import Findings, Study
+
+if TYPE_CHECKING:
+    from core.evaluation.study import Held
+    from core.targets.types import Predictions
+
+
+def slices(others: dict[str, Callable[[Predictions], float]]) -> Study:
+    """Make the study: accuracy (masks: mean IoU) of each group against all other rows, with paired intervals.
+
+    ``others`` are further figures, shown for each slice without an interval.
+    """
+
+    def study(held: Held) -> Findings:
+        return _measured(held, others)
+
+    return study
+
+
+def _measured(held: Held, others: dict[str, Callable[[Predictions], float]]) -> Findings:
+    figure = headline(held.target.kind)
+    part = held.parts["test"]
+    columns_NC, weights_RN = figure.columns(part), weighted(held, part)
+    ones = np.ones((1, len(part)))
+    table: list[dict[str, Any]] = []
+    for attribute, names in part.groups.items():
+        for name in sorted(set(names.tolist())):
+            inside = names == name
+            if inside.sum() < held.minimum_group or (~inside).sum() < held.minimum_group:
+                continue
+            apart = []
+            for weights in (ones, weights_RN):
+                own, rest = (figure.combine((weights * side) @ columns_NC) for side in (inside, ~inside))
+                apart.append((own, own - rest))
+            gap = spread(held, apart[0][1], apart[1][1])
+            members = part.take(np.flatnonzero(inside))
+            table.append(
+                {
+                    "slice": f"{attribute}: {name}",
+                    "rows": int(inside.sum()),
+                    figure.name: apart[0][0].item(),
+                    "less than the rest by": -apart[0][1].item(),
+                    "low": None if gap["high"] is None else -gap["high"],
+                    "high": None if gap["low"] is None else -gap["low"],
+                    **{other: _known(metric(members)) for other, metric in others.items()},
+                }
+            )
+    table.sort(key=lambda row: -row["less than the rest by"])
+    weak = [row for row in table if row["low"] is not None and row["low"] > 0]
+    if not table:
+        summary = "No slice has enough rows to be shown."
+    elif weak:
+        summary = (
+            f"{len(weak)} of {len(table)} slices are weaker than the rest; most {weak[0]['slice']}, "
+            f"{figure.name} {weak[0][figure.name]:.3f}."
+        )
+    else:
+        summary = f"None of {len(table)} slices is clearly weaker than the rest."
+    return Findings(
+        summary,
+        {"slices_weaker_than_the_rest": {"value": float(len(weak)), "low": None, "high": None}},
+        {f"Slices by {figure.name}, weakest first": table},
+        notes=[
+            f"A slice counts as weaker where the {100 * held.confidence:.4g} % interval of its gap leaves out zero; "
+            f"intervals are not widened for the number of slices. Fewer than {held.minimum_group} rows are not shown."
+        ],
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -1,0 +1,1 @@
+"""Explanation: what of an input made a score what it is."""

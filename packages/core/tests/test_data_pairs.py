@@ -1,0 +1,176 @@
+"""A text compared with references and graded examples: by hand, without leaks, and the same after a restore."""
+
+from __future__ import annotations
+
+import json
+from math import log
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from core.data.config import FieldsConfig
+from core.data.encoders import restore
+from core.data.encoders.fields import FieldsEncoder
+from core.data.encoders.pairs import reference_lists
+from core.data.overlap import alike, common_order, covered, profile, shared, stem
+from core.data.types import Fields
+
+FIELDS = Fields(target=("grade",), text=("answer",), references=("keys",), prompt="question")
+
+
+def frame() -> pd.DataFrame:
+    rows = [
+        ("Why dark?", "the circuit has a gap", "yes"),
+        ("Why dark?", "there is a gap in the circuit", "yes"),
+        ("Why dark?", "the bulb is old", "no"),
+        ("Why dark?", "because I like it dark", "no"),
+        ("What falls?", "the heavy ball falls", "yes"),
+        ("What falls?", "nothing falls at all", "no"),
+        ("What falls?", "a heavy ball", "yes"),
+        ("What falls?", "the circuit falls", "no"),
+    ]
+    made = pd.DataFrame(rows, columns=["question", "answer", "grade"], index=range(10, 18))
+    keys = {"Why dark?": ["the circuit has a gap", "current cannot flow"], "What falls?": ["the heavy ball"]}
+    made["keys"] = made["question"].map(keys)
+    return made
+
+
+def encoder(**settings: Any) -> FieldsEncoder:
+    made = FieldsConfig(vocabulary=300, length=32, **settings).build(FIELDS)
+    made.fit(frame())
+    return made
+
+
+def test_overlap_by_hand() -> None:
+    assert [stem(w) for w in ("circuits", "evaporated", "evaporates", "glass", "is")] == [
+        "circuit", "evaporat", "evaporat", "glass", "is",
+    ]  # fmt: skip
+    a, b = profile("the red gap"), profile("the gap")
+    precision, recall, dice = shared(a.counts, b.counts, lambda _: 1.0)
+    assert (precision, recall, dice) == pytest.approx((2 / 3, 1.0, 0.8))
+    assert shared(a.counts, profile("").counts, lambda _: 1.0) == (0.0, 0.0, 0.0)
+    assert common_order("abcd", "axcd") == 3
+    assert alike("voltage", "voltige") > 0.5 > alike("voltage", "battery")
+    assert covered(["gap", "water"], ["gap"], lambda _: 1.0) == 0.5
+    assert covered([], ["gap"], lambda _: 1.0) == 1.0
+    assert profile("It isn't, and don't").negations == 2
+
+
+def test_features_say_what_the_texts_share() -> None:
+    found = encoder().derived(frame())
+    assert list(found.index) == list(frame().index)
+    assert np.isfinite(found.to_numpy()).all()
+    assert found.to_numpy().std(axis=0).max() > 0.1
+    exactly, other = found.loc[10], found.loc[13]
+    assert exactly["pair: best recall"] == 1.0
+    assert exactly["pair: most cosine"] == pytest.approx(1.0)
+    assert exactly["pair: best missing"] == 0.0
+    assert exactly["pair: most dice"] > other["pair: most dice"]
+    assert other["pair: prompt idf_recall"] > 0, "it repeats a word of the question"
+    assert found.loc[15]["pair: best negation"] == 1.0
+
+
+def test_frequencies_are_those_of_the_training_texts() -> None:
+    pairs = encoder().pairs
+    assert pairs is not None
+    distinct = {*frame()["answer"], *(k for row in frame()["keys"] for k in row), *frame()["question"]}
+    assert pairs.texts == len(distinct)
+    holding = sum("heavy" in text for text in distinct)
+    assert pairs.idf[stem("heavy")] == pytest.approx(log((1 + len(distinct)) / (1 + holding)) + 1)
+    assert "old" not in pairs.idf, "what a single training text holds is not kept"
+
+
+def test_the_reference_with_most_in_common_tells_what_is_missing() -> None:
+    pairs = encoder().pairs
+    assert pairs is not None
+    pairs.idf = {}  # every word counts alike, and enough to be told
+    pairs.texts = 100
+    best, lacking = pairs.missing(
+        "a gapp somewhere", ["current cannot flow", "the circuit has a gap"], "Why?"
+    )
+    assert best == "the circuit has a gap"
+    assert "circuit" in lacking
+    assert "gap" not in lacking, "a misspelling is not missing"
+    assert pairs.missing("x", [], "") == ("", [])
+
+
+def test_a_restored_encoder_gives_the_same_tensors() -> None:
+    settings: dict[str, Any] = {
+        "bag": 100, "bag_prompt": 100, "examples": 2, "companions": True, "compare_topics": 4,
+    }  # fmt: skip
+    made = encoder(**settings)
+    again = restore(json.loads(json.dumps(made.state())))
+    new = frame().drop(columns="grade").assign(answer="a gap in the heavy circuit")
+    for rows in (frame(), new):
+        first, second = made.transform(rows), again.transform(rows)
+        assert first.keys() == second.keys()
+        for name in first:
+            assert torch.equal(first[name], second[name]), name
+    names = made.feature_names()["numeric"]
+    assert len(names) == len(made.layout().numeric) == first["numeric"].shape[1]
+    assert any(n.startswith("pair:") for n in names)
+    assert any(n.startswith("examples:") for n in names)
+
+
+def test_tokens_hold_the_pair() -> None:
+    alone, paired = encoder().transform(frame()), encoder(companions=True).transform(frame())
+    longer = (paired["tokens"] != 0).sum(1) > (alone["tokens"] != 0).sum(1)
+    assert longer.all()
+
+
+def test_an_answer_never_sees_its_own_grade() -> None:
+    def near(rows: pd.DataFrame) -> np.ndarray:
+        made = FieldsConfig(examples=2).build(FIELDS)
+        made.fit(rows)
+        assert made.examples is not None
+        return made.examples.features(rows).loc[10].to_numpy()
+
+    flipped = frame()
+    flipped.loc[10, "grade"] = "no"
+    np.testing.assert_array_equal(near(frame()), near(flipped))
+    flipped.loc[11, "grade"] = "no"
+    assert not np.array_equal(near(frame()), near(flipped)), "but it sees its neighbours'"
+
+
+def test_examples_are_those_of_the_same_prompt() -> None:
+    made = encoder(examples=2)
+    assert made.examples is not None
+    other = frame().head(1).assign(question="Something new?")
+    assert made.examples.features(other).isna().all(axis=None), "no example answers it: unknown, not zero"
+    assert torch.equal(made.transform(other)["missing"][0, -6:], torch.ones(6))
+
+
+def test_ngrams_within_a_prompt_are_apart() -> None:
+    made = encoder(bag=50, bag_prompt=50)
+    bag = made.feature_names()["bag"]
+    circuit = [n for n in bag if n.endswith(" circuit") and len(n.split()) == 2 and len(n.split()[0]) == 12]
+    assert len(circuit) == 1, "two answers to the first question have it, one to the second"
+
+
+def test_references_come_from_lists_and_columns() -> None:
+    rows = pd.DataFrame({"a": [["x", ""], ["y"]], "b": ["z", None]}, index=[3, 4])
+    assert reference_lists(rows, ["a", "b"]) == [["x", "z"], ["y"]]
+    with pytest.raises(ValueError, match="column 'a', row 4: a reference is a text"):
+        reference_lists(pd.DataFrame({"a": [["x"], [1]]}, index=[3, 4]), ["a"])
+    with pytest.raises(ValueError, match=r"data\.references"):
+        FieldsConfig().build(
+            Fields(target=("grade",), text=("answer", "question"), references=("keys",))
+        ).fit(frame())
+    numbers = frame().assign(grade=range(8))
+    many = pd.concat([numbers.assign(grade=numbers["grade"] + 8 * k) for k in range(3)])
+    with pytest.raises(ValueError, match=r"encoder\.examples"):
+        FieldsConfig(examples=1).build(FIELDS).fit(many)
+
+
+def test_numbers_that_differ_by_rounding_have_one_edge() -> None:
+    from core.backbones.inputs import Pieces
+
+    rows = pd.DataFrame({"x": [1.0, 1.0 - 2**-53, 1.0, 1.0 - 2**-53, 0.5, 0.2] * 5, "grade": ["a", "b"] * 15})
+    made = FieldsConfig(bins=8).build(Fields(target=("grade",), numeric=("x",)))
+    made.fit(rows)
+    inputs = made.transform(rows)
+    pieces = Pieces(made.layout())(inputs["numeric"], inputs["missing"])
+    assert torch.isfinite(pieces).all()

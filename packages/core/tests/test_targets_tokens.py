@@ -1,0 +1,379 @@
+"""Intents and slots: the chain against enumeration, spans against seqeval, the whole path of a tokens target."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from core.backbones.config import WordsOption
+from core.backbones.heads import build_head
+from core.backbones.model import Model
+from core.data.config import FieldsConfig
+from core.data.encoders import restore as restore_encoder
+from core.data.types import Fields
+from core.data.words import chunks, labels_of_words, slot_list, slots_of_words, word_spans
+from core.evaluation.calibration import Scaling, choose_scaling
+from core.evaluation.config import StandardEvaluation, Tfidf
+from core.evaluation.evaluate import evaluate
+from core.privacy.clipping import FlatClip, PerExampleClipper
+from core.report.tables import read_predictions, write_predictions
+from core.targets import chain, restore
+from core.targets.config import AutoTarget, TokensOption
+from core.targets.slots import exact_match, intents, slot_f1, slot_precision, slot_recall
+from core.targets.types import Predictions
+
+torch.set_num_threads(1)
+
+FIELDS = Fields(target=("intent",), text=("text",), slots="slots")
+ROWS = [
+    ("turn on the kitchen light", "on", [[12, 19, "area"], [20, 25, "name"]]),
+    ("turn off the desk lamp", "off", [[13, 22, "name"]]),
+    ("what time is it", "time", []),
+    ("lights off in the living room", "off", [[18, 29, "area"]]),
+    ("stop", "off", []),
+    ("desk lamp on", "on", [[0, 9, "name"]]),
+]
+
+
+def said(rows=ROWS):
+    made = [(text, intent, json.dumps(slots)) for text, intent, slots in rows]
+    return pd.DataFrame(made, columns=["text", "intent", "slots"])
+
+
+def everything(rows=ROWS, **settings):
+    frame = said(rows)
+    config = FieldsConfig(tokens=False, words=True, bag=40)
+    encoder = config.build(FIELDS)
+    encoder.fit(frame)
+    target = TokensOption(length=12).build(frame, FIELDS)
+    sizes = {"width": 16, "layers": 1, "heads": 2, "dropout": 0.0, "feature_dropout": 0.0}
+    backbone = WordsOption(**(sizes | settings)).build(encoder.layout(), 0)
+    return (
+        frame,
+        encoder,
+        target,
+        Model(backbone, build_head(backbone, target.width, "joint", 0, "linear", 0.0)),
+    )
+
+
+# --- words and spans
+
+
+def test_words_are_letters_numbers_and_signs():
+    text = "Set Anna's lamp to 22.5°, bitte: 打开灯"
+    words = [text[a:b] for a, b in word_spans(text)]
+    assert words == ["Set", "Anna", "'", "s", "lamp", "to", "22.5", "°", ",", "bitte", ":", "打", "开", "灯"]
+
+
+def test_slots_there_and_back():
+    text, _, slots = ROWS[0]
+    spans = word_spans(text)
+    codes = labels_of_words(spans, slot_list(slots, "x"), ["area", "name"], "x")
+    assert codes == [0, 0, 0, 1, 3]
+    assert slots_of_words(spans, codes, ["area", "name"]) == [(12, 19, "area"), (20, 25, "name")]
+    assert labels_of_words(word_spans("desk lamp"), [(0, 9, "name")], ["area", "name"], "x") == [3, 4]
+
+
+@pytest.mark.parametrize(
+    ("slots", "told"),
+    [
+        ([[0, 4, "room"]], "none of those learnt"),
+        ([[0, 4, "name"], [2, 9, "name"]], "shares a word"),
+        ([[40, 44, "name"]], "holds no word"),
+    ],
+)
+def test_wrong_slots_are_refused_with_their_place(slots, told):
+    with pytest.raises(ValueError, match=told) as error:
+        labels_of_words(word_spans("desk lamp on"), slot_list(slots, "x"), ["area", "name"], "row 7")
+    assert "row 7" in str(error.value)
+
+
+@pytest.mark.parametrize("cell", ["{", "3", [[1, 2]], [["a", 2, "name"]]])
+def test_cells_that_are_no_slots_are_refused(cell):
+    with pytest.raises(ValueError, match="start, end, name"):
+        slot_list(cell, "row 3")
+
+
+def named(codes, slots=("a", "b")):
+    names = ["O", *(f"{p}-{s}" for s in slots for p in ("B", "I"))]
+    return [names[c] for c in codes]
+
+
+def test_chunks_by_hand():
+    assert chunks([0, 1, 2, 0, 3]) == [(0, 1, 3), (1, 4, 5)]
+    assert chunks([1, 1, 2]) == [(0, 0, 1), (0, 1, 3)]  # two slots side by side
+    assert chunks([1, 4, 4]) == [(0, 0, 1), (1, 1, 3)]  # a further word of another slot begins one
+    assert chunks([2, 2, 0]) == [(0, 0, 2)]
+    assert chunks([]) == []
+
+
+def predictions(labels, targets, classes=("x", "y"), slots=("a", "b")):
+    labels, targets = np.asarray(labels), np.asarray(targets)
+    k, n = len(classes), len(labels)
+    scores = np.column_stack([np.eye(k)[labels[:, 0]] * 0.9 + 0.05, np.ones(n), labels[:, 1:]])
+    return Predictions(scores, labels, targets, classes, "tokens", slots=slots)
+
+
+def drawn(seed, rows=60, words=7):
+    rng = np.random.default_rng(seed)
+    targets = np.column_stack([rng.integers(0, 2, rows), rng.integers(0, 5, (rows, words))])
+    labels = np.where(rng.random(targets.shape) < 0.7, targets, rng.integers(0, 5, targets.shape))
+    labels[:, 0] %= 2
+    for n, length in enumerate(rng.integers(1, words + 1, rows)):
+        targets[n, 1 + length :] = labels[n, 1 + length :] = -1
+    return predictions(labels, targets)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_slot_figures_equal_seqeval(seed):
+    metrics = pytest.importorskip("seqeval.metrics")
+    p = drawn(seed)
+    true = [named([c for c in row if c >= 0]) for row in p.targets[:, 1:]]
+    decided = [named([c for c in row if c >= 0]) for row in p.labels[:, 1:]]
+    assert slot_f1(p) == pytest.approx(metrics.f1_score(true, decided))
+    assert slot_precision(p) == pytest.approx(metrics.precision_score(true, decided))
+    assert slot_recall(p) == pytest.approx(metrics.recall_score(true, decided))
+
+
+def test_figures_by_hand():
+    targets = [[0, 1, 2, 0], [1, 0, 3, -1], [0, 0, 0, 0]]
+    labels = [[0, 1, 2, 0], [1, 0, 0, -1], [1, 0, 0, 0]]  # right; a slot missed; another intent
+    p = predictions(labels, targets)
+    assert exact_match(p) == pytest.approx(1 / 3)
+    assert (slot_precision(p), slot_recall(p)) == (1.0, 0.5)
+    assert slot_f1(p) == pytest.approx(2 / 3)
+    shorter = predictions([[0, 1, 0, 0]], [[0, 1, 2, 0]])  # half a slot is no slot
+    assert slot_f1(shorter) == 0.0
+
+
+# --- the chain
+
+
+def enumerated(emissions, transitions, length):
+    k = emissions.shape[1]
+    rows = list(itertools.product(range(k), repeat=length))
+    worth = [
+        sum(float(emissions[t, y]) for t, y in enumerate(row))
+        + sum(float(transitions[a, b]) for a, b in itertools.pairwise(row))
+        for row in rows
+    ]
+    return rows, np.array(worth)
+
+
+def test_the_chain_equals_enumeration():
+    draw = torch.Generator().manual_seed(0)
+    e = torch.randn(3, 4, 3, generator=draw, dtype=torch.float64)
+    a = torch.randn(3, 3, 3, generator=draw, dtype=torch.float64)
+    lengths = [4, 2, 1]
+    real = torch.arange(4)[None, :] < torch.tensor(lengths)[:, None]
+    whole = chain.partition(e, a, real)
+    best, top = chain.likeliest(e, a, real)
+    for b, length in enumerate(lengths):
+        rows, worth = enumerated(e[b], a[b], length)
+        assert float(whole[b]) == pytest.approx(float(np.log(np.exp(worth).sum())))
+        assert tuple(best[b, :length].tolist()) == rows[int(worth.argmax())]
+        assert best[b, length:].tolist() == [0] * (4 - length)
+        assert float(top[b]) == pytest.approx(worth.max())
+        labels = torch.zeros(1, 4, dtype=torch.int64)
+        for row, value in zip(rows, worth, strict=True):
+            labels[0, :length] = torch.tensor(row)
+            assert float(chain.score(e[b : b + 1], a[b : b + 1], real[b : b + 1], labels)) == pytest.approx(
+                value
+            )
+
+
+def test_forbidden_labels_have_no_probability_and_are_never_decoded():
+    draw = torch.Generator().manual_seed(1)
+    allowed = chain.allowed_bio(5)
+    for _ in range(20):
+        e = 3 * torch.randn(1, 6, 5, generator=draw)
+        e[:, 0] += allowed[-1]
+        row, _ = chain.likeliest(e, allowed[:-1][None], torch.ones(1, 6, dtype=torch.bool))
+        previous = 0
+        for code in row[0].tolist():
+            assert code == 0 or code % 2 == 1 or previous in (code - 1, code)
+            previous = code
+
+
+def test_the_gradient_of_the_partition_is_the_marginal():
+    draw = torch.Generator().manual_seed(2)
+    e = torch.randn(1, 3, 3, generator=draw, dtype=torch.float64, requires_grad=True)
+    a = torch.randn(1, 3, 3, generator=draw, dtype=torch.float64)
+    (gradient,) = torch.autograd.grad(chain.partition(e, a, torch.ones(1, 3, dtype=torch.bool)).sum(), e)
+    rows, worth = enumerated(e[0].detach(), a[0], 3)
+    chance = np.exp(worth - worth.max())
+    chance /= chance.sum()
+    for t, y in itertools.product(range(3), range(3)):
+        expected = sum(c for row, c in zip(rows, chance, strict=True) if row[t] == y)
+        assert float(gradient[0, t, y]) == pytest.approx(expected)
+
+
+# --- encoder, network and target together
+
+
+def test_it_learns_its_own_rows_and_serves_them():
+    frame, encoder, target, model = everything()
+    inputs, truth = encoder.transform(frame), target.encode(frame)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    first = target.losses(model(inputs), truth).sum().item()
+    for _ in range(120):
+        optimizer.zero_grad()
+        loss = target.losses(model(inputs), truth).sum()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05 * first
+    model.eval()
+    scores = target.scores(model(inputs)).double().detach().numpy()
+    labels = target.labels(scores)
+    np.testing.assert_array_equal(labels, target.truth(truth))
+    given = [slot_list(s, "x") for s in frame["slots"]]
+    assert target.named(labels, list(frame["text"])) == given
+    assert (scores[:, 3] > 0.8).all()  # the probability of the decoded row
+    assert scores[:, 3].max() <= 1.0
+
+
+def test_a_loss_does_not_depend_on_the_rest_of_the_batch():
+    frame, encoder, target, model = everything()
+    model.eval()
+    inputs, truth = encoder.transform(frame), target.encode(frame)
+    together = target.losses(model(inputs), truth)
+    for n in range(len(frame)):
+        alone = target.losses(model(encoder.transform(frame.iloc[[n]])), truth[n : n + 1])
+        assert alone.item() == pytest.approx(together[n].item(), rel=1e-4)
+
+
+def test_clipped_gradients_are_exact():
+    frame, encoder, target, model = everything()
+    model.double()
+    inputs = {k: v.double() if v.is_floating_point() else v for k, v in encoder.transform(frame).items()}
+    truth = target.encode(frame)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    with torch.no_grad():
+        for p in parameters:  # the linear paths begin at zero
+            p.add_(
+                0.05 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()), dtype=p.dtype)
+            )
+
+    def losses(index):
+        outputs = model({k: v[index] for k, v in inputs.items()})
+        return target.losses(outputs, truth[index])
+
+    single = []
+    for n in range(len(frame)):
+        found = torch.autograd.grad(losses(torch.tensor([n])).sum(), parameters, allow_unused=True)
+        single.append(
+            torch.cat(
+                [
+                    (torch.zeros_like(p) if g is None else g).flatten()
+                    for g, p in zip(found, parameters, strict=True)
+                ]
+            )
+        )
+    norms = torch.stack([g.norm() for g in single])
+    bar = float(norms.median())
+    clipper = PerExampleClipper(model, rule=FlatClip(bar))
+    with clipper.watching(len(frame)):
+        result = clipper.clipped_gradients(losses(torch.arange(len(frame))))
+    torch.testing.assert_close(result.norms_U.double(), norms, rtol=1e-5, atol=1e-8)
+    expected = sum((bar / n).clamp_max(1.0) * g for n, g in zip(norms, single, strict=True))
+    assert float((clipper.flat - expected).norm() / expected.norm()) <= 1e-5
+
+
+def test_state_goes_through_json():
+    frame, encoder, target, _ = everything()
+    again = restore(json.loads(json.dumps(target.state())))
+    assert again == target
+    torch.testing.assert_close(again.encode(frame), target.encode(frame))
+    encoder_again = restore_encoder(json.loads(json.dumps(encoder.state())))
+    for name, tensor in encoder.transform(frame).items():
+        torch.testing.assert_close(encoder_again.transform(frame)[name], tensor)
+    assert encoder_again.layout() == encoder.layout()
+
+
+def test_auto_finds_the_kind_and_what_is_wrong_is_told():
+    frame = said()
+    assert AutoTarget().build(frame, FIELDS).kind == "tokens"
+    with pytest.raises(ValueError, match="class_weights"):
+        AutoTarget(class_weights="balanced").build(frame, FIELDS)
+    with pytest.raises(ValueError, match="column of slots"):
+        TokensOption().build(frame, Fields(target=("intent",), text=("text",)))
+    with pytest.raises(ValueError, match=r"target\.slots lacks area"):
+        TokensOption(slots=["name"]).build(frame, FIELDS)
+    assert TokensOption(slots=["name", "area", "rare"]).build(frame, FIELDS).slots == ("area", "name", "rare")
+    target = TokensOption(length=3).build(frame, FIELDS)
+    with pytest.raises(ValueError, match=r"target\.length=3"):
+        target.encode(frame)
+
+
+def test_a_backbone_without_words_is_refused():
+    _, _, target, _ = everything()
+    from core.backbones.config import TextOption
+
+    config = FieldsConfig()
+    encoder = config.build(FIELDS)
+    encoder.fit(said())
+    backbone = TextOption(wide=0.0).build(encoder.layout(), 0)
+    with pytest.raises(ValueError, match="joint"):
+        build_head(backbone, target.width, target.reads, 0, "linear", 0.0)
+
+
+# --- evaluation, tables, challenger
+
+
+def test_evaluation_has_every_figure_with_an_interval(tmp_path):
+    validation, test = drawn(1), drawn(2)
+    target = TokensOption(length=7).build(said(), FIELDS)
+    target.classes, target.slots, target.length = ("x", "y"), ("a", "b"), 7
+    config = StandardEvaluation(resamples=50, resamples_single=20)
+    found = evaluate(validation, test, target, config)
+    for name in ("exact_match", "intent_accuracy", "slot_f1", "slot_precision", "slot_recall", "log_loss"):
+        assert found.metrics[name]["value"] is not None
+        assert found.metrics[name]["low"] <= found.metrics[name]["value"] <= found.metrics[name]["high"]
+    assert found.metrics["slot_f1"]["value"] == pytest.approx(slot_f1(test))
+    assert not found.intervals["without_vectorised_form"]
+    assert found.curves["confusion"]["labels"] == ["x", "y"]
+    path = tmp_path / "predictions.parquet"
+    write_predictions(found.parts, path)
+    again = read_predictions(path, "test")
+    kept = found.parts["test"]
+    np.testing.assert_array_equal(again.labels, kept.labels)
+    np.testing.assert_array_equal(again.targets, kept.targets)
+    np.testing.assert_allclose(again.scores, kept.scores)
+    assert (again.slots, again.kind) == (("a", "b"), "tokens")
+
+
+def test_scaling_leaves_the_words_alone():
+    p = drawn(3)
+    scaling = choose_scaling(p, "temperature", 0)
+    assert scaling.temperature != 1.0
+    scaled = scaling.apply(p.scores, p.kind)
+    np.testing.assert_array_equal(scaled[:, 2:], p.scores[:, 2:])
+    np.testing.assert_allclose(scaled[:, :2].sum(axis=1), 1.0)
+    restored = Scaling.restore(json.loads(json.dumps(scaling.state())))
+    np.testing.assert_allclose(restored.apply(p.scores, p.kind), scaled)
+    assert intents(p).scores.shape == (60, 2)
+
+
+def test_the_challenger_reads_intents_and_slots():
+    rng = np.random.default_rng(0)
+    places, things = ["kitchen", "bedroom", "office", "hall"], ["lamp", "fan", "radio"]
+    rows = []
+    for _ in range(240):
+        place, thing, on = rng.choice(places), rng.choice(things), bool(rng.integers(2))
+        text = f"{'start' if on else 'stop'} the {thing} {rng.integers(99)} in the {place}"
+        begin = text.index(thing)
+        slots = [[begin, begin + len(thing), "name"], [len(text) - len(place), len(text), "area"]]
+        rows.append((text, "on" if on else "off", slots))
+    frames = {"train": said(rows[:140]), "validation": said(rows[140:190]), "test": said(rows[190:])}
+    encoder = FieldsConfig(tokens=False, words=True).build(FIELDS)
+    encoder.fit(frames["train"])
+    target = TokensOption().build(frames["train"], FIELDS)
+    found = Tfidf().run(frames, encoder, FIELDS, target, 0)
+    assert found.test.kind == "tokens"
+    assert slot_f1(found.test) > 0.95
+    assert exact_match(found.test) > 0.9

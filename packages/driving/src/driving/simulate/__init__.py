@@ -1,0 +1,1 @@
+"""The embedded defaults: simulated signs and street scenes."""

@@ -1,0 +1,62 @@
+"""``data=camvid``: the Cambridge-driving Labeled Video Database (Brostow et al. 2009), 11 classes of pixels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import option, setting
+
+if TYPE_CHECKING:
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+
+DRIVES = {"0001TP": "dusk", "0006R0": "day", "0016E5": "day", "Seq05VD": "day"}
+"""Light of each drive, as the set's authors describe them."""
+
+
+@option("data", "camvid")
+class CamVid:
+    """11 classes of pixels in street scenes at 320 x 240; the split of SegNet."""
+
+    path: str = setting(
+        "driving/camvid/camvid_320x240.parquet", "the Parquet file, here or under PLINTH_DATA"
+    )
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read frames and masks; other values than 0 to 10 have no class."""
+        return read(self)
+
+
+def read(config: CamVid) -> Dataset:
+    """Make the data set: one row a frame, the published parts.
+
+    They are not independent: all validation frames are of a drive that trains, and one drive (0001TP) is in training
+    and test. ``brightness`` is the mean luma of a frame (0 to 255).
+    """
+    from core.data.sources import require_columns
+    from core.data.tables import find, read_table
+    from core.data.types import Dataset, Fields, SplitPlan
+    from driving.classes import SCENE
+    from driving.pictures import brightness
+
+    path = find(config.path)
+    table = read_table(path)
+    require_columns(table.frame, {"data.path": ["name", "split", "sequence", "image", "mask"]}, path)
+    frame = table.frame[["name", "split", "sequence", "image", "mask"]].copy()
+    frame["light"] = frame["sequence"].map(DRIVES)
+    frame["brightness"] = brightness(frame["image"])
+    return Dataset(
+        frame,
+        Fields(target=("mask",), image="image", mask_classes=SCENE, sensitive=("light", "brightness")),
+        name="CamVid street scenes, 320 x 240",
+        split=SplitPlan(by="column", column="split"),
+        unit_name="frame",
+        files=table.files,
+        group_edges={"brightness": [70.0, 85.0, 100.0]},
+        notes=[
+            *table.notes,
+            "Frames were scaled to 320 x 240 and compressed (WebP) before they were read.",
+            "The published parts share drives: validation is of a training drive (0016E5), and 0001TP is in training "
+            "and test. Intervals resample frames, which follow one another: they are narrower than drives would give.",
+        ],
+    )

@@ -1,0 +1,111 @@
+"""The readers on the real files: official parts, whole tracks, pixels without a class."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import driving
+from core.data.checks import check_dataset, check_parts
+from core.data.masks import IGNORED, read_masks
+from core.data.splits import split
+from core.data.types import Dataset
+from driving.classes import RIGHT_OF_WAY, SCENE, SIGNS, VULNERABLE
+
+DATA = Path(os.environ.get("PLINTH_DATA", "/nowhere")) / "driving"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="PLINTH_DATA names no folder of real sets")
+
+
+def read(*overrides: str) -> Dataset:
+    config: Any = driving.train.configure(*overrides)
+    dataset: Dataset = config.data.read(config.task, config.seed)
+    return dataset
+
+
+@pytest.fixture(scope="module")
+def strips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few published strips of GTSRB, with all columns as published."""
+    table = pd.read_parquet(DATA / "gtsrb/gtsrb_32x32.parquet")
+    path = tmp_path_factory.mktemp("gtsrb") / "gtsrb.parquet"
+    pd.concat(
+        [table[table["split"] == "train"].head(12), table[table["split"] == "test"].head(2)]
+    ).to_parquet(path)
+    return path
+
+
+@needs_data
+def test_gtsrb_keeps_the_official_test_part_and_tracks_whole() -> None:
+    dataset = read("experiment=gtsrb", f"data.path={DATA / 'gtsrb/gtsrb_32x32.parquet'}")
+    frame = dataset.frame
+    rows = split(dataset)
+    check_dataset(dataset)
+    assert [f for f in check_parts(dataset, rows) if f.level == "error"] == []
+    assert set(frame["split"].iloc[rows["test"]]) == {"test"}
+    assert len(rows["test"]) == 12630
+    assert len(rows["train"]) + len(rows["validation"]) == 39209
+    tracks = [set(frame["track"].iloc[rows[part]]) for part in ("train", "validation")]
+    assert not tracks[0] & tracks[1]
+    sizes = frame[frame["split"] == "train"].groupby("track").size()
+    assert set(sizes) <= {29, 30}
+    assert frame.groupby("track")["sign"].nunique().max() == 1
+    assert frame["brightness"].between(0, 255).all()
+    assert frame["pixels"].min() >= 15
+    assert set(frame["sign"]) <= set(SIGNS)
+
+
+@needs_data
+def test_gtsrb_pictures_are_those_of_the_strip(strips: Path) -> None:
+    import io
+
+    from PIL import Image
+
+    dataset = read("task=signs", "data=gtsrb", f"data.path={strips}")
+    table = pd.read_parquet(strips)
+    strip = np.asarray(Image.open(io.BytesIO(table["image"].iloc[0])).convert("RGB")).reshape(-1, 32, 32, 3)
+    fifth = np.asarray(Image.open(io.BytesIO(dataset.frame["image"].iloc[5])))
+    assert np.array_equal(fifth, strip[5])
+    assert dataset.frame["sign"].iloc[5] == SIGNS[table["labels"].iloc[0][5]]
+
+
+@needs_data
+def test_a_strip_of_another_length_is_refused(strips: Path, tmp_path: Path) -> None:
+    table = pd.read_parquet(strips)
+    table.loc[table.index[0], "n"] = 3
+    table.to_parquet(tmp_path / "short.parquet")
+    with pytest.raises(ValueError, match="a strip of 3 pictures"):
+        read("task=signs", "data=gtsrb", f"data.path={tmp_path / 'short.parquet'}")
+
+
+@needs_data
+def test_camvid_has_the_published_parts_and_its_pixels_without_a_class() -> None:
+    dataset = read("experiment=camvid", f"data.path={DATA / 'camvid/camvid_320x240.parquet'}")
+    rows = split(dataset)
+    assert {part: len(r) for part, r in rows.items()} == {"train": 367, "validation": 101, "test": 233}
+    assert dataset.fields.mask_classes == SCENE
+    masks = np.stack(read_masks(dataset.frame["mask"].iloc[:40], None, len(SCENE)))
+    assert masks.shape == (40, 240, 320)
+    assert set(np.unique(masks)) <= {*range(11), IGNORED}
+    assert 0 < (masks == IGNORED).mean() < 0.15
+    assert (masks == SCENE.index("road")).mean() > 0.15
+    assert any("0001TP" in note for note in dataset.notes)
+
+
+def test_classes_named_apart_are_classes() -> None:
+    assert len(SIGNS) == len(set(SIGNS)) == 43
+    assert set(VULNERABLE) <= {*SIGNS, *SCENE}
+    assert set(RIGHT_OF_WAY) <= set(SIGNS)
+
+
+@needs_data
+def test_foreign_pictures_come_from_test_strips() -> None:
+    from driving.foreign import _everyday
+
+    path = DATA.parent / "core/cifar10/cifar10.parquet"
+    found = _everyday(np.random.default_rng(0), str(path), 30)
+    assert len(found) == 30
+    assert all(p.shape == (32, 32, 3) and p.dtype == np.uint8 for p in found)

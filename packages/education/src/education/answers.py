@@ -1,0 +1,53 @@
+"""Task ``answers``: grade a short answer to a question against reference answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from core.config import setting, task
+from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
+
+if TYPE_CHECKING:
+    from core.data.types import Dataset
+    from core.evaluation.study import Study
+    from core.targets.types import Metric
+
+
+@task("answers")
+class Answers:
+    """Grade of a short answer, compared with reference answers."""
+
+    name: ClassVar[str] = "answers"
+    purpose: ClassVar[str] = (
+        "To mark short answers and tell the pupil what is missing; a teacher marks what the model is unsure of."
+    )
+    bias: float = setting(1.0, BIAS)
+    order: list[str] = setting(["contradictory", "incorrect", "correct"], ORDER)
+    raters: list[str] = setting(["rater1", "rater2"], RATERS)
+    by: list[str] = setting(
+        ["question", "module"], "columns whose values are judged apart, where the data have them"
+    )
+    review_agreement: float = setting(0.85, AGREEMENT)
+    false_alarms: float = setting(0.05, FALSE_ALARMS)
+
+    def check(self) -> None:
+        """Refuse values that can't be meant."""
+        check_grading(self.review_agreement, self.false_alarms)
+
+    def simulate(self, rows: int, seed: int) -> Dataset:
+        """Draw simulated answers of pupils."""
+        from education.simulate.answers import simulate
+
+        return simulate(rows, seed, self.bias)
+
+    def metrics(self, kind: str) -> dict[str, Metric]:
+        """Add quadratic weighted kappa and adjacent agreement in the order of the grades."""
+        from education.grading.figures import metrics
+
+        return metrics(kind, self.order)
+
+    def studies(self, kind: str) -> dict[str, Study]:
+        """Judge as a second rater is judged: agreement, length, gaming, review by humans, words that moved grades."""
+        from education.grading.studies import studies
+
+        return studies(kind, self)

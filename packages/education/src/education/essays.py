@@ -1,0 +1,51 @@
+"""Task ``essays``: score an essay on its prompt's scale."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from core.config import setting, task
+from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
+
+if TYPE_CHECKING:
+    from core.data.types import Dataset
+    from core.evaluation.study import Study
+    from core.targets.types import Metric
+
+
+@task("essays")
+class Essays:
+    """Score of an essay on its prompt's scale."""
+
+    name: ClassVar[str] = "essays"
+    purpose: ClassVar[str] = (
+        "To score essays beside a human rater; a human scores what the model is unsure of."
+    )
+    bias: float = setting(1.0, BIAS)
+    order: list[str] = setting([], ORDER)
+    raters: list[str] = setting(["rater1", "rater2"], RATERS)
+    by: list[str] = setting(["essay_set"], "columns whose values are judged apart, where the data have them")
+    review_agreement: float = setting(0.75, AGREEMENT)
+    false_alarms: float = setting(0.05, FALSE_ALARMS)
+
+    def check(self) -> None:
+        """Refuse values that can't be meant."""
+        check_grading(self.review_agreement, self.false_alarms)
+
+    def simulate(self, rows: int, seed: int) -> Dataset:
+        """Draw simulated essays."""
+        from education.simulate.essays import simulate
+
+        return simulate(rows, seed, self.bias)
+
+    def metrics(self, kind: str) -> dict[str, Metric]:
+        """Add quadratic weighted kappa and adjacent agreement, where the target does not bring them."""
+        from education.grading.figures import metrics
+
+        return metrics(kind, self.order)
+
+    def studies(self, kind: str) -> dict[str, Study]:
+        """Judge as a second rater is judged: agreement, length, gaming, review by humans, words that moved scores."""
+        from education.grading.studies import studies
+
+        return studies(kind, self)

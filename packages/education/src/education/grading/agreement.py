@@ -1,0 +1,202 @@
+"""Agreement of the machine with humans, beside that of two humans, and the gates of operational scoring.
+
+The gates are those of Williamson, Xi and Breyer 2012 (quadratic kappa of at least 0.70, at most 0.10 below that of two
+humans, means at most 0.15 standard deviations apart overall and 0.10 in any group).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.data.values import is_missing, to_names
+from core.evaluation.study import Findings, Gate
+from education.grading.figures import NAN, Array, adjacent, dsm, exact, grades_of, prmse, qwk, smd
+from education.grading.resampling import Rows, figures
+
+if TYPE_CHECKING:
+    from core.evaluation.study import Held, Json, Study
+    from education.settings import Grading
+
+KAPPA, DEGRADATION, SMD, GROUP = 0.70, 0.10, 0.15, 0.10
+FEW = 30
+"""Parts of the test with fewer rows are not judged apart."""
+
+
+def agreement(task: Grading) -> Study:
+    """Make the study of agreement with humans."""
+
+    def study(held: Held) -> Findings:
+        p, frame = held.parts["test"], held.frames["test"]
+        grades = grades_of(p, task.order)
+        if grades is None:
+            return Findings("The classes have no order (task.order), so agreement on a scale is undefined.")
+        names = [c for c in task.raters if c in frame]
+        raters = [ratings(frame[c], task.order, c) for c in names]
+        first = raters[0] if raters else grades.human
+        second = raters[1] if len(raters) > 1 else None
+        both = np.column_stack([first, second]) if second is not None else None
+        masks = _groups(held)
+
+        def of(rows: Rows) -> dict[str, float]:
+            raw, rounded, human = grades.raw[rows], grades.rounded[rows], grades.human[rows]
+            found = {
+                "qwk": qwk(rounded, human),
+                "exact agreement": exact(rounded, human),
+                "adjacent agreement": adjacent(rounded, human),
+                "correlation": correlation(raw, human),
+                "SMD": smd(raw, human),
+            }
+            if both is not None:
+                known = ~np.isnan(both[rows]).any(axis=1)
+                h1, h2 = both[rows][known].T
+                found["qwk of two humans"] = qwk(h1, h2)
+                found["exact agreement of two humans"] = exact(h1, h2)
+                found["degradation"] = found["qwk of two humans"] - qwk(rounded[known], h1)
+                found["PRMSE"] = prmse(raw, both[rows])
+            found |= {f"DSM {name}": dsm(raw, human, mask[rows]) for name, mask in masks.items()}
+            return found
+
+        measured = figures(held, "test", of)
+        apart = {name: measured.pop(f"DSM {name}") for name in masks}
+        tables: dict[str, list[dict[str, Json]]] = {}
+        if apart:
+            tables["Difference of standardised means (DSM) by group"] = [
+                {"group": name, "rows": int(masks[name].sum()), **figure} for name, figure in apart.items()
+            ]
+        for column in (c for c in task.by if c in frame and frame[c].nunique() > 1):
+            tables[f"Agreement by {column}"] = _by(to_names(frame[column]), grades.rounded, grades.human)
+        notes = [
+            "SMD and DSM as RSMTool defines them (unpooled; deviations with N - 1), of the expected grade; kappa and "
+            "agreement of the grade given.",
+            "studies/rsmeval.csv goes into rsmeval with id_column=spkitemid, human_score_column=sc1, "
+            "second_human_score_column=sc2, system_score_column=raw.",
+        ]
+        if both is None:
+            notes.append("One human grade a row: degradation and PRMSE, which need two, are not measured.")
+        if not apart:
+            notes.append("No sensitive attribute with two groups that are large enough: no gate for groups.")
+        gates = _gates(measured, apart)
+        failed = [g.name for g in gates if not g.passed]
+        value = measured["qwk"]["value"]
+        shown = "undefined" if value is None else f"{value:.2f}"
+        return Findings(
+            f"Quadratic kappa with humans {shown}; {len(gates) - len(failed)} of {len(gates)} gates passed"
+            + (f", failed: {', '.join(failed)}." if failed else "."),
+            measured,
+            tables,
+            gates,
+            notes,
+            {"rsmeval.csv": _rsmeval(held, grades.raw, first, second)},
+        )
+
+    return study
+
+
+def ratings(values: pd.Series, order: list[str], column: str) -> Array:
+    """Read single human ratings as numbers, NaN for missing, raising ValueError for what has no place in the order."""
+    missing, names = is_missing(values), to_names(values)
+    found = np.full(len(values), NAN)
+    for i, name in enumerate(names):
+        if missing[i] or name is None:
+            continue
+        try:
+            found[i] = float(name)
+        except ValueError:
+            if name not in order:
+                raise ValueError(
+                    f"column {column!r}, row {values.index[i]}: {name!r} is no number and not in task.order={order}"
+                ) from None
+            found[i] = float(order.index(name))
+    return found
+
+
+def correlation(a: Array, b: Array) -> float:
+    """Pearson's r; NaN where one does not vary."""
+    if len(a) < 2 or not np.std(a) or not np.std(b):
+        return NAN
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def _groups(held: Held) -> dict[str, NDArray[np.bool_]]:
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for attribute, names in held.parts["test"].groups.items():
+        found = {str(n): names == n for n in np.unique(names) if (names == n).sum() >= held.minimum_group}
+        if len(found) > 1:
+            masks |= {f"{attribute}: {name}": mask for name, mask in found.items()}
+    return masks
+
+
+def _by(names: NDArray[np.object_], machine: Array, human: Array) -> list[dict[str, Json]]:
+    rows: list[dict[str, Json]] = []
+    for name in sorted({str(n) for n in names}):
+        here = np.array([str(n) == name for n in names])
+        if here.sum() >= FEW:
+            kappa = qwk(machine[here], human[here])
+            rows.append(
+                {
+                    "value": name if len(name) <= 60 else name[:57] + "...",
+                    "rows": int(here.sum()),
+                    "qwk": kappa if np.isfinite(kappa) else None,
+                    "exact agreement": exact(machine[here], human[here]),
+                    "mean machine - mean human": float(machine[here].mean() - human[here].mean()),
+                }
+            )
+    return rows
+
+
+def _gates(measured: dict[str, dict[str, Json]], apart: dict[str, dict[str, Json]]) -> list[Gate]:
+    gates = []
+
+    def gate(name: str, value: float | None, bar: str, passed: bool, meaning: str) -> None:
+        gates.append(Gate(name, value, bar, passed, meaning))
+
+    kappa, mean = measured["qwk"]["value"], measured["SMD"]["value"]
+    gate(
+        "quadratic kappa",
+        kappa,
+        ">= 0.70",
+        kappa is not None and kappa >= KAPPA,
+        "agreement with the human grade",
+    )
+    if "degradation" in measured:
+        lost = measured["degradation"]["value"]
+        gate(
+            "degradation", lost, "<= 0.10", lost is not None and lost <= DEGRADATION,
+            "kappa of two humans less that of machine and human",
+        )  # fmt: skip
+    gate(
+        "|SMD|",
+        mean,
+        "<= 0.15",
+        mean is not None and abs(mean) <= SMD,
+        "the machine is neither milder nor harsher",
+    )
+    known = {name: figure["value"] for name, figure in apart.items() if figure["value"] is not None}
+    if known:
+        worst = max(known, key=lambda name: abs(known[name]))
+        gate(
+            "largest group |DSM|",
+            known[worst],
+            "<= 0.10",
+            abs(known[worst]) <= GROUP,
+            f"no group is treated otherwise ({worst})",
+        )
+    return gates
+
+
+def _rsmeval(held: Held, raw: Array, first: Array, second: Array | None) -> pd.DataFrame:
+    p = held.parts["test"]
+    table: dict[str, object] = {
+        "spkitemid": [f"row{n}" for n in held.frames["test"].index],
+        "sc1": first,
+        "raw": raw,
+    }
+    if second is not None:
+        table["sc2"] = second
+    if p.units is not None:
+        table["candidate"] = p.units
+    return pd.DataFrame(table | dict(p.groups))

@@ -1,0 +1,138 @@
+"""Figures by which scoring machines are judged beside human raters, computed from grades alone.
+
+Sources: Williamson, Xi and Breyer 2012 (Educational Measurement: Issues and Practice 31:2) for the criteria; the
+RSMTool documentation (Madnani and Loukina) for the definitions of SMD and DSM; Haberman 2008 and Loukina, Madnani,
+Cahill et al. 2020 (BEA workshop) for PRMSE with any number of ratings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from core.targets.types import Metric, Predictions
+
+Array = NDArray[np.float64]
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Grades:
+    """Grades of held-out rows on one numeric scale, each (N,)."""
+
+    raw: Array
+    """The machine's expected grade, before rounding."""
+    rounded: Array
+    """The grade it gives."""
+    human: Array
+    """The grade it is judged against."""
+
+
+def scale_of(classes: Sequence[str], order: Sequence[str]) -> Array | None:
+    """Give each class's number: its own where all are numbers, else its place in the order; None where unknown."""
+    try:
+        return np.array([float(c) for c in classes])
+    except ValueError:
+        if set(classes) <= set(order):
+            return np.array([float(list(order).index(c)) for c in classes])
+        return None
+
+
+def grades_of(p: Predictions, order: Sequence[str]) -> Grades | None:
+    """Read predictions as grades; None where the classes have no order."""
+    if p.kind == "regression":
+        raw = np.asarray(p.scores[:, 0], np.float64)
+        return Grades(raw, np.rint(raw), np.asarray(p.targets, np.float64))
+    if p.kind not in ("binary", "multiclass", "ordinal"):
+        return None
+    scale = scale_of(p.classes, order)
+    if scale is None:
+        return None
+    return Grades(p.scores @ scale, scale[p.labels.astype(np.int64)], scale[p.targets.astype(np.int64)])
+
+
+def qwk(a: Array, b: Array) -> float:
+    """Quadratic weighted kappa (Cohen 1968) in its moment form: 1 - E[(a - b)^2] / E[(a - b')^2], b' independent of a.
+
+    2 cov / (var a + var b + (mean a - mean b)^2), moments over N; it equals the table's kappa for whole grades.
+    """
+    if not len(a):
+        return NAN
+    apart = float(np.var(a) + np.var(b) + (np.mean(a) - np.mean(b)) ** 2)
+    return 2.0 * float(np.mean((a - np.mean(a)) * (b - np.mean(b)))) / apart if apart else NAN
+
+
+def exact(a: Array, b: Array) -> float:
+    """Share of equal grades."""
+    return float(np.mean(a == b)) if len(a) else NAN
+
+
+def adjacent(a: Array, b: Array, step: float = 1.0) -> float:
+    """Share of grades at most one step apart."""
+    return float(np.mean(np.abs(a - b) <= step + 1e-9)) if len(a) else NAN
+
+
+def smd(machine: Array, human: Array) -> float:
+    """Standardised mean difference, unpooled: (mean machine - mean human) / sd human (N - 1), as RSMTool defines it."""
+    spread = float(np.std(human, ddof=1)) if len(human) > 1 else 0.0
+    return float(np.mean(machine) - np.mean(human)) / spread if spread else NAN
+
+
+def dsm(machine: Array, human: Array, group: NDArray[np.bool_]) -> float:
+    """Difference of standardised means of a group: mean z machine - mean z human, each z over the whole population.
+
+    RSMTool's fairness figure since version 8; deviations with N - 1.
+    """
+    if not group.any() or len(human) < 2:
+        return NAN
+    spread_m, spread_h = float(np.std(machine, ddof=1)), float(np.std(human, ddof=1))
+    if not spread_m or not spread_h:
+        return NAN
+    z_machine = (machine[group] - np.mean(machine)) / spread_m
+    z_human = (human[group] - np.mean(human)) / spread_h
+    return float(np.mean(z_machine) - np.mean(z_human))
+
+
+def prmse(machine: Array, ratings: Array) -> float:
+    """Proportional reduction of mean squared error in predicting the true score, from ratings (N, R), NaN where none.
+
+    With c_i ratings of row i of mean m_i and variance s_i^2: error variance V_e = sum (c_i - 1) s_i^2 / sum (c_i - 1);
+    true variance V_T = (sum c_i (m_i - m)^2 - (N - 1) V_e) / (C - sum c_i^2 / C), C = sum c_i, m the mean of all
+    ratings; error MSE = (sum c_i (m_i - machine_i)^2 - N V_e) / C; PRMSE = 1 - MSE / V_T. NaN unless some row
+    has two ratings. Source: Loukina et al. 2020, after Haberman 2008.
+    """
+    count = (~np.isnan(ratings)).sum(axis=1)
+    kept = count > 0
+    ratings, machine, count = ratings[kept], machine[kept], count[kept]
+    if not (count > 1).any():
+        return NAN
+    mean = np.nansum(ratings, axis=1) / count
+    squares = np.nansum((ratings - mean[:, None]) ** 2, axis=1)
+    error = float(squares.sum() / (count - 1).sum())
+    whole = float(count.sum())
+    overall = float(np.nansum(ratings) / whole)
+    between = float((count * (mean - overall) ** 2).sum())
+    true = (between - (len(mean) - 1) * error) / (whole - float((count**2).sum()) / whole)
+    off = (float((count * (mean - machine) ** 2).sum()) - len(mean) * error) / whole
+    return 1.0 - off / true if true > 0 else NAN
+
+
+def metrics(kind: str, order: Sequence[str]) -> dict[str, Metric]:
+    """Make the figures that a target of this kind does not bring itself."""
+    lacking: Mapping[str, Any] = {"qwk": qwk, "adjacent": adjacent}
+    if kind not in ("multiclass", "regression"):
+        return {}
+
+    def figure(name: str) -> Metric:
+        def of(p: Predictions) -> float:
+            grades = grades_of(p, order)
+            return NAN if grades is None else float(lacking[name](grades.rounded, grades.human))
+
+        return of
+
+    return {name: figure(name) for name in lacking}

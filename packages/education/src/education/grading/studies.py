@@ -1,0 +1,42 @@
+"""The studies of a grading run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.evaluation.study import Findings, Held, Study
+    from education.settings import Grading
+
+GRADES = ("binary", "multiclass", "ordinal")
+
+
+def studies(kind: str, task: Grading) -> dict[str, Study]:
+    """Name the studies of a target of this kind; those of texts look only where there is a text."""
+    from education.grading.agreement import agreement
+    from education.grading.gaming import gaming
+    from education.grading.length import length_bias
+    from education.grading.review import human_review
+    from education.grading.words import moving_words
+
+    if kind not in (*GRADES, "regression"):
+        return {}
+    found: dict[str, Study] = {"agreement": agreement(task)}
+    if kind in GRADES:
+        found["human review"] = human_review(task)
+    if task.name != "performance":
+        found |= {"length": _of_text(length_bias(task)), "gaming": _of_text(gaming(task))}
+        if kind in GRADES:
+            found["words"] = _of_text(moving_words())
+    return found
+
+
+def _of_text(study: Study) -> Study:
+    def looked(held: Held) -> Findings:
+        from core.evaluation.study import Findings
+
+        if len(held.dataset.fields.text) != 1:
+            return Findings("Not measured: the data do not name one text column.")
+        return study(held)
+
+    return looked

@@ -1,0 +1,49 @@
+"""Task ``performance``: a pupil's final grade from what the school knows early."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from core.config import setting, task
+from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
+
+if TYPE_CHECKING:
+    from core.data.types import Dataset
+    from core.evaluation.study import Study
+    from core.targets.types import Metric
+
+
+@task("performance")
+class Performance:
+    """Final grade of a pupil."""
+
+    name: ClassVar[str] = "performance"
+    purpose: ClassVar[str] = "To offer help to pupils early; never to refuse one anything."
+    bias: float = setting(1.0, BIAS)
+    order: list[str] = setting([], ORDER)
+    raters: list[str] = setting([], RATERS)
+    by: list[str] = setting(["subject"], "columns whose values are judged apart, where the data have them")
+    review_agreement: float = setting(0.75, AGREEMENT)
+    false_alarms: float = setting(0.05, FALSE_ALARMS)
+
+    def check(self) -> None:
+        """Refuse values that can't be meant."""
+        check_grading(self.review_agreement, self.false_alarms)
+
+    def simulate(self, rows: int, seed: int) -> Dataset:
+        """Draw simulated pupils."""
+        from education.simulate.performance import simulate
+
+        return simulate(rows, seed, self.bias)
+
+    def metrics(self, kind: str) -> dict[str, Metric]:
+        """Add quadratic weighted kappa and adjacent agreement of rounded grades."""
+        from education.grading.figures import metrics
+
+        return metrics(kind, self.order)
+
+    def studies(self, kind: str) -> dict[str, Study]:
+        """Compare predicted with given grades as raters are compared, overall and by group."""
+        from education.grading.studies import studies
+
+        return studies(kind, self)

@@ -1,0 +1,158 @@
+"""``data=semeval2013``: graded short answers of the SemEval-2013 task 7, Beetle and SciEntsBank (Dzikovska et al.)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+
+CORPORA = {"beetle": "Beetle", "sciEntsBank": "SciEntsBank"}
+TESTS = {
+    "unseen_answers": "test-unseen-answers",
+    "unseen_questions": "test-unseen-questions",
+    "unseen_domains": "test-unseen-domains",
+}
+COLUMNS = ("corpus", "split", "question_id", "module", "question", "reference_answers", "answer", "label")
+
+
+@option("data", "semeval2013")
+class SemEval2013:
+    """A pupil's answer is correct, contradictory or incorrect; the official parts of one corpus."""
+
+    path: str = setting(
+        "education/semeval2013_sra/sra_3way.jsonl.gz",
+        "JSON lines, one answer each; relative paths are looked up here and under PLINTH_DATA",
+    )
+    corpus: str = setting("beetle", "beetle or sciEntsBank")
+    test: str = setting(
+        "unseen_answers",
+        "official test part: unseen_answers, unseen_questions or unseen_domains (sciEntsBank)",
+    )
+    ways: int = setting(3, "3: correct, contradictory, incorrect; 2: correct or not")
+    validation: float = setting(0.15, "share of the training answers for validation, held out as the test is")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read one corpus with one of its official test parts."""
+        return read(self, seed)
+
+
+def read(config: SemEval2013, seed: int) -> Dataset:
+    """Make the data set: one row an answer.
+
+    Validation mirrors the test: single answers where the test has the training's questions, whole questions where
+    its questions are new, whole modules where its domains are. Only so does a choice on validation hold on the test.
+    """
+    from core.data.sources import require_columns
+    from core.data.tables import find
+    from core.data.types import Dataset, Fields, SplitPlan
+
+    if config.corpus not in CORPORA:
+        raise wrong("data.corpus", config.corpus, f"one of {', '.join(CORPORA)}")
+    if config.test not in TESTS:
+        raise wrong("data.test", config.test, f"one of {', '.join(TESTS)}")
+    if config.ways not in (2, 3):
+        raise wrong("data.ways", config.ways, "3 or 2")
+    if not 0 < config.validation < 1:
+        raise wrong("data.validation", config.validation, "a share between 0 and 1")
+    path = find(config.path)
+    raw, files = _lines(path)
+    require_columns(raw, {"data.path": COLUMNS}, path)
+    raw = raw[raw["corpus"] == config.corpus]
+    if not (raw["split"] == TESTS[config.test]).any():
+        raise wrong("data.test", config.test, f"{CORPORA[config.corpus]} has no such part")
+    frame, repeated = _prepared(raw, config)
+    _hold_out(frame, config, seed)
+    notes = [
+        f"{repeated} training answers that repeat a test answer to the same question word for word were left out."
+    ]
+    by = {
+        "unseen_answers": "answers",
+        "unseen_questions": "whole questions",
+        "unseen_domains": "whole modules",
+    }
+    notes.append(f"Validation holds out {by[config.test]} of the training part, as the test does.")
+    seen = config.test == "unseen_answers"
+    return Dataset(
+        frame,
+        Fields(
+            target=("label",),
+            text=("answer",),
+            references=("references",),
+            prompt="question",
+            unit=None if seen else "question_id",
+        ),
+        name=f"SemEval-2013 {CORPORA[config.corpus]}, {config.test.replace('_', ' ')}, {config.ways}-way",
+        split=SplitPlan(by="column", column="part", seed=seed),
+        unit_name="answer" if seen else "question",
+        files=files,
+        notes=notes,
+    )
+
+
+def _lines(path: Any) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Read the lines; a reference comes as an object with text and category, or as a text."""
+    import json
+
+    import pandas as pd
+
+    from core.data.files import decoded, decompressed, sha256
+
+    text, _ = decoded(path, decompressed(path)[1], "auto")
+    rows = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: line {number} is not JSON ({error.msg})") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}: line {number} is not an object with named fields")
+        rows.append(row)
+    if not rows:
+        raise ValueError(f"{path}: the file has no lines")
+    frame = pd.DataFrame(rows)
+    frame.index = pd.RangeIndex(1, len(frame) + 1)
+    return frame, {path.name: sha256(path)}
+
+
+def _prepared(raw: pd.DataFrame, config: SemEval2013) -> tuple[pd.DataFrame, int]:
+    frame = raw[["question_id", "module", "question", "answer", "label"]].copy()
+    frame["references"] = raw["reference_answers"].map(
+        lambda cell: [r["text"] if isinstance(r, dict) else str(r) for r in cell]
+    )
+    if config.ways == 2:
+        frame["label"] = frame["label"].where(frame["label"] == "correct", "incorrect")
+    part = raw["split"].map({"train": "train", TESTS[config.test]: "test"}).fillna("none")
+    key = frame["question_id"] + "\x1f" + frame["answer"].str.lower().str.split().str.join(" ")
+    repeated = (part == "train") & key.isin(set(key[part == "test"]))
+    frame["part"] = part
+    return frame[(part != "none") & ~repeated].copy(), int(repeated.sum())
+
+
+def _hold_out(frame: pd.DataFrame, config: SemEval2013, seed: int) -> None:
+    """Mark a share of the training rows as validation, by what is new in the test."""
+    import numpy as np
+
+    from core.data.splits import stratify
+
+    train = np.flatnonzero(frame["part"] == "train")
+    rows = frame.iloc[train]
+    answers = rows["question_id"] + "\x1f" + rows["answer"].str.lower().str.split().str.join(" ")
+    units = {
+        "unseen_answers": answers,
+        "unseen_questions": rows["question_id"],
+        "unseen_domains": rows["module"],
+    }
+    labels = rows["label"].to_numpy()
+    counts = np.stack([labels == name for name in sorted(set(labels))], axis=1).astype(np.float64)
+    held = stratify(units[config.test].to_numpy(object), counts, (config.validation, 0.0), seed) == 1
+    part = frame["part"].to_numpy(object, copy=True)
+    part[train[held]] = "validation"
+    frame["part"] = part

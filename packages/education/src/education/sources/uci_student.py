@@ -1,0 +1,162 @@
+"""``data=uci_student``: pupils of two Portuguese schools, 2005-06 (Cortez and Silva 2008)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+
+FILES = {"mathematics": "student-mat.csv.gz", "portuguese": "student-por.csv.gz"}
+NUMBERS = (
+    "age",
+    "Medu",
+    "Fedu",
+    "traveltime",
+    "studytime",
+    "failures",
+    "famrel",
+    "freetime",
+    "goout",
+    "Dalc",
+    "Walc",
+    "health",
+    "absences",
+)
+CATEGORIES = (
+    "school",
+    "sex",
+    "address",
+    "famsize",
+    "Pstatus",
+    "Mjob",
+    "Fjob",
+    "reason",
+    "guardian",
+    "schoolsup",
+    "famsup",
+    "paid",
+    "activities",
+    "nursery",
+    "higher",
+    "internet",
+    "romantic",
+)
+PERSON = (
+    "school",
+    "sex",
+    "age",
+    "address",
+    "famsize",
+    "Pstatus",
+    "Medu",
+    "Fedu",
+    "Mjob",
+    "Fjob",
+    "reason",
+    "nursery",
+    "internet",
+)
+"""The authors' own key for finding a pupil in both files."""
+SENSITIVE = ("sex", "age", "address", "Medu", "Fedu")
+
+
+@option("data", "uci_student")
+class UciStudent:
+    """Final grade G3 of 0 to 20, early (without the period grades) or with them."""
+
+    folder: str = setting("education/uci_student", "folder of the published files, here or under PLINTH_DATA")
+    subjects: list[str] = setting(["mathematics", "portuguese"], "mathematics, portuguese")
+    period_grades: bool = setting(False, "use the period grades G1 and G2 as inputs")
+    use_sensitive: bool = setting(
+        False, "use sex, age, address and parents' education as inputs, not only to compare"
+    )
+    fold: int = setting(-1, "test on this fold of five (0 to 4) instead of a random fifth")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read the pupils."""
+        return read(self, seed)
+
+
+def read(config: UciStudent, seed: int) -> Dataset:
+    """Make the data set: one row a pupil and subject; a pupil of both subjects stays in one part."""
+    import pandas as pd
+
+    from core.data.sources import require_columns
+    from core.data.tables import find, read_table
+    from core.data.types import Dataset, Fields, SplitPlan
+
+    unknown = [s for s in config.subjects if s not in FILES]
+    if unknown or not config.subjects:
+        raise wrong("data.subjects", list(config.subjects), f"one or more of {', '.join(FILES)}")
+    if not -1 <= config.fold <= 4:
+        raise wrong("data.fold", config.fold, "-1 for none, or 0 to 4")
+    frames: list[pd.DataFrame] = []
+    files: dict[str, str] = {}
+    for subject in config.subjects:
+        path = find(f"{config.folder}/{FILES[subject]}", "data.folder")
+        table = read_table(path, delimiter=";")
+        require_columns(table.frame, {"data.folder": [*NUMBERS, *CATEGORIES, "G1", "G2", "G3"]}, path)
+        frames.append(table.frame.assign(subject=subject))
+        files |= table.files
+    frame = pd.concat(frames, ignore_index=True)
+    for name in (*NUMBERS, "G1", "G2", "G3"):
+        frame[name] = frame[name].astype(float)
+    frame["pupil"] = _pupils(frame)
+    split = SplitPlan(by="unit", seed=seed)
+    if config.fold >= 0:
+        frame["part"] = _fold(frame, config.fold)
+        split = SplitPlan(by="column", column="part", validation=0.15, seed=seed)
+    hidden = () if config.use_sensitive else SENSITIVE
+    extra = ("G1", "G2") if config.period_grades else ()
+    both = ("subject",) if len(config.subjects) > 1 else ()
+    return Dataset(
+        frame,
+        Fields(
+            target=("G3",),
+            numeric=tuple(c for c in (*NUMBERS, *extra) if c not in hidden),
+            categorical=tuple(c for c in (*CATEGORIES, *both) if c not in hidden),
+            sensitive=SENSITIVE,
+            unit="pupil",
+        ),
+        name=f"UCI student performance ({', '.join(config.subjects)})",
+        split=split,
+        unit_name="pupil",
+        scale=True,
+        files=files,
+        group_edges={"age": [17.0, 18.0], "Medu": [2.0, 3.0, 4.0], "Fedu": [2.0, 3.0, 4.0]},
+        notes=[
+            "A pupil is known by the thirteen columns that the authors join the two files by; pupils whose inputs are "
+            "all alike count as one.",
+            f"{int((frame['G3'] == 0).sum())} rows have G3 = 0: they weigh much in squared error.",
+        ],
+    )
+
+
+def _pupils(frame: pd.DataFrame) -> list[str]:
+    """Name whom each row belongs to: rows of one person, and rows that no input tells apart, are joined."""
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    from core.data.identity import row_keys
+
+    inputs = [c for c in (*NUMBERS, *CATEGORIES) if c not in SENSITIVE]
+    n = len(frame)
+    first: list[int] = []
+    for keys in (row_keys(frame, PERSON), row_keys(frame, inputs)):
+        _, where, back = np.unique(keys, return_index=True, return_inverse=True)
+        first += where[back].tolist()
+    links = coo_array((np.ones(2 * n), (np.tile(np.arange(n), 2), first)), shape=(n, n))
+    return [f"pupil {k}" for k in connected_components(links, directed=False)[1]]
+
+
+def _fold(frame: pd.DataFrame, fold: int) -> list[str]:
+    from core.data.identity import hashed
+
+    return ["test" if int(h) % 5 == fold else "train" for h in hashed(frame["pupil"].to_numpy(object), 0)]

@@ -1,0 +1,28 @@
+"""Education passes the contract of every domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.testing import check_run, check_simulation
+from education import DOMAIN
+
+TASKS = ["answers", "essays", "performance"]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_simulation(task: str) -> None:
+    check_simulation(DOMAIN, task)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_run(task: str, tmp_path: Path) -> None:
+    run = check_run(DOMAIN, task, tmp_path / "run", "threads=1")
+    assert run.record.data.rows["test"] > 0
+    gates = {gate["name"] for gate in run.record.studies["agreement"].gates}
+    assert {"quadratic kappa", "|SMD|"} <= gates
+    if task != "performance":
+        assert {"length", "gaming", "human review", "words"} <= set(run.record.studies)
+        assert "degradation" in gates, "two raters are simulated"

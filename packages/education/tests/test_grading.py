@@ -1,0 +1,95 @@
+"""Detector, review threshold and words: what they must find is planted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.explanation.words import word_effects
+from education.grading.altered import KINDS, altered
+from education.grading.detector import FILE, Detector, read_detector
+from education.grading.gaming import texts_of
+from education.grading.review import NOBODY, choose_threshold
+from education.simulate.answers import simulate
+
+
+def test_review_threshold_by_hand() -> None:
+    sure = np.linspace(1.0, 0.05, 20)
+    right = np.array([True] * 12 + [False] * 8)
+    # 15 answers: 12 of 15 = 0.8; 16: 0.75
+    assert choose_threshold(sure, right, 0.8) == pytest.approx(sure[14])
+    assert choose_threshold(sure, right, 0.1) == sure[-1]
+    assert choose_threshold(sure, ~right, 0.9) == NOBODY
+    assert choose_threshold(np.full(20, 0.5), right, 0.7) == NOBODY, "ties go together: 12 of 20 are right"
+
+
+def test_altered_answers_are_what_they_say() -> None:
+    rng = np.random.default_rng(0)
+    texts, prompts = ["a b c d e f", "one two"], ["why is it so", "how so"]
+    for i, text in altered("shuffled", texts, prompts, rng):
+        assert sorted(text.split()) == sorted(texts[i].split())
+        assert text != texts[i]
+    assert [i for i, _ in altered("shuffled", texts, prompts, rng)] == [0], "two words have no order to lose"
+    assert altered("repeated", texts, prompts, rng)[0] == (0, "a b c a b c a b c a b c")
+    assert altered("copied prompt", texts, prompts, rng)[1] == (1, "how so one two")
+    assert all(text == texts[1 - i] for i, text in altered("off-topic", texts, prompts, rng))
+    assert altered("off-topic", texts, ["same", "same"], rng) == []
+
+
+def test_detector_catches_and_survives_its_file(tmp_path: Path) -> None:
+    dataset = simulate(1200, 0, 0.0)
+    texts = texts_of(dataset.frame, dataset.fields)
+    train = [part[:800] for part in texts]
+    held = [part[800:] for part in texts]
+    detector = Detector.fit(*train, np.random.default_rng(0))
+    honest = detector.gamed(detector.chances(*held))
+    detector.tune(honest, 0.05)
+    assert (honest > detector.threshold).mean() <= 0.05
+    rng = np.random.default_rng(1)
+    for kind in KINDS[:3]:
+        changed = altered(kind, held[0], held[1], rng)
+        places = [i for i, _ in changed]
+        chances = detector.chances(
+            [t for _, t in changed], [held[1][i] for i in places], [held[2][i] for i in places]
+        )
+        assert (detector.gamed(chances) > detector.threshold).mean() > 0.8, kind
+    (tmp_path / "studies").mkdir()
+    detector.table().to_csv(tmp_path / "studies" / FILE, index=False)
+    again = read_detector(tmp_path)
+    assert again is not None
+    assert again.threshold == pytest.approx(detector.threshold)
+    np.testing.assert_allclose(again.chances(*held), detector.chances(*held), atol=1e-9)
+    assert read_detector(tmp_path / "elsewhere") is None
+    (tmp_path / "studies" / FILE).write_text("part,key,value\nstem,a,1\n")
+    with pytest.raises(ValueError, match="no detector"):
+        read_detector(tmp_path)
+
+
+class _Counts:
+    """A scorer that likes one word and dislikes another."""
+
+    def scores(self, rows: pd.DataFrame) -> np.ndarray:
+        odds = (
+            rows["t"]
+            .map(lambda t: 2.0 * t.split().count("good") - 1.0 * t.split().count("bad"))
+            .to_numpy(float)
+        )
+        p = 1 / (1 + np.exp(-odds))
+        return np.column_stack([1 - p, p])
+
+
+def test_words_that_move_a_grade_are_found() -> None:
+    rows = pd.DataFrame({"t": ["a good answer, not bad", "", "plain"]})
+    effects = word_effects(_Counts(), rows, "t", lambda s, _: s[:, 1])  # type: ignore[arg-type]
+    by = {e.word: e.effect for e in effects[0]}
+    assert max(by, key=lambda w: by[w]) == "good"
+    assert min(by, key=lambda w: by[w]) == "bad"
+    assert by["a"] == pytest.approx(0.0)
+    sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
+    assert by["good"] == pytest.approx(sigmoid(1.0) - sigmoid(-1.0))
+    assert [e.start for e in effects[0]] == [0, 2, 7, 15, 19]
+    assert effects[1] == []
+    assert len(word_effects(_Counts(), rows, "t", lambda s, _: s[:, 1], most=2)[0]) == 2  # type: ignore[arg-type]

@@ -1,0 +1,186 @@
+"""Readers: on the real files where they are at hand, on files in the published layout otherwise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import education
+from core.data.checks import check_dataset, check_parts
+from core.data.splits import split
+from core.data.types import Dataset
+
+
+def read(*overrides: str) -> Dataset:
+    config: Any = education.train.configure(*overrides)
+    dataset: Dataset = config.data.read(config.task, config.seed)
+    return dataset
+
+
+def parts_of(dataset: Dataset) -> dict[str, np.ndarray]:
+    rows = split(dataset)
+    errors = [f.message for f in check_dataset(dataset) + check_parts(dataset, rows) if f.level == "error"]
+    assert errors == []
+    return rows
+
+
+@pytest.fixture
+def real() -> None:
+    given = os.environ.get("PLINTH_DATA")
+    if not given:
+        pytest.skip("PLINTH_DATA names no folder of real data sets")
+    assert Path(given).is_dir(), f"PLINTH_DATA={given} is not a folder"
+
+
+@pytest.mark.usefixtures("real")
+@pytest.mark.parametrize(
+    ("corpus", "test", "rows"),
+    [
+        ("beetle", "unseen_answers", 439), ("beetle", "unseen_questions", 819), ("sciEntsBank", "unseen_answers", 540),
+        ("sciEntsBank", "unseen_questions", 733), ("sciEntsBank", "unseen_domains", 4562),
+    ],
+)  # fmt: skip
+def test_semeval_parts_are_official_and_validation_mirrors_the_test(
+    corpus: str, test: str, rows: int
+) -> None:
+    dataset = read("data=semeval2013", f"data.corpus={corpus}", f"data.test={test}")
+    parts = parts_of(dataset)
+    assert len(parts["test"]) == rows, "the official test part stays whole"
+    frame = {name: dataset.frame.iloc[r] for name, r in parts.items()}
+    new = {"unseen_answers": "answer", "unseen_questions": "question_id", "unseen_domains": "module"}[test]
+    for held in ("validation", "test"):
+        train, there = set(frame["train"][new]), set(frame[held][new])
+        if test != "unseen_answers":
+            assert not train & there, f"{held} has a {new} of the training part"
+        else:
+            assert set(frame[held]["question_id"]) <= set(frame["train"]["question_id"])
+            seen = frame["train"]["question_id"] + frame["train"]["answer"].str.lower()
+            asked = frame[held]["question_id"] + frame[held]["answer"].str.lower()
+            assert not set(seen) & set(asked), "an answer to the same question stands in both"
+    share = len(parts["validation"]) / (len(parts["validation"]) + len(parts["train"]))
+    assert share == pytest.approx(0.15, abs=0.05)
+    assert dataset.fields.inputs() == ("answer", "references", "question"), "modules and ids are not inputs"
+
+
+@pytest.mark.usefixtures("real")
+def test_semeval_two_way_is_correct_or_not() -> None:
+    two, three = (read("data=semeval2013", f"data.ways={n}").frame["label"] for n in (2, 3))
+    assert set(two) == {"correct", "incorrect"}
+    assert (two == "correct").equals(three == "correct")
+
+
+@pytest.mark.usefixtures("real")
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("data.corpus=beatle", "data.corpus"), ("data.ways=5", "data.ways"), ("data.test=train", "data.test"),
+        ("data.test=unseen_domains", "no such part"),
+    ],
+)  # fmt: skip
+def test_semeval_says_what_is_wrong(wrong: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        read("data=semeval2013", wrong)
+
+
+@pytest.mark.usefixtures("real")
+def test_uci_student_keeps_a_pupil_of_both_subjects_in_one_part() -> None:
+    early = read("task=performance", "data=uci_student")
+    assert len(early.frame) == 395 + 649
+    parts = parts_of(early)
+    pupils = [set(early.frame["pupil"].iloc[r]) for r in parts.values()]
+    assert not pupils[0] & pupils[1]
+    assert not pupils[0] & pupils[2]
+    assert not {"G1", "G2", "sex", "age", "Medu"} & set(early.fields.inputs())
+    late = read("task=performance", "data=uci_student", "data.period_grades=true", "data.use_sensitive=true")
+    assert {"G1", "G2", "sex", "age", "Medu"} <= set(late.fields.inputs())
+    tested = [
+        set(parts_of(read("task=performance", "data=uci_student", f"data.fold={f}"))["test"])
+        for f in range(5)
+    ]
+    assert sorted(r for fold in tested for r in fold) == list(range(len(early.frame)))
+
+
+def essays(path: Path) -> Path:
+    """Write essays in the published layout: tab separated, Latin-1, each set with its own scale."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for essay_set, least, most in ((1, 2, 12), (2, 1, 6), (3, 0, 3)):
+        for n in range(60):
+            quality = rng.random()
+            good = int(round(3 + 12 * quality))
+            text = (
+                " ".join([*["clear"] * good, *["caf\xe9"] * (15 - good)]) + f" essay {essay_set} {n} @PERSON1"
+            )
+            first, second = (
+                round(float(np.clip(least + quality * (most - least) + e, least, most)))
+                for e in rng.normal(0, 0.4, 2)
+            )
+            rows.append((1000 * essay_set + n, essay_set, text, first, second, "", first))
+    columns = [
+        "essay_id",
+        "essay_set",
+        "essay",
+        "rater1_domain1",
+        "rater2_domain1",
+        "rater3_domain1",
+        "domain1_score",
+    ]
+    pd.DataFrame(rows, columns=columns).to_csv(path, sep="\t", index=False, encoding="latin-1")
+    return path
+
+
+def test_asap_folds_keep_the_sets_own_scale(tmp_path: Path) -> None:
+    path = essays(tmp_path / "training_set_rel3.tsv")
+    tested: list[int] = []
+    for fold in range(5):
+        dataset = read(
+            "task=essays", "data=asap", f"data.path={path}", "data.essay_set=2", f"data.fold={fold}"
+        )
+        parts = parts_of(dataset)
+        assert len(dataset.frame) == 60
+        assert "caf\xe9" in dataset.frame["essay"].iloc[0]
+        assert list(dataset.frame["score"].cat.categories) == list(range(1, 7))
+        tested += dataset.frame["essay_id"].iloc[parts["test"]].tolist()
+    assert sorted(tested) == list(range(2000, 2060)), "each essay is tested once"
+    assert {"rater1", "rater2"} <= set(dataset.frame)
+
+
+def test_asap_held_out_set_is_on_the_common_scale(tmp_path: Path) -> None:
+    path = essays(tmp_path / "training_set_rel3.tsv")
+    dataset = read(
+        "task=essays", "data=asap", f"data.path={path}", "data.protocol=held_out", "data.essay_set=3"
+    )
+    parts = parts_of(dataset)
+    assert set(dataset.frame["essay_set"].iloc[parts["test"]]) == {"3"}
+    assert "3" not in set(dataset.frame["essay_set"].iloc[parts["train"]])
+    assert set(dataset.frame["score"].iloc[parts["test"]].astype(int)) <= {0, 3, 7, 10}
+    for wrong, told in (
+        ("data.essay_set=9", "data.essay_set"),
+        ("data.protocol=x", "data.protocol"),
+        ("data.fold=7", "data.fold"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            read("task=essays", "data=asap", f"data.path={path}", wrong)
+
+
+def test_asap_trains_and_beats_chance(tmp_path: Path) -> None:
+    path = essays(tmp_path / "training_set_rel3.tsv")
+    run = education.train(
+        "task=essays", "data=asap", f"data.path={path}", "data.essay_set=1", "training.progress=none", "threads=1",
+        "evaluation.resamples=50", "evaluation.resamples_single=20", "challenger=none", "training.epochs=40",
+        "training.batch_size=16", "backbone.width=32", "backbone.layers=0", "backbone.pooling=mean",
+        "encoder.bag=100", "backbone.wide=5",
+        folder=tmp_path / "run",
+    )  # fmt: skip
+    study = run.record.studies["agreement"]
+    assert study.figures["qwk"].value > 0.5
+    assert {g["name"] for g in study.gates} >= {"quadratic kappa", "degradation", "|SMD|"}
+    table = pd.read_csv(tmp_path / "run/studies/rsmeval.csv")
+    assert {"spkitemid", "sc1", "sc2", "raw", "candidate"} <= set(table.columns)
+    assert len(table) == run.record.data.rows["test"]
+    assert table["sc1"].between(2, 12).all()

@@ -1,0 +1,66 @@
+"""Task ``fraud``: whether a card transaction is fraudulent, from the card's own past."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from core.config import setting, task, wrong
+
+if TYPE_CHECKING:
+    from core.data.types import Dataset
+    from core.evaluation.study import Study
+    from core.targets.types import Metric
+    from finance.ledger import Ledger
+
+
+@task("fraud")
+class Fraud:
+    """Fraudulent card transactions, from what was known of card and terminal at that moment."""
+
+    name: ClassVar[str] = "fraud"
+    purpose: ClassVar[str] = "To raise alerts on card transactions; an investigator decides what to do."
+    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    capacity: int = setting(100, "cards that investigators can look at in a day")
+    review_cost: float = setting(5.0, "cost of looking at one alert, in the unit of the amounts")
+    friction_cost: float = setting(10.0, "cost of stopping a genuine transaction, in the unit of the amounts")
+    miss_share: float = setting(1.0, "share of a missed fraud's amount that is lost")
+    miss_cost: float = setting(25.0, "fixed cost of a missed fraud, in the unit of the amounts")
+    equality_gap: float = setting(
+        0.05, "bar for the largest difference of false positive rates between groups"
+    )
+    reasons: int = setting(3, "reasons given with an alert")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        for key in ("capacity", "reasons"):
+            if getattr(self, key) < 1:
+                raise wrong(f"task.{key}", getattr(self, key), "a whole number of at least 1")
+        for key in ("bias", "review_cost", "friction_cost", "miss_share", "miss_cost", "equality_gap"):
+            if getattr(self, key) < 0:
+                raise wrong(f"task.{key}", getattr(self, key), "zero or more")
+
+    def ledger(self) -> Ledger:
+        """Name the columns of the simulated transactions."""
+        from finance.simulate.transactions import LEDGER
+
+        return LEDGER
+
+    def simulate(self, rows: int, seed: int) -> Dataset:
+        """Draw simulated card transactions."""
+        from finance.simulate.transactions import simulate
+
+        return simulate(rows, seed, self.bias)
+
+    def metrics(self, kind: str) -> dict[str, Metric]:
+        """Name the shares of frauds found at fixed shares of false alarms."""
+        from finance.metrics import recall_at
+
+        if kind != "binary":
+            return {}
+        return {"recall_at_1_fpr": recall_at(0.01), "recall_at_5_fpr": recall_at(0.05)}
+
+    def studies(self, kind: str) -> dict[str, Study]:
+        """Look at alerts, costs, drift, reasons, speed and groups."""
+        from finance.studies import of_fraud
+
+        return of_fraud(self) if kind == "binary" else {}

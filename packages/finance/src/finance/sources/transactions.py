@@ -1,0 +1,135 @@
+"""``data=transactions``: a table of your own card transactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.config import option, setting, wrong
+from core.data.config import names
+from finance.ledger import DELAY, OF_OTHERS, WINDOWS, Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+
+
+@option("data", "transactions")
+class Transactions:
+    """Your own transactions: card, time, amount, label, and where you have them terminal and more."""
+
+    path: str = setting("", "the file; relative paths are looked up here and under PLINTH_DATA")
+    card: str = setting("card", "column of the card or account")
+    time: str = setting("time", "column of the moment: dates and times, or numbers")
+    amount: str = setting("amount", "column of the amount")
+    label: str = setting("fraud", "column of the label: 1 = fraud, 0 = not, empty = not known")
+    terminal: str | None = setting(None, "column of the terminal or merchant")
+    id: str | None = setting(None, "column that tells a transaction from all others (for the monitor)")
+    customer: str | None = setting(None, "column of the cards' owner: unit of privacy and of the intervals")
+    numeric: Any = setting([], "further input columns to read as numbers")
+    categorical: Any = setting([], "further input columns to read as categories")
+    sensitive: Any = setting([], "columns of sensitive attributes, compared between groups")
+    per_day: float = setting(1.0, "units of a numeric time that make one day (86400 for seconds)")
+    delay: float = setting(DELAY, "days until a label is known; left out before validation and test")
+    windows: list[float] = setting(list(WINDOWS), "days of the windows of card and terminal")
+    validation: float = setting(0.2, "share of the rows for validation, the latest before the test's gap")
+    test: float = setting(0.2, "share of the rows for the test, the latest")
+
+    def __post_init__(self) -> None:
+        """Let one name stand for a list of one."""
+        for key in ("numeric", "categorical", "sensitive"):
+            setattr(self, key, names(getattr(self, key)))
+
+    def ledger(self) -> Ledger:
+        """Name the columns of a transaction."""
+        return Ledger(
+            card=self.card,
+            time=self.time,
+            amount=self.amount,
+            label=self.label,
+            terminal=self.terminal,
+            id=self.id,
+            unit=self.customer,
+            others=(*self.numeric, *self.categorical),
+            windows=tuple(self.windows),
+            delay=self.delay,
+            per_day=self.per_day,
+        )
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read the table, sum up pasts, and part it by time."""
+        return read(self, seed)
+
+
+def check_windows(windows: Sequence[float], delay: float) -> None:
+    """Refuse windows and delays that can't be, naming the key."""
+    if not windows or min(windows) <= 0 or len(set(windows)) < len(windows):
+        raise wrong("data.windows", list(windows), "one or more different numbers of days above 0")
+    if delay < 0:
+        raise wrong("data.delay", delay, "zero days or more")
+
+
+def read(config: Transactions, seed: int) -> Dataset:
+    """Make the data set: rows with a label, with what was known of card and terminal beside them.
+
+    Rows without a label count in the windows of later rows only.
+    """
+    import numpy as np
+
+    from core.data.sources import require_columns
+    from core.data.tables import find, read_table
+    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.values import is_numbers
+    from finance.windows import features, labels
+
+    check_windows(config.windows, config.delay)
+    for key in ("validation", "test"):
+        if not 0 < getattr(config, key) < 1:
+            raise wrong(f"data.{key}", getattr(config, key), "a share of the rows between 0 and 1")
+    if config.validation + config.test >= 1:
+        raise wrong("data.validation", config.validation, "with data.test nothing is left to train on")
+    if config.per_day <= 0:
+        raise wrong("data.per_day", config.per_day, "above 0: how many units of the time make a day")
+    path = find(config.path)
+    table = read_table(path)
+    frame, ledger = table.frame, config.ledger()
+    asked: dict[str, Sequence[str]] = {
+        f"data.{key}": [value]
+        for key in ("card", "time", "amount", "label", "terminal", "id", "customer")
+        if (value := getattr(config, key)) is not None
+    }
+    asked |= {f"data.{key}": getattr(config, key) for key in ("numeric", "categorical", "sensitive")}
+    require_columns(frame, asked, path)
+    known = ~np.isnan(labels(frame[ledger.label], ledger.label))
+    frame = frame.join(features(frame, ledger))
+    notes = [*table.notes, *([OF_OTHERS] if ledger.terminal else [])]
+    if not known.all():
+        notes.append(
+            f"{int((~known).sum()):,} rows without a label count in the windows of later rows and are left out."
+        )
+        frame = frame[known]
+    numbered = is_numbers(frame[ledger.time])
+    return Dataset(
+        frame,
+        Fields(
+            target=(ledger.label,),
+            numeric=(ledger.amount, *config.numeric, *ledger.features()),
+            categorical=tuple(config.categorical),
+            sensitive=tuple(config.sensitive),
+            unit=ledger.unit or ledger.card,
+            time=ledger.time,
+        ),
+        name=path.name,
+        split=SplitPlan(
+            by="time",
+            validation=config.validation,
+            test=config.test,
+            seed=seed,
+            gap=config.delay * (config.per_day if numbered else 1.0),
+            units_apart=False,
+        ),
+        unit_name="customer",
+        files=table.files,
+        notes=notes,
+    )

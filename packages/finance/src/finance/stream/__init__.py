@@ -1,0 +1,1 @@
+"""Watching a stream of transactions: the verb ``finance.monitor``."""

@@ -1,0 +1,63 @@
+"""Task ``commands``: the intent of an utterance and the slots in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from core.config import setting, task, wrong
+
+if TYPE_CHECKING:
+    from core.data.types import Dataset
+    from core.evaluation.study import Study
+    from core.targets.types import Metric
+
+
+@task("commands")
+class Commands:
+    """Intent and slots of what is said to a home."""
+
+    name: ClassVar[str] = "commands"
+    purpose: ClassVar[str] = (
+        "To turn what is said into device actions; a person confirms what is unsafe, what is out of scope is refused."
+    )
+    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    watts: float = setting(
+        15.0, "power of the processor package in watts, for the modelled joules per command"
+    )
+    cores: int = setting(4, "cores that share this power")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        if self.watts <= 0:
+            raise wrong("task.watts", self.watts, "it must be above 0")
+        if self.cores < 1:
+            raise wrong("task.cores", self.cores, "it must be 1 or more")
+
+    def simulate(self, rows: int, seed: int) -> Dataset:
+        """Draw what simulated homes say."""
+        from smarthome.simulate.commands import simulate
+
+        return simulate(rows, seed, self.bias)
+
+    def metrics(self, kind: str) -> dict[str, Metric]:
+        """Add nothing: intents, slots and exact match are the target's own."""
+        return {}
+
+    def studies(self, kind: str) -> dict[str, Study]:
+        """Name the field's own studies."""
+        if kind != "tokens":
+            return {}
+        from smarthome.studies.footprint import footprint
+        from smarthome.studies.languages import languages
+        from smarthome.studies.noise import noise
+        from smarthome.studies.outside import rejection
+        from smarthome.studies.plans import false_activation, plan_success
+
+        return {
+            "out_of_scope": rejection,
+            "plans": plan_success,
+            "false_activation": false_activation,
+            "languages": languages,
+            "noise": noise,
+            "footprint": footprint(self.watts, self.cores),
+        }

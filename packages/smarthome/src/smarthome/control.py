@@ -1,0 +1,76 @@
+"""Turn utterances and sensed scenes into device actions: python -m smarthome.control run=FOLDER input=FILE (or -).
+
+Each line of the input is an utterance, or a JSON object: ``{"text": ..., "area": ...}``, ``{"sensors": {...},
+"area": ..., "unit": ..., "time": ...}`` (with ``scene_run``), or ``{"confirm": true}`` about what waits. Each answer is
+one line of JSON. The home is simulated (``home=FILE`` or the one in the package).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import MISSING
+
+from core.app import Application, callable_module
+from core.config import setting, wrong
+from smarthome import DOMAIN
+
+if TYPE_CHECKING:
+    from core.domain import Domain
+
+
+@dataclass
+class ControlConfig:
+    """Turn utterances and sensed scenes into actions of a simulated home."""
+
+    run: str = setting(MISSING, "folder of a finished run of task=commands")
+    scene_run: str | None = setting(None, "folder of a finished run of task=scene, for lines with sensors")
+    input: str = setting("-", "file of utterances or JSON lines; - reads standard input, line by line")
+    output: str = setting("-", "file for the answers, JSON lines; - writes standard output")
+    home: str | None = setting(
+        None, "JSON file of the home: areas and devices; empty: the one in the package"
+    )
+    area: str | None = setting(None, "area in which things are said, for what names no place")
+    least: float | None = setting(
+        None, "confidence below which is refused; empty: the run's own (from validation), else 0.5"
+    )
+    comfort: float = setting(21.0, "set-point in degrees Celsius where someone is")
+    away: float = setting(17.0, "set-point in degrees Celsius where no one is")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        if self.least is not None and not 0 <= self.least <= 1:
+            raise wrong("least", self.least, "a probability between 0 and 1")
+        from smarthome.safety import COMFORT
+
+        for key in ("comfort", "away"):
+            if not COMFORT[0] <= getattr(self, key) <= COMFORT[1]:
+                raise wrong(key, getattr(self, key), f"between {COMFORT[0]:g} and {COMFORT[1]:g} °C")
+
+
+def _work(config: ControlConfig, folder: Path, domain: Domain) -> list[dict[str, Any]]:
+    from smarthome.controller import run_control
+
+    config.check()
+    answers = run_control(config)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()  # hydra made it; answers go to the output that was asked for
+    return answers
+
+
+control = Application(
+    DOMAIN,
+    "control",
+    "Turn utterances and sensed scenes into actions of a simulated home.",
+    ControlConfig,
+    _work,
+    (),
+)
+main = control.main
+callable_module(__name__)
+
+if __name__ == "__main__":
+    main()

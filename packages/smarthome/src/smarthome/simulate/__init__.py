@@ -1,0 +1,1 @@
+"""The embedded defaults: data with a known truth."""

@@ -1,0 +1,82 @@
+"""``data=appliances``: the electricity of a house's appliances ten minutes ahead (Candanedo et al. 2017, UCI 374)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+
+LAGS = (1, 2, 3, 6, 12, 143)
+"""Steps of ten minutes back at which consumption is shown beside the present one; 143 is the same time yesterday."""
+
+
+@option("data", "appliances")
+class Appliances:
+    """Consumption of the next ten minutes from the present and past; split by time."""
+
+    path: str = setting(
+        "smarthome/uci_appliances_energy/energydata_complete.csv.xz", "the table, here or under PLINTH_DATA"
+    )
+    ahead: int = setting(1, "steps of ten minutes ahead")
+    validation: float = setting(0.15, "share of the time for validation, before the test")
+    test: float = setting(0.2, "share of the time for the test, the latest")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read the table and shift the answer ahead."""
+        return read(self)
+
+
+def read(config: Appliances) -> Dataset:
+    """Make the data set; the two random columns of the publication are left out."""
+    import pandas as pd
+
+    from core.data.sources import require_columns
+    from core.data.tables import find, read_table
+    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.values import to_numbers
+
+    if config.ahead < 1:
+        raise wrong("data.ahead", config.ahead, "1 or more: the present is among the inputs")
+    path = find(config.path)
+    table = read_table(path)
+    require_columns(table.frame, {"data.path": ["date", "Appliances", "lights", "T1", "T_out"]}, path)
+    frame = table.frame.drop(columns=[c for c in ("rv1", "rv2") if c in table.frame])
+    frame["date"] = pd.to_datetime(frame["date"])
+    frame = frame.sort_values("date", ignore_index=True)
+    sensors = [c for c in frame.columns if c != "date"]
+    for column in sensors:
+        frame[column] = to_numbers(frame[column], column)
+    lagged = {f"before_{10 * n}_min": frame["Appliances"].shift(n) for n in LAGS}
+    recent = {
+        "mean_hour": frame["Appliances"].rolling(6).mean(),
+        "largest_hour": frame["Appliances"].rolling(6).max(),
+        "deviation_hour": frame["Appliances"].rolling(6).std(),
+        "change": frame["Appliances"].diff(),
+    }
+    hour = (frame["date"].dt.hour * 60 + frame["date"].dt.minute) / 60.0
+    frame = frame.assign(**lagged, **recent, hour=hour, weekday=frame["date"].dt.day_name())
+    frame["next"] = frame["Appliances"].shift(-config.ahead)
+    frame["day"] = frame["date"].dt.strftime("%Y-%m-%d")
+    frame = frame[frame["next"].notna()].reset_index(drop=True)
+    return Dataset(
+        frame,
+        Fields(
+            target=("next",),
+            numeric=(*sensors, *lagged, *recent, "hour"),
+            categorical=("weekday",),
+            unit="day",
+            time="date",
+        ),
+        name="UCI appliances energy",
+        split=SplitPlan(by="time", validation=config.validation, test=config.test),
+        unit_name="day",
+        files=table.files,
+        notes=[
+            *table.notes,
+            f"The answer is the consumption (Wh) {10 * config.ahead} minutes after each row; rows are split by time.",
+        ],
+    )

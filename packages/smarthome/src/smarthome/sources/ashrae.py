@@ -1,0 +1,88 @@
+"""``data=ashrae``: votes on thermal comfort with the indoor climate (Foldvary Licina et al. 2018)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+
+CLIMATE = ("ta", "tr", "rh", "vel", "met", "clo", "t_out", "rh_out", "t_mot_isd")
+INDICES = ("pmv", "ppd", "set")
+PLACE = ("season", "climate", "building_type", "cooling_type")
+
+
+@option("data", "ashrae")
+class Ashrae:
+    """Thermal preference (cooler, no change, warmer) of people in buildings; buildings never in two parts."""
+
+    path: str = setting("smarthome/ashrae_thermal_comfort_db2", "the folder, here or under PLINTH_DATA")
+    indices: bool = setting(False, "also show the computed comfort indices PMV, PPD and SET")
+    validation: float = setting(0.2, "share of the votes for validation, by building")
+    test: float = setting(0.2, "share of the votes for the test, by building")
+    most: int = setting(0, "votes to keep, whole buildings in random order; 0: all")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read measurements and the buildings they were taken in."""
+        return read(self, seed)
+
+
+def read(config: Ashrae, seed: int) -> Dataset:
+    """Make the data set of the votes that state a preference."""
+    import numpy as np
+
+    from core.config import derive_seed
+    from core.data.sources import require_columns
+    from core.data.tables import find, read_table
+    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.values import to_numbers
+
+    if config.most < 0:
+        raise wrong("data.most", config.most, "0 or more")
+    folder = find(config.path)
+    votes = _one(folder, "db_measurements")
+    places = _one(folder, "db_metadata")
+    table, about = read_table(votes), read_table(places)
+    columns = ["building_id", "thermal_preference", "gender", "age", "season", *CLIMATE, *INDICES]
+    require_columns(table.frame, {"data.path": columns}, votes)
+    require_columns(about.frame, {"data.path": ["building_id", *PLACE[1:]]}, places)
+    frame = table.frame[columns].merge(about.frame[["building_id", *PLACE[1:]]], on="building_id", how="left")
+    answered = frame["thermal_preference"].notna()
+    frame = frame[answered].reset_index(drop=True)
+    numeric = (*CLIMATE, *(INDICES if config.indices else ()))
+    for column in numeric:
+        frame[column] = to_numbers(frame[column], column)
+    frame["building_id"] = "B" + frame["building_id"].astype(str)
+    if config.most:
+        rng = np.random.default_rng(derive_seed(seed, "ashrae buildings"))
+        sizes = frame["building_id"].value_counts()
+        order = rng.permutation(np.array(sorted(sizes.index)))
+        kept = order[np.cumsum(sizes.loc[order].to_numpy()) <= config.most]
+        frame = frame[frame["building_id"].isin(kept)].reset_index(drop=True)
+    return Dataset(
+        frame,
+        Fields(
+            target=("thermal_preference",),
+            numeric=numeric,
+            categorical=PLACE,
+            sensitive=("gender", "age"),
+            unit="building_id",
+        ),
+        name="ASHRAE thermal comfort II",
+        split=SplitPlan(by="unit", validation=config.validation, test=config.test, seed=seed),
+        unit_name="building",
+        files={**table.files, **about.files},
+        notes=[f"{int((~answered).sum()):,} votes without a preference were left out."],
+    )
+
+
+def _one(folder: Path, start: str) -> Path:
+    found = sorted(f for f in folder.glob(f"{start}*.csv*"))
+    if len(found) != 1:
+        raise ValueError(f"{folder}: {len(found)} files named {start}*.csv*, one is needed")
+    return found[0]

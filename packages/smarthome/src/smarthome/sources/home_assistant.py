@@ -1,0 +1,276 @@
+"""``data=home_assistant``: commands to a home in many languages, and English templates expanded to train on."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+    from smarthome.home import Home
+
+SPOKEN: tuple[str, ...] = (
+    "area",
+    "name",
+    "floor",
+    "temperature",
+    "position",
+    "brightness",
+    "volume_level",
+    "color",
+    "item",
+    "message",
+)
+SPOKEN += ("search_query", "hours", "minutes", "seconds", "start_hours", "start_minutes", "start_seconds")
+"""Slots that can stand in a sentence; others (domain, state) are concluded from it."""
+FEWEST = 20
+"""Sentences in which a slot must be marked to be learnt."""
+
+
+@option("data", "home_assistant")
+class HomeAssistant:
+    """Home Assistant's intents: test sentences of 58 languages, parted by block, and English templates."""
+
+    path: str = setting("smarthome/home_assistant_intents", "the folder, here or under PLINTH_DATA")
+    languages: list[str] = setting([], "codes of the languages to keep (en, de, ...); empty: all")
+    least: int = setting(100, "languages with fewer sentences are left out")
+    templates: int = setting(15, "sentences drawn from each English template, for training alone; 0: none")
+    outside: int = setting(600, "sentences that no home can do, drawn beside them; 0: none")
+    validation: float = setting(0.2, "share of each language's blocks for validation")
+    test: float = setting(0.2, "share of each language's blocks for the test")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read the sentences and expand the templates."""
+        return read(self, seed)
+
+
+def read(config: HomeAssistant, seed: int) -> Dataset:
+    """Make the data set.
+
+    A block (one language, one file, one expected answer) is one unit: its sentences say the same thing.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from core.config import derive_seed
+    from core.data.files import find, sha256
+    from core.data.types import Dataset, Fields, SplitPlan
+
+    for key in ("validation", "test"):
+        if not 0 < getattr(config, key) < 0.5:
+            raise wrong(f"data.{key}", getattr(config, key), "a share above 0 and below a half")
+    folder = find(config.path)
+    names = ["tests_all_languages.jsonl", "en_sentence_templates.json", "en_fixtures.json"]
+    files = {name: _file(folder, name) for name in names}
+    rng = np.random.default_rng(derive_seed(seed, "home assistant"))
+    said = [json.loads(line) for line in _text(files[names[0]]).splitlines() if line.strip()]
+    counts = Counter(row["lang"] for row in said)
+    wanted = set(config.languages) or {lang for lang, n in counts.items() if n >= config.least}
+    unknown = sorted(wanted - set(counts))
+    if unknown:
+        raise wrong("data.languages", unknown, f"the languages are {', '.join(sorted(counts))}")
+    lost, rows = 0, []
+    for row in said:
+        if row["lang"] not in wanted:
+            continue
+        slots, missing = spoken_slots(row["sentence"], row["slots"] or {}, row["context"] or {})
+        lost += missing
+        block = f"{row['lang']} {row['file']} {json.dumps(row['slots'], sort_keys=True)}"
+        rows.append((row["lang"], block, row["sentence"], row["intent"], slots, "held"))
+    part = _parts(rows, config, rng)
+    rows = [(lang, block, text, intent, slots, part[block]) for lang, block, text, intent, slots, _ in rows]
+    drawn = 0
+    if config.templates and "en" in wanted:
+        made = expand(
+            json.loads(_text(files[names[1]])), json.loads(_text(files[names[2]])), config.templates, rng
+        )
+        drawn = len(made)
+        rows += [
+            ("en", f"template {n}", text, intent, slots, "train")
+            for n, (text, intent, slots) in enumerate(made)
+        ]
+    rows += _outside(config, rng)
+    frame = pd.DataFrame(rows, columns=["language", "block", "text", "intent", "marked", "part"])
+    # The same words in two parts would leak: what is held out comes first and stays.
+    order = frame["part"].map({"test": 0, "validation": 1, "train": 2})
+    frame = frame.iloc[np.argsort(order.to_numpy(), kind="stable")]
+    frame = frame[~frame["text"].str.lower().str.split().str.join(" ").duplicated()].reset_index(drop=True)
+    marked = Counter(
+        name
+        for part, slots in zip(frame["part"], frame["marked"], strict=True)
+        if part == "train"
+        for _, _, name in slots
+    )
+    kept = {name for name, n in marked.items() if n >= FEWEST}
+    frame["slots"] = [json.dumps([s for s in slots if s[2] in kept]) for slots in frame["marked"]]
+    frame = frame.drop(columns="marked")
+    return Dataset(
+        frame,
+        Fields(target=("intent",), text=("text",), slots="slots", sensitive=("language",), unit="block"),
+        name="Home Assistant intents",
+        split=SplitPlan(by="column", column="part"),
+        unit_name="block",
+        files={path.name: sha256(path) for path in files.values()},
+        notes=[
+            f"{len(said):,} test sentences; those of {len(wanted)} languages are kept, parted by block (language, "
+            "file, expected answer).",
+            f"{drawn:,} sentences drawn from English templates train only.",
+            f"{lost:,} expected slot values are not said word for word (inflected, concluded) and are not marked.",
+        ],
+    )
+
+
+def spoken_slots(
+    text: str, slots: Mapping[str, Any], context: Mapping[str, Any]
+) -> tuple[list[tuple[int, int, str]], int]:
+    """Find the expected values of slots in a sentence; give the spans and how many are not there word for word."""
+    found: list[tuple[int, int, str]] = []
+    lost = 0
+    low = text.lower()
+    ordered = sorted(
+        ((name, value) for name, value in slots.items() if name in SPOKEN and name not in context),
+        key=lambda pair: -len(str(pair[1])),
+    )
+    for name, value in ordered:
+        options = sorted(
+            {str(v).strip().lower() for v in (value if isinstance(value, list) else [value])}, key=len
+        )
+        spans = [
+            (m.start(), m.end())
+            for option in options[::-1]
+            if option
+            for m in re.finditer(rf"(?<!\d){re.escape(option)}(?!\d)", low)
+            if all(m.end() <= a or m.start() >= b for a, b, _ in found)
+        ]
+        if spans:
+            found.append((*_whole(text, *spans[0]), name))
+        else:
+            lost += 1
+    return sorted(found), lost
+
+
+def _whole(text: str, start: int, end: int) -> tuple[int, int]:
+    """Grow a span to whole words, so that an ending belongs to its word."""
+    from core.data.words import word_spans
+
+    touched = [(a, b) for a, b in word_spans(text) if a < end and b > start]
+    return (touched[0][0], touched[-1][1]) if touched else (start, end)
+
+
+def expand(
+    templates: Mapping[str, Any], fixtures: Mapping[str, Any], each: int, rng: np.random.Generator
+) -> list[tuple[str, str, list[tuple[int, int, str]]]]:
+    """Draw ``each`` sentences of every template that belongs to an intent: (text, intent, slots)."""
+    from smarthome.simulate.phrases import ADJECTIVES, AREAS, ITEMS, LAMPS, LISTS, SWITCHED
+    from smarthome.templates import Grammar, expanded
+
+    common = templates["_common.yaml"]
+    lamps = [f"{a} {b}" for a in ADJECTIVES for b in (*LAMPS, *SWITCHED)]
+    known = [e["name"] for e in fixtures["entities"]]
+    words = [f"{a} {b}" for a in LISTS["thing"] for b in LISTS["animal"]]
+    names = {
+        "name": [*known * 3, *lamps],
+        "area": [*[a["name"].lower() for a in fixtures["areas"]] * 2, *AREAS],
+        "floor": [f["name"].lower() for f in fixtures["floors"]],
+        "timer_name": ["pizza", "pasta", "tea", "eggs", "laundry", "nap"],
+        **{
+            key: [*ITEMS, *words]
+            for key in ("shopping_list_item", "todo_list_item", "search_query", "message")
+        },
+        "timer_command": ["turn off the lights", "open the blinds"],
+    }
+    base = Grammar(common["expansion_rules"], common["lists"], names)
+    made: dict[str, tuple[str, str, list[tuple[int, int, str]]]] = {}
+    for file in templates.values():
+        for intent, content in file.get("intents", {}).items():
+            for block in content["data"]:
+                grammar = base.with_(file).with_(block)
+                for template in block["sentences"]:
+                    for _ in range(each):
+                        drawn = expanded(template, grammar, rng)
+                        if drawn is not None:
+                            text, slots = drawn
+                            spoken = [(a, b, s) for a, b, s in slots if s in SPOKEN]
+                            made.setdefault(text.lower(), (text, intent, spoken))
+    return list(made.values())
+
+
+def fixtures_home(content: Mapping[str, Any]) -> Home:
+    """Make a simulated home of the published example house."""
+    from smarthome.home import STARTS, made
+
+    floors = {f["id"]: f["name"] for f in content["floors"]}
+    areas = {a["id"]: a["name"] for a in content["areas"]}
+    devices = []
+    for entity in content["entities"]:
+        domain = entity["id"].split(".")[0]
+        if domain in STARTS:
+            kind = entity.get("attributes", {}).get("device_class", "")
+            devices.append(
+                {
+                    "name": entity["name"],
+                    "area": areas.get(entity.get("area")),
+                    "domain": domain,
+                    "kind": kind,
+                }
+            )
+    where = {a["name"]: floors.get(a.get("floor")) for a in content["areas"]}
+    return made({"areas": where, "devices": devices}, "en_fixtures")
+
+
+def _outside(config: HomeAssistant, rng: np.random.Generator) -> list[tuple[Any, ...]]:
+    """Draw what no home can do; kinds of sentences of the test part are not those of training."""
+    from smarthome.simulate.phrases import ASKED, OUTSIDE, written
+
+    kinds = {"train": ASKED[:8], "validation": ASKED[8:10], "test": ASKED[10:]}
+    shares = {"train": 0.6, "validation": 0.2, "test": 0.2}
+    rows: dict[str, tuple[Any, ...]] = {}
+    for part, phrases in kinds.items():
+        for n in range(int(config.outside * shares[part])):
+            text, _ = written(str(rng.choice(phrases)), {}, rng)
+            rows.setdefault(text, ("en", f"outside {part} {n}", text, OUTSIDE, [], part))
+    return list(rows.values())
+
+
+def _parts(rows: list[tuple[Any, ...]], config: HomeAssistant, rng: np.random.Generator) -> dict[str, str]:
+    """Part each language's blocks at random; an intent's first blocks train, so that none is unseen there."""
+    blocks: dict[str, list[str]] = {}
+    intents: dict[str, list[str]] = {}
+    for lang, block, _, intent, _, _ in rows:
+        blocks.setdefault(lang, [])
+        if block not in intents:
+            blocks[lang].append(block)
+        intents.setdefault(block, []).append(intent)
+    part: dict[str, str] = {}
+    seen: Counter[str] = Counter()
+    for lang in sorted(blocks):
+        some = blocks[lang]
+        order = [some[int(n)] for n in rng.permutation(len(some))]
+        held, tested = int(config.validation * len(order)), int(config.test * len(order))
+        for n, block in enumerate(order):
+            drawn = "test" if n < tested else "validation" if n < tested + held else "train"
+            first = intents[block][0]
+            part[block] = "train" if seen[first] < 3 else drawn
+            seen[first] += part[block] == "train"
+    return part
+
+
+def _file(folder: Path, name: str) -> Path:
+    for candidate in (folder / name, folder / f"{name}.gz"):
+        if candidate.is_file():
+            return candidate
+    raise ValueError(f"{folder}: no {name} or {name}.gz in this folder")
+
+
+def _text(path: Path) -> str:
+    return gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()

@@ -1,0 +1,111 @@
+"""``data=slurp``: utterances to an assistant at home with 59 intents (Bastianelli et al. 2020), text side."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.config import option, setting
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+
+
+FEWEST = 5
+"""Development utterances in which a slot must be marked to be learnt."""
+
+
+@option("data", "slurp")
+class Slurp:
+    """SLURP: the development utterances train and validate, the test ones test; 59 intents."""
+
+    path: str = setting("smarthome/slurp", "the folder of devel and test, here or under PLINTH_DATA")
+    validation: float = setting(0.15, "share of the development utterances for validation")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read both files; test sentences that also stand in the development file leave the latter."""
+        return read(self, seed)
+
+
+def read(config: Slurp, seed: int) -> Dataset:
+    """Make the data set; the intent is scenario and action together."""
+    import pandas as pd
+
+    from core.data.files import find
+    from core.data.types import Dataset, Fields, SplitPlan
+
+    folder = find(config.path)
+    files: dict[str, str] = {}
+    frames = [_frame(folder, name, part, files) for name, part in (("devel", "train"), ("test", "test"))]
+    frame = pd.concat(frames, ignore_index=True)
+    key = frame["text"].str.lower().str.split().str.join(" ")
+    copied = (frame["part"] == "train") & key.isin(set(key[frame["part"] == "test"]))
+    known = set(frame["intent"][(frame["part"] == "train") & ~copied])
+    unseen = ~frame["intent"].isin(known)
+    marks = Counter(
+        slot[2]
+        for cell, part in zip(frame["slots"], frame["part"], strict=True)
+        if part == "train"
+        for slot in json.loads(cell)
+    )
+    slots_known = {name for name, count in marks.items() if count >= FEWEST}
+    dropped = 0
+    cells = []
+    for cell in frame["slots"]:
+        kept = [s for s in json.loads(cell) if s[2] in slots_known]
+        dropped += len(json.loads(cell)) - len(kept)
+        cells.append(json.dumps(kept))
+    frame["slots"] = cells
+    frame = frame[~copied & ~unseen].reset_index(drop=True)
+    return Dataset(
+        frame,
+        Fields(target=("intent",), text=("text",), slots="slots"),
+        name="SLURP utterances",
+        split=SplitPlan(by="column", column="part", validation=config.validation, seed=seed),
+        unit_name="utterance",
+        files=files,
+        notes=[
+            f"{int(copied.sum())} development utterances that also stand in the test part were left out.",
+            f"{int(unseen.sum())} test utterances of intents that training lacks were left out: over all test "
+            "utterances the figures are lower by that share.",
+            f"{dropped} marks of slots that are in fewer than {FEWEST} development utterances were left out.",
+        ],
+    )
+
+
+def _frame(folder: Path, name: str, part: str, files: dict[str, str]) -> pd.DataFrame:
+    import pandas as pd
+
+    from core.data.files import sha256
+    from core.data.sources import require_columns
+    from core.data.tables import read_table
+
+    path = next((folder / f for f in (f"{name}.jsonl", f"{name}.jsonl.gz") if (folder / f).is_file()), None)
+    if path is None:
+        raise ValueError(f"data.path={folder}: no {name}.jsonl or {name}.jsonl.gz in this folder")
+    table = read_table(path).frame
+    require_columns(table, {"data.path": ["sentence", "scenario", "action", "entities", "tokens"]}, path)
+    files[path.name] = sha256(path)
+    rows = zip(table["tokens"], table["entities"], table["scenario"], table["action"], strict=True)
+    made = [
+        (*marked(list(tokens), entities), f"{scenario}_{action}", part)
+        for tokens, entities, scenario, action in rows
+    ]
+    return pd.DataFrame(made, columns=["text", "slots", "intent", "part"])
+
+
+def marked(tokens: list[str], entities: Any) -> tuple[str, str]:
+    """Join tokens with spaces and turn entities' token numbers into slots in characters, as JSON."""
+    starts = [sum(len(t) + 1 for t in tokens[:n]) for n in range(len(tokens))]
+    slots: list[list[Any]] = []
+    for entity in entities:
+        span = sorted(int(n) for n in entity["span"])
+        start, end = starts[span[0]], starts[span[-1]] + len(tokens[span[-1]])
+        if all(end <= a or start >= b for a, b, _ in slots):
+            slots.append([start, end, str(entity["type"])])
+    return " ".join(tokens), json.dumps(sorted(slots))

@@ -1,0 +1,71 @@
+"""``data=snips``: utterances to a voice assistant with seven intents, slots marked (Coucke et al. 2018)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from core.config import option, setting
+
+if TYPE_CHECKING:
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+
+
+@option("data", "snips")
+class Snips:
+    """SNIPS: 13,784 utterances to train on, 700 to test; validation is cut from the training ones."""
+
+    path: str = setting("smarthome/snips_nlu/snips.jsonl.gz", "the utterances, here or under PLINTH_DATA")
+    validation: float = setting(0.1, "share of the training utterances for validation")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read the utterances; those that also stand in the test part leave the training part."""
+        return read(self, seed)
+
+
+def read(config: Snips, seed: int) -> Dataset:
+    """Make the data set with the published split."""
+    from core.data.sources import require_columns
+    from core.data.tables import find, read_table
+    from core.data.types import Dataset, Fields, SplitPlan
+
+    path = find(config.path)
+    table = read_table(path)
+    require_columns(table.frame, {"data.path": ["split", "intent", "text", "slots"]}, path)
+    frame = table.frame[["split", "intent", "text", "slots"]].copy()
+    frame["split"] = frame["split"].map({"train": "train", "validate": "test"})
+    parted = [apart(text, slots) for text, slots in zip(frame["text"], frame["slots"], strict=True)]
+    joined = sum(text != new for text, (new, _) in zip(frame["text"], parted, strict=True))
+    frame["text"] = [text for text, _ in parted]
+    frame["slots"] = [json.dumps(slots) for _, slots in parted]
+    key = frame["text"].str.lower().str.split().str.join(" ")
+    in_test = set(key[frame["split"] == "test"])
+    copied = (frame["split"] == "train") & key.isin(in_test)
+    frame = frame[~copied].reset_index(drop=True)
+    return Dataset(
+        frame,
+        Fields(target=("intent",), text=("text",), slots="slots"),
+        name="SNIPS utterances",
+        split=SplitPlan(by="column", column="split", validation=config.validation, seed=seed),
+        unit_name="utterance",
+        files=table.files,
+        notes=[
+            *table.notes,
+            "The published validation file is the test part here.",
+            f"In {joined} utterances two slots met inside a word; a space was put between them.",
+            f"{int(copied.sum())} training utterances that also stand in the test part were left out.",
+        ],
+    )
+
+
+def apart(text: str, slots: list[list[Any]]) -> tuple[str, list[list[Any]]]:
+    """Put a space where one slot ends and the next begins inside a word (``one pmnear``)."""
+    made = sorted([list(slot) for slot in slots], key=lambda slot: int(slot[0]))
+    for n in range(len(made) - 1):
+        end = int(made[n][1])
+        if end == made[n + 1][0] and text[end - 1 : end + 1].isalnum():
+            text = f"{text[:end]} {text[end:]}"
+            for later in made[n + 1 :]:
+                later[0], later[1] = later[0] + 1, later[1] + 1
+    return text, made

@@ -1,0 +1,88 @@
+"""``data=utterances``: your own table of what is said: text, intent, slots."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from core.config import option, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from core.data.config import SimulatedTask
+    from core.data.types import Dataset
+
+
+@option("data", "utterances")
+class Utterances:
+    """Your own utterances: CSV, TSV, JSONL or Parquet with a text, an intent and slots ([start, end, name] each)."""
+
+    path: str = setting("", "the file; relative paths are looked up here and under PLINTH_DATA")
+    text: str = setting("text", "column of the utterance")
+    intent: str = setting("intent", "column of the intent")
+    slots: str = setting(
+        "slots", "column of the slots: lists of [start, end, name] in characters, or such JSON"
+    )
+    sensitive: Any = setting([], "columns of groups to compare, such as language or dialect")
+    unit: str | None = setting(None, "column that says which home an utterance belongs to; kept in one part")
+    split: str = setting("auto", "auto (unit if given, else stratified), column, unit, stratified")
+    split_column: str | None = setting(None, "column that holds train, validation and test")
+    validation: float = setting(0.2, "share of the rows for validation")
+    test: float = setting(0.2, "share of the rows for the test")
+
+    def read(self, task: SimulatedTask, seed: int) -> Dataset:
+        """Read the table."""
+        return read(self, seed)
+
+
+def read(config: Utterances, seed: int) -> Dataset:
+    """Make the data set; repeated utterances of the same intent are kept once, so that none is in two parts."""
+    import json
+
+    from core.config import wrong
+    from core.data.config import TableData, names, split_plan
+    from core.data.sources import require_columns
+    from core.data.tables import find, read_table
+    from core.data.types import Dataset, Fields
+    from core.data.words import slot_list
+
+    if not config.path:
+        raise wrong("data.path", config.path, "give the file of utterances")
+    path = find(config.path)
+    table = read_table(path)
+    sensitive = names(config.sensitive)
+    named: dict[str, Sequence[str]] = {
+        f"data.{key}": [getattr(config, key)] for key in ("text", "intent", "slots")
+    }
+    named["data.sensitive"] = sensitive
+    named |= {f"data.{k}": [getattr(config, k)] for k in ("unit", "split_column") if getattr(config, k)}
+    require_columns(table.frame, named, path)
+    frame = table.frame
+    cells = zip(frame.index, frame[config.slots], strict=True)
+    frame[config.slots] = [
+        json.dumps(slot_list(cell, f"{path}: column {config.slots!r}, row {row}")) for row, cell in cells
+    ]
+    plan = TableData()
+    plan.split, plan.split_column, plan.unit = config.split, config.split_column, config.unit
+    plan.validation, plan.test = config.validation, config.test
+    notes = list(table.notes)
+    if config.unit is None and config.split_column is None:
+        before = len(frame)
+        frame = frame[~frame[config.text].astype(str).str.lower().duplicated()].reset_index(drop=True)
+        if len(frame) < before:
+            notes.append(f"{before - len(frame)} repeated utterances were left out.")
+    return Dataset(
+        frame,
+        Fields(
+            target=(config.intent,),
+            text=(config.text,),
+            slots=config.slots,
+            sensitive=tuple(sensitive),
+            unit=config.unit,
+        ),
+        name=path.name,
+        split=split_plan(plan, seed),
+        unit_name="home" if config.unit else "utterance",
+        files=table.files,
+        notes=notes,
+    )

@@ -1,0 +1,1 @@
+"""What the field asks of a run beyond figures of its predictions."""

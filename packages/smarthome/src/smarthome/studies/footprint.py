@@ -1,0 +1,77 @@
+"""Study ``footprint``: size, memory, latency and energy of one command on this machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from core.evaluation.study import Findings, Held
+
+WARM, TIMED = 20, 200
+"""Commands before the clock starts, and those that are timed, one at a time."""
+
+
+def footprint(watts: float, cores: int) -> Callable[[Held], Findings]:
+    """Make the study for a processor package of so many watts and cores: joules = processor seconds * watts / cores."""
+
+    def measure(held: Held) -> Findings:
+        frame = held.frames["test"]
+        times, processor = [], []
+        for n in range(WARM + TIMED):
+            row = frame.iloc[[n % len(frame)]]
+            wall, used = time.perf_counter(), time.process_time()
+            held.scorer.labels(held.scorer.scores(row))
+            times.append(time.perf_counter() - wall)
+            processor.append(time.process_time() - used)
+        took = 1000 * np.array(times[WARM:])
+        joules = float(np.mean(processor[WARM:])) * watts / cores
+        weights, numbers = _weights(held)
+        p50, p95, p99 = (float(np.percentile(took, p)) for p in (50, 95, 99))
+        memory = _resident()
+        figures = {
+            "p50_ms": _plain(p50),
+            "p95_ms": _plain(p95),
+            "p99_ms": _plain(p99),
+            "joules_per_command": _plain(joules),
+            "model_mb": _plain(weights / 1e6),
+            "parameters": _plain(float(numbers)),
+            "resident_mb": _plain(memory),
+        }
+        return Findings(
+            f"One command takes {p95:.1f} ms at the 95th percentile and about {joules:.3f} J; the weights are "
+            f"{weights / 1e6:.1f} MB.",
+            figures,
+            notes=[
+                f"{TIMED} test commands, one at a time, from words to decision, on {os.cpu_count()} cores.",
+                f"Energy is a model, not a measurement: processor seconds x {watts:g} W / {cores} cores (task.watts, "
+                "task.cores).",
+                "Resident memory is the whole process's, training included; a server that only predicts needs less.",
+            ],
+        )
+
+    return measure
+
+
+def _plain(value: float) -> dict[str, float | None]:
+    return {"value": value, "low": None, "high": None}
+
+
+def _weights(held: Held) -> tuple[int, int]:
+    """Bytes and count of the model's weights."""
+    model = getattr(held.scorer, "model", None)
+    if model is None:
+        return 0, 0
+    parameters = list(model.parameters())
+    return sum(p.numel() * p.element_size() for p in parameters), sum(p.numel() for p in parameters)
+
+
+def _resident() -> float:
+    """Resident memory of this process in MB; NaN where the system does not tell."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except OSError:
+        return float("nan")

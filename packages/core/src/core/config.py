@@ -30,6 +30,7 @@ GROUPS: dict[str, str] = {
     "privacy": "none, or differential privacy",
     "evaluation": "intervals, thresholds, calibration",
     "challenger": "the classical model trained on the same split",
+    "energy": "how energy is measured, whose electricity it is, and a budget",
 }
 """Group name -> one line for ``--help``, in the order in which a run uses them."""
 
@@ -90,6 +91,7 @@ DEFAULTS: list[Any] = [
     {"privacy": "none"},
     {"evaluation": "standard"},
     {"challenger": "auto"},
+    {"energy": "meter"},
 ]
 
 
@@ -111,6 +113,7 @@ class RunConfig:
     privacy: Any = MISSING
     evaluation: Any = MISSING
     challenger: Any = MISSING
+    energy: Any = MISSING
     seed: int = setting(0, "every random choice of the run derives from it")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
     threads: int = setting(0, "processor threads; 0 lets torch decide")

@@ -97,4 +97,7 @@ def remove_if_empty(path: Path) -> None:
 
 def _identity(content: dict[str, Any]) -> dict[str, Any]:
     training = {k: v for k, v in content["training"].items() if k not in HOW_NOT_WHAT}
-    return {**content, "training": training}
+    energy = {
+        "budget_wh": content.get("energy", {}).get("budget_wh", 0.0)
+    }  # the rest only says how it is counted
+    return {**content, "training": training, "energy": energy}

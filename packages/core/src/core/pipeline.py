@@ -8,7 +8,7 @@ from core.config import RunConfig
 from core.domain import Domain
 from core.folder import RunFolder
 from core.report.run import Run
-from core.steps.account import Clock, account
+from core.steps.account import account, of_all
 from core.steps.assess import assess
 from core.steps.design import design
 from core.steps.evaluate import judge
@@ -37,23 +37,24 @@ def train(config: RunConfig, path: Path, domain: Domain) -> Run:
 
 
 def _carried_out(config: RunConfig, folder: RunFolder, parallel: Parallel) -> Run:
-    clock = Clock()
-    with clock.phase("prepare"):
+    meter = config.energy.meter()
+    with meter.phase("prepare"):
         prepared = prepare(config)
         if parallel.main:
             folder.begin()
-    with clock.phase("design"):
+    with meter.phase("design"):
         designed = design(config, prepared, folder, parallel)
-    with clock.phase("train"):
-        trained = fit(config, prepared, designed, folder, parallel)
+    with meter.phase("train"):
+        trained = fit(config, prepared, designed, folder, parallel, meter)
+    of_all(meter, parallel)
     if not parallel.main:
         parallel.wait()  # until the main process has written the run
         return Run(folder.path)
-    with clock.phase("evaluate"):
-        judged = judge(config, prepared, designed)
-    with clock.phase("assess"):
+    with meter.phase("evaluate"):
+        judged = judge(config, prepared, designed, meter)
+    with meter.phase("assess"):
         impact = assess(config, prepared, designed, trained)
-    footprint = account(clock)
+    footprint = account(config, meter, prepared, trained)
     run = write(folder, config, prepared, designed, trained, judged, impact, footprint)
     parallel.wait()
     return run

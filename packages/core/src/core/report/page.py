@@ -9,7 +9,7 @@ from typing import Any
 from core.report.answers import answers, headline_metric, plain_name
 from core.report.plots import Plot, write_plots
 from core.report.record import Figure, Json, Record
-from core.report.wording import cell, meaning, named, number, per_class, spread, verdict
+from core.report.wording import cell, duration, meaning, named, number, per_class, plainly, spread, verdict
 from core.training.files import write_atomically
 
 GROUP_FIGURES = 5
@@ -45,7 +45,13 @@ def page(record: Record, plots: list[Plot], config: Mapping[str, Json]) -> str:
         trim_blocks=True,
     )
     environment.filters.update(
-        number=number, spread=spread, named=named, figure=Figure.model_validate, cell=cell
+        number=number,
+        spread=spread,
+        named=named,
+        figure=Figure.model_validate,
+        cell=cell,
+        plainly=plainly,
+        duration=duration,
     )
     labels = record.curves.get("confusion", {}).get("labels", [])
     classes = per_class(record.metrics, labels) if len(labels) > 2 else {}

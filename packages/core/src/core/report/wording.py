@@ -83,6 +83,29 @@ def number(value: float | None, signed: bool = False) -> str:
     return sign + text
 
 
+PREFIXES = {1e6: "M", 1e3: "k", 1.0: "", 1e-3: "m", 1e-6: "µ"}
+
+
+def plainly(value: float, unit: str = "") -> str:
+    """Write a quantity of any size with three significant digits, its unit with a prefix where it is small or large."""
+    if value == 0:
+        return f"0 {unit}".rstrip()
+    size = abs(value)
+    if unit:
+        factor = next((factor for factor in PREFIXES if size >= factor), min(PREFIXES))
+        return f"{plainly(value / factor)} {PREFIXES[factor]}{unit}"
+    if size >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if size >= 1e-3 else f"{value:.1e}"
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people."""
+    if seconds < 90:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:.3g} min" if seconds < 5400 else f"{seconds / 3600:.3g} h"
+
+
 def cell(value: Json) -> str:
     """Write a value of a study's table."""
     if value is None or (isinstance(value, float) and value != value):

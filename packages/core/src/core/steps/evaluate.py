@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 
 from core.config import RunConfig, derive_seed
+from core.energy.meter import Meter
 from core.evaluation.calibration import Scaling
 from core.evaluation.evaluate import compare, evaluate
 from core.evaluation.study import Findings, Held
@@ -26,21 +27,22 @@ class Judged:
     """Name -> what the study found, and the seconds it took."""
 
 
-def judge(config: RunConfig, prepared: Prepared, designed: Designed) -> Judged:
+def judge(config: RunConfig, prepared: Prepared, designed: Designed, meter: Meter) -> Judged:
     """Do step 4."""
     settings = config.training
-    validation, test = (
-        predict(
-            designed.model,
-            prepared.target,
-            prepared.parts[name],
-            batch_size=settings.validation_batch_size,
-            device=designed.device,
-            precision=designed.precision.precision,
-            views=settings.views,
+    with meter.phase("predict"):
+        validation, test = (
+            predict(
+                designed.model,
+                prepared.target,
+                prepared.parts[name],
+                batch_size=settings.validation_batch_size,
+                device=designed.device,
+                precision=designed.precision.precision,
+                views=settings.views,
+            )
+            for name in ("validation", "test")
         )
-        for name in ("validation", "test")
-    )
     seed = derive_seed(config.seed, "evaluation")
     extra = config.task.metrics(prepared.target.kind)
     evaluation = evaluate(validation, test, prepared.target, config.evaluation, extra, seed)

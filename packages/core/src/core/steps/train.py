@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from core.config import RunConfig
+from core.energy.meter import JOULES_PER_WH, Meter
+from core.energy.watch import TrainingEnergy
 from core.folder import RunFolder
+from core.report.wording import duration, plainly
 from core.steps.design import Designed
 from core.steps.prepare import Prepared
 from core.training.parallel import Parallel
@@ -12,15 +18,28 @@ from core.training.run import train as run_training
 
 
 def fit(
-    config: RunConfig, prepared: Prepared, designed: Designed, folder: RunFolder, parallel: Parallel
+    config: RunConfig,
+    prepared: Prepared,
+    designed: Designed,
+    folder: RunFolder,
+    parallel: Parallel,
+    meter: Meter,
 ) -> Trained:
     """Do step 3."""
+    energy = TrainingEnergy(
+        meter,
+        designed.batches.steps,
+        config.energy.budget_wh,
+        config.energy.grid(),
+        getattr(config.energy, "pue", 1.0),
+        forecast_line if parallel.main and config.training.progress != "none" else None,
+    )
     fingerprint = {
         "data": prepared.dataset.files or {"simulated": prepared.dataset.name},
         "rows": {name: len(part) for name, part in prepared.parts.items()},
         "privacy": designed.private.plan.fingerprint() if designed.private else None,
     }
-    return run_training(
+    trained = run_training(
         config.training,
         designed.model,
         prepared.target,
@@ -33,5 +52,16 @@ def fit(
         epoch_steps=designed.epoch_steps,
         precision=designed.precision.precision,
         ema=designed.update.ema,
+        probes=[energy],
+        stops=[energy],
         parallel=parallel,
     )
+    meter.add("train", energy.before)
+    return trained
+
+
+def forecast_line(expected: dict[str, Any]) -> None:
+    """Tell what training will take, as soon as a few steps were seen."""
+    grams = "" if expected["grams"] is None else f", {plainly(expected['grams'], 'g')} CO2e"
+    energy = plainly(expected["joules"] / JOULES_PER_WH, "Wh")
+    print(f"training will take about {duration(expected['seconds'])}, {energy}{grams}", file=sys.stderr)

@@ -1,0 +1,86 @@
+"""The options of ``energy=``. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    from core.energy.carbon import Grid
+    from core.energy.meter import Meter
+    from core.energy.sources import Source
+
+
+@option("energy", "meter")
+class MeterOption:
+    """Measure the run's energy, from counters where there are any and by a model of the processor where not."""
+
+    region: str = setting(
+        "world", "whose electricity it is: world, or a country such as DE (dated table, offline)"
+    )
+    grid_intensity: float | None = setting(None, "g CO2e per kWh, instead of the region's")
+    pue: float = setting(
+        1.0, "power usage effectiveness of the building: all power over the machines' (1: no cooling)"
+    )
+    watts_per_core: float | None = setting(
+        None,
+        "power of one busy processor core, where no counter can be read; null: 12 W, give or take a half",
+    )
+    budget_wh: float = setting(
+        0.0, "end training at so many watt-hours, its best weights kept; 0 sets no limit"
+    )
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        if self.pue < 1:
+            raise wrong("energy.pue", self.pue, "1 at least: a building can't use less than its machines")
+        if self.budget_wh < 0:
+            raise wrong("energy.budget_wh", self.budget_wh, "0 or more")
+        for key in ("grid_intensity", "watts_per_core"):
+            value = getattr(self, key)
+            if value is not None and value < 0:
+                raise wrong(f"energy.{key}", value, "0 or more")
+        self.grid()
+
+    def grid(self) -> Grid:
+        """Give the electricity's carbon intensity and where it is from."""
+        from core.energy.carbon import Grid, grid_of
+
+        if self.grid_intensity is not None:
+            return Grid(self.region, None, self.grid_intensity, "energy.grid_intensity")
+        return grid_of(self.region)
+
+    def meter(self) -> Meter:
+        """Start a meter of this process."""
+        from core.energy.meter import Meter
+
+        return Meter(self.sources())
+
+    def sources(self) -> list[Source]:
+        """Find what this machine can be measured by."""
+        from core.energy.sources import found
+
+        return found(self.watts_per_core)
+
+
+@option("energy", "none")
+class NoMeter:
+    """Measure no energy; time by phase stays in the record."""
+
+    budget_wh: float = setting(0.0, "there is nothing to compare a budget with; leave it at 0")
+
+    def check(self) -> None:
+        """Refuse a budget that nobody could keep."""
+        if self.budget_wh:
+            raise wrong("energy.budget_wh", self.budget_wh, "energy=none measures nothing; use energy=meter")
+
+    def grid(self) -> Grid | None:
+        """Have none."""
+        return None
+
+    def meter(self) -> Meter:
+        """Start a meter that only times."""
+        from core.energy.meter import Meter
+
+        return Meter([])

@@ -235,3 +235,14 @@ def test_images_in_the_hub_layout_are_compared_by_their_bytes() -> None:
     check_dataset(dataset)
     with pytest.raises(ValueError, match="50 of 100 test rows"):
         check_parts(dataset, split(dataset))
+
+
+def test_a_unit_may_come_again_in_parts_that_follow_in_time_only_where_the_plan_says_so() -> None:
+    dataset = _dataset()
+    dataset.frame["part"] = np.repeat(["train", "validation", "test"], 100)
+    dataset.split = SplitPlan("column", "part")
+    with pytest.raises(ValueError, match="patients are in the train and the validation part"):
+        check_parts(dataset, split(dataset))
+    dataset.split = SplitPlan("column", "part", units_apart=False)
+    found = check_parts(dataset, split(dataset))
+    assert {(f.level, f.check) for f in found} == {("note", "same unit")}

@@ -289,6 +289,16 @@ def test_events_are_the_units_own_earlier_rows_only() -> None:
         assert not inputs["events"][i, ~real].any()
 
 
+def test_events_without_categories_take_every_scaling() -> None:
+    frame = pd.DataFrame({"x": [1.0, 2, 3, 4], "who": ["p", "p", "q", "p"], "when": [1.0, 2, 3, 4]})
+    fields = Fields(numeric=("x",), unit="who", time="when")
+    for numeric in ("standard", "quantile", "none"):
+        encoder = _fitted(frame, fields, history=2, numeric=numeric)
+        inputs = encoder.transform(frame)
+        assert torch.equal(inputs["events_mask"], torch.tensor([[0.0, 1], [1, 1], [0, 1], [1, 1]]))
+        assert torch.equal(inputs["events"][:, -1, 0], inputs["numeric"][:, 0])
+
+
 def test_events_of_a_part_look_back_into_the_history() -> None:
     frame = pd.DataFrame({"card": ["a"] * 6, "when": range(6), "amount": np.arange(6.0)})
     fields = Fields(numeric=("amount",), unit="card", time="when")

@@ -140,3 +140,13 @@ def test_the_mask_moves_with_its_image_and_keeps_its_values(settings: dict[str, 
         assert not torch.equal(found["mask"], mask)
     alone = made({"image": image}, torch.Generator().manual_seed(1))
     assert torch.equal(alone["image"], found["image"])
+
+
+def test_images_may_be_wider_than_high(tmp_path: Path) -> None:
+    dataset = read(folder(tmp_path))
+    encoder = FieldsConfig(image_size=4, image_width=10).build(dataset.fields)  # type: ignore[call-arg]
+    encoder.fit(dataset.frame)
+    assert encoder.layout().image == (3, 4, 10)
+    assert encoder.transform(dataset.frame.iloc[:2])["image"].shape == (2, 3, 4, 10)
+    with pytest.raises(ValueError, match=r"encoder\.image_width"):
+        FieldsConfig(image_width=10).check()  # type: ignore[call-arg]

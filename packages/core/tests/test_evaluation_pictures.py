@@ -118,7 +118,7 @@ def test_robustness_is_the_mean_over_kinds_and_severities_of_the_same_rows() -> 
     table = found.files["robustness.csv"]
     assert len(table) == 10
     assert table["accuracy"].mean() == pytest.approx(spoilt)
-    by_kind = {row["corruption"]: row for row in found.tables["accuracy by corruption"]}
+    by_kind = {row["corruption"]: row for row in found.tables["Accuracy by corruption"]}
     assert by_kind["brightness"]["mean"] < by_kind["gaussian noise"]["mean"]  # it goes by light alone
     assert robustness(60, ("brightness",))(rows).figures == robustness(60, ("brightness",))(rows).figures
 

@@ -92,8 +92,8 @@ def test_restore_gives_an_equal_target(made):
 
 
 def test_restore_refuses_an_unknown_kind():
-    with pytest.raises(ValueError, match="kind 'mask'"):
-        restore({"kind": "mask"})
+    with pytest.raises(ValueError, match="kind 'trajectory'"):
+        restore({"kind": "trajectory"})
 
 
 def test_probabilities_sum_to_one(made):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import smarthome
@@ -38,7 +39,6 @@ def runs(tmp_path_factory):
         "data.rows=2000",
         "training.epochs=6",
         *SMALL,
-        "evaluation.studies=false",
         folder=folder / "scene",
     )
     return commands, scene
@@ -204,6 +204,19 @@ def test_studies_are_in_the_record_and_on_the_page(runs):
     page = (commands.path / "report.html").read_text()
     for study in record.studies.values():
         assert study.summary.split(",")[0][:40] in page.replace("&#x27;", "'")
+
+
+def test_a_scene_says_what_its_plans_cost(runs):
+    _, scene = runs
+    study = scene.record.studies["presence"]
+    p = scene.predictions("test")
+    there = p.targets == p.classes.index("yes")
+    decided = p.labels == p.classes.index("yes")
+    assert study.figures["left_in_the_dark"].value == pytest.approx(float(np.mean(~decided[there])))
+    assert study.figures["lit_for_no_one"].value == pytest.approx(float(np.mean(decided[~there])))
+    assert study.figures["switchings_per_day"].value > 0
+    model, clock = study.tables["Presence"]
+    assert model["accuracy"] > clock["accuracy"] > 0.3  # simulated people keep no hours
 
 
 def test_predict_gives_intent_and_slots(runs, tmp_path):

@@ -38,7 +38,8 @@ def _measured(held: Held, declared: dict[str, Any]) -> Findings:
     frame, part = held.frames["test"], held.parts["test"]
     inside = np.ones(len(part), bool)
     table, measured = [], 0
-    name = headline(held.target.kind).name
+    figure = headline(held.target.kind)
+    name = figure.name
     for limit in declared["domain"]:
         row: dict[str, Any] = {"attribute": limit["attribute"], "declared": limit["within"]}
         within = None
@@ -51,8 +52,8 @@ def _measured(held: Held, declared: dict[str, Any]) -> Findings:
             inside &= within
             measured += 1
         row["test rows inside"] = None if within is None else float(within.mean())
-        row[f"{name} inside"] = None if within is None else _figure(held, part, within)
-        row[f"{name} outside"] = None if within is None else _figure(held, part, ~within)
+        row[f"{figure.words} inside"] = None if within is None else _figure(held, part, within)
+        row[f"{figure.words} outside"] = None if within is None else _figure(held, part, ~within)
         table.append(row)
     share = float(inside.mean()) if measured else None
     told = f"{100 * share:.0f} % of the test rows lie" if share is not None else "none can be told to lie"

@@ -25,7 +25,7 @@ class Essays:
     order: list[str] = setting([], ORDER)
     raters: list[str] = setting(["rater1", "rater2"], RATERS)
     by: list[str] = setting(["essay_set"], "columns whose values are judged apart, where the data have them")
-    review_agreement: float = setting(0.75, AGREEMENT)
+    review_agreement: float = setting(0.55, AGREEMENT)
     false_alarms: float = setting(0.05, FALSE_ALARMS)
 
     def check(self) -> None:

@@ -27,6 +27,8 @@ class Summed:
     """A figure that needs only the weighted sums of some columns of the predictions."""
 
     name: str
+    words: str
+    """The name for a reader."""
     columns: Callable[[Predictions], Array]
     """(N, C)"""
     combine: Callable[[Array], Array]
@@ -39,9 +41,9 @@ def headline(kind: str) -> Summed:
     Raises ValueError for other kinds.
     """
     if kind == "mask":
-        return Summed("miou", lambda p: p.counts().reshape(len(p), -1).astype(np.float64), _miou)
+        return Summed("miou", "mean IoU", lambda p: p.counts().reshape(len(p), -1).astype(np.float64), _miou)
     if kind in ("binary", "multiclass", "ordinal"):
-        return Summed("accuracy", _right, lambda sums: ratio(sums[:, 0], sums[:, 1]))
+        return Summed("accuracy", "accuracy", _right, lambda sums: ratio(sums[:, 0], sums[:, 1]))
     raise ValueError(f"a {kind} target has no accuracy to be spoilt; leave this study out")
 
 

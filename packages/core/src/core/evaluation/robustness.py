@@ -68,14 +68,14 @@ def _measured(held: Held, rows: int, kinds: tuple[str, ...]) -> Findings:
     loss, loss_R = 1 - ratio(mean, base), 1 - ratio(mean_R, base_R)
     name = figure.name
     return Findings(
-        f"Spoilt pictures cost {100 * loss.item():.0f} % of the {name} on average "
+        f"Spoilt pictures cost {100 * loss.item():.0f} % of the {figure.words} on average "
         f"({base.item():.3f} clean, {mean.item():.3f} spoilt); most by {worst['corruption']}.",
         {
             f"clean_{name}": spread(held, base, base_R),
             f"corrupted_{name}": spread(held, mean, mean_R),
             "relative_degradation": spread(held, loss, loss_R),
         },
-        {f"{name} by corruption": table},
+        {f"{figure.words[0].upper()}{figure.words[1:]} by corruption": table},
         notes=[
             f"{len(part)} of {len(held.parts['test'])} test rows, drawn at random; {len(kinds)} kinds of corruption at "
             f"{len(SEVERITIES)} severities (after Hendrycks and Dietterich 2019, own implementation on tensors).",

@@ -62,14 +62,14 @@ def _measured(held: Held, others: dict[str, Callable[[Predictions], float]]) -> 
     elif weak:
         summary = (
             f"{len(weak)} of {len(table)} slices are weaker than the rest; most {weak[0]['slice']}, "
-            f"{figure.name} {weak[0][figure.name]:.3f}."
+            f"{figure.words} {weak[0][figure.name]:.3f}."
         )
     else:
         summary = f"None of {len(table)} slices is clearly weaker than the rest."
     return Findings(
         summary,
         {"slices_weaker_than_the_rest": {"value": float(len(weak)), "low": None, "high": None}},
-        {f"Slices by {figure.name}, weakest first": table},
+        {f"Slices by {figure.words}, weakest first": table},
         notes=[
             f"A slice counts as weaker where the {100 * held.confidence:.4g} % interval of its gap leaves out zero; "
             f"intervals are not widened for the number of slices. Fewer than {held.minimum_group} rows are not shown."

@@ -25,6 +25,8 @@ PASSES = 6
 """Most passes of the tagger over the training words; validation decides after how many its average is taken."""
 LEAST = 2
 """Training words that a feature of the tagger must describe."""
+MOST_STEPS = 100
+"""Steps of the solver of the logistic regression."""
 STRENGTHS = (1.0, 10.0, 100.0)
 """Inverse penalties of the intents' logistic regression; validation decides."""
 
@@ -79,13 +81,14 @@ def _intents(
         x[part] = union.transform(to_texts(frames[part][target.text]))
     best: tuple[float, float, Any] | None = None
     for strength in STRENGTHS:
-        model = LogisticRegression(C=strength, max_iter=200, random_state=random)
+        model = LogisticRegression(C=strength, max_iter=MOST_STEPS, random_state=random)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # chosen by validation, converged or not
             model.fit(x["train"], truth["train"][:, 0])
         right = float(np.mean(model.predict(x["validation"]) == truth["validation"][:, 0]))
-        if best is None or right > best[0]:
-            best = right, strength, model
+        if best is not None and right <= best[0]:
+            break  # accuracy rises and then falls with the strength: the rest would be no better
+        best = right, strength, model
     assert best is not None
     _, chosen, model = best
     chances = {}

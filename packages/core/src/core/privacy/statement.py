@@ -87,13 +87,15 @@ def without_noise(layout: Layout, fields: Fields, challenged: bool) -> list[str]
         found.append("scales and quantiles of the numeric inputs")
     if layout.categorical:
         found.append("the lists of categories")
-    if layout.vocabulary or layout.bag:
+    if layout.vocabulary or layout.bag or layout.words:
         found.append("the vocabulary of the texts")
     if fields.references:
         found.append("how frequent words are in texts and references, and the directions they are compared in")
     if layout.signal or layout.events:
         found.append("scales of signals and events")
     found.append("the target's classes or scale")
+    if fields.slots:
+        found.append("the names of the slots")
     if fields.sensitive:
         found.append("the groups' names and bands")
     found.append("what the checks of the data found")

@@ -34,6 +34,8 @@ NAMES: Mapping[str, tuple[str, str]] = {
     "iou": ("IoU", "overlap of decided and true pixels over their union"),
     "pixel_accuracy": ("Pixel accuracy", "share of pixels decided right"),
     "mean_class_accuracy": ("Mean class accuracy", "mean of the classes' recalls of pixels"),
+    "aurc": ("AURC", "mean share of errors among the surest answers, over all coverages; lower is better"),
+    "excess_aurc": ("Excess AURC", "AURC above that of an order that knows all errors; lower is better"),
     "qwk": ("Weighted kappa", "agreement beyond chance, larger slips counting more (quadratic)"),
     "adjacent": ("Adjacent agreement", "share of rows at most one step off"),
     "mae": ("Mean absolute error", "lower is better"),

@@ -1,0 +1,56 @@
+"""The challenger of masks: it learns what colour and place tell, and is judged on the model's own resamples."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from core.data.config import FieldsConfig
+from core.data.masks import to_png
+from core.data.types import Fields
+from core.evaluation.config import AutoChallenger, Boosting, Logistic, StandardEvaluation
+from core.evaluation.evaluate import compare, evaluate
+from core.targets.config import MaskOption
+
+FIELDS = Fields(target=("mask",), image="image", mask_classes=("ground", "thing", "never"))
+
+
+def rows(count: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    images, masks = [], []
+    for _ in range(count):
+        mask = np.zeros((24, 32), np.uint8)
+        top, left = rng.integers(0, 12), rng.integers(0, 20)
+        mask[top : top + 12, left : left + 12] = 1
+        mask[:, -2:] = 200
+        picture = np.where(mask[..., None] == 1, 180, 70) + rng.normal(0, 10, (24, 32, 3))
+        out = io.BytesIO()
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(out, "PNG")
+        images.append(out.getvalue())
+        masks.append(to_png(mask))
+    return pd.DataFrame({"image": images, "mask": masks})
+
+
+def test_boosted_pixels_learn_and_are_compared() -> None:
+    frames = {"train": rows(40, 0), "validation": rows(12, 1), "test": rows(12, 2)}
+    encoder = FieldsConfig().build(FIELDS)
+    encoder.fit(frames["train"])
+    target = MaskOption().build(frames["train"], FIELDS)
+    found = AutoChallenger().run(frames, encoder, FIELDS, target, 0)
+    assert found is not None
+    assert found.name == "boosting"
+    config = StandardEvaluation(resamples=40, resamples_single=20)
+    ours = evaluate(found.validation, found.test, target, config)
+    assert ours.metrics["miou"]["value"] > 0.75
+    assert ours.metrics["iou_never"]["value"] is None
+    beside = compare(ours, found, target, config)
+    assert beside.difference["miou"]["value"] == 0.0
+    again = Boosting().run(frames, encoder, FIELDS, target, 0)
+    assert again is not None
+    assert np.array_equal(again.test.labels, found.test.labels)
+    with pytest.raises(ValueError, match="target=mask"):
+        Logistic().run(frames, encoder, FIELDS, target, 0)

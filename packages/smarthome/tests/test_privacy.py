@@ -1,0 +1,40 @@
+"""Homes under differential privacy: the joint model trains privately, and says what it promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import smarthome
+
+
+def test_commands_protect_homes(tmp_path: Path) -> None:
+    run = smarthome.train(
+        "task=commands",
+        "data.rows=500",
+        "privacy=dp",
+        "privacy.epsilon=3",
+        "privacy.batch_size=8",
+        "training.steps=6",
+        "training.progress=none",
+        "backbone.width=16",
+        "backbone.layers=1",
+        "encoder.word_features=400",
+        "encoder.bag=100",
+        "evaluation.resamples=50",
+        "evaluation.resamples_single=20",
+        "evaluation.studies=false",
+        "challenger=none",
+        "threads=1",
+        folder=tmp_path / "run",
+    )
+    section = run.record.privacy
+    assert section is not None
+    assert section["unit"] == "home"
+    assert 0.9 * 3 < section["epsilon"] <= 3
+    assert section["preflight"]["sum_error"] < 1e-4
+    assert section["preflight"]["independence_error"] < 1e-4
+    told = json.dumps(section)
+    assert "the vocabulary of the texts" in told
+    assert "the names of the slots" in told
+    assert run.record.training.history[0]["loss"] is None  # a training loss is a release

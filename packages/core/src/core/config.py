@@ -30,6 +30,7 @@ GROUPS: dict[str, str] = {
     "privacy": "none, or differential privacy",
     "evaluation": "intervals, thresholds, calibration",
     "challenger": "the classical model trained on the same split",
+    "fairness": "how groups of people are compared",
     "energy": "how energy is measured, whose electricity it is, and a budget",
 }
 """Group name -> one line for ``--help``, in the order in which a run uses them."""
@@ -91,6 +92,7 @@ DEFAULTS: list[Any] = [
     {"privacy": "none"},
     {"evaluation": "standard"},
     {"challenger": "auto"},
+    {"fairness": "audit"},
     {"energy": "meter"},
 ]
 
@@ -113,6 +115,7 @@ class RunConfig:
     privacy: Any = MISSING
     evaluation: Any = MISSING
     challenger: Any = MISSING
+    fairness: Any = MISSING
     energy: Any = MISSING
     seed: int = setting(0, "every random choice of the run derives from it")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")

@@ -100,4 +100,5 @@ def _identity(content: dict[str, Any]) -> dict[str, Any]:
     energy = {
         "budget_wh": content.get("energy", {}).get("budget_wh", 0.0)
     }  # the rest only says how it is counted
-    return {**content, "training": training, "energy": energy}
+    fairness = content.get("fairness", {"option": "audit"}).get("option")
+    return {**content, "training": training, "energy": energy, "fairness": fairness}

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from core.config import RunConfig
+from core.config import RunConfig, derive_seed
 from core.evaluation.config import NoChallenger
+from core.evaluation.intervals import resampled_weights
 from core.privacy.statement import pretrained_from, without_noise
 from core.steps.attack import attack
 from core.steps.design import Designed
+from core.steps.evaluate import Judged
 from core.steps.prepare import Prepared
 from core.training.run import Trained
 
@@ -19,13 +21,31 @@ class Impact:
     """The record's sections on impact; a concern that this run did not measure is None."""
 
     privacy: dict[str, Any] | None = None
+    fairness: dict[str, Any] | None = None
 
 
-def assess(config: RunConfig, prepared: Prepared, designed: Designed, trained: Trained) -> Impact:
+def assess(
+    config: RunConfig, prepared: Prepared, designed: Designed, trained: Trained, judged: Judged
+) -> Impact:
     """Do step 5, raising ValueError where an audit refutes what the run promises about privacy."""
+    return Impact(_privacy(config, prepared, designed, trained), _fairness(config, prepared, judged))
+
+
+def _fairness(config: RunConfig, prepared: Prepared, judged: Judged) -> dict[str, Any] | None:
+    test, settings = judged.evaluation.parts["test"], config.evaluation
+    seed = derive_seed(config.seed, "fairness")
+    weights = resampled_weights(len(test), test.units, settings.resamples, seed)
+    unit = "row" if test.units is None else prepared.dataset.unit_name
+    found: dict[str, Any] | None = config.fairness.judge(test, weights, settings.minimum_group, unit)
+    return found
+
+
+def _privacy(
+    config: RunConfig, prepared: Prepared, designed: Designed, trained: Trained
+) -> dict[str, Any] | None:
     if designed.private is None:
         found = attack(config, prepared, designed)
-        return Impact(None if found is None else {"epsilon": None, "attack": found})
+        return None if found is None else {"epsilon": None, "attack": found}
     challenged = not isinstance(config.challenger, NoChallenger)
     noiseless = without_noise(prepared.encoder.layout(), prepared.dataset.fields, challenged)
-    return Impact(designed.private.section(trained.steps, pretrained_from(config.backbone), noiseless))
+    return designed.private.section(trained.steps, pretrained_from(config.backbone), noiseless)

@@ -64,6 +64,7 @@ def write(
                 "studies": _studies(folder, judged),
                 "challenger": None if judged.comparison is None else judged.comparison.json(),
                 "privacy": impact.privacy,
+                "fairness": impact.fairness,
                 "energy": footprint["energy"],
                 "environment": environment(),
                 "files": {name: sha256(folder.path / name) for name in (*SEALED, "config.yaml")},

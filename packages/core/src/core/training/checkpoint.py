@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from core.energy.watch import TrainingEnergy
 from core.training.files import write_atomically
 
 if TYPE_CHECKING:
@@ -123,6 +124,9 @@ class Checkpoints:
                         "the run goes on, but not bit for bit as it would have"
                     )
             for part, stateful in self.parts.items():
+                if part not in body["values"] and isinstance(stateful, TrainingEnergy):
+                    self._say(f"{manifest.name} says nothing of energy: what was used before it is not counted")
+                    continue
                 if part not in body["values"]:
                     raise ValueError(
                         f"{manifest} holds nothing of {part}: it was written by a run that was watched or stopped "

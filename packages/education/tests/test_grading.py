@@ -41,21 +41,23 @@ def test_altered_answers_are_what_they_say() -> None:
 
 def test_detector_catches_and_survives_its_file(tmp_path: Path) -> None:
     dataset = simulate(1200, 0, 0.0)
-    texts = texts_of(dataset.frame, dataset.fields)
+    texts = texts_of(dataset.frame.sample(frac=1.0, random_state=0), dataset.fields)
     train = [part[:800] for part in texts]
     held = [part[800:] for part in texts]
-    detector = Detector.fit(*train, np.random.default_rng(0))
+    detector = Detector.fit(*train, np.random.default_rng(0), known_prompts=True)
     honest = detector.gamed(detector.chances(*held))
     detector.tune(honest, 0.05)
     assert (honest > detector.threshold).mean() <= 0.05
     rng = np.random.default_rng(1)
-    for kind in KINDS[:3]:
+    for kind in KINDS:
         changed = altered(kind, held[0], held[1], rng)
         places = [i for i, _ in changed]
         chances = detector.chances(
             [t for _, t in changed], [held[1][i] for i in places], [held[2][i] for i in places]
         )
-        assert (detector.gamed(chances) > detector.threshold).mean() > 0.8, kind
+        assert (detector.gamed(chances) > detector.threshold).mean() > (
+            0.6 if kind == "off-topic" else 0.8
+        ), kind
     (tmp_path / "studies").mkdir()
     detector.table().to_csv(tmp_path / "studies" / FILE, index=False)
     again = read_detector(tmp_path)
@@ -66,6 +68,18 @@ def test_detector_catches_and_survives_its_file(tmp_path: Path) -> None:
     (tmp_path / "studies" / FILE).write_text("part,key,value\nstem,a,1\n")
     with pytest.raises(ValueError, match="no detector"):
         read_detector(tmp_path)
+
+
+def test_new_prompts_are_no_sign_of_gaming() -> None:
+    dataset = simulate(1200, 0, 0.0)
+    texts = texts_of(dataset.frame, dataset.fields)
+    first = [part[:600] for part in texts]
+    middle, last = ([part[a:b] for part in texts] for a, b in ((600, 900), (900, 1200)))
+    detector = Detector.fit(*first, np.random.default_rng(0), known_prompts=False)
+    assert not detector.answered
+    detector.tune(detector.gamed(detector.chances(*middle)), 0.05)
+    alarms = (detector.gamed(detector.chances(*last)) > detector.threshold).mean()
+    assert alarms < 0.2, "answers to prompts that neither training nor validation had"
 
 
 class _Counts:

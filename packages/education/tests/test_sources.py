@@ -112,7 +112,7 @@ def essays(path: Path) -> Path:
     for essay_set, least, most in ((1, 2, 12), (2, 1, 6), (3, 0, 3)):
         for n in range(60):
             quality = rng.random()
-            good = int(round(3 + 12 * quality))
+            good = round(3 + 12 * quality)
             text = (
                 " ".join([*["clear"] * good, *["caf\xe9"] * (15 - good)]) + f" essay {essay_set} {n} @PERSON1"
             )

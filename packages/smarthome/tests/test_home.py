@@ -102,6 +102,9 @@ def test_everything_in_a_place_includes_its_lock():
         ("HassSetPosition", {"name": "left curtain", "position": "soon"}, "is no number"),
         ("HassLightSet", {"name": "desk lamp"}, "without brightness and color"),
         ("HassStartTimer", {}, "without a time"),
+        ("PlayMusic", {"name": "speaker"}, "knows no PlayMusic"),
+        ("HassMediaNext", {"name": "oven"}, "oven is no media_player"),
+        ("HassLightSet", {"name": "radio", "brightness": "20"}, "radio is no light"),
         ("HassClimateSetTemperature", {"area": "office", "temperature": "45"}, "never set"),
     ],
 )

@@ -48,6 +48,7 @@ REACHES = {
     "HassMediaSearchAndPlay": "media_player",
 }
 """The domain that an intent reaches whatever was said."""
+SWITCHES = ("HassTurnOn", "HassTurnOff")
 NUMBERS = ("brightness", "temperature", "position", "volume_level", "minutes", "hours", "seconds")
 COUNTED = (
     "zero",
@@ -126,7 +127,9 @@ def make_plan(intent: str, slots: Mapping[str, Any], home: Home, here: str | Non
 
     ``slots`` hold what was said, as text or numbers. Unknown places, devices and values give a refused plan.
     """
-    read, wrong = _values(intent, slots)
+    if intent not in (*ASKS, *HOME_WIDE, *REACHES, *SWITCHES):
+        return Plan(refused=f"out of scope: this home knows no {intent}")
+    read, wrong = _values(slots)
     if wrong:
         return Plan(refused=wrong)
     missing = [name for name in NEEDS.get(intent, ()) if name not in read]
@@ -152,7 +155,7 @@ def make_plan(intent: str, slots: Mapping[str, Any], home: Home, here: str | Non
     return Plan([action], confirm=confirmation(action, found))
 
 
-def _values(intent: str, slots: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+def _values(slots: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     read: dict[str, Any] = {}
     for name, said in slots.items():
         if name in NUMBERS:
@@ -197,7 +200,9 @@ def reached(
             named = [d for d in inside if d.domain == kind_of(" ".join(sorted(_words(name))))]
         if not named:
             return [], f"no device called {name!r} in this home"
-        inside = named if domain is None else [d for d in named if d.domain == domain] or named
+        inside = named if domain is None else [d for d in named if d.domain == domain]
+        if not inside:
+            return [], f"{named[0].name} is no {domain}"
     elif domain is not None:
         inside = [d for d in inside if d.domain == domain]
     elif intent not in ASKS:

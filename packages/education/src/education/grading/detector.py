@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from core.data.encoders.bag import prompt_key
 from core.data.overlap import common_order, covered, profile, shared
 from education.grading.altered import KINDS, altered
 
@@ -35,6 +36,7 @@ FEATURES = (
     "on topic",
     "in references",
     "known words",
+    "fits prompt",
 )
 _START = "^"
 _DISCOUNT = 0.6
@@ -49,6 +51,9 @@ class Detector:
     stems: Counter[str]
     pairs: Counter[tuple[str, str]]
     """Stems and pairs of neighbours that two or more training answers hold."""
+    answered: Counter[tuple[str, str]]
+    """(prompt's key, stem): how many of its training answers hold the stem; under ``_START`` all of its answers,
+    under ("", ``_START``) all of all prompts."""
     classes: list[str]
     mean: Array
     scale: Array
@@ -59,9 +64,16 @@ class Detector:
 
     @classmethod
     def fit(
-        cls, texts: Sequence[str], prompts: Sequence[str], references: Sequence[Sequence[str]], rng: Generator
+        cls,
+        texts: Sequence[str],
+        prompts: Sequence[str],
+        references: Sequence[Sequence[str]],
+        rng: Generator,
+        known_prompts: bool,
     ) -> Detector:
         """Learn from honest training answers and altered copies of them.
+
+        ``known_prompts``: learn what answers to one prompt say too, which helps only where prompts stay the same.
 
         Half of the answers teach which words follow each other, the other half how honest and altered answers
         differ: an answer that taught its own order would look too orderly.
@@ -72,13 +84,19 @@ class Detector:
         first, second = half[: len(half) // 2], half[len(half) // 2 :]
         stems: Counter[str] = Counter()
         pairs: Counter[tuple[str, str]] = Counter()
+        answered: Counter[tuple[str, str]] = Counter()
         for i in first:
             found = profile(texts[i]).stems
             stems.update(set(found))
             pairs.update(set(zip((_START, *found), found, strict=False)))
+            key = prompt_key(prompts[i])
+            if known_prompts:
+                answered.update((key, s) for s in {_START, *found})
+                answered["", _START] += 1
         made = cls(
             Counter({k: n for k, n in stems.items() if n >= 2}),
             Counter({k: n for k, n in pairs.items() if n >= 2}),
+            Counter({k: n for k, n in answered.items() if n >= 2}),
             [],
             np.zeros(0),
             np.ones(0),
@@ -98,7 +116,8 @@ class Detector:
                 )
                 y.append(np.full(len(changed), k))
         rows, truth = np.concatenate(x), np.concatenate(y)
-        made.mean, made.scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
+        known = np.where(np.isnan(rows).all(axis=0), 0.0, rows)  # the fit to prompts, where none was learnt
+        made.mean, made.scale = np.nanmean(known, axis=0), np.maximum(np.nanstd(known, axis=0), 1e-6)
         z = made._expanded(rows)
         model = LogisticRegression(C=1.0, max_iter=500, class_weight="balanced").fit(z, truth)
         made.classes = [(HONEST, *KINDS)[int(k)] for k in model.classes_]
@@ -130,8 +149,11 @@ class Detector:
         return [self.classes[ways[k]] for k in chances[:, ways].argmax(axis=1)]
 
     def _expanded(self, rows: Array) -> Array:
-        """Scale features and put their squares beside them: too much and too little of one may both be odd."""
-        z = np.clip((rows - self.mean) / self.scale, -5.0, 5.0)
+        """Scale features and put their squares beside them: too much and too little of one may both be odd.
+
+        A feature that is unknown counts as usual.
+        """
+        z = np.clip(np.nan_to_num((rows - self.mean) / self.scale), -5.0, 5.0)
         return np.concatenate([z, z**2], axis=1)
 
     def features(
@@ -163,7 +185,22 @@ class Detector:
             covered(list(a.counts), list({**r.counts, **q.counts}), self._weight),
             shared(a.counts, r.counts, self._weight)[0],
             sum(s in self.stems for s in a.stems) / n,
+            self._fits(prompt_key(prompt), list(a.counts)),
         ]
+
+    def _fits(self, key: str, stems: Sequence[str]) -> float:
+        """How much likelier the words are in answers to this prompt than in any, in nats; NaN for a new prompt."""
+        mine = self.answered[key, _START]
+        if not mine or not stems:
+            return math.nan
+        whole = self.answered["", _START]
+        gains = [
+            math.log((self.answered[key, s] + 0.5) / (mine + 1.0))
+            - math.log((self.stems[s] + 0.5) / (whole + 1.0))
+            - math.log((self.stems[s] + 0.5) / (whole + 1.0))
+            for s in stems
+        ]
+        return float(np.mean(np.clip(gains, -3.0, 3.0)))
 
     def _gain(self, before: str, word: str) -> float:
         """How much likelier a word is after its neighbour than anywhere, in nats, smoothed."""
@@ -180,6 +217,7 @@ class Detector:
         rows: list[tuple[str, str, float]] = [("threshold", "", self.threshold)]
         rows += [("stem", s, float(n)) for s, n in sorted(self.stems.items())]
         rows += [("pair", " ".join(p), float(n)) for p, n in sorted(self.pairs.items())]
+        rows += [("answered", " ".join(p), float(n)) for p, n in sorted(self.answered.items())]
         rows += [("mean", str(i), float(v)) for i, v in enumerate(self.mean)]
         rows += [("scale", str(i), float(v)) for i, v in enumerate(self.scale)]
         for k, name in enumerate(self.classes):
@@ -197,13 +235,17 @@ class Detector:
         def numbers(part: str) -> Array:
             return np.array([v for _, v in parts[part]])
 
-        pairs: Counter[tuple[str, str]] = Counter()
-        for key, value in parts.get("pair", []):
-            before, word = key.split(" ")
-            pairs[before, word] = int(value)
+        def doubles(part: str) -> Counter[tuple[str, str]]:
+            found: Counter[tuple[str, str]] = Counter()
+            for key, value in parts.get(part, []):
+                before, word = key.split(" ")
+                found[before, word] = int(value)
+            return found
+
         return cls(
             Counter({k: int(v) for k, v in parts.get("stem", [])}),
-            pairs,
+            doubles("pair"),
+            doubles("answered"),
             classes,
             numbers("mean"),
             numbers("scale"),

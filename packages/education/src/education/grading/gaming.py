@@ -49,10 +49,9 @@ def gaming(task: Grading) -> Study:
         train = held.frames["train"]
         if len(train) > MOST_TRAINING:
             train = train.iloc[np.sort(rng.permutation(len(train))[:MOST_TRAINING])]
-        detector = Detector.fit(*texts_of(train, fields), rng)
-        detector.tune(
-            detector.gamed(detector.chances(*texts_of(held.frames["validation"], fields))), task.false_alarms
-        )
+        learnt, honest_ones = texts_of(train, fields), texts_of(held.frames["validation"], fields)
+        detector = Detector.fit(*learnt, rng, known_prompts=set(honest_ones[1]) <= set(learnt[1]))
+        detector.tune(detector.gamed(detector.chances(*honest_ones)), task.false_alarms)
         test = held.frames["test"]
         if len(test) > MOST_TEST:
             test = test.iloc[np.sort(rng.permutation(len(test))[:MOST_TEST])]

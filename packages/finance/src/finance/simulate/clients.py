@@ -15,7 +15,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     """Draw ``rows`` clients with three months of bills and payments.
 
     The probability of default is a known logistic function (column ``true_risk``, which no model sees). The planted
-    bias: the bureau score of people who moved here lately is too low by ``60 * bias`` points, although they default
+    bias: the bureau score of people who moved here lately is too low by ``120 * bias`` points, although they default
     no more often: a model that trusts the score refuses them without cause. ``bias=0`` plants none.
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated clients"))
@@ -46,8 +46,8 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         frame[f"paid_{month}"] = (frame[f"bill_{month}"] * np.exp(-0.6 * late) * rng.beta(2, 3, rows)).round()
     logit = -2.9 + 1.0 * strain + 0.55 * late_sum + 1.2 * (use - 0.5)
     risk = 1.0 / (1.0 + np.exp(-logit))
-    seen = logit + rng.normal(0.0, 0.5, rows)
-    frame["bureau_score"] = (620 - 45 * seen - 60 * bias * newcomer + rng.normal(0, 15, rows)).round()
+    seen = logit + rng.normal(0.0, 0.3, rows)
+    frame["bureau_score"] = (620 - 45 * seen - 120 * bias * newcomer + rng.normal(0, 15, rows)).round()
     frame.loc[rng.random(rows) < 0.08, "bureau_score"] = np.nan  # not everybody has one
     frame["true_risk"] = risk
     frame["default"] = np.where(rng.random(rows) < risk, "yes", "no")

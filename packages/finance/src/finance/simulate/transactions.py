@@ -35,7 +35,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
 
     A card whose number was stolen pays five to ten times its usual amounts for 20 days; at a tampered terminal most
     payments of 45 days are fraudulent. ``true_risk`` holds each transaction's probability, which no model sees. The
-    planted bias: cardholders far from a town buy in bulk, so that ``0.1 * bias`` of their genuine payments are large
+    planted bias: cardholders far from a town buy in bulk, so that ``0.2 * bias`` of their genuine payments are large
     and look like those of a stolen card: they are stopped more often without cause. ``bias=0`` plants none.
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated transactions"))
@@ -56,9 +56,9 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
 
     stolen = _stretch(rng, cards, 0.35, CARD_DAYS, 50, who, day) & (rng.random(rows) < 0.5)
     tampered = _stretch(rng, terminals, 0.15, TERMINAL_DAYS, 80, where, day)
-    bulk = rural[who] & (rng.random(rows) < 0.1 * bias) & ~stolen
+    bulk = rural[who] & (rng.random(rows) < 0.2 * bias) & ~stolen
     amount = amount * np.where(stolen, rng.uniform(5.0, 10.0, rows), 1.0)
-    amount = amount * np.where(bulk, rng.uniform(3.0, 6.0, rows), 1.0)
+    amount = amount * np.where(bulk, rng.uniform(4.0, 8.0, rows), 1.0)
     risk = np.where(stolen, 0.9, np.where(tampered, 0.8, 0.002))
     start = pd.Timestamp("2025-01-06")
     frame = pd.DataFrame(

@@ -12,7 +12,7 @@ from core.data.values import to_texts
 from core.evaluation.study import Findings, Gate, Held
 from core.targets.types import Predictions
 from smarthome.home import STARTS, Device, Home
-from smarthome.plan import Plan, domain_of, make_plan, slot_words
+from smarthome.plan import REACHES, Plan, domain_of, make_plan, slot_words
 from smarthome.simulate.phrases import OUTSIDE
 from smarthome.studies.intervals import share
 
@@ -41,10 +41,10 @@ def home_of(rows: Said) -> Home:
         if "area" in slots:
             areas.setdefault(slots["area"].lower(), floors[len(areas) % len(floors)])
     areas = areas or {"home": None}
-    for _, slots in rows:
+    for intent, slots in rows:
         if "name" in slots:
             name = slots["name"].lower()
-            domain = domain_of(name) or "switch"
+            domain = REACHES.get(intent) or domain_of(name) or "switch"
             where = slots.get("area", "").lower() or None
             devices.setdefault(name, Device(name, where, domain, "", dict(STARTS[domain])))
     for area in areas:

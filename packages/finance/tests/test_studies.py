@@ -120,3 +120,21 @@ def test_reasons_of_frauds_name_what_was_planted(run: Run) -> None:
     assert tampered.any()
     assert terminal[tampered].mean() > 0.7
     assert terminal[tampered].mean() > terminal[~tampered].mean()
+
+
+@pytest.mark.slow
+def test_the_planted_bias_against_newcomers_is_found_and_without_it_there_is_none(tmp_path: Path) -> None:
+    quick = (
+        "training.progress=none",
+        "challenger=none",
+        "evaluation.resamples=50",
+        "evaluation.resamples_single=20",
+    )
+    gaps = {}
+    for bias in (1, 0):
+        asked = ("task=credit", f"task.bias={bias}", "threads=1")
+        groups = finance.train(*asked, *quick, folder=tmp_path / str(bias)).record.studies["groups"]
+        gaps[bias] = groups.figures["equality_gap_arrival"].value
+        gate = next(g for g in groups.gates if g["name"].endswith("arrival"))
+        assert gate["passed"] == (bias == 0)
+    assert gaps[1] > 0.05 > gaps[0]

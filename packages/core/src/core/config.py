@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING as MISSING
+from omegaconf import OmegaConf
 
 T = TypeVar("T")
 

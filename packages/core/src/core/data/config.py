@@ -252,8 +252,9 @@ class FieldsConfig:
         for key, allowed in choices.items():
             if getattr(self, key) not in allowed:
                 raise wrong(f"encoder.{key}", getattr(self, key), f"one of {', '.join(map(str, allowed))}")
-        least = {"clip": 0, "bins": 2, "rare": 1, "categories": 2, "vocabulary": 300, "length": 4, "bag": 0, "word_features": 1}
+        least = {"clip": 0, "bins": 2, "rare": 1, "categories": 2, "vocabulary": 300, "length": 4, "bag": 0}
         least |= {
+            "word_features": 1,
             "bag_words": 0,
             "bag_chars": 0,
             "bag_prompt": 0,

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
-
 from core.app import Application
-from core.config import setting, wrong
+from core.config import MISSING, setting, wrong
 from core.domain import Domain
 
 SUMMARY = (

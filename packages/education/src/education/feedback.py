@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import MISSING
-
 from core.app import Application, callable_module
-from core.config import setting
+from core.config import MISSING, setting
 from education import DOMAIN
 
 if TYPE_CHECKING:

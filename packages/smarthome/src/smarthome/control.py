@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import MISSING
-
 from core.app import Application, callable_module
-from core.config import setting, wrong
+from core.config import MISSING, setting, wrong
 from smarthome import DOMAIN
 
 if TYPE_CHECKING:

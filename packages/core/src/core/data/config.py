@@ -82,7 +82,16 @@ class TableData:
 
     def __post_init__(self) -> None:
         """Let one name stand for a list of one: data.target=outcome."""
-        for key in ("target", "sensitive", "numeric", "categorical", "text", "references", "ignore", "missing"):
+        for key in (
+            "target",
+            "sensitive",
+            "numeric",
+            "categorical",
+            "text",
+            "references",
+            "ignore",
+            "missing",
+        ):
             setattr(self, key, names(getattr(self, key)))
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
@@ -210,15 +219,20 @@ class FieldsConfig:
     cut: str = setting("end", "what a text that is too long loses: end, middle, start")
     lowercase: bool = setting(True, "own tokenizer and bag: fold upper case to lower")
     words: bool = setting(False, "give the text as words with features, one place a word (target=tokens)")
-    word_features: int = setting(40_000, "words: most features (words, their ends, neighbours) that are known")
+    word_features: int = setting(
+        40_000, "words: most features (words, their ends, neighbours) that are known"
+    )
     bag: int = setting(0, "number of TF-IDF features of the texts, 0 for none")
     bag_words: int = setting(2, "longest word n-gram of the bag, 0 for no words")
     bag_chars: int = setting(0, "longest character n-gram of the bag (from 2, inside words), 0 for none")
     bag_prompt: int = setting(0, "TF-IDF features of n-grams within the answers to one prompt, 0 for none")
-    compare_topics: int = setting(64, "text with references: directions of latent semantic analysis, 0 for none")
+    compare_topics: int = setting(
+        64, "text with references: directions of latent semantic analysis, 0 for none"
+    )
     companions: bool = setting(False, "tokens hold prompt and references after the text, as a pair")
     examples: int = setting(
-        0, "compare with so many graded training texts of each class that answer the same prompt; 0 for none. "
+        0,
+        "compare with so many graded training texts of each class that answer the same prompt; 0 for none. "
         "They are kept in the run's folder",
     )
     image_size: int = setting(0, "height and width in pixels; 0: the training images' own, at most 224")

@@ -183,7 +183,7 @@ class Encoder(Protocol):
         """Give the numbers made from texts (comparisons with references), (N, n); no column where there are none."""
 
     def places(self) -> dict[str, dict[str, list[int] | None]]:
-        """Say where each input column stands: column -> input -> places along its last dimension, None for all of it."""
+        """Say where an input column stands: column -> input -> places along its last dimension, None for all of it."""
 
     def state(self) -> dict[str, Json]:
         """Give everything that ``core.data.encoders.restore`` needs, as JSON."""

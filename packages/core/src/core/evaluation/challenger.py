@@ -133,9 +133,7 @@ def _inputs(config: Boosting | Logistic, fields: Fields) -> tuple[str, Fields]:
     if isinstance(config, Tfidf):
         if not fields.text:
             raise ValueError("challenger=tfidf needs a text column, this data has none; use challenger=auto")
-        return "tfidf", replace(
-            fields, numeric=(), categorical=(), references=(), image=None, signal=None
-        )
+        return "tfidf", replace(fields, numeric=(), categorical=(), references=(), image=None, signal=None)
     if isinstance(config, LinearProbe):
         if fields.image is None and fields.signal is None:
             raise ValueError("challenger=linear_probe needs images or signals; use challenger=auto")

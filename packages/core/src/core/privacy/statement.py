@@ -90,7 +90,9 @@ def without_noise(layout: Layout, fields: Fields, challenged: bool) -> list[str]
     if layout.vocabulary or layout.bag or layout.words:
         found.append("the vocabulary of the texts")
     if fields.references:
-        found.append("how frequent words are in texts and references, and the directions they are compared in")
+        found.append(
+            "how frequent words are in texts and references, and the directions they are compared in"
+        )
     if layout.signal or layout.events:
         found.append("scales of signals and events")
     found.append("the target's classes or scale")

@@ -58,7 +58,9 @@ def page(record: Record, plots: list[Plot], config: Mapping[str, Json]) -> str:
     single = {metric for figures in classes.values() for metric in figures.values()}
     shown = [metric for metric in record.metrics if metric not in single]
     heads = [
-        h for h in ("iou", "auroc", "auprc", "f1", "recall", "precision") if any(h in f for f in classes.values())
+        h
+        for h in ("iou", "auroc", "auprc", "f1", "recall", "precision")
+        if any(h in f for f in classes.values())
     ]
     return environment.get_template("page.html.j2").render(
         record=record,

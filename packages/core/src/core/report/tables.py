@@ -111,7 +111,9 @@ def _columns(part: str, predictions: Predictions, pa: Any) -> dict[str, Any]:
     if tokens:
         columns[CHANCE] = pa.array(predictions.scores[:, len(names)], pa.float64())
         for column, codes in zip(SLOTS, (predictions.labels, predictions.targets), strict=True):
-            columns[column] = pa.array(_labels_of_words(codes[:, 1:], predictions.slots), pa.list_(pa.string()))
+            columns[column] = pa.array(
+                _labels_of_words(codes[:, 1:], predictions.slots), pa.list_(pa.string())
+            )
     for attribute, values in predictions.groups.items():
         columns[GROUP + attribute] = pa.array(list(values), pa.string())
     return columns

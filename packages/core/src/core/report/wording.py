@@ -30,7 +30,10 @@ NAMES: Mapping[str, tuple[str, str]] = {
     "calibration_intercept": ("Calibration intercept", "0 is right; below 0 the forecasts are too high"),
     "exact_match": ("Exact match", "share of rows with every label right"),
     "hamming_loss": ("Label errors", "share of label decisions that are wrong; lower is better"),
-    "miou": ("Mean IoU", "overlap of decided and true pixels of a class over their union; mean of the classes"),
+    "miou": (
+        "Mean IoU",
+        "overlap of decided and true pixels of a class over their union; mean of the classes",
+    ),
     "iou": ("IoU", "overlap of decided and true pixels over their union"),
     "pixel_accuracy": ("Pixel accuracy", "share of pixels decided right"),
     "mean_class_accuracy": ("Mean class accuracy", "mean of the classes' recalls of pixels"),

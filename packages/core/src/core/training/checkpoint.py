@@ -125,7 +125,9 @@ class Checkpoints:
                     )
             for part, stateful in self.parts.items():
                 if part not in body["values"] and isinstance(stateful, TrainingEnergy):
-                    self._say(f"{manifest.name} says nothing of energy: what was used before it is not counted")
+                    self._say(
+                        f"{manifest.name} says nothing of energy: what was used before it is not counted"
+                    )
                     continue
                 if part not in body["values"]:
                     raise ValueError(

@@ -43,7 +43,13 @@ def predict(
     """
     if isinstance(target, MaskTarget):
         shares, labels = masks(
-            model, target, part.prepared, batch_size=batch_size, device=device, precision=precision, views=views
+            model,
+            target,
+            part.prepared,
+            batch_size=batch_size,
+            device=device,
+            precision=precision,
+            views=views,
         )
         return _beside(shares, labels, target, part)
     found = scores(

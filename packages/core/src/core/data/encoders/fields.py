@@ -71,7 +71,9 @@ class FieldsEncoder:
         if columns.text and config.bag:
             pieces["bag"] = Bag.fit(config, columns.text, frame, columns.prompt)
         if columns.text and not (config.tokens or config.words or config.bag):
-            raise ValueError("encoder.tokens=false, words=false and bag=0: texts would not be seen; turn one on")
+            raise ValueError(
+                "encoder.tokens=false, words=false and bag=0: texts would not be seen; turn one on"
+            )
         if columns.mask_classes and config.image_fit != "squash":
             raise wrong("encoder.image_fit", config.image_fit, "masks lie on whole images; use squash")
         if columns.image is not None:

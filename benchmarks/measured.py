@@ -9,7 +9,7 @@ import math
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +82,15 @@ def main(domain: str, rows: Sequence[Row], text: str) -> None:
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], choices=[r.experiment for r in rows])
     parser.add_argument("--runs", type=Path, default=Path(f"runs/benchmark_{domain}"))
+    parser.add_argument("--seeds", type=int, help="only the first repetitions (of folds: whole partitions)")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     measured = []
     for row in rows:
         if given.only and row.experiment not in given.only:
             continue
+        if given.seeds:
+            row = replace(row, repeats=row.repeats[: given.seeds * row.group])
         measured.append(measure(domain, row, given.runs))
         print(json.dumps(measured[-1]), file=sys.stderr)
         if given.json:

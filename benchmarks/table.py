@@ -29,7 +29,11 @@ def domain(rows: list[dict[str, Any]]) -> str:
             name = row["name"] if n == 0 else ""
             other = row["challenger_metrics"].get(metric)
             beside = f"{shown(other)} {row['challenger']}" if other else "—"
-            seconds = f"{row['train_seconds']:.0f} s, {row['repeats']} runs" if n == 0 else ""
+            seconds = (
+                f"{row['train_seconds']:.0f} s, {row['repeats']} run{'s' * (row['repeats'] > 1)}"
+                if n == 0
+                else ""
+            )
             lines.append(f"| {name} | {metric} | {shown(figure)} | {beside} | {seconds} |")
     return "\n".join(lines)
 

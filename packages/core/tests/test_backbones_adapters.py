@@ -157,7 +157,7 @@ def test_heads_read_tokens_and_maps():
     tagger = FullOption().apply(TextOption(width=16, heads=2).build(note, 0), 5, "tokens", 0)
     assert tagger(random_inputs(note, 2)).shape == (2, note.length, 5)
     segmenter = FullOption(head="mlp").apply(ConvOption(width=8, blocks=[1, 1]).build(image, 0), 5, "map", 0)
-    assert segmenter(random_inputs(image, 2)).shape == (2, 5, 16, 16)
+    assert segmenter(random_inputs(image, 2)).shape == (2, 5, 32, 32), "as fine as the finest stage"
     with pytest.raises(ValueError, match=r"'map', but this backbone gives pooled, tokens"):
         FullOption().apply(TextOption(width=16, heads=2).build(note, 0), 5, "map", 0)
 

@@ -202,6 +202,7 @@ def test_a_forgotten_weight_is_noticed_in_the_first_step(tmp_path: Path) -> None
 def test_what_couples_examples_is_refused_by_name(training, target, privacy, key: str) -> None:
     config = settings()
     config.target = SimpleNamespace(class_weights="none", logit_adjustment=0.0)
+    config.encoder = SimpleNamespace(examples=0)
     DifferentialPrivacy().check_run(config)
     vars(config.target).update(target)
     for name, value in training.items():

@@ -75,7 +75,7 @@ def test_nothing_of_the_training_part_leaves_without_noise(run: Run, tmp_path: P
     assert kept
     for body in kept:
         assert body["values"]["curve"]["points"] == []
-        assert set(body["values"]) == {"update", "curve", "clock", "validation"}
+        assert set(body["values"]) == {"update", "curve", "clock", "validation", "TrainingEnergy0"}
         assert set(body["values"]["update"]) <= {"step", "frozen", "clip_norm"}
     # The console: as a script whose lines are kept, every one of them.
     asked = [*SMALL, *PRIVATE, "training.progress=lines", f"hydra.run.dir={tmp_path / 'said'}"]

@@ -191,7 +191,7 @@ def started(run: Path, source: Path | str, output: Path, *more: str, **how: Any)
         text=True,
         env=env,
         # tests that were themselves started in the background have it ignored, and would hand that on
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - there are no threads here
         **how,
     )
 

@@ -38,7 +38,81 @@ def domain(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-LAYOUTS = dict.fromkeys(("healthcare", "finance", "education", "driving", "smarthome"), domain)
+def step(rows: list[dict[str, Any]]) -> str:
+    """Lay out the time and memory of private steps."""
+    lines = [
+        "| model, batch | private / plain time | opacus / Plinth time | private / plain memory |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        peer = row["opacus_over_ours"]
+        beside = (
+            f"{peer:.2f}"
+            if peer is not None
+            else "opacus fails: " + row["opacus_error"].split(":")[1].strip()
+        )
+        figures = f"{row['ours_over_plain']:.2f} | {beside} | {row['memory_over_plain']:.2f}"
+        lines.append(f"| {row['name']} | {figures} |")
+    return "\n".join(lines)
+
+
+def coverage(rows: list[dict[str, Any]]) -> str:
+    """Count the architectures that each engine trains, and name those that fail."""
+
+    def told(key: str) -> str:
+        failing = [row["name"] for row in rows if not row[key]]
+        names = f"; not {', '.join(failing)}" if failing else ""
+        return f"{len(rows) - len(failing)} of {len(rows)}{names}"
+
+    errors = [row["relative_error"] for row in rows if row["trains"]]
+    return "\n".join(
+        [
+            "| engine | trains, exactly | largest relative error |",
+            "|---|---|---|",
+            f"| Plinth | {told('trains')} | {max(errors):.1e} |",
+            f"| opacus | {told('opacus_trains')} | |",
+        ]
+    )
+
+
+def audit(rows: list[dict[str, Any]]) -> str:
+    """Lay out what the audit proves of honest runs and of faulty ones."""
+    honest = [row for row in rows if row["planted_bug"] is None]
+    bounds = [row["lower_bound"] for row in honest]
+    passed = sum(not row["fails"] for row in honest)
+    lines = [
+        "| run | promised ε | proved lower bound | verdict |",
+        "|---|---|---|---|",
+        f"| {len(honest)} honest runs | {honest[0]['claim']:.2f} | {min(bounds):.2f}–{max(bounds):.2f} "
+        f"| {passed} of {len(honest)} pass |",
+    ]
+    for row in rows:
+        if row["planted_bug"]:
+            verdict = "run refused" if row["fails"] else "not seen"
+            lines.append(
+                f"| {row['planted_bug']} | {row['claim']:.2f} | {row['lower_bound']:.2f} | {verdict} |"
+            )
+    return "\n".join(lines)
+
+
+def utility(rows: list[dict[str, Any]]) -> str:
+    """Lay out what a privacy budget costs: each seed, the mean, and how much less than without on average."""
+    lines = ["| data, figure | ε | each seed | mean | less than without |", "|---|---|---|---|---|"]
+    for name in dict.fromkeys(row["name"] for row in rows):
+        for epsilon in dict.fromkeys(row["epsilon"] for row in rows if row["name"] == name):
+            same = [row for row in rows if (row["name"], row["epsilon"]) == (name, epsilon)]
+            values = [row["value"] for row in same]
+            apart = [row["difference"] for row in same if row["difference"] is not None]
+            less = "" if epsilon is None or not apart else f"{-sum(apart) / len(apart):.3f}"
+            each = ", ".join(f"{value:.3f}" for value in values)
+            budget = "none" if epsilon is None else f"{epsilon:g}"
+            mean = sum(values) / len(values)
+            lines.append(f"| {name}, {same[0]['metric']} | {budget} | {each} | {mean:.3f} | {less} |")
+    return "\n".join(lines)
+
+
+LAYOUTS = {"dp_step": step, "dp_coverage": coverage, "dp_audit": audit, "dp_utility": utility}
+LAYOUTS |= dict.fromkeys(("healthcare", "finance", "education", "driving", "smarthome"), domain)
 
 
 def filled(text: str) -> str:

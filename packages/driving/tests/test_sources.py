@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from real_data import ROOT, needs_data
 
 import driving
 from core.data.checks import check_dataset, check_parts
@@ -17,8 +17,7 @@ from core.data.splits import split
 from core.data.types import Dataset
 from driving.classes import RIGHT_OF_WAY, SCENE, SIGNS, VULNERABLE
 
-DATA = Path(os.environ.get("PLINTH_DATA", "/nowhere")) / "driving"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="PLINTH_DATA names no folder of real sets")
+DATA = ROOT / "driving"
 
 
 def read(*overrides: str) -> Dataset:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from real_data import needs_data
 
 import education
 from core.data.checks import check_dataset, check_parts
@@ -29,15 +29,7 @@ def parts_of(dataset: Dataset) -> dict[str, np.ndarray]:
     return rows
 
 
-@pytest.fixture
-def real() -> None:
-    given = os.environ.get("PLINTH_DATA")
-    if not given:
-        pytest.skip("PLINTH_DATA names no folder of real data sets")
-    assert Path(given).is_dir(), f"PLINTH_DATA={given} is not a folder"
-
-
-@pytest.mark.usefixtures("real")
+@needs_data
 @pytest.mark.parametrize(
     ("corpus", "test", "rows"),
     [
@@ -67,14 +59,14 @@ def test_semeval_parts_are_official_and_validation_mirrors_the_test(
     assert dataset.fields.inputs() == ("answer", "references", "question"), "modules and ids are not inputs"
 
 
-@pytest.mark.usefixtures("real")
+@needs_data
 def test_semeval_two_way_is_correct_or_not() -> None:
     two, three = (read("data=semeval2013", f"data.ways={n}").frame["label"] for n in (2, 3))
     assert set(two) == {"correct", "incorrect"}
     assert (two == "correct").equals(three == "correct")
 
 
-@pytest.mark.usefixtures("real")
+@needs_data
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
@@ -87,7 +79,7 @@ def test_semeval_says_what_is_wrong(wrong: str, told: str) -> None:
         read("data=semeval2013", wrong)
 
 
-@pytest.mark.usefixtures("real")
+@needs_data
 def test_uci_student_keeps_a_pupil_of_both_subjects_in_one_part() -> None:
     early = read("task=performance", "data=uci_student")
     assert len(early.frame) == 395 + 649

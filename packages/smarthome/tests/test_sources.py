@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from real_data import ROOT
+from real_data import needs_data as real
 
 import smarthome
 from core.data.splits import split
@@ -19,8 +19,7 @@ from smarthome.sources.slurp import marked
 from smarthome.sources.snips import apart
 from smarthome.templates import Grammar, expanded
 
-REAL = Path(os.environ.get("PLINTH_DATA", "/nowhere"), "smarthome")
-real = pytest.mark.skipif(not REAL.is_dir(), reason="PLINTH_DATA names no folder with smarthome")
+REAL = ROOT / "smarthome"
 
 
 def dataset(*asked, task="commands"):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from core.energy.carbon import Grid
     from core.energy.meter import Meter
     from core.energy.sources import Source
+    from core.energy.watch import Say, TrainingEnergy
 
 
 @option("energy", "meter")
@@ -51,6 +52,12 @@ class MeterOption:
             return Grid(self.region, None, self.grid_intensity, "energy.grid_intensity")
         return grid_of(self.region)
 
+    def watch(self, meter: Meter, steps: int, say: Say | None) -> TrainingEnergy:
+        """Watch the energy of a training of so many steps."""
+        from core.energy.watch import TrainingEnergy
+
+        return TrainingEnergy(meter, steps, self.budget_wh, self.grid(), self.pue, say)
+
     def meter(self) -> Meter:
         """Start a meter of this process."""
         from core.energy.meter import Meter
@@ -75,9 +82,11 @@ class NoMeter:
         if self.budget_wh:
             raise wrong("energy.budget_wh", self.budget_wh, "energy=none measures nothing; use energy=meter")
 
-    def grid(self) -> Grid | None:
-        """Have none."""
-        return None
+    def watch(self, meter: Meter, steps: int, say: Say | None) -> TrainingEnergy:
+        """Watch the time of a training, which a resumed run adds up."""
+        from core.energy.watch import TrainingEnergy
+
+        return TrainingEnergy(meter, steps, 0.0, None, 1.0, say)
 
     def meter(self) -> Meter:
         """Start a meter that only times."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from core.energy.carbon import Grid
     from core.training.types import StepEvent
 
+Say = Callable[[dict[str, Any]], None]
+
 WARM, SAMPLE = 3, 20
 """Steps that are not counted, and those that the forecast is made from."""
 EVERY = 0.5
@@ -28,7 +30,7 @@ class TrainingEnergy:
         budget_wh: float,
         grid: Grid | None,
         pue: float,
-        say: Callable[[dict[str, Any]], None] | None,
+        say: Say | None,
     ) -> None:
         """Watch a training of so many steps; ``say`` is given the forecast."""
         self.meter, self.steps, self.budget = meter, steps, budget_wh * JOULES_PER_WH
@@ -84,6 +86,10 @@ class TrainingEnergy:
         """Give what was used."""
         used = self.meter.now() - self._start + self.before
         return {"seconds": used.seconds, "processor_seconds": used.processor_seconds, "joules": used.joules}
+
+    def missing(self) -> str:
+        """Say what a checkpoint without this part costs."""
+        return "the energy used before it is not counted"
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Add what earlier processes used."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.intervals import interval, point, resample, without_interval
 from core.evaluation.types import Json, Statistic
+from core.targets.crossing import attributes
 from core.targets.types import Metric, Predictions
-
-JOIN = " × "
 
 
 def group_tables(
@@ -31,7 +28,7 @@ def group_tables(
     about chance, and about single people, than about the model.
     """
     tables: dict[str, Json] = {}
-    for attribute, groups in _attributes(test):
+    for attribute, groups in attributes(test):
         shown: dict[str, Json] = {}
         suppressed = []
         for name in sorted(set(groups.tolist())):
@@ -55,10 +52,3 @@ def group_tables(
             }
         tables[attribute] = {"minimum": config.minimum_group, "groups": shown, "suppressed": suppressed}
     return tables
-
-
-def _attributes(p: Predictions) -> Iterator[tuple[str, NDArray[np.str_]]]:
-    yield from p.groups.items()
-    for (a, groups_a), (b, groups_b) in combinations(p.groups.items(), 2):
-        joined = [f"{x}{JOIN}{y}" for x, y in zip(groups_a, groups_b, strict=True)]
-        yield f"{a}{JOIN}{b}", np.asarray(joined, np.str_)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from fairlearn.metrics import MetricFrame
+from numpy.typing import NDArray
 
 from core.fairness.notions import Notion, notions
+from core.targets.crossing import JOIN, attributes
 from core.targets.types import Array, Predictions
 
-JOIN = " × "
 FEWEST = 20
 """Rows that count for a rate (positives, for a true positive rate) below which a group is not compared by it."""
 
@@ -44,8 +44,8 @@ def audit(
     largest over all comparisons exceeds the same bound in ``1 - confidence`` of resamples (Westfall and Young 1993).
     Groups with fewer than ``minimum`` rows are not compared, and are named.
     """
-    attributes = dict(_attributes(test, intersections))
-    pairs, small = _pairs(attributes, minimum)
+    groups = dict(attributes(test, intersections))
+    pairs, small = _pairs(groups, minimum)
     rates = notions(test)
     compared = [
         (pair, notion)
@@ -56,7 +56,7 @@ def audit(
     section: dict[str, Any] = {
         "confidence": confidence,
         "notions": {notion.name: notion.asks for notion in rates},
-        "by_group": {name: _by_group(groups, rates, minimum) for name, groups in attributes.items()},
+        "by_group": {name: _by_group(column, rates, minimum) for name, column in groups.items()},
         "suppressed": small,
         "minimum": minimum,
         "method": (
@@ -69,18 +69,10 @@ def audit(
     return {**section, **_told(found, lines, confidence, small), "comparisons": lines}
 
 
-def _attributes(p: Predictions, intersections: bool) -> Iterable[tuple[str, Array]]:
-    yield from p.groups.items()  # type: ignore[misc]
-    if intersections:
-        for (a, groups_a), (b, groups_b) in combinations(p.groups.items(), 2):
-            joined = [f"{x}{JOIN}{y}" for x, y in zip(groups_a, groups_b, strict=True)]
-            yield f"{a}{JOIN}{b}", np.asarray(joined)
-
-
-def _pairs(attributes: Mapping[str, Array], minimum: int) -> tuple[list[_Pair], dict[str, list[str]]]:
+def _pairs(columns: Mapping[str, NDArray[np.str_]], minimum: int) -> tuple[list[_Pair], dict[str, list[str]]]:
     pairs: list[_Pair] = []
     small: dict[str, list[str]] = {}
-    for attribute, groups in attributes.items():
+    for attribute, groups in columns.items():
         names, counts = np.unique(groups, return_counts=True)
         kept = [str(name) for name, count in zip(names, counts, strict=True) if count >= minimum]
         left_out = [str(name) for name, count in zip(names, counts, strict=True) if count < minimum]
@@ -94,7 +86,9 @@ def _pairs(attributes: Mapping[str, Array], minimum: int) -> tuple[list[_Pair], 
     return pairs, small
 
 
-def _by_group(groups: Array, rates: list[Notion], minimum: int) -> dict[str, dict[str, float | None]]:
+def _by_group(
+    groups: NDArray[np.str_], rates: list[Notion], minimum: int
+) -> dict[str, dict[str, float | None]]:
     """Give each rate of each group that is large enough, with the widest difference and ratio between groups."""
     names, counts = np.unique(groups, return_counts=True)
     large = np.isin(groups, names[counts >= minimum])

@@ -7,7 +7,6 @@ from typing import Any
 
 from core.config import RunConfig
 from core.energy.meter import JOULES_PER_WH, Meter
-from core.energy.watch import TrainingEnergy
 from core.folder import RunFolder
 from core.report.wording import duration, plainly
 from core.steps.design import Designed
@@ -26,14 +25,8 @@ def fit(
     meter: Meter,
 ) -> Trained:
     """Do step 3."""
-    energy = TrainingEnergy(
-        meter,
-        designed.batches.steps,
-        config.energy.budget_wh,
-        config.energy.grid(),
-        getattr(config.energy, "pue", 1.0),
-        forecast_line if parallel.main and config.training.progress != "none" else None,
-    )
+    shown = parallel.main and config.training.progress != "none"
+    energy = config.energy.watch(meter, designed.batches.steps, forecast_line if shown else None)
     fingerprint = {
         "data": prepared.dataset.files or {"simulated": prepared.dataset.name},
         "rows": {name: len(part) for name, part in prepared.parts.items()},

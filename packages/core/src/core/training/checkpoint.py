@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from core.energy.watch import TrainingEnergy
 from core.training.files import write_atomically
+from core.training.types import MayBeMissing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,10 +124,8 @@ class Checkpoints:
                         "the run goes on, but not bit for bit as it would have"
                     )
             for part, stateful in self.parts.items():
-                if part not in body["values"] and isinstance(stateful, TrainingEnergy):
-                    self._say(
-                        f"{manifest.name} says nothing of energy: what was used before it is not counted"
-                    )
+                if part not in body["values"] and isinstance(stateful, MayBeMissing):
+                    self._say(f"{manifest.name} lacks {part}: {stateful.missing()}")
                     continue
                 if part not in body["values"]:
                     raise ValueError(

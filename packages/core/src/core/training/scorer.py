@@ -54,7 +54,7 @@ class ModelScorer:
         found = scores(
             self.model,
             self.target,
-            rows if isinstance(rows, dict) else self._prepared(rows, history),
+            self._rows(rows, history),
             batch_size=self.batch_size,
             device=self.device,
             precision=self.precision,
@@ -70,7 +70,7 @@ class ModelScorer:
         """Give the head's outputs (N, width), of masks (N, width, h, w), before they become probabilities."""
         found = outputs(
             self.model,
-            rows if isinstance(rows, dict) else self._prepared(rows, history),
+            self._rows(rows, history),
             batch_size=self.batch_size,
             device=self.device,
             precision=self.precision,
@@ -81,11 +81,16 @@ class ModelScorer:
         """Give the pooled features (N, D) that the head reads."""
         return pooled(
             self.model,
-            rows if isinstance(rows, dict) else self._prepared(rows, history),
+            self._rows(rows, history),
             batch_size=self.batch_size,
             device=self.device,
             precision=self.precision,
         )
+
+    def _rows(
+        self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None
+    ) -> Prepared | dict[str, Tensor]:
+        return rows if isinstance(rows, dict) else self._prepared(rows, history)
 
     def _prepared(self, frame: pd.DataFrame, history: pd.DataFrame | None) -> Prepared:
         return self.encoder.prepare(frame, self.past if history is None else history)

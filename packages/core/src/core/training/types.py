@@ -83,6 +83,14 @@ class Stateful(Protocol):
         """Take up a saved state."""
 
 
+@runtime_checkable
+class MayBeMissing(Stateful, Protocol):
+    """A part that a checkpoint of an older version may lack: the run goes on, and says what is lost."""
+
+    def missing(self) -> str:
+        """Say in a sentence what a checkpoint without this part costs."""
+
+
 class Stop(Protocol):
     """A reason to end training before its last step: time, energy, patience."""
 

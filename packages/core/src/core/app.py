@@ -40,7 +40,18 @@ from core.training.launch import (
 if TYPE_CHECKING:
     from core.report.run import Run
 
-ROOMS = ("data", "targets", "backbones", "training", "privacy", "evaluation", "fairness", "energy")
+ROOMS = (
+    "data",
+    "targets",
+    "backbones",
+    "training",
+    "privacy",
+    "evaluation",
+    "fairness",
+    "explanation",
+    "oversight",
+    "energy",
+)
 """The rooms whose config.py registers options."""
 
 

@@ -32,6 +32,8 @@ GROUPS: dict[str, str] = {
     "evaluation": "intervals, thresholds, calibration",
     "challenger": "the classical model trained on the same split",
     "fairness": "how groups of people are compared",
+    "explanation": "how answers are explained, and how the explanations are tested",
+    "oversight": "how sure an answer must be, and when a human decides",
     "energy": "how energy is measured, whose electricity it is, and a budget",
 }
 """Group name -> one line for ``--help``, in the order in which a run uses them."""
@@ -94,6 +96,8 @@ DEFAULTS: list[Any] = [
     {"evaluation": "standard"},
     {"challenger": "auto"},
     {"fairness": "audit"},
+    {"explanation": "standard"},
+    {"oversight": "standard"},
     {"energy": "meter"},
 ]
 
@@ -117,6 +121,8 @@ class RunConfig:
     evaluation: Any = MISSING
     challenger: Any = MISSING
     fairness: Any = MISSING
+    explanation: Any = MISSING
+    oversight: Any = MISSING
     energy: Any = MISSING
     seed: int = setting(0, "every random choice of the run derives from it")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")

@@ -53,7 +53,7 @@ def _carried_out(config: RunConfig, folder: RunFolder, parallel: Parallel) -> Ru
     with meter.phase("evaluate"):
         judged = judge(config, prepared, designed, meter)
     with meter.phase("assess"):
-        impact = assess(config, prepared, designed, trained, judged)
+        impact = assess(config, prepared, designed, trained, judged, meter)
     footprint = account(config, meter, prepared, trained)
     run = write(folder, config, prepared, designed, trained, judged, impact, footprint)
     parallel.wait()

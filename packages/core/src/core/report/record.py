@@ -153,7 +153,9 @@ class Record(BaseModel):
     privacy: dict[str, Json] | None = None
     fairness: dict[str, Json] | None = None
     energy: dict[str, Json] | None = None
+    performance: dict[str, Json] | None = None
     explanation: dict[str, Json] | None = None
+    uncertainty: dict[str, Json] | None = None
     oversight: dict[str, Json] | None = None
     environment: EnvironmentSection = Field(default_factory=EnvironmentSection)
     files: dict[str, str] = Field(default_factory=dict)

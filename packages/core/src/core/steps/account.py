@@ -29,7 +29,7 @@ def account(config: RunConfig, meter: Meter, prepared: Prepared, trained: Traine
     """Give what each phase took, for the record: time always, energy where it was measured."""
     phases = {name: reading.json() for name, reading in meter.phases.items()}
     if not meter.sources:
-        return {"phases": phases, "energy": None}
+        return {"phases": phases, "performance": None, "energy": None}
     total, grid = meter.used, config.energy.grid()
     band = sum(total.joules[s.component] * s.band for s in meter.sources)
     grams = grid.emitted(total.total, config.energy.pue)
@@ -74,4 +74,4 @@ def account(config: RunConfig, meter: Meter, prepared: Prepared, trained: Traine
         "forecast": trained.findings.get("energy_forecast"),
         "budget_wh": config.energy.budget_wh or None,
     }  # fmt: skip
-    return {"phases": phases, "energy": energy}
+    return {"phases": phases, "performance": None, "energy": energy}

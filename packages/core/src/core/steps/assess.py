@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.config import RunConfig, derive_seed
+from core.energy.meter import Meter
 from core.evaluation.config import NoChallenger
 from core.evaluation.intervals import resampled_weights
 from core.privacy.statement import pretrained_from, without_noise
 from core.steps.attack import attack
 from core.steps.design import Designed
 from core.steps.evaluate import Judged
+from core.steps.explain import explain
+from core.steps.oversee import oversee
 from core.steps.prepare import Prepared
 from core.training.run import Trained
 
@@ -22,13 +25,26 @@ class Impact:
 
     privacy: dict[str, Any] | None = None
     fairness: dict[str, Any] | None = None
+    explanation: dict[str, Any] | None = None
+    uncertainty: dict[str, Any] | None = None
+    oversight: dict[str, Any] | None = None
 
 
 def assess(
-    config: RunConfig, prepared: Prepared, designed: Designed, trained: Trained, judged: Judged
+    config: RunConfig,
+    prepared: Prepared,
+    designed: Designed,
+    trained: Trained,
+    judged: Judged,
+    meter: Meter,
 ) -> Impact:
     """Do step 5, raising ValueError where an audit refutes what the run promises about privacy."""
-    return Impact(_privacy(config, prepared, designed, trained), _fairness(config, prepared, judged))
+    privacy = _privacy(config, prepared, designed, trained)
+    fairness = _fairness(config, prepared, judged)
+    with meter.phase("explain"):
+        explanation = explain(config, prepared, designed, judged)
+    uncertainty, oversight = oversee(config, prepared, judged)
+    return Impact(privacy, fairness, explanation, uncertainty, oversight)
 
 
 def _fairness(config: RunConfig, prepared: Prepared, judged: Judged) -> dict[str, Any] | None:

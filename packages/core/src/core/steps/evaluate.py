@@ -23,6 +23,8 @@ class Judged:
 
     evaluation: Evaluation
     comparison: Comparison | None
+    scorer: ModelScorer
+    """The model as serving would ask it: recalibrated, deciding by the run's thresholds."""
     studies: dict[str, tuple[Findings, float]] = field(default_factory=dict)
     """Name -> what the study found, and the seconds it took."""
 
@@ -52,19 +54,17 @@ def judge(config: RunConfig, prepared: Prepared, designed: Designed, meter: Mete
     comparison = None
     if challenge is not None:
         comparison = compare(evaluation, challenge, prepared.target, config.evaluation, extra, seed)
-    return Judged(evaluation, comparison, studied(config, prepared, designed, evaluation))
+    scorer = scorer_of(config, prepared, designed, evaluation)
+    return Judged(evaluation, comparison, scorer, studied(config, prepared, designed, evaluation, scorer))
 
 
-def studied(
+def scorer_of(
     config: RunConfig, prepared: Prepared, designed: Designed, evaluation: Evaluation
-) -> dict[str, tuple[Findings, float]]:
-    """Carry out the studies of the task."""
-    asked = config.task.studies(prepared.target.kind) if config.evaluation.studies else {}
-    if not asked:
-        return {}
+) -> ModelScorer:
+    """Give the trained model to those who ask it questions about rows."""
     scaling = Scaling.restore(evaluation.calibration["scaling"])
     kind = prepared.target.kind
-    scorer = ModelScorer(
+    return ModelScorer(
         designed.model,
         prepared.encoder,
         prepared.target,
@@ -76,6 +76,17 @@ def studied(
         config.training.validation_batch_size,
         prepared.dataset.frame,
     )
+
+
+def studied(
+    config: RunConfig,
+    prepared: Prepared,
+    designed: Designed,
+    evaluation: Evaluation,
+    scorer: ModelScorer,
+) -> dict[str, tuple[Findings, float]]:
+    """Carry out the studies of the task."""
+    asked = config.task.studies(prepared.target.kind) if config.evaluation.studies else {}
     private = designed.private is not None
     held = Held(
         prepared.dataset,

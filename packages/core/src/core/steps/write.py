@@ -66,6 +66,10 @@ def write(
                 "privacy": impact.privacy,
                 "fairness": impact.fairness,
                 "energy": footprint["energy"],
+                "performance": footprint["performance"],
+                "explanation": impact.explanation,
+                "uncertainty": impact.uncertainty,
+                "oversight": impact.oversight,
                 "environment": environment(),
                 "files": {name: sha256(folder.path / name) for name in (*SEALED, "config.yaml")},
             }

@@ -54,7 +54,7 @@ def _carried_out(config: RunConfig, folder: RunFolder, parallel: Parallel) -> Ru
         judged = judge(config, prepared, designed, meter)
     with meter.phase("assess"):
         impact = assess(config, prepared, designed, trained, judged, meter)
-    footprint = account(config, meter, prepared, trained)
+    footprint = account(config, meter, prepared, designed, trained, judged)
     run = write(folder, config, prepared, designed, trained, judged, impact, footprint)
     parallel.wait()
     return run

@@ -10,9 +10,26 @@ import numpy as np
 from core.evaluation.study import Findings, Study
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from torch import Tensor
+
     from core.evaluation.study import Held
+    from core.targets.scorer import Scorer
+    from core.targets.types import Array
 
 WARM = 10
+
+
+def times(scorer: Scorer, rows: pd.DataFrame | dict[str, Tensor], calls: int, warm: int = WARM) -> Array:
+    """Time ``calls`` answers to the same rows, in seconds, after ``warm`` that are not counted."""
+    for _ in range(warm):
+        scorer.scores(rows)
+    found = []
+    for _ in range(calls):
+        begun = time.perf_counter()
+        scorer.scores(rows)
+        found.append(time.perf_counter() - begun)
+    return np.asarray(found)
 
 
 def latency(calls: int = 200) -> Study:
@@ -23,17 +40,13 @@ def latency(calls: int = 200) -> Study:
 
         row = held.frames["test"].iloc[:1]
         inputs = held.scorer.encode(row)
-        for _ in range(WARM):
-            held.scorer.scores(inputs)
-        times: dict[str, list[float]] = {"model": [], "with_decoding": []}
-        for name, rows, count in (("model", inputs, calls), ("with_decoding", row, max(calls // 4, 20))):
-            for _ in range(count):
-                begun = time.perf_counter()
-                held.scorer.scores(rows)
-                times[name].append((time.perf_counter() - begun) * 1e3)
+        spent = {
+            "model": 1e3 * times(held.scorer, inputs, calls),
+            "with_decoding": 1e3 * times(held.scorer, row, max(calls // 4, 20), warm=0),
+        }
         figures = {
-            f"{name}_{word}_ms": {"value": float(np.quantile(spent, share)), "low": None, "high": None}
-            for name, spent in times.items()
+            f"{name}_{word}_ms": {"value": float(np.quantile(took, share)), "low": None, "high": None}
+            for name, took in spent.items()
             for word, share in (("p50", 0.5), ("p99", 0.99))
         }
         shapes = ", ".join(f"{k} {' x '.join(map(str, v.shape[1:]))}" for k, v in inputs.items())

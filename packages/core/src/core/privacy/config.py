@@ -18,7 +18,7 @@ CLIPPINGS = ("flat", "per_layer", "automatic", "adaptive")
 ACCOUNTANTS = ("prv", "rdp")
 ENGINES = ("one_pass", "opacus")
 NORMALISATIONS = ("refuse", "group", "frozen")
-ATTACKS = ("none", "rmia", "lira")
+ATTACKS = ("none", "loss", "rmia", "lira")
 
 
 @option("privacy", "none")
@@ -26,15 +26,20 @@ class NoPrivacy:
     """Ordinary training: nothing is promised about any one person's row."""
 
     attack: str = setting(
-        "none", "measure what the model gives away: rmia or lira tell training rows from test rows; none"
+        "loss",
+        "measure what the model gives away, telling training rows from test rows: loss (weak, costs nothing), rmia or "
+        "lira (strong, train models for comparison), none",
     )
+    attack_rows: int = setting(1000, "attack=loss: rows that are drawn from each side")
     shadow_models: int = setting(4, "attack: models trained for comparison, each as long as the run's own")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         if self.attack not in ATTACKS:
             raise wrong("privacy.attack", self.attack, f"one of {', '.join(ATTACKS)}")
-        if self.attack != "none" and not 2 <= self.shadow_models <= 256:
+        if self.attack_rows < 50:
+            raise wrong("privacy.attack_rows", self.attack_rows, "50 or more: with fewer, chance decides")
+        if self.attack in ("rmia", "lira") and not 2 <= self.shadow_models <= 256:
             raise wrong("privacy.shadow_models", self.shadow_models, "from 2 (crude) to 256; 4 is usual")
 
     def check_run(self, config: RunConfig) -> None:

@@ -111,10 +111,8 @@ def judged(
     outside = np.unique(units[~member])
     draws = []
     for _ in range(RESAMPLES):
-        weights = np.zeros(int(units.max()) + 1)
-        for side in (inside, outside):
-            np.add.at(weights, rng.choice(side, len(side)), 1)
-        curve = rows.curve(weights)
+        drawn = np.concatenate([rng.choice(side, len(side)) for side in (inside, outside)])
+        curve = rows.curve(np.bincount(drawn, minlength=int(units.max()) + 1).astype(np.float64))
         draws.append([curve.area(), *(curve.found(rate) for rate in RATES)])
     low, high = np.quantile(np.array(draws), [0.025, 0.975], axis=0)
     values = [whole.area(), *(whole.found(rate) for rate in RATES)]

@@ -80,6 +80,27 @@ def statement(
     return {"epsilon": spend.epsilon, "delta": plan.delta, "summary": summary, "conditions": conditions}
 
 
+def no_promise(attack: dict[str, Any] | None) -> dict[str, Any]:
+    """Say what holds without differential privacy: nothing is promised, and what an ``attack`` made of that."""
+    section: dict[str, Any] = {
+        "epsilon": None,
+        "delta": None,
+        "mechanism": "none",
+        "headline": "No promise",
+        "detail": "Trained without differential privacy: the weights may reveal who was in the training data.",
+    }
+    if attack is None:
+        return section
+    area = attack["auc"]
+    told = "chance explains it" if area["low"] <= 0.5 else "better than chance"
+    section["attack"] = attack
+    section["detail"] += (
+        f" An attack ({attack['attack']}) tells training rows from test rows with an AUC of {area['value']:.2f} "
+        f"({area['low']:.2f} to {area['high']:.2f}; 0.5 is chance): {told}."
+    )
+    return section
+
+
 def without_noise(layout: Layout, fields: Fields, challenged: bool) -> list[str]:
     """Name what a run learns from training rows without noise: it is published beside the private weights."""
     found = []

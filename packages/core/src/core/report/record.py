@@ -192,10 +192,14 @@ def plain(value: Any) -> Json:
     raise TypeError(f"a {type(value).__name__} has no place in a record: {value!r}")
 
 
+def sealed(record: Record) -> Record:
+    """Give the record with its seal, the one that ``write_record`` writes: for documents that quote it."""
+    return record.model_copy(update={"seal": _seal(plain(record))})
+
+
 def write_record(record: Record, folder: Path) -> Path:
     """Write ``record.json`` into the folder, sealed, atomically; return its path."""
-    content = plain(record)
-    content["seal"] = _seal(content)
+    content = plain(sealed(record))
     path = folder / "record.json"
     write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return path

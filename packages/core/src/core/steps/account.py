@@ -7,6 +7,9 @@ from typing import Any
 from core.config import RunConfig
 from core.energy.meter import JOULES_PER_WH, Meter, Reading
 from core.report.wording import duration, plainly
+from core.steps.design import Designed
+from core.steps.evaluate import Judged
+from core.steps.perform import perform
 from core.steps.prepare import Prepared
 from core.training.parallel import Parallel
 from core.training.run import Trained
@@ -25,11 +28,19 @@ def of_all(meter: Meter, parallel: Parallel) -> None:
         meter.add(name, Reading(0.0, seconds, others))
 
 
-def account(config: RunConfig, meter: Meter, prepared: Prepared, trained: Trained) -> dict[str, Any]:
+def account(
+    config: RunConfig,
+    meter: Meter,
+    prepared: Prepared,
+    designed: Designed,
+    trained: Trained,
+    judged: Judged,
+) -> dict[str, Any]:
     """Give what each phase took, for the record: time always, energy where it was measured."""
+    performance = perform(meter, prepared, designed, trained, judged)
     phases = {name: reading.json() for name, reading in meter.phases.items()}
     if not meter.sources:
-        return {"phases": phases, "performance": None, "energy": None}
+        return {"phases": phases, "performance": performance, "energy": None}
     total, grid = meter.used, config.energy.grid()
     band = sum(total.joules[s.component] * s.band for s in meter.sources)
     grams = grid.emitted(total.total, config.energy.pue)
@@ -74,4 +85,4 @@ def account(config: RunConfig, meter: Meter, prepared: Prepared, trained: Traine
         "forecast": trained.findings.get("energy_forecast"),
         "budget_wh": config.energy.budget_wh or None,
     }  # fmt: skip
-    return {"phases": phases, "performance": None, "energy": energy}
+    return {"phases": phases, "performance": performance, "energy": energy}

@@ -9,7 +9,7 @@ from core.config import RunConfig, derive_seed
 from core.energy.meter import Meter
 from core.evaluation.config import NoChallenger
 from core.evaluation.intervals import resampled_weights
-from core.privacy.statement import pretrained_from, without_noise
+from core.privacy.statement import no_promise, pretrained_from, without_noise
 from core.steps.attack import attack
 from core.steps.design import Designed
 from core.steps.evaluate import Judged
@@ -56,12 +56,9 @@ def _fairness(config: RunConfig, prepared: Prepared, judged: Judged) -> dict[str
     return found
 
 
-def _privacy(
-    config: RunConfig, prepared: Prepared, designed: Designed, trained: Trained
-) -> dict[str, Any] | None:
+def _privacy(config: RunConfig, prepared: Prepared, designed: Designed, trained: Trained) -> dict[str, Any]:
     if designed.private is None:
-        found = attack(config, prepared, designed)
-        return None if found is None else {"epsilon": None, "attack": found}
+        return no_promise(attack(config, prepared, designed))
     challenged = not isinstance(config.challenger, NoChallenger)
     noiseless = without_noise(prepared.encoder.layout(), prepared.dataset.fields, challenged)
     return designed.private.section(trained.steps, pretrained_from(config.backbone), noiseless)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from core.backbones.modes import evaluating
 from core.config import RunConfig, derive_seed
 from core.data.parts import Part
 from core.privacy.membership import judged, lira, rmia
@@ -49,11 +50,14 @@ class Share:
 def attack(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[str, Any] | None:
     """Tell training rows from test rows by the model's losses, for the record; None where not asked for.
 
-    Reference models are trained as the model was, each on a random half of the units of both parts.
+    ``loss`` calls those rows known whose loss is small (Yeom et al. 2018, arXiv:1709.01604). For the others,
+    reference models are trained as the model was, each on a random half of the units of both parts.
     """
     options = config.privacy
     if options.attack == "none":
         return None
+    if options.attack == "loss":
+        return _by_loss(config, prepared, designed)
     pool, member, units = _pool(prepared)
     losses = _losses(config, designed.model, prepared, pool)
     references, inside = [], []
@@ -77,6 +81,43 @@ def attack(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[st
         "others": int((~member).sum()),
         **found,
     }
+
+
+def _by_loss(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[str, Any]:
+    rng = np.random.default_rng(derive_seed(config.seed, "attack"))
+    scores, member, units = [], [], []
+    seen = 0
+    for name in ("train", "test"):
+        part = prepared.parts[name]
+        chosen = np.sort(rng.permutation(len(part))[: config.privacy.attack_rows])
+        scores.append(-_losses_of(config, designed, prepared, part, chosen))
+        codes = np.arange(len(part)) if part.unit_codes is None else part.unit_codes.numpy()
+        own = np.unique(codes[chosen], return_inverse=True)[1]
+        units.append(own + seen)
+        seen += int(own.max()) + 1
+        member.append(np.full(len(chosen), name == "train"))
+    inside = np.concatenate(member)
+    found = judged(np.concatenate(scores), inside, np.concatenate(units), derive_seed(config.seed, "attack"))
+    return {
+        "attack": "loss",
+        "reference_models": 0,
+        "members": int(inside.sum()),
+        "others": int((~inside).sum()),
+        **found,
+    }
+
+
+def _losses_of(
+    config: RunConfig, designed: Designed, prepared: Prepared, part: Part, rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Give the losses of some rows, a batch at a time: outputs of masks are large."""
+    size, found = config.training.validation_batch_size, []
+    with evaluating(designed.model), torch.no_grad():
+        for start in range(0, len(rows), size):
+            batch = part.batch(torch.from_numpy(rows[start : start + size])).to(designed.device)
+            losses = prepared.target.losses(designed.model(batch.inputs).float(), batch.targets)
+            found.append(losses.double().cpu().numpy())
+    return np.concatenate(found)
 
 
 def _pool(prepared: Prepared) -> tuple[Part, NDArray[np.bool_], NDArray[np.int64]]:

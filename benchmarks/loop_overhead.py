@@ -34,6 +34,7 @@ from core.data.config import FieldsConfig
 from core.data.groups import Groups
 from core.data.parts import Part
 from core.data.types import Dataset, Fields
+from core.energy.watch import TrainingEnergy
 from core.targets.config import BinaryOption
 from core.targets.types import Target
 from core.training.checkpoint import Checkpoints
@@ -41,7 +42,7 @@ from core.training.config import AdamWConfig, CosineSchedule, StandardTraining
 from core.training.loop import fit
 from core.training.probes import LearningCurve, Lines, StepTimes
 from core.training.run import plain_update
-from core.training.types import Probe
+from core.training.types import Probe, Stop
 
 GOAL = 1.03
 SCHEDULED = 1_000_000
@@ -97,13 +98,23 @@ class ByTheClock(Checkpoints):
 class Ours:
     """The loop that a run uses, taken up again for each chunk."""
 
-    def __init__(self, model: nn.Module, part: Part, target: Target, batch_size: int, folder: Path) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        part: Part,
+        target: Target,
+        batch_size: int,
+        folder: Path,
+        watch: TrainingEnergy | None = None,
+    ) -> None:
         self.batches = ShuffledBatches(part, batch_size, seed=0, steps=SCHEDULED)
+        self.stops: list[Stop] = [] if watch is None else [watch]
         config = StandardTraining(batch_size=batch_size, precision="fp32")
         schedule = CosineSchedule().build(SCHEDULED)
         self.update = plain_update(config, AdamWConfig().build(model), schedule, model, target, "fp32")
         curve = LearningCurve(SCHEDULED)
         self.probes: list[Probe] = [Lines(SCHEDULED, 0, io.StringIO()), StepTimes(), curve]
+        self.probes += [] if watch is None else [watch]
         parts = {"update": self.update, "curve": curve}
         self.checkpoints = ByTheClock(folder, parts, {}, minutes=config.checkpoint_minutes)
         self.done = 0
@@ -117,6 +128,7 @@ class Ours:
             seed=0,
             probes=self.probes,
             checkpoints=self.checkpoints,
+            stops=self.stops,
             start=start,
         )
 
@@ -161,8 +173,8 @@ class ByHand:
             self.losses.append(loss.item())
 
 
-def measure(case: Case, pairs: int, folder: Path) -> dict[str, Any]:
-    """Time both loops on a case in turn."""
+def prepared(case: Case) -> tuple[Part, Target, Callable[[], nn.Module]]:
+    """Encode a case's rows; the last member makes its network anew."""
     dataset = Dataset(case.frame, case.fields, case.name, simulated=True)
     encoder = FieldsConfig().build(case.fields)
     encoder.fit(case.frame)
@@ -177,29 +189,51 @@ def measure(case: Case, pairs: int, folder: Path) -> dict[str, Any]:
             .train()
         )
 
-    ours = Ours(network(), part, target, case.batch_size, folder)
-    by_hand = ByHand(network(), part, case.batch_size)
+    return part, target, network
+
+
+def in_turn(
+    ours: Callable[[int], None], other: Callable[[int], None], pairs: int
+) -> tuple[list[tuple[float, float]], list[tuple[float, float]], int]:
+    """Time two loops in turn: (wall, processor) seconds a step of each chunk of each, and the steps of a chunk."""
 
     def seconds(loop: Callable[[int], None], steps: int) -> tuple[float, float]:
         wall, processor = time.perf_counter(), time.process_time()
         loop(steps)
         return (time.perf_counter() - wall) / steps, (time.process_time() - processor) / steps
 
-    for loop in (ours, by_hand):
+    for loop in (ours, other):
         loop(5)
-    steps = max(round(CHUNK_SECONDS / seconds(by_hand, 10)[0]), 4)
+    steps = max(round(CHUNK_SECONDS / seconds(other, 10)[0]), 4)
     mine, theirs = [], []
     for pair in range(pairs):
         if pair % 2:
-            theirs.append(seconds(by_hand, steps))
+            theirs.append(seconds(other, steps))
         mine.append(seconds(ours, steps))
         if not pair % 2:
-            theirs.append(seconds(by_hand, steps))
-    ours_ms, by_hand_ms = (np.median(np.array(times), axis=0) * 1e3 for times in (mine, theirs))
-    ratios = np.array(mine) / np.array(theirs)  # (pairs, 2): wall clock, processor time
+            theirs.append(seconds(other, steps))
+    return mine, theirs, steps
+
+
+def ratio(
+    mine: list[tuple[float, float]], theirs: list[tuple[float, float]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Give the median of the pairs' ratios (wall clock, processor time) and its 95 % bootstrap interval."""
+    ratios, pairs = np.array(mine) / np.array(theirs), len(mine)
     drawn = np.random.default_rng(0).integers(0, pairs, size=(2000, pairs))
     low, high = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975], axis=0)
-    wall, processor = np.median(ratios, axis=0)
+    return np.median(ratios, axis=0), low, high
+
+
+def measure(case: Case, pairs: int, folder: Path) -> dict[str, Any]:
+    """Time both loops on a case in turn."""
+    part, target, network = prepared(case)
+    ours = Ours(network(), part, target, case.batch_size, folder)
+    by_hand = ByHand(network(), part, case.batch_size)
+
+    mine, theirs, steps = in_turn(ours, by_hand, pairs)
+    ours_ms, by_hand_ms = (np.median(np.array(times), axis=0) * 1e3 for times in (mine, theirs))
+    (wall, processor), low, high = ratio(mine, theirs)
     return {
         "name": case.name,
         "ours_ms": float(ours_ms[0]),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from domains import DOMAINS, ROOT, tasks
 
-from core.config import OPTIONS
+from core.config import OPTIONS, saved
 
 SPANNING = sorted(
     (path.parent.name, path.stem)
@@ -79,3 +80,23 @@ def test_every_task_takes_every_backbone_and_adapter(domain: str) -> None:
             assert composed(domain, f"task={task}", f"backbone={network}").task.name == task
         for adapter in adapters:
             assert composed(domain, f"task={task}", f"adapter={adapter}").task.name == task
+
+
+def test_domains_in_one_process_keep_tasks_of_the_same_name_apart() -> None:
+    for _ in range(2):
+        for domain in ("driving", "smarthome"):
+            config = importlib.import_module(domain).train.configure("task=scene")
+            assert type(config.task).__module__ == f"{domain}.scene"
+            assert saved(config)["task"]["option"] == "scene"
+
+
+def test_a_sweep_forecasts_all_its_runs(tmp_path: Path) -> None:
+    small = ["data.rows=400", "training.epochs=6", "challenger=none", "evaluation.resamples=50"]
+    done = subprocess.run(
+        [sys.executable, "-m", "healthcare.train", "-m", "seed=0,1", *small, f"hydra.sweep.dir={tmp_path}"],
+        capture_output=True, text=True, check=True, timeout=300,
+    )  # fmt: skip
+    lines = [line for line in done.stderr.splitlines() if "will take about" in line]
+    assert ["run 1 of 2" in line for line in lines] == [False, True, False]
+    assert (tmp_path / "0" / "record.json").exists()
+    assert (tmp_path / "1" / "record.json").exists()

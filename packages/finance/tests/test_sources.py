@@ -14,6 +14,7 @@ import finance
 from core.data.checks import check_dataset, check_parts
 from core.data.splits import split
 from core.data.types import Dataset
+from finance.fraud import Fraud
 from finance.sources import taiwan
 
 DATA = ROOT / "finance"
@@ -175,3 +176,16 @@ def test_own_transactions_name_mistakes(overrides: tuple[str, ...], said: str, t
     own(200).to_csv(tmp_path / "own.csv", index=False)
     with pytest.raises(ValueError, match=said):
         read(*OWN, f"data.path={tmp_path / 'own.csv'}", *overrides)
+
+
+def test_privacy_refuses_windows_made_of_other_customers_rows(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"privacy='dp'.*other customers.*task\.terminal=false"):
+        finance.train("privacy=dp", "data.rows=400", folder=tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+    simulated = Fraud().simulate(400, 0)
+    alone = Fraud(terminal=False).simulate(400, 0)
+    assert simulated.of_others
+    assert not alone.of_others
+    lost = set(simulated.fields.numeric) - set(alone.fields.numeric)
+    assert lost == {name for name in simulated.fields.numeric if name.startswith("terminal")}
+    assert lost

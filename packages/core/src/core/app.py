@@ -20,15 +20,18 @@ from hydra import compose, initialize_config_module
 from hydra import main as hydra_main
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from core.config import GROUPS, RunConfig, setting
+from core.config import GROUPS, RunConfig, setting, speak_for
 from core.domain import Domain
 from core.help import show
 from core.training.interrupt import Stopped
 from core.training.launch import (
+    SWEEP,
     EndedElsewhere,
     command,
     rank,
@@ -124,6 +127,7 @@ class Application:
             try:
                 with said_once():
                     config = self._typed(composed)
+                _tell_sweep()
                 self.work(config, folder, self.domain)
             except (Exception, KeyboardInterrupt) as error:
                 failed.append(error)  # raised below: hydra would print a line of its own about it
@@ -155,6 +159,7 @@ class Application:
             importlib.import_module(f"core.{room}.config")
         for module in self.domain.modules:
             importlib.import_module(module)
+        speak_for(self.domain.name)
         store = ConfigStore.instance()
         store.store(name=f"core_{self.verb}", node=self.schema, provider="core")
         store.store(name="core_output", node=_output(self.domain), package="_global_", provider="core")
@@ -264,6 +269,21 @@ def _os_error(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"no space left on the device{where}: free some, then start the same command again; it goes on"
     return f"{error.strerror or error}{where}: check the path and its permissions"
+
+
+def _tell_sweep() -> None:
+    """Say in the environment which run of a sweep this is, so that a forecast can speak for all that are left."""
+    settings = HydraConfig.get()
+    if settings.mode != RunMode.MULTIRUN:
+        os.environ.pop(SWEEP, None)
+        return
+    asked = [a for a in sys.argv[1:] if not a.startswith("-")]
+    asked += [f"{key}={value}" for key, value in (settings.sweeper.get("params") or {}).items()]
+    runs = 1
+    for override in OverridesParser.create().parse_overrides(asked):
+        if override.is_sweep_override():
+            runs *= sum(1 for _ in override.sweep_iterator())
+    os.environ[SWEEP] = f"{settings.job.num + 1}/{max(runs, settings.job.num + 1)}"
 
 
 def _output(domain: Domain) -> dict[str, Any]:

@@ -48,6 +48,8 @@ def setting(default: Any, help: str) -> Any:  # noqa: A002 - the word users of a
 
 OPTIONS: dict[tuple[str, str], type] = {}
 """(group, name) -> class of every option registered so far."""
+_OWN: dict[str, dict[tuple[str, str], type]] = {}
+"""Package -> its options: two domains may give the same name to options of their own."""
 
 
 def option(group: str, name: str) -> Callable[[type[T]], type[T]]:
@@ -61,11 +63,23 @@ def option(group: str, name: str) -> Callable[[type[T]], type[T]]:
 
     def register(cls: type[T]) -> type[T]:
         made = dataclass(cls)
-        OPTIONS[group, name] = made
-        ConfigStore.instance().store(group=group, name=name, node=made, provider="core")
+        _OWN.setdefault(cls.__module__.split(".")[0], {})[group, name] = made
+        _store(group, name, made)
         return made
 
     return register
+
+
+def _store(group: str, name: str, made: type) -> None:
+    OPTIONS[group, name] = made
+    ConfigStore.instance().store(group=group, name=name, node=made, provider="core")
+
+
+def speak_for(domain: str) -> None:
+    """Give a domain's own options the names that another domain in the same process may have taken since."""
+    for (group, name), made in _OWN.get(domain, {}).items():
+        if OPTIONS[group, name] is not made:
+            _store(group, name, made)
 
 
 def task(name: str) -> Callable[[type[T]], type[T]]:

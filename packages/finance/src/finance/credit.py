@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task, wrong
+from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -18,6 +19,22 @@ class Credit:
 
     name: ClassVar[str] = "credit"
     purpose: ClassVar[str] = "To inform a decision on credit; a credit officer decides and gives the reasons."
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To inform a credit officer's decision, with the reasons that speak for and against.",
+        affected=("applicants and clients", "households and guarantors who depend on the credit"),
+        forbidden_uses=(
+            "to refuse, cut or call in a credit without a credit officer",
+            "for marketing, employment, housing or insurance",
+            "with attributes that the law protects among the inputs",
+        ),
+        human_decides=(
+            "A credit officer decides every application and gives the client the reasons.",
+            "A refusal is confirmed by the officer, who looks at the file and not only at the answer.",
+            "What the model is unsure of is decided from the file.",
+        ),
+        responsible="the deciding credit officer",
+        confirm_positive=True,
+    )
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
     refuse_cost: float = setting(1.0, "cost of refusing a client who would have paid")
     default_cost: float = setting(5.0, "cost of lending to a client who defaults")

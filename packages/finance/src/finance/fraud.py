@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task, wrong
+from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -19,7 +21,26 @@ class Fraud:
 
     name: ClassVar[str] = "fraud"
     purpose: ClassVar[str] = "To raise alerts on card transactions; an investigator decides what to do."
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To let genuine card transactions pass and to raise alerts that an investigator looks at.",
+        affected=("card holders", "merchants", "those who bear the loss of a missed fraud"),
+        forbidden_uses=(
+            "to block a card or close an account without an investigator",
+            "to report a person to an authority or to a shared register of suspects",
+            "to set prices, limits or credit terms",
+        ),
+        human_decides=(
+            "An investigator confirms every alert before a card is blocked.",
+            "What the model is unsure of is looked at like an alert.",
+        ),
+        responsible="the head of fraud investigation",
+        acts=True,
+        confirm_positive=True,
+    )
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    terminal: bool = setting(
+        True, "simulated data: also sum up the past of terminals, over all customers (false for privacy=dp)"
+    )
     capacity: int = setting(100, "cards that investigators can look at in a day")
     review_cost: float = setting(5.0, "cost of looking at one alert, in the unit of the amounts")
     friction_cost: float = setting(10.0, "cost of stopping a genuine transaction, in the unit of the amounts")
@@ -43,13 +64,13 @@ class Fraud:
         """Name the columns of the simulated transactions."""
         from finance.simulate.transactions import LEDGER
 
-        return LEDGER
+        return LEDGER if self.terminal else replace(LEDGER, terminal=None)
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw simulated card transactions."""
         from finance.simulate.transactions import simulate
 
-        return simulate(rows, seed, self.bias)
+        return simulate(rows, seed, self.bias, self.terminal)
 
     def metrics(self, kind: str) -> dict[str, Metric]:
         """Name the shares of frauds found at fixed shares of false alarms."""

@@ -9,10 +9,13 @@ WINDOWS = (1.0, 7.0, 30.0)
 DELAY = 7.0
 """Days until a transaction's label is known, as in the same handbook."""
 
-OF_OTHERS = (
-    "Terminal windows of a row are made of other customers' payments and labels: a promise to a customer (privacy=dp) "
-    "does not cover what their payments leave there; without a terminal column there are none."
-)
+
+def of_others(key: str) -> str:
+    """Say that windows of terminals are made of other customers' rows, and which ``key`` leaves them out."""
+    return (
+        "windows of a terminal in a customer's row are made of other customers' payments and labels; "
+        f"{key} leaves them out"
+    )
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from core.config import RunConfig
+    from core.data.types import Dataset
     from core.privacy.clipping import ClipRule, PerExampleClipper
     from core.privacy.plan import PrivacyPlan
 
@@ -43,6 +44,9 @@ class NoPrivacy:
             raise wrong("privacy.shadow_models", self.shadow_models, "from 2 (crude) to 256; 4 is usual")
 
     def check_run(self, config: RunConfig) -> None:
+        """Refuse nothing."""
+
+    def check_data(self, dataset: Dataset) -> None:
         """Refuse nothing."""
 
     def plan(self, units: int, unit: str, *, epochs: int, steps: int) -> PrivacyPlan | None:
@@ -153,6 +157,11 @@ class DifferentialPrivacy:
             raise wrong(
                 "privacy.clipping", "per_layer", "privacy.engine=opacus has flat, automatic and adaptive"
             )
+
+    def check_data(self, dataset: Dataset) -> None:
+        """Refuse rows whose inputs are made of other units' rows."""
+        if dataset.of_others:
+            raise wrong("privacy", "dp", f"can't keep its promise on these data: {dataset.of_others}")
 
     def plan(self, units: int, unit: str, *, epochs: int, steps: int) -> PrivacyPlan | None:
         """Calibrate the noise for so many training units over ``steps``, or over ``epochs`` where these are 0."""

@@ -33,6 +33,7 @@ class Prepared:
 def prepare(config: RunConfig) -> Prepared:
     """Do step 1, raising ValueError that names every fault the checks found."""
     dataset = config.data.read(config.task, config.seed)
+    config.privacy.check_data(dataset)
     findings = check_dataset(dataset)
     rows = split(dataset)
     findings += check_parts(dataset, rows)
@@ -40,6 +41,7 @@ def prepare(config: RunConfig) -> Prepared:
     encoder = config.encoder.build(dataset.fields)
     encoder.fit(frames["train"])
     target = config.target.build(frames["train"], dataset.fields)
+    config.oversight.check_target(target, dataset.fields)
     groups = Groups.fit(frames["train"], dataset)
     parts = {
         name: Part(frame, rows[name], encoder, target, dataset.fields, groups, dataset.frame)

@@ -11,6 +11,7 @@ from core.folder import RunFolder
 from core.report.wording import duration, plainly
 from core.steps.design import Designed
 from core.steps.prepare import Prepared
+from core.training.launch import sweep
 from core.training.parallel import Parallel
 from core.training.run import Trained
 from core.training.run import train as run_training
@@ -55,6 +56,15 @@ def fit(
 
 def forecast_line(expected: dict[str, Any]) -> None:
     """Tell what training will take, as soon as a few steps were seen."""
-    grams = "" if expected["grams"] is None else f", {plainly(expected['grams'], 'g')} CO2e"
-    energy = plainly(expected["joules"] / JOULES_PER_WH, "Wh")
-    print(f"training will take about {duration(expected['seconds'])}, {energy}{grams}", file=sys.stderr)
+    print(f"training will take about {_amounts(expected, 1)}", file=sys.stderr)
+    place = sweep()
+    if place is not None and place[1] > place[0]:
+        number, of = place
+        left = _amounts(expected, of - number + 1)
+        print(f"this is run {number} of {of}; all that are left will take about {left}, if alike", file=sys.stderr)
+
+
+def _amounts(expected: dict[str, Any], times: int) -> str:
+    grams = "" if expected["grams"] is None else f", {plainly(times * expected['grams'], 'g')} CO2e"
+    energy = plainly(times * expected["joules"] / JOULES_PER_WH, "Wh")
+    return f"{duration(times * expected['seconds'])}, {energy}{grams}"

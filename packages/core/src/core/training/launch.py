@@ -40,6 +40,19 @@ def command() -> str:
     return shlex.join(["torchrun", "--nproc-per-node", here, *given])
 
 
+SWEEP = "PLINTH_SWEEP"
+"""Environment variable that says which run of a sweep this is: ``2/6`` is the second of six."""
+
+
+def sweep() -> tuple[int, int] | None:
+    """Tell which run of how many this is, from 1, where one command (-m) asked for several; else None."""
+    told = os.environ.get(SWEEP)
+    if not told:
+        return None
+    number, of = told.split("/")
+    return int(number), int(of)
+
+
 @contextmanager
 def said_once() -> Iterator[None]:
     """Let the main process alone tell of an error that all processes meet alike, such as a misspelt key."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.random import Generator
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.config import derive_seed
 from core.data.types import Dataset, Fields, SplitPlan
-from finance.ledger import OF_OTHERS, Ledger
+from finance.ledger import Ledger, of_others
 from finance.windows import features
 
 DAYS = 120
@@ -30,13 +32,14 @@ LEDGER = Ledger(
 )
 
 
-def simulate(rows: int, seed: int, bias: float) -> Dataset:
+def simulate(rows: int, seed: int, bias: float, terminal: bool = True) -> Dataset:
     """Draw ``rows`` transactions of about rows / 50 cards over 120 days, parts by time with labels a week late.
 
     A card whose number was stolen pays five to ten times its usual amounts for 20 days; at a tampered terminal most
     payments of 45 days are fraudulent. ``true_risk`` holds each transaction's probability, which no model sees. The
     planted bias: cardholders far from a town buy in bulk, so that ``0.2 * bias`` of their genuine payments are large
     and look like those of a stolen card: they are stopped more often without cause. ``bias=0`` plants none.
+    ``terminal=False`` sums up the past of cards alone.
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated transactions"))
     cards, terminals = max(8, rows // EACH), max(6, rows // 80)
@@ -74,12 +77,13 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
             "fraud": np.where(rng.random(rows) < risk, "yes", "no"),
         }
     )
-    frame = frame.join(features(frame, LEDGER)).iloc[-wanted:].reset_index(drop=True)
+    ledger = LEDGER if terminal else replace(LEDGER, terminal=None)
+    frame = frame.join(features(frame, ledger)).iloc[-wanted:].reset_index(drop=True)
     return Dataset(
         frame,
         Fields(
             target=("fraud",),
-            numeric=("amount", *LEDGER.features()),
+            numeric=("amount", *ledger.features()),
             categorical=LEDGER.others,
             sensitive=("residence",),
             unit="card",
@@ -89,7 +93,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="time", validation=0.2, test=0.25, seed=seed, gap=LEDGER.delay, units_apart=False),
         unit_name="customer",
-        notes=[OF_OTHERS],
+        of_others=of_others("task.terminal=false") if terminal else "",
         truth={
             "probability": "true_risk",
             "bias": {"attribute": "residence", "against": "rural", "strength": bias, "through": "amount"},

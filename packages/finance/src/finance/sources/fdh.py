@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.config import option, setting, wrong
-from finance.ledger import DELAY, OF_OTHERS, WINDOWS, Ledger
+from finance.ledger import DELAY, WINDOWS, Ledger, of_others
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,8 +97,6 @@ def read(config: Handbook) -> Dataset:
         f"terminal risks {config.delay:g} days late.",
         "The scenario column is read by nothing.",
     ]
-    if config.terminal:
-        notes.append(OF_OTHERS)
     if config.drop_compromised:
         left = int(((day >= days["test_from"]) & (part == "none")).sum())
         notes.append(f"{left:,} test rows of cards known as compromised by then are in no part.")
@@ -115,6 +113,7 @@ def read(config: Handbook) -> Dataset:
         unit_name="customer",
         files=table.files,
         notes=notes,
+        of_others=of_others("data.terminal=false") if config.terminal else "",
     )
 
 

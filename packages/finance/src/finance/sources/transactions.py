@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import option, setting, wrong
 from core.data.config import names
-from finance.ledger import DELAY, OF_OTHERS, WINDOWS, Ledger
+from finance.ledger import DELAY, WINDOWS, Ledger, of_others
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +103,7 @@ def read(config: Transactions, seed: int) -> Dataset:
     require_columns(frame, asked, path)
     known = ~np.isnan(labels(frame[ledger.label], ledger.label))
     frame = frame.join(features(frame, ledger))
-    notes = [*table.notes, *([OF_OTHERS] if ledger.terminal else [])]
+    notes = [*table.notes]
     if not known.all():
         notes.append(
             f"{int((~known).sum()):,} rows without a label count in the windows of later rows and are left out."
@@ -132,4 +132,5 @@ def read(config: Transactions, seed: int) -> Dataset:
         unit_name="customer",
         files=table.files,
         notes=notes,
+        of_others=of_others("data.terminal=null") if ledger.terminal else "",
     )

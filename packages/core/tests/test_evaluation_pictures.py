@@ -19,6 +19,7 @@ from core.evaluation.robustness import robustness
 from core.evaluation.selective import BINS, risk_coverage, risks
 from core.evaluation.slices import slices
 from core.evaluation.study import Held
+from core.targets.mask import MaskTarget
 from core.targets.multiclass import MulticlassTarget
 from core.targets.types import Predictions
 
@@ -54,7 +55,7 @@ class ByLight:
         chance = np.exp(logits - logits.max(axis=1, keepdims=True))
         return chance / chance.sum(axis=1, keepdims=True)
 
-    def labels(self, scores: np.ndarray) -> np.ndarray:
+    def labels(self, scores: np.ndarray, groups: object = None) -> np.ndarray:
         return self.target.labels(scores)
 
     def features(self, rows: Any, history: Any = None) -> np.ndarray:
@@ -140,6 +141,40 @@ def test_foreign_rows_far_from_every_level_are_told() -> None:
     found = outliers({"between": lambda _: pd.DataFrame({"place": np.arange(90, 120)})}, 50)(rows)
     assert found.figures["auroc_between_energy"]["value"] == 1.0
     assert found.figures["fpr_at_95_tpr_between_probability"]["value"] == 0.0
+
+
+def test_rows_of_classes_that_were_held_out_are_foreign_too() -> None:
+    rows = held()
+    far = torch.full((30, 3, 16, 16), 80, dtype=torch.uint8)
+    rows.scorer.images = torch.cat([rows.scorer.images, far])  # type: ignore[attr-defined]
+    rows.dataset.foreign["held_out"] = pd.DataFrame({"place": np.arange(90, 120)})
+    found = outliers({}, 20)(rows)
+    assert found.figures["auroc_held_out_energy"]["value"] == 1.0
+    assert found.tables["Foreign pictures"][0]["number"] == 20
+
+
+class Pixels(ByLight):
+    """Outputs of a mask: each pixel by how near it is to each level."""
+
+    def outputs(self, rows: Any, history: Any = None) -> np.ndarray:
+        light = rows["image"].float().mean(dim=1)
+        levels = torch.tensor(LEVELS)[None, :, None, None]
+        return -((light[:, None] - levels).abs() / 20).double().numpy()
+
+
+def test_masks_are_judged_by_the_mean_of_their_pixels() -> None:
+    images, truth = pictures(30)
+    far = torch.full((10, 3, 16, 16), 80, dtype=torch.uint8)
+    target = MaskTarget("y", CLASSES, (1.0,) * 3, (16, 16))
+    labels = np.broadcast_to(truth[:, None, None], (30, 16, 16)).astype(np.uint8)
+    part = Predictions(np.full((30, 3), 1 / 3), labels, labels, CLASSES, "mask", {}, None, np.arange(30))
+    scorer = Pixels(torch.cat([images, far]), target)  # type: ignore[arg-type]
+    frame = pd.DataFrame({"place": np.arange(30)})
+    dataset = Dataset(frame, Fields(target=("y",), image="image"), "made")
+    rows = Held(dataset, {"test": frame}, {"test": part}, target, {}, scorer, 0, 60, 0.95, 10)
+    found = outliers({"between": lambda _: pd.DataFrame({"place": np.arange(30, 40)})}, 30)(rows)
+    assert found.figures["auroc_between_energy"]["value"] == 1.0
+    assert found.figures["auroc_between_probability"]["value"] == 1.0
 
 
 def test_aurc_of_single_rows_is_the_mean_risk_of_the_kept() -> None:

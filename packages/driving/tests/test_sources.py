@@ -108,3 +108,17 @@ def test_foreign_pictures_come_from_test_strips() -> None:
     found = _everyday(np.random.default_rng(0), str(path), 30)
     assert len(found) == 30
     assert all(p.shape == (32, 32, 3) and p.dtype == np.uint8 for p in found)
+
+
+@needs_data
+def test_signs_that_are_held_out_are_taught_by_no_part_and_kept_for_the_study() -> None:
+    config: Any = driving.train.configure("experiment=gtsrb", "data.hold_out=[stop,yield]")
+    dataset = config.data.read(config.task, 0)
+    assert not set(dataset.frame["sign"]) & {"stop", "yield"}
+    foreign = dataset.foreign["held_out_signs"]
+    assert set(foreign["sign"]) == {"stop", "yield"}
+    assert set(foreign["split"]) == {"test"}
+    assert len(foreign) == 270 + 720  # the official test part's stop and yield signs
+    with pytest.raises(ValueError, match=r"data\.hold_out=\['sotp'\]"):
+        wrong: Any = driving.train.configure("experiment=gtsrb", "data.hold_out=sotp")
+        wrong.data.read(wrong.task, 0)

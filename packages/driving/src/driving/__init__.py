@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from core.app import verbs
+from core.app import papers, verbs
 from core.domain import Domain
 
 DOMAIN = Domain(
@@ -19,6 +19,7 @@ DOMAIN = Domain(
     ),
 )
 train, evaluate, predict = verbs(DOMAIN)
+card, compare = papers(DOMAIN)
 
 __version__ = "0.1.0"
-__all__ = ["DOMAIN", "evaluate", "predict", "train"]
+__all__ = ["DOMAIN", "card", "compare", "evaluate", "predict", "train"]

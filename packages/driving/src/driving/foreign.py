@@ -33,6 +33,36 @@ def foreign_sets(path: str | None, rows: int) -> dict[str, Foreign]:
     return sets
 
 
+def foreign_scenes(rows: int) -> dict[str, Foreign]:
+    """Name the sets of pictures that are no street seen from a car: noise, and the test pictures upside down."""
+    return {
+        "noise": lambda held: _frame(held, _noise_like(held, _rng(held, "noise"), rows)),
+        "upside_down": lambda held: _frame(held, _turned(held, _rng(held, "turned"), rows)),
+    }
+
+
+def _noise_like(held: Held, rng: Generator, rows: int) -> list[NDArray[np.uint8]]:
+    height, width = _pictures(held, np.array([0]))[0].shape[:2]
+    return [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(rows)]
+
+
+def _turned(held: Held, rng: Generator, rows: int) -> list[NDArray[np.uint8]]:
+    chosen = np.sort(rng.permutation(len(held.frames["test"]))[:rows])
+    return [np.ascontiguousarray(picture[::-1]) for picture in _pictures(held, chosen)]
+
+
+def _pictures(held: Held, places: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    from core.data.encoders.images import opened
+
+    column = held.dataset.fields.image
+    assert column is not None
+    found = []
+    for row, value in held.frames["test"][column].iloc[places].items():
+        with opened(value, row, column) as picture:
+            found.append(np.asarray(picture.convert("RGB"), np.uint8))
+    return found
+
+
 def _rng(held: Held, use: str) -> Generator:
     return np.random.default_rng(derive_seed(held.seed, "foreign", use))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from core.config import option, setting, task, wrong
 from core.data.config import SimulatedData
+from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -28,13 +29,30 @@ class Scene:
     purpose: ClassVar[str] = (
         "To tell a driver's aid what is where around the car; the driver stays responsible."
     )
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To tell a driver's aid what is where around the car.",
+        affected=("the driver", "people outside the car, above all on foot or bicycle"),
+        forbidden_uses=(
+            "as the only reason to go on where a person could be in the way",
+            "to recognise or follow people",
+            "outside the declared domain (odd/scene.json)",
+        ),
+        human_decides=(
+            "The driver watches the road and overrules the aid at any time.",
+            "In a picture that the model is unsure of, the aid says that it can't see.",
+        ),
+        responsible="the driver",
+        acts=True,
+    )
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
     robustness_rows: int = setting(16, "test rows that are spoilt in 15 ways at 5 severities")
+    outlier_rows: int = setting(24, "foreign pictures of each kind, and as many test rows")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key, before any data is read."""
-        if self.robustness_rows < 2:
-            raise wrong("task.robustness_rows", self.robustness_rows, "at least 2")
+        for key in ("robustness_rows", "outlier_rows"):
+            if getattr(self, key) < 2:
+                raise wrong(f"task.{key}", getattr(self, key), "at least 2")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw simulated streets."""
@@ -49,7 +67,7 @@ class Scene:
         return scene_metrics(kind)
 
     def studies(self, kind: str) -> dict[str, Study]:
-        """Spoilt pictures, risk against coverage, slices, latency, the declared domain."""
+        """Spoilt pictures, foreign pictures, risk against coverage, slices, latency, the declared domain."""
         from driving.studies import scene_studies
 
         return scene_studies(kind, self)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task, wrong
+from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -18,6 +19,21 @@ class Signs:
 
     name: ClassVar[str] = "signs"
     purpose: ClassVar[str] = "To read signs for a driver's display; the driver stays responsible."
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To show the driver the sign that was passed.",
+        affected=("the driver", "people outside the car"),
+        forbidden_uses=(
+            "to brake, steer or accelerate",
+            "to fine or to watch a driver",
+            "outside the declared domain (odd/signs.json), such as in other countries",
+        ),
+        human_decides=(
+            "The driver obeys the sign on the road, whatever is shown.",
+            "What the model is unsure of is not shown.",
+        ),
+        responsible="the driver",
+        acts=True,
+    )
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
     robustness_rows: int = setting(40, "test rows that are spoilt in 15 ways at 5 severities")
     outliers: str | None = setting(

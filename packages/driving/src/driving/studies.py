@@ -11,7 +11,7 @@ from core.evaluation.selective import risk_coverage
 from core.evaluation.slices import slices
 from driving.classes import RIGHT_OF_WAY, VULNERABLE
 from driving.declared import declared_domain
-from driving.foreign import foreign_sets
+from driving.foreign import foreign_scenes, foreign_sets
 from driving.metrics import pixel_recall_of, recall_of
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def scene_studies(kind: str, task: Scene) -> dict[str, Study]:
         return {}
     return {
         "robustness": robustness(task.robustness_rows),
+        "outliers": outliers(foreign_scenes(task.outlier_rows), task.outlier_rows),
         "risk_coverage": risk_coverage(),
         "slices": slices({"recall vulnerable": pixel_recall_of(VULNERABLE)}),
         "latency": latency(40),

@@ -101,6 +101,8 @@ class Dataset:
     """Sensitive numeric column -> inner edges of its bands; not given: age bands, or quartiles of the training part."""
     notes: list[str] = field(default_factory=list)
     """What the reader dropped or changed, in sentences, for the record."""
+    foreign: dict[str, pd.DataFrame] = field(default_factory=dict)
+    """Name -> labelled rows of no class that is taught: whether the model notices is a study, see ``outliers``."""
     of_others: str = ""
     """Says which inputs of a row are made of other units' rows, and how to do without; empty where none are. No
     promise to a unit could cover what its rows leave in others', so ``privacy=dp`` refuses such data."""

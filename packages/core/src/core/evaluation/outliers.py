@@ -29,18 +29,29 @@ ACCEPTED = 0.95
 def outliers(sets: Mapping[str, Foreign], rows: int) -> Study:
     """Make the study: AUROC, and false-positive rate at 95 % true-positive rate, for each set of foreign rows.
 
-    Two measures of confidence: the largest probability (Hendrycks and Gimpel 2017, arXiv:1610.02136), and the energy
-    logsumexp of the logits (Liu et al. 2020, arXiv:2010.03759). Accepting a test row is the true positive.
+    The data set's own ``foreign`` rows, such as classes that were held out, are sets too (at most ``rows`` of each).
+    Of masks the mean over the pixels of a picture counts. Two measures of confidence: the largest probability
+    (Hendrycks and Gimpel 2017, arXiv:1610.02136), and the energy logsumexp of the logits (Liu et al. 2020,
+    arXiv:2010.03759). Accepting a test row is the true positive.
     """
 
     def study(held: Held) -> Findings:
-        return _measured(held, sets, rows)
+        own = {name: _drawn(name, frame, rows) for name, frame in held.dataset.foreign.items()}
+        return _measured(held, {**sets, **own}, rows)
 
     return study
 
 
+def _drawn(name: str, frame: pd.DataFrame, rows: int) -> Foreign:
+    def drawn(held: Held) -> pd.DataFrame:
+        rng = np.random.default_rng(derive_seed(held.seed, "foreign", name))
+        return frame.iloc[np.sort(rng.permutation(len(frame))[:rows])]
+
+    return drawn
+
+
 def _measured(held: Held, sets: Mapping[str, Foreign], rows: int) -> Findings:
-    assert held.target.kind == "multiclass", "energy is defined for one of several classes"
+    assert held.target.kind in ("multiclass", "mask"), "energy is defined for one of several classes"
     chosen = sample(held, rows, "outliers")
     part = held.parts["test"].take(chosen)
     own = _confidences(held, held.frames["test"].iloc[chosen])
@@ -83,9 +94,30 @@ def separation(scores: Array, accept: NDArray[np.bool_], weights_RN: Array) -> t
     return ranking.areas(weights_RN)[:, 0], wrong[np.arange(len(wrong)), at]
 
 
+AT_ONCE = 8
+"""Pictures whose pixels are looked at together."""
+
+
 def _confidences(held: Held, frame: pd.DataFrame) -> dict[str, Array]:
+    if held.target.kind == "mask":
+        return _of_pixels(held, frame)
     inputs = held.scorer.encode(frame)
-    logits = held.scorer.outputs(inputs)
-    top = logits.max(axis=1, keepdims=True)
-    energy = top[:, 0] + np.log(np.exp(logits - top).sum(axis=1))
+    energy, _ = _energy(held.scorer.outputs(inputs))
     return {"probability": held.scorer.scores(inputs).max(axis=1), "energy": energy}
+
+
+def _of_pixels(held: Held, frame: pd.DataFrame) -> dict[str, Array]:
+    """Average each measure over the pixels of a picture."""
+    found: dict[str, list[Array]] = {"probability": [], "energy": []}
+    for start in range(0, len(frame), AT_ONCE):
+        logits_NKHW = held.scorer.outputs(held.scorer.encode(frame.iloc[start : start + AT_ONCE]))
+        energy, top = _energy(logits_NKHW)
+        found["energy"].append(energy.mean(axis=(1, 2)))
+        found["probability"].append(np.exp(top - energy).mean(axis=(1, 2)))
+    return {how: np.concatenate(values) for how, values in found.items()}
+
+
+def _energy(logits: Array) -> tuple[Array, Array]:
+    """Give logsumexp over the classes, which stand in the second place, and the largest logit."""
+    top = logits.max(axis=1, keepdims=True)
+    return top[:, 0] + np.log(np.exp(logits - top).sum(axis=1)), top[:, 0]

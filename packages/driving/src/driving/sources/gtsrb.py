@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from core.config import option, setting, wrong
+from core.data.config import names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,11 +22,20 @@ class Gtsrb:
 
     path: str = setting("driving/gtsrb/gtsrb_32x32.parquet", "the Parquet file, here or under PLINTH_DATA")
     validation: float = setting(0.1, "share of the training tracks for validation")
+    hold_out: Any = setting(
+        [],
+        "signs that are not taught: their test pictures show whether the model notices what it does not know",
+    )
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the strips of pictures, their signs and tracks."""
         if not 0 < self.validation < 1:
             raise wrong("data.validation", self.validation, "a share between 0 and 1")
+        from driving.classes import SIGNS
+
+        self.hold_out = names(self.hold_out)
+        if unknown := sorted(set(self.hold_out) - set(SIGNS)):
+            raise wrong("data.hold_out", unknown, f"signs of this set, which are {', '.join(SIGNS)}")
         return read(self, seed)
 
 
@@ -73,13 +83,16 @@ def read(config: Gtsrb, seed: int) -> Dataset:
                 }
             )
         )
+    frame = pd.concat(pieces, ignore_index=True)
+    held_out = frame["sign"].isin(config.hold_out)
     return Dataset(
-        pd.concat(pieces, ignore_index=True),
+        frame[~held_out].reset_index(drop=True),
         Fields(target=("sign",), image="image", sensitive=("brightness", "pixels"), unit="track"),
         name="German Traffic Sign Recognition Benchmark, 32 x 32",
         split=SplitPlan(by="column", column="split", validation=config.validation, seed=seed),
         unit_name="track",
         files=table.files,
         group_edges={"brightness": [40.0, 80.0, 120.0, 160.0], "pixels": [32.0, 48.0, 64.0, 96.0]},
+        foreign={"held_out_signs": frame[held_out & (frame["split"] == "test")]} if config.hold_out else {},
         notes=[*table.notes, "Pictures were scaled to 32 x 32 and compressed (WebP) before they were read."],
     )

@@ -14,6 +14,7 @@ import education
 from core.data.checks import check_dataset, check_parts
 from core.data.splits import split
 from core.data.types import Dataset
+from core.serving.load import load
 
 
 def read(*overrides: str) -> Dataset:
@@ -176,3 +177,62 @@ def test_asap_trains_and_beats_chance(tmp_path: Path) -> None:
     assert {"spkitemid", "sc1", "sc2", "raw", "candidate"} <= set(table.columns)
     assert len(table) == run.record.data.rows["test"]
     assert table["sc1"].between(2, 12).all()
+
+
+def test_a_held_out_prompt_is_scored_by_a_model_of_the_others(tmp_path: Path) -> None:
+    path = essays(tmp_path / "training_set_rel3.tsv")
+    run = education.train(
+        "task=essays", "data=asap", f"data.path={path}", "data.protocol=held_out", "data.essay_set=3",
+        "training.progress=none", "threads=1", "evaluation.resamples=50", "evaluation.resamples_single=20",
+        "challenger=none", "training.epochs=5", "training.batch_size=16", "backbone.width=32", "backbone.layers=0",
+        "backbone.pooling=mean", "encoder.bag=100",
+        folder=tmp_path / "run",
+    )  # fmt: skip
+    table = run.table()
+    tested = table[table["part"] == "test"]
+    assert len(tested) == run.record.data.rows["test"]
+    assert set(tested["truth"].astype(int)) <= {0, 3, 7, 10}, "the common scale"
+    assert run.record.studies["agreement"].figures["qwk"].value is not None
+
+
+def test_local_weights_of_the_hub_layout_read_the_answer_and_its_references(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path / "bert"
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "it",
+        "is",
+        "the",
+        "current",
+        "bulb",
+        "battery",
+        "lit",
+        "open",
+    ]
+    tokenizer = Tokenizer(models.WordLevel({w: n for n, w in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    run = education.train(
+        "backbone=hf_text", f"backbone.name={folder}", f"encoder.tokenizer={folder}", "encoder.bag=0",
+        "encoder.length=48", "data.rows=200", "training.epochs=1", "training.progress=none", "threads=1",
+        "evaluation.resamples=50", "evaluation.resamples_single=20", "evaluation.studies=false", "challenger=none",
+        folder=tmp_path / "run",
+    )  # fmt: skip
+    assert run.record.model.backbone == "hf_text"
+    loaded = load(run.path)
+    answer = {"question": ["is it lit"] * 2, "answer": ["the bulb is lit"] * 2}
+    rows = pd.DataFrame({**answer, "reference": [["the battery is open"], ["the bulb is lit"]]})
+    roles = [loaded.fields.prompt, *loaded.fields.text, *loaded.fields.references]
+    rows.columns = pd.Index([roles[0], roles[1], roles[2]])
+    for column in set(loaded.fields.inputs()) - set(rows):
+        rows[column] = ""
+    found = loaded.scores(rows)
+    assert np.abs(found[0] - found[1]).max() > 1e-6, "another reference answer, another score"

@@ -57,7 +57,7 @@ def test_own_experiments_compose(domain: str) -> None:
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-@pytest.mark.parametrize("verb", ["train", "evaluate", "predict"])
+@pytest.mark.parametrize("verb", ["train", "evaluate", "predict", "serve", "card", "compare"])
 def test_help_imports_nothing_heavy(domain: str, verb: str) -> None:
     heavy = ("torch", "pandas", "sklearn", "transformers", "timm", "matplotlib")
     code = (
@@ -91,7 +91,7 @@ def test_domains_in_one_process_keep_tasks_of_the_same_name_apart() -> None:
 
 
 def test_a_sweep_forecasts_all_its_runs(tmp_path: Path) -> None:
-    small = ["data.rows=400", "training.epochs=6", "challenger=none", "evaluation.resamples=50"]
+    small = ["data.rows=400", "training.epochs=12", "challenger=none", "evaluation.resamples=50"]
     done = subprocess.run(
         [sys.executable, "-m", "healthcare.train", "-m", "seed=0,1", *small, f"hydra.sweep.dir={tmp_path}"],
         capture_output=True, text=True, check=True, timeout=300,

@@ -16,12 +16,14 @@ sys.path.insert(0, str(Path(__file__).parent))
 from backbone_layouts import COLUMNS, LAYOUTS, NOTE, TABLE, random_inputs
 
 from core.backbones.config import (
+    CnnSmallOption,
     ConvOption,
     FullOption,
     SequenceOption,
     SignalOption,
     TabularOption,
     TextOption,
+    TextSmallOption,
 )
 from core.backbones.inputs import Columns, Pieces
 from core.backbones.layers import Pooling
@@ -42,6 +44,13 @@ CASES = {
     "text cls": (TextOption(**SMALL, pooling="cls", wide=0.0), "note"),
     "cnn": (ConvOption(width=8, groups=4), "image"),
     "cnn with columns": (ConvOption(width=8, groups=4, stem="4", blocks=[1, 2]), "image and columns"),
+    "cnn_small": (CnnSmallOption(weights="none"), "image"),
+    "cnn_small with columns": (CnnSmallOption(weights="none", stem="2"), "image and columns"),
+    "text_small": (TextSmallOption(weights="none"), "note"),
+    "text_small with columns": (
+        TextSmallOption(weights="none", pooling="attention", token_dropout=0.3),
+        "note and columns",
+    ),
     "signal": (SignalOption(width=8, groups=4), "signal"),
     "signal with columns": (
         SignalOption(width=8, groups=4, pooling="attention", kernel=3),
@@ -142,7 +151,9 @@ def test_features_have_the_promised_shapes(case):
     assert (features.wide.shape[1] if features.wide is not None else 0) == backbone.wide_width
 
 
-@pytest.mark.parametrize("name", ["tabular with a note", "text", "text with columns", "text cls"])
+@pytest.mark.parametrize(
+    "name", ["tabular with a note", "text", "text with columns", "text cls", "text_small with columns"]
+)
 def test_padding_changes_nothing(name):
     option, layout = CASES[name]
     layout = replace(LAYOUTS[layout], padding=7)
@@ -359,7 +370,9 @@ def test_the_default_cnn_is_of_the_size_two_cores_train():
     )
 
 
-@pytest.mark.parametrize("name", ["tabular with a note", "text with columns", "cnn", "sequence causal"])
+@pytest.mark.parametrize(
+    "name", ["tabular with a note", "text with columns", "cnn", "cnn_small", "text_small", "sequence causal"]
+)
 def test_networks_compile_without_a_break(name):
     option, layout = CASES[name][0], LAYOUTS[CASES[name][1]]
     model: Model = model_of(option, layout).eval()

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fairlearn.metrics import equalized_odds_difference
+from fairlearn.metrics import MetricFrame, equalized_odds_difference, selection_rate, true_positive_rate
 
 from core.evaluation.intervals import resampled_weights
 from core.fairness.audit import audit
+from core.fairness.baseline import beside, same_rows
 from core.fairness.config import AuditOption, NoAudit
 from core.fairness.notions import notions
 from core.targets.types import Array, Predictions
@@ -101,27 +102,220 @@ def test_whole_units_are_resampled() -> None:
         assert x["high"] - x["low"] == pytest.approx(width[x["group"], x["notion"], x["attribute"]], rel=0.4)
 
 
-@pytest.mark.parametrize("kind", ["multiclass", "ordinal", "regression", "multilabel"])
-def test_every_kind_has_its_notions(kind: str) -> None:
+def of_kind(kind: str, rows: int = 900) -> Predictions:
+    """Predictions of any kind, served worse to f; small pictures and short texts."""
     rng = np.random.default_rng(0)
-    n = 600
-    truth, labels = rng.integers(0, 3, n), rng.integers(0, 3, n)
-    scores = rng.dirichlet(np.ones(3), n)
+    sex = rng.choice(["f", "m"], rows, p=[0.4, 0.6]).astype(np.str_)
+    f = sex == "f"
+    truth, classes = rng.integers(0, 3, rows), ("a", "b", "c")
+    labels = np.where(rng.random(rows) < np.where(f, 0.45, 0.8), truth, rng.integers(0, 3, rows))
+    scores = rng.dirichlet(np.ones(3), rows)
+    slots: tuple[str, ...] = ()
+    if kind == "binary":
+        truth, labels, scores, classes = truth % 2, labels % 2, scores[:, :2], ("no", "yes")
     if kind == "regression":
-        truth, labels, scores = truth * 1.5, labels * 1.5, labels[:, None] * 1.5
+        truth = truth * 1.5
+        labels = truth + rng.normal(np.where(f, 0.6, 0.0), 0.4)
+        scores = labels[:, None]
     if kind == "multilabel":
-        truth, labels = rng.integers(0, 2, (n, 3)), rng.integers(0, 2, (n, 3))
-    sex = rng.choice(["f", "m"], n).astype(np.str_)
-    p = Predictions(scores, labels, truth, ("a", "b", "c"), kind, {"sex": sex}, None, np.arange(n))
+        truth = rng.integers(0, 2, (rows, 3))
+        flipped = rng.random((rows, 3)) < np.where(f, 0.4, 0.1)[:, None]
+        labels = np.where(flipped, 1 - truth, truth)
+    if kind == "tokens":
+        words = np.where(rng.random((rows, 4)) < 0.5, 1, 0)  # slots of one word: B of the only slot, or O
+        given = np.where(rng.random((rows, 4)) < np.where(f, 0.3, 0.05)[:, None], 1 - words, words)
+        truth, labels = np.column_stack([truth, words]), np.column_stack([labels, given])
+        scores = np.column_stack([scores, np.full(rows, 0.5), given])
+        slots = ("thing",)
+    if kind == "mask":
+        rows = 150
+        sex, f = sex[:rows], f[:rows]
+        truth = rng.integers(0, 3, (rows, 8, 8)).astype(np.uint8)
+        hit = rng.random((rows, 8, 8)) < np.where(f, 0.7, 0.9)[:, None, None]
+        other = rng.integers(0, 3, (rows, 8, 8))
+        labels, scores = np.where(hit, truth, other).astype(np.uint8), scores[:rows]
+    return Predictions(scores, labels, truth, classes, kind, {"sex": sex}, None, np.arange(rows), slots=slots)
+
+
+def by_hand(p: Predictions, side: np.ndarray) -> dict[str, float]:
+    """One or two rates of each kind, counted another way."""
+    truth, labels = p.targets[side], p.labels[side]
+    if p.kind == "mask":
+        return {
+            "recall of b": float((labels[truth == 1] == 1).mean()),
+            "pixel accuracy": float((labels == truth).mean()),
+        }
+    if p.kind == "tokens":
+        hits = (labels[:, 1:] == 1) & (truth[:, 1:] == 1)
+        return {
+            "intent accuracy": float((labels[:, 0] == truth[:, 0]).mean()),
+            "exact match": float((labels == truth).all(1).mean()),
+            "slots found": float(hits.sum() / (truth[:, 1:] == 1).sum()),
+        }
+    if p.kind == "multilabel":
+        return {
+            "labels found": float(labels[truth == 1].mean()),
+            "labels wrongly given": float(labels[truth == 0].mean()),
+            "labels given": float(labels.sum(1).mean()),
+        }
+    if p.kind == "regression":
+        return {"mean error": float((labels - truth).mean()), "mean prediction": float(labels.mean())}
+    common = {"accuracy": float((labels == truth).mean())}
+    if p.kind == "binary":
+        return common | {
+            "false positive rate": float(labels[truth == 0].mean()),
+            "selection rate": float(labels.mean()),
+        }
+    common |= {
+        "recall of c": float((labels[truth == 2] == 2).mean()),
+        "false calls of a": float((labels[truth != 0] == 0).mean()),
+    }
+    if p.kind == "ordinal":
+        common |= {
+            "mean error in steps": float((labels - truth).mean()),
+            "mean step given": float(labels.mean()),
+        }
+    return common
+
+
+KINDS = ("binary", "multiclass", "ordinal", "regression", "multilabel", "tokens", "mask")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_audited_by_its_notions(kind: str) -> None:
+    p = of_kind(kind)
     section = audit(p, weights(p), 0.95, 50, "row")
     assert {x["notion"] for x in section["comparisons"]} == {notion.name for notion in notions(p)}
-    expected = {
-        "multiclass": ("accuracy", (labels == truth)[sex == "f"].mean() if kind == "multiclass" else None),
-        "ordinal": ("mean error in steps", (labels - truth)[sex == "f"].mean()),
-        "regression": ("mean error", (labels - truth)[sex == "f"].mean()),
-        "multilabel": ("labels found", (labels * truth)[sex == "f"].sum() / truth[sex == "f"].sum()),
-    }[kind]
-    assert section["by_group"]["sex"][expected[0]]["f"] == pytest.approx(expected[1])
+    for group in ("f", "m"):
+        for name, rate in by_hand(p, p.groups["sex"] == group).items():
+            assert section["by_group"]["sex"][name][group] == pytest.approx(rate), name
+    assert any(x["found"] for x in section["comparisons"]), "what is planted is found in every kind"
+    worst = section["worst"]["sex"]
+    assert worst["group"] == "f"
+    assert worst["rate"] == section["by_group"]["sex"][worst["notion"]]["f"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_equalised_odds_are_the_wider_of_both_gaps(kind: str) -> None:
+    p = of_kind(kind)
+    section = audit(p, weights(p), 0.95, 50, "row")
+    if kind in ("regression", "tokens"):  # no rate of false positives
+        assert section["equalised_odds"] == []
+        return
+    (odds,) = section["equalised_odds"]
+    parts = {n.name for n in notions(p) if n.odds}
+    lines = [x for x in section["comparisons"] if x["notion"] in parts]
+    assert odds["value"] == pytest.approx(max(abs(x["difference"]) for x in lines))
+    assert 0 <= odds["low"] <= odds["value"] <= odds["high"]
+    assert odds["found"] == (odds["low"] > 0)
+    if kind == "binary":
+        theirs = equalized_odds_difference(p.targets, p.labels, sensitive_features=p.groups["sex"])
+        assert odds["value"] == pytest.approx(theirs)
+
+
+def test_ratios_are_fairlearn_s_and_have_intervals() -> None:
+    p = of_kind("binary")
+    section = audit(p, weights(p, 1000), 0.95, 50, "row")
+    lines = {x["notion"]: x for x in section["comparisons"]}
+    selected = lines["selection rate"]
+    frame = MetricFrame(
+        metrics={"s": selection_rate, "tpr": true_positive_rate},
+        y_true=p.targets, y_pred=p.labels, sensitive_features=p.groups["sex"],
+    )  # fmt: skip
+    assert selected["ratio"] == pytest.approx(frame.by_group["s"]["f"] / frame.by_group["s"]["m"])
+    for name, theirs in (("selection rate", "s"), ("true positive rate", "tpr")):
+        own = section["by_group"]["sex"][name]
+        assert own["widest difference"] == pytest.approx(frame.difference()[theirs])
+        assert own["smallest ratio"] == pytest.approx(frame.ratio()[theirs])
+    for line in lines.values():
+        if line["notion"] == "forecast less outcome":  # a difference already: its ratio means nothing
+            assert line["ratio"] is None
+        else:
+            assert line["ratio_low"] < line["ratio"] < line["ratio_high"]
+            assert (line["ratio"] < 1) == (line["difference"] < 0)
+
+
+def test_single_classes_are_left_out_where_there_are_many() -> None:
+    p = of_kind("multiclass")
+    many = replace(p, classes=tuple(f"c{k}" for k in range(40)))
+    assert {n.name for n in notions(many)} == {"accuracy", "forecast less outcome"}
+
+
+def test_a_small_group_without_a_mistake_is_no_alarm() -> None:
+    """None of 25 is wrong where 8 % are: no resample shows a mistake, and the bare bootstrap would be certain."""
+    p = binary(2500, 0, 0.0)
+    truth = np.ones(2500, np.int64)
+    group = np.where(np.arange(2500) < 25, "few", "many").astype(np.str_)
+    labels = np.where((np.arange(2500) % 12 == 0) & (group == "many"), 0, 1)
+    p = replace(p, targets=truth, labels=labels, groups={"g": group})
+    section = audit(p, weights(p), 0.95, 20, "row")
+    line = next(x for x in section["comparisons"] if x["notion"] == "true positive rate")
+    assert line["rate"] == 1.0 > line["others"]
+    assert not line["found"]
+
+
+def test_few_units_make_wide_intervals_and_too_few_none() -> None:
+    p = binary(600, 4, 0.0)
+    p = replace(p, groups={"age": p.groups["age"]})
+    old = p.groups["age"] == "old"
+    for units, expected in ((4, 0), (6, len(notions(p)))):
+        names = np.where(old, np.arange(600) % units, 100 + np.arange(600)).astype(np.str_)
+        some = replace(p, units=names)
+        lines = audit(some, weights(some), 0.95, 50, "unit")["comparisons"]
+        assert len(lines) == expected
+    wide = lines[0]
+    free = next(
+        x for x in audit(p, weights(p), 0.95, 50, "row")["comparisons"] if x["notion"] == wide["notion"]
+    )
+    assert wide["high"] - wide["low"] > free["high"] - free["low"]
+
+
+def narrowed(p: Predictions, seed: int = 7) -> Predictions:
+    """The same rows with decisions that miss nobody of group B more often."""
+    rng = np.random.default_rng(seed)
+    labels = np.where(rng.random(len(p)) < 0.8, p.targets, 1 - p.targets)
+    return replace(p, labels=labels)
+
+
+def test_gaps_beside_a_baseline_are_paired_and_found() -> None:
+    there = binary(3000, 0, 0.3)
+    here = narrowed(there)
+    lines = beside(here, there, lambda: weights(here), 0.95, 50)
+    line = next(x for x in lines if (x["group"], x["notion"]) == ("B", "true positive rate"))
+    ours, theirs = (
+        next(
+            x for x in audit(p, weights(p), 0.95, 50, "row")["comparisons"]
+            if (x["group"], x["notion"]) == ("B", "true positive rate")
+        )
+        for p in (here, there)
+    )  # fmt: skip
+    assert line["gap_here"] == pytest.approx(ours["difference"])
+    assert line["gap_there"] == pytest.approx(theirs["difference"])
+    assert line["change"] == pytest.approx(ours["difference"] - theirs["difference"])
+    assert line["low"] < 0.3 < line["high"]
+    assert line["found"]
+    assert not line["wider"]
+
+
+def test_a_run_beside_itself_changes_nothing_and_a_nearly_equal_one_is_no_alarm() -> None:
+    p = binary(2000, 1, 0.2)
+    assert beside(p, p, lambda: weights(p), 0.95, 50) == []
+    labels = p.labels.copy()
+    labels[::100] = 1 - labels[::100]
+    lines = beside(replace(p, labels=labels), p, lambda: weights(p), 0.95, 50)
+    assert lines
+    assert not any(x["found"] for x in lines)
+    assert max(x["high"] - x["low"] for x in lines if x["attribute"] == "age") < 0.1, "paired, so narrow"
+
+
+def test_other_rows_are_told_apart() -> None:
+    p = binary(100, 0, 0.0)
+    assert same_rows(p, replace(p, labels=1 - p.labels)) == ""
+    assert same_rows(p, p.take(np.arange(50))) == "other test rows"
+    assert "truth" in same_rows(p, replace(p, targets=1 - p.targets))
+    assert "attributes" in same_rows(p, replace(p, groups={"race": p.groups["race"]}))
+    assert "groups" in same_rows(p, replace(p, groups={**p.groups, "race": p.groups["age"]}))
+    assert "target" in same_rows(p, replace(p, classes=("a", "b")))
 
 
 def test_nobody_named_is_no_audit_and_settings_are_checked() -> None:

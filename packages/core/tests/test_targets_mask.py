@@ -177,10 +177,14 @@ def test_views_are_laid_back_over_the_picture(views: int) -> None:
     made = target(height=16, width=16)
     straight = scores(Paint(), made, {"image": image}, batch_size=2)
     np.testing.assert_allclose(scores(Paint(), made, {"image": image}, views=views), straight, atol=1e-6)
-    shares, labels = masks(Paint(), made, {"image": image}, batch_size=2, views=views)
-    np.testing.assert_allclose(shares, straight.mean(axis=(2, 3)), atol=1e-6)
-    assert np.array_equal(labels, made.labels(straight))
-    assert labels.shape == (5, 16, 16)
+    found = masks(Paint(), made, {"image": image}, batch_size=2, views=views, likely=np.full((1, 1), 0.3))
+    np.testing.assert_allclose(found.shares, straight.mean(axis=(2, 3)), atol=1e-6)
+    assert np.array_equal(found.labels, made.labels(straight))
+    assert found.labels.shape == (5, 16, 16)
+    np.testing.assert_allclose(found.sure, straight.max(axis=1).mean(axis=(1, 2)), atol=1e-6)
+    many = (straight >= 0.3).sum(axis=1) > 1
+    assert found.doubtful is not None
+    np.testing.assert_allclose(found.doubtful, many.mean(axis=(1, 2)))
 
 
 def test_the_pyramid_reads_every_map_of_own_and_of_timms_networks() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.testing import check_run, check_simulation
+from core.testing import check_oversight, check_run, check_simulation
 from driving import DOMAIN
 
 SMALL = {"signs": ("task.robustness_rows=10", "task.outlier_rows=10"), "scene": ("task.robustness_rows=2",)}
@@ -15,6 +15,11 @@ SMALL = {"signs": ("task.robustness_rows=10", "task.outlier_rows=10"), "scene": 
 @pytest.mark.parametrize("task", list(SMALL))
 def test_simulation(task: str) -> None:
     check_simulation(DOMAIN, task)
+
+
+@pytest.mark.parametrize("task", list(SMALL))
+def test_oversight(task: str) -> None:
+    check_oversight(DOMAIN, task)
 
 
 @pytest.mark.parametrize("task", list(SMALL))

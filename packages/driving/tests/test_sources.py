@@ -119,6 +119,6 @@ def test_signs_that_are_held_out_are_taught_by_no_part_and_kept_for_the_study() 
     assert set(foreign["sign"]) == {"stop", "yield"}
     assert set(foreign["split"]) == {"test"}
     assert len(foreign) == 270 + 720  # the official test part's stop and yield signs
+    misspelt: Any = driving.train.configure("experiment=gtsrb", "data.hold_out=sotp")
     with pytest.raises(ValueError, match=r"data\.hold_out=\['sotp'\]"):
-        wrong: Any = driving.train.configure("experiment=gtsrb", "data.hold_out=sotp")
-        wrong.data.read(wrong.task, 0)
+        misspelt.data.read(misspelt.task, 0)

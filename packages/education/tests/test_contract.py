@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.testing import check_run, check_simulation
+from core.testing import check_oversight, check_run, check_simulation
 from education import DOMAIN
 
 TASKS = ["answers", "essays", "performance"]
@@ -18,6 +18,11 @@ def test_simulation(task: str) -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
+def test_oversight(task: str) -> None:
+    check_oversight(DOMAIN, task)
+
+
+@pytest.mark.parametrize("task", TASKS)
 def test_run(task: str, tmp_path: Path) -> None:
     run = check_run(DOMAIN, task, tmp_path / "run", "threads=1")
     assert run.record.data.rows["test"] > 0
@@ -26,3 +31,6 @@ def test_run(task: str, tmp_path: Path) -> None:
     if task != "performance":
         assert {"length", "gaming", "human review", "words"} <= set(run.record.studies)
         assert "degradation" in gates, "two raters are simulated"
+        assert run.record.oversight is not None
+        review = run.record.studies["human review"].figures["threshold"].value
+        assert run.record.oversight["rule"]["threshold"] == pytest.approx(review), "one rule, said twice"

@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.evaluation.deferral import by_agreement
 from core.explanation.words import word_effects
+from core.oversight.rules import NOBODY_IS_SURE
 from education.grading.altered import KINDS, altered
 from education.grading.detector import FILE, Detector, read_detector
 from education.grading.gaming import texts_of
-from education.grading.review import NOBODY, choose_threshold
 from education.simulate.answers import simulate
 
 
@@ -20,10 +21,12 @@ def test_review_threshold_by_hand() -> None:
     sure = np.linspace(1.0, 0.05, 20)
     right = np.array([True] * 12 + [False] * 8)
     # 15 answers: 12 of 15 = 0.8; 16: 0.75
-    assert choose_threshold(sure, right, 0.8) == pytest.approx(sure[14])
-    assert choose_threshold(sure, right, 0.1) == sure[-1]
-    assert choose_threshold(sure, ~right, 0.9) == NOBODY
-    assert choose_threshold(np.full(20, 0.5), right, 0.7) == NOBODY, "ties go together: 12 of 20 are right"
+    assert by_agreement(sure, right, 0.8) == pytest.approx(sure[14])
+    assert by_agreement(sure, right, 0.1) == sure[-1]
+    assert by_agreement(sure, ~right, 0.9) == NOBODY_IS_SURE
+    assert by_agreement(np.full(20, 0.5), right, 0.7) == NOBODY_IS_SURE, (
+        "ties go together: 12 of 20 are right"
+    )
 
 
 def test_altered_answers_are_what_they_say() -> None:

@@ -287,3 +287,90 @@ def test_interrupt_keeps_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> N
     assert f"hydra.run.dir={folder}" in err, err
     assert list(folder.glob("checkpoints/step-*.safetensors"))
     assert not (folder / "record.json").exists()
+
+
+def test_predict_says_who_decides_and_serving_says_the_same(finished: Path, command: Command) -> None:
+    from core.serving.load import load
+    from core.serving.service import Service
+
+    new = finished / "new.csv"
+    ward(60).drop(columns="outcome").to_csv(new, index=False)
+    status, out, _ = command("predict", f"run={finished / 'run'}", f"input={new}", "output=out.csv")
+    assert status == 0
+    table = pd.read_csv("out.csv")
+    human = int(table["decision"].str.startswith("human").sum())
+    assert f"{human} of 60 go to a human" in out
+    assert {"model advises", "human: unsure"} >= set(table["decision"])
+    assert table["set"].isin(["died", "lived", "lived;died", "died;lived"]).all()
+    rows = json.loads(pd.read_csv(new).to_json(orient="records"))
+    served = Service(load(finished / "run")).predict(json.dumps({"rows": rows}).encode())
+    assert [row["decision"] for row in served["predictions"]] == table["decision"].tolist()
+    assert [row["set"] for row in served["predictions"]] == table["set"].tolist()
+    assert served["counts"]["unsure"] + served["counts"]["confirm"] == human
+
+
+def test_evaluate_reports_coverage_and_who_decides_on_new_rows(finished: Path, command: Command) -> None:
+    new = finished / "judged.csv"
+    ward(150).iloc[50:].to_csv(new, index=False)
+    status, out, err = command(
+        "evaluate", f"run={finished / 'run'}", "data=table", f"data.path={new}", "hydra.run.dir=judged"
+    )
+    assert status == 0, err
+    assert "Sets that should hold 90% of answers hold" in out
+    found = json.loads(Path("judged/evaluation.json").read_text())
+    assert found["oversight"]["counts"]["rows"] == 100
+    assert found["uncertainty"]["promise"]["asked"] == 0.9
+    kept = json.loads((finished / "run" / "record.json").read_text())
+    assert found["uncertainty"]["rows"] == 100
+    assert "quantiles" not in found["uncertainty"], "limits are the run's: nothing is chosen anew"
+    assert kept["uncertainty"]["quantiles"]["by_class"]
+
+
+def test_what_does_not_suit_is_refused_before_training(command: Command) -> None:
+    status, _, err = command("train", "data.rows=200", "oversight.confirm=[maybe]", *QUICK)
+    assert status == 2
+    assert "oversight.confirm" in err
+    assert "no, yes" in err
+
+
+def test_without_oversight_the_record_says_that_nobody_checks(tmp_path: Path) -> None:
+    import healthcare
+
+    run = healthcare.train(
+        "data.rows=300", "oversight=none", "explanation=none", *QUICK, folder=tmp_path / "run"
+    )
+    assert run.record.uncertainty is None
+    assert "Nobody checks" in run.record.oversight["detail"]
+    assert run.record.oversight["counts"]["unsure"] == 0
+
+
+def test_serve_answers_over_http_until_interrupted(finished: Path, tmp_path: Path) -> None:
+    import urllib.request
+
+    log = tmp_path / "log.jsonl"
+    asked = [sys.executable, "-m", "healthcare.serve", f"run={finished / 'run'}", "port=0", f"log={log}"]
+    server = subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    try:
+        assert server.stdout is not None
+        first = server.stdout.readline()
+        assert "http://127.0.0.1:" in first, first or server.communicate()[1]
+        url = first.split("at ")[1].split(" ")[0]
+        row = {"patient": "p1", "sex": "f", "age": 70, "lactate": 3.1, "pulse": 80.0}
+        request = urllib.request.Request(
+            f"{url}/predict", json.dumps({"rows": [row]}).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            found = json.loads(answer.read())
+        assert found["predictions"][0]["prediction"] in ("died", "lived")
+        with urllib.request.urlopen(f"{url}/about", timeout=30) as answer:
+            about = json.loads(answer.read())
+        assert about["declaration"]["responsible"] == "the treating clinician"
+        assert about["simulated"] is False
+        server.send_signal(signal.SIGINT)
+        out, err = server.communicate(timeout=30)
+        assert "1 rows of 1 requests answered" in out, err
+    finally:
+        if server.poll() is None:
+            server.kill()
+            server.wait()
+    assert json.loads(log.read_text())["rows"] == 1

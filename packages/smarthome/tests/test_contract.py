@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.testing import check_run, check_simulation
+from core.testing import check_oversight, check_run, check_simulation
 from smarthome import DOMAIN
 
 TASKS = ["commands", "scene"]
@@ -15,6 +15,11 @@ TASKS = ["commands", "scene"]
 @pytest.mark.parametrize("task", TASKS)
 def test_simulation(task: str) -> None:
     check_simulation(DOMAIN, task)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_oversight(task: str) -> None:
+    check_oversight(DOMAIN, task)
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ import pytest
 
 import smarthome
 import smarthome.control as control
-from smarthome.controller import threshold_of
+from smarthome.control import ControlConfig
+from smarthome.controller import make_controller, threshold_of
 
 SMALL = (
     "training.progress=none",
@@ -292,3 +294,13 @@ def test_a_scene_run_does_not_command(runs, tmp_path):
     _, scene = runs
     with pytest.raises(ValueError, match="task=commands"):
         control(f"run={scene.path}", f"input={tmp_path / 'x'}", folder=tmp_path / "y")
+
+
+def test_a_plan_that_the_run_is_not_sure_of_waits_for_a_person(runs):
+    controller = make_controller(ControlConfig(run=str(runs[0].path)))
+    assert controller.answer({"text": "turn on the reading lamp"})["decision"] == "done"
+    controller.commands.rules = replace(controller.commands.rules, threshold=1.01)
+    asked = controller.answer({"text": "turn on the desk lamp"})
+    assert (asked["decision"], asked["changes"]) == ("confirm", [])
+    assert "below 1.010" in asked["reason"]
+    assert controller.answer({"confirm": True})["decision"] == "done"

@@ -1,4 +1,4 @@
-"""The applications every domain shares: train, evaluate, predict. Each is a verb applied to a Domain.
+"""The applications every domain shares: train, evaluate, predict, serve. Each is a verb applied to a Domain.
 
 ``python -m healthcare.train task=records`` and ``healthcare.train("task=records")`` run the same code.
 """
@@ -29,6 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from core.config import GROUPS, RunConfig, setting, speak_for
 from core.domain import Domain
 from core.help import show
+from core.serving.config import ServeConfig
 from core.training.interrupt import Stopped
 from core.training.launch import (
     SWEEP,
@@ -78,6 +79,25 @@ class PredictConfig:
     output: str = setting("predictions.csv", "table to write: .csv, .tsv, .jsonl or .parquet")
     device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
     batch_size: int = setting(256, "rows of one forward pass")
+
+
+@dataclass
+class CardConfig:
+    """Write report.html, CARD.md and evidence/ of a finished run again, from its record, or check them."""
+
+    run: str = setting(MISSING, "folder of a finished run")
+    overwrite: bool = setting(False, "also documents that somebody edited since they were written")
+    check: bool = setting(
+        False, "write nothing: compare each figure of CARD.md and evidence/ with the record"
+    )
+
+
+@dataclass
+class CompareConfig:
+    """Set finished runs of one task beside each other: utility, privacy, energy, fairness."""
+
+    runs: list[str] = setting(MISSING, "folders of finished runs: [a,b,c]")  # noqa: RUF009 - makes a field
+    output: str = setting("comparison", "folder for comparison.html and comparison.csv")
 
 
 @dataclass(frozen=True)
@@ -131,8 +151,8 @@ class Application:
                 self.work(config, folder, self.domain)
             except (Exception, KeyboardInterrupt) as error:
                 failed.append(error)  # raised below: hydra would print a line of its own about it
-                if rank() == 0 and folder.is_dir() and not any(folder.iterdir()):
-                    folder.rmdir()  # hydra made it; a run that could not begin leaves nothing
+            if rank() == 0 and folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()  # hydra made it; what could not begin, or writes elsewhere, leaves nothing
 
         def start() -> None:
             found = f"pkg://{self.domain.name}.conf"
@@ -202,6 +222,58 @@ def predict(domain: Domain) -> Application:
     return Application(
         domain, "predict", "Predict raw rows, texts or images with a saved run.", PredictConfig, work, ()
     )
+
+
+def card(domain: Domain) -> Application:
+    """Make the domain's ``card``: the documents of a finished run, from its record, or a check of them."""
+
+    def work(config: CardConfig, folder: Path, domain: Domain) -> Any:
+        from core.report.documents import check, rewrite
+
+        run = Path(config.run)
+        if config.check:
+            print(f"{check(run)} figures and texts of the documents are those of {run / 'record.json'}")
+            return []
+        written = rewrite(run, config.overwrite)
+        print("\n".join(str(run / name) for name in written))
+        return written
+
+    summary = (
+        "Write report.html, CARD.md and evidence/ of a finished run again, from its record, or check them."
+    )
+    return Application(domain, "card", summary, CardConfig, work, ())
+
+
+def compare(domain: Domain) -> Application:
+    """Make the domain's ``compare``: a table and plots of several runs of one task."""
+
+    def work(config: CompareConfig, folder: Path, domain: Domain) -> Any:
+        from core.report.compare import compare as run
+
+        points = run(config.runs, Path(config.output))
+        for point in points:
+            print(f"{'frontier ' if point.frontier else '         '}{point.name}")
+        print(Path(config.output).resolve())
+        return points
+
+    summary = "Compare finished runs of one task: how good, how private, how frugal, how fair."
+    return Application(domain, "compare", summary, CompareConfig, work, ())
+
+
+def papers(domain: Domain) -> Sequence[Application]:
+    """Give the verbs that read finished runs only: card, compare."""
+    return card(domain), compare(domain)
+
+
+def serve(domain: Domain) -> Application:
+    """Make the domain's ``serve``: a saved run as a service over HTTP."""
+
+    def work(config: ServeConfig, folder: Path, domain: Domain) -> None:
+        from core.serving.http import serve as run
+
+        run(config, domain)
+
+    return Application(domain, "serve", "Answer rows over HTTP with a saved run.", ServeConfig, work, ())
 
 
 class _CallableModule(ModuleType):
@@ -299,5 +371,5 @@ def _output(domain: Domain) -> dict[str, Any]:
 
 
 def verbs(domain: Domain) -> Sequence[Application]:
-    """Give the domain's Python API: train, evaluate, predict."""
-    return train(domain), evaluate(domain), predict(domain)
+    """Give the domain's Python API: train, evaluate, predict, serve."""
+    return train(domain), evaluate(domain), predict(domain), serve(domain)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from core.data.types import Dataset
     from core.evaluation.study import Study
+    from core.oversight.types import Oversight
     from core.targets.types import Metric
 
 
@@ -17,6 +18,8 @@ class Task(Protocol):
     name: str
     purpose: str
     """What the predictions are for, in one sentence of the report."""
+    oversight: Oversight
+    """What they may be used for, who is affected, and when a human decides: obeyed by predict and serve."""
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Make rows with a known truth, a planted signal and a planted bias."""

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core.config import GROUPS, RunConfig, differences, from_yaml, saved, to_yaml
+from core.config import GROUPS, RunConfig, differences, from_yaml, restored, saved, to_yaml
 from core.domain import Domain
 from core.privacy.secret import forget_secret
 from core.report.console import summarise
+from core.report.documents import restore
 from core.report.run import Run
 from core.training.config import HOW_NOT_WHAT
 from core.training.files import write_atomically
@@ -40,8 +41,11 @@ class RunFolder:
         return (self.path / "record.json").exists()
 
     def report(self) -> Run:
-        """Say that nothing was trained, and again what the finished run found."""
+        """Say that nothing was trained, and again what the finished run found; write documents that are missing."""
         forget_secret(self.checkpoints)  # a kill between the record and its removal left it
+        lost = restore(self.path)
+        if lost:
+            print(f"written again from record.json: {', '.join(lost)}")
         print("this run is finished; nothing was trained (another hydra.run.dir starts a new one)")
         return self.tell()
 
@@ -76,6 +80,7 @@ class RunFolder:
             if check is not None:
                 check()
         config.privacy.check_run(config)
+        config.fairness.check_run(config)
 
     def _compare(self) -> None:
         kept = self.path / "config.yaml"
@@ -100,5 +105,14 @@ def _identity(content: dict[str, Any]) -> dict[str, Any]:
     energy = {
         "budget_wh": content.get("energy", {}).get("budget_wh", 0.0)
     }  # the rest only says how it is counted
-    fairness = content.get("fairness", {"option": "audit"}).get("option")
-    return {**content, "training": training, "energy": energy, "fairness": fairness}
+    fairness = {
+        key: value
+        for key, value in content.get("fairness", {"option": "audit"}).items()
+        if key not in ("confidence", "intersections", "baseline")  # they only say how groups are compared
+    }
+    kept = content.get("oversight", {"option": "standard"})
+    oversight = {
+        "option": kept["option"],
+        **vars(restored("oversight", kept)),
+    }  # an older run had the defaults
+    return {**content, "training": training, "energy": energy, "fairness": fairness, "oversight": oversight}

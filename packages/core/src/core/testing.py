@@ -11,6 +11,8 @@ import numpy as np
 
 from core.app import Application
 from core.domain import Domain
+from core.oversight.rules import counts
+from core.oversight.types import Oversight
 from core.report.run import Run
 from core.serving.load import load
 
@@ -61,6 +63,28 @@ def check_simulation(domain: Domain, task: str) -> None:
     assert not hidden & set(first.fields.inputs()), f"{task}: the model would see the truth"
 
 
+def check_oversight(domain: Domain, task: str) -> None:
+    """The task declares its use in full, and what it declares fits the task itself."""
+    chosen = application(domain, "train").configure(f"task={task}").task
+    declared = chosen.oversight
+    assert isinstance(declared, Oversight), f"{task}: oversight must be a core.oversight.types.Oversight"
+    for name in ("intended_use", "responsible"):
+        assert getattr(declared, name).strip(), f"{task}: oversight.{name} is empty"
+    for name in ("affected", "forbidden_uses", "human_decides"):
+        lines = getattr(declared, name)
+        assert isinstance(lines, tuple), f"{task}: oversight.{name} must be a tuple of texts"
+        assert lines, f"{task}: oversight.{name} is empty"
+        assert all(line.strip() for line in lines), f"{task}: oversight.{name} has an empty line"
+    for name in ("confirm", "confirm_words"):
+        assert isinstance(getattr(declared, name), tuple), (
+            f"{task}: oversight.{name} must be a tuple of texts"
+        )
+    if declared.agreement is not None:
+        wanted = getattr(chosen, declared.agreement, None)
+        assert isinstance(wanted, float), f"{task}: oversight.agreement names no setting with a share"
+        assert 0 < wanted < 1, f"{task}: {declared.agreement} is no share"
+
+
 def check_run(domain: Domain, task: str, folder: Path, *overrides: str) -> Run:
     """A short run on the simulated default gives a whole folder, serves what it judged, and is left alone."""
     train = application(domain, "train")
@@ -75,9 +99,16 @@ def check_run(domain: Domain, task: str, folder: Path, *overrides: str) -> Run:
     assert record["metrics"], f"{task}: no metrics"
     for name, figure in record["metrics"].items():
         assert {"value", "low", "high"} <= set(figure), f"{task}: {name} has no interval"
+    why = record["explanation"]
+    assert {"deletion", "insertion", "above_random"} <= set(why["faithfulness"]), f"{task}: {why['detail']}"
+    assert why["importance"] or why["unit"] == "word", f"{task}: nothing is named"
+    assert len(why["examples"]) == 3, f"{task}: simulated rows are shown"
     assert "simulated" in (folder / "report.html").read_text().lower(), (
         f"{task}: the page hides that it is simulated"
     )
+    assert record["oversight"]["declaration"]["responsible"], f"{task}: nobody is responsible"
+    assert record["oversight"]["counts"]["rows"] == record["data"]["rows"]["test"]
+    assert record["uncertainty"]["coverage"]["value"] is not None, f"{task}: coverage was not measured"
     _check_serving(domain, task, run, asked)
     before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir() if p.is_file()}
     train(*asked, folder=folder)
@@ -92,13 +123,14 @@ def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) 
     kept = run.predictions("test")
     raw = frame.iloc[kept.index]
     loaded = load(run.path)
-    seen, history = [*loaded.fields.inputs()], None
+    seen, history, sure = [*loaded.fields.inputs()], None, None
     if loaded.config["encoder"]["history"]:  # whose row it is and when: what came before is part of the input
         seen += [c for c in (loaded.fields.unit, loaded.fields.time) if c is not None and c not in seen]
         history = frame[seen]
     if kept.kind == "mask":
-        served, masks = loaded.masks(raw[seen])
-        assert np.array_equal(masks, kept.labels), f"{task}: serving gives other masks than the run"
+        found = loaded.masks(raw[seen])
+        served, sure = found.shares, found.sure
+        assert np.array_equal(found.labels, kept.labels), f"{task}: serving gives other masks than the run"
     else:
         served = loaded.scores(raw[seen], history=history)
     np.testing.assert_allclose(
@@ -108,3 +140,10 @@ def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) 
         atol=1e-5,
         err_msg=f"{task}: serving differs from the run's own predictions",
     )
+    labels = kept.labels if kept.kind == "mask" else loaded.decide(served, raw)
+    decided = loaded.oversee(raw, served, labels, sure)
+    assert decided is not None, f"{task}: serving has no rules of oversight"
+    assert run.record.oversight is not None
+    counted, recorded = counts(decided.decision), run.record.oversight["counts"]
+    for key, count in counted.items():  # a score a hair from the threshold may fall on its other side
+        assert abs(count - recorded[key]) <= 1, f"{task}: serving defers other rows than the run ({key})"

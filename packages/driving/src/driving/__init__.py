@@ -18,8 +18,8 @@ DOMAIN = Domain(
         "driving.sources.camvid",
     ),
 )
-train, evaluate, predict = verbs(DOMAIN)
+train, evaluate, predict, serve = verbs(DOMAIN)
 card, compare = papers(DOMAIN)
 
 __version__ = "0.1.0"
-__all__ = ["DOMAIN", "card", "compare", "evaluate", "predict", "train"]
+__all__ = ["DOMAIN", "card", "compare", "evaluate", "predict", "serve", "train"]

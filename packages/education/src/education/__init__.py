@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from core.app import verbs
+from core.app import papers, verbs
 from core.domain import Domain
 
 DOMAIN = Domain(
@@ -20,7 +20,8 @@ DOMAIN = Domain(
         "education.sources.uci_student",
     ),
 )
-train, evaluate, predict = verbs(DOMAIN)
+train, evaluate, predict, serve = verbs(DOMAIN)
+card, compare = papers(DOMAIN)
 
 __version__ = "0.1.0"
-__all__ = ["DOMAIN", "evaluate", "predict", "train"]
+__all__ = ["DOMAIN", "card", "compare", "evaluate", "predict", "serve", "train"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
+from core.oversight.types import Oversight
 from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
 
 if TYPE_CHECKING:
@@ -20,6 +21,22 @@ class Answers:
     name: ClassVar[str] = "answers"
     purpose: ClassVar[str] = (
         "To mark short answers and tell the pupil what is missing; a teacher marks what the model is unsure of."
+    )
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To mark short answers in practice and tell the pupil what is missing.",
+        affected=("pupils", "pupils whose way of writing is rare in the data"),
+        forbidden_uses=(
+            "to decide on a certificate, a place or a move to the next class",
+            "to rank or to discipline pupils",
+            "for questions other than those it was measured on, unseen questions included, without a new measurement",
+        ),
+        human_decides=(
+            "A teacher marks what the model is unsure of.",
+            "A teacher marks again whatever a pupil contests.",
+        ),
+        responsible="the teacher of the class",
+        acts=True,
+        agreement="review_agreement",
     )
     bias: float = setting(1.0, BIAS)
     order: list[str] = setting(["contradictory", "incorrect", "correct"], ORDER)

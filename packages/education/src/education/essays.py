@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
+from core.oversight.types import Oversight
 from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
 
 if TYPE_CHECKING:
@@ -20,6 +21,21 @@ class Essays:
     name: ClassVar[str] = "essays"
     purpose: ClassVar[str] = (
         "To score essays beside a human rater; a human scores what the model is unsure of."
+    )
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To score essays as a second rater beside a human one.",
+        affected=("pupils", "pupils who write in a second language or in an unusual way"),
+        forbidden_uses=(
+            "as the only score of an examination",
+            "to detect cheating or to judge a character",
+            "for prompts that it was not trained on",
+        ),
+        human_decides=(
+            "A human rater scores every essay; the two scores are compared.",
+            "What the model is unsure of, or far from the human's score, goes to a second human rater.",
+        ),
+        responsible="the chief examiner",
+        agreement="review_agreement",
     )
     bias: float = setting(1.0, BIAS)
     order: list[str] = setting([], ORDER)

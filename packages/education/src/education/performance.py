@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
+from core.oversight.types import Oversight
 from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
 
 if TYPE_CHECKING:
@@ -19,6 +20,19 @@ class Performance:
 
     name: ClassVar[str] = "performance"
     purpose: ClassVar[str] = "To offer help to pupils early; never to refuse one anything."
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To offer help early to pupils who may need it.",
+        affected=("pupils", "pupils who are not offered help because others seem to need it more"),
+        forbidden_uses=(
+            "to refuse a pupil a course, a school or a stipend",
+            "to grade",
+            "to judge teachers or schools",
+        ),
+        human_decides=(
+            "A teacher or counsellor decides whom to offer help, and the pupil whether to take it.",
+        ),
+        responsible="the school's counsellor",
+    )
     bias: float = setting(1.0, BIAS)
     order: list[str] = setting([], ORDER)
     raters: list[str] = setting([], RATERS)

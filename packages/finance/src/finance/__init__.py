@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from core.app import verbs
+from core.app import papers, verbs
 from core.domain import Domain
 from finance.stream.config import monitor as watching
 
@@ -20,8 +20,9 @@ DOMAIN = Domain(
         "finance.sources.taiwan",
     ),
 )
-train, evaluate, predict = verbs(DOMAIN)
+train, evaluate, predict, serve = verbs(DOMAIN)
+card, compare = papers(DOMAIN)
 monitor = watching(DOMAIN)
 
 __version__ = "0.1.0"
-__all__ = ["DOMAIN", "evaluate", "monitor", "predict", "train"]
+__all__ = ["DOMAIN", "card", "compare", "evaluate", "monitor", "predict", "serve", "train"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
+from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -18,6 +19,20 @@ class Beats:
 
     name: ClassVar[str] = "beats"
     purpose: ClassVar[str] = "To point to unusual beats in long recordings; a cardiologist decides."
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To point to unusual beats in long recordings, for a cardiologist's reading.",
+        affected=("patients whose heart was recorded",),
+        forbidden_uses=(
+            "to raise or silence an alarm at the bedside",
+            "to call a recording normal without a cardiologist",
+            "to steer a pacemaker or a defibrillator",
+        ),
+        human_decides=(
+            "A cardiologist reads the recording and decides.",
+            "Beats that the model is unsure of are shown among the unusual ones.",
+        ),
+        responsible="the reading cardiologist",
+    )
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
+from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -18,6 +19,20 @@ class Images:
 
     name: ClassVar[str] = "images"
     purpose: ClassVar[str] = "To order pictures for a specialist's review; the specialist decides."
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To order pictures for a specialist's review, the most suspicious first.",
+        affected=("patients", "patients whose picture is looked at later"),
+        forbidden_uses=(
+            "to tell a patient a diagnosis, or that nothing is wrong, without a specialist",
+            "to take a picture out of the review",
+            "for kinds of skin, devices or lesions that the data do not show",
+        ),
+        human_decides=(
+            "A specialist looks at every picture and decides.",
+            "What the model is unsure of is reviewed without its answer being shown first.",
+        ),
+        responsible="the reviewing specialist",
+    )
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
+from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -18,6 +19,20 @@ class Notes:
 
     name: ClassVar[str] = "notes"
     purpose: ClassVar[str] = "To file notes where they belong; a clerk confirms."
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To propose the specialties that a clinical note belongs to, for a clerk who files it.",
+        affected=("patients whose notes are filed", "clinicians who look for them"),
+        forbidden_uses=(
+            "to derive a diagnosis or a treatment from a specialty",
+            "to bill by it without a coder's check",
+            "to hide a note from those who were not named",
+        ),
+        human_decides=(
+            "A clerk confirms every note's specialties.",
+            "What the model is unsure of is filed by the clerk from the note itself.",
+        ),
+        responsible="the head of the records office",
+    )
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:

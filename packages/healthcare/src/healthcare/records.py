@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
+from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -18,6 +19,20 @@ class Records:
 
     name: ClassVar[str] = "records"
     purpose: ClassVar[str] = "To point clinicians to patients at raised risk; a clinician decides."
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To point clinicians to patients at raised risk, beside what they know from the bedside.",
+        affected=("patients", "patients who wait because others are seen first"),
+        forbidden_uses=(
+            "to decide a treatment, an admission or a discharge without a clinician",
+            "to refuse care or insurance, or to set its price",
+            "for patients unlike those of the data, such as children where adults were recorded",
+        ),
+        human_decides=(
+            "A clinician decides every case; the answer is one more finding.",
+            "What the model is unsure of is marked as such and is to be judged as if there were no answer.",
+        ),
+        responsible="the treating clinician",
+    )
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task, wrong
+from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -19,6 +20,29 @@ class Commands:
     name: ClassVar[str] = "commands"
     purpose: ClassVar[str] = (
         "To turn what is said into device actions; a person confirms what is unsafe, what is out of scope is refused."
+    )
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To turn what is said to a home into actions of its devices.",
+        affected=("everyone in the home", "guests and neighbours", "people whose speech is rare in the data"),
+        forbidden_uses=(
+            "to open, unlock, disarm or heat anything dangerous without a person's yes",
+            "to listen to, keep or judge what people say",
+            "to call for help in an emergency",
+        ),
+        human_decides=(
+            "A person confirms what concerns locks, alarms, ovens, garages, gates and doors, and every temperature; "
+            "the program control knows the home and asks only where smarthome.safety says so.",
+            "A person is asked again where the model is unsure; what is out of scope is refused.",
+            "The words that call for a confirmation are English: in other languages only control, which knows the "
+            "devices, can tell.",
+        ),
+        responsible="the person who lives there",
+        acts=True,
+        confirm=("HassClimateSetTemperature",),
+        confirm_words=(
+            *("lock", "locks", "unlock", "alarm", "disarm", "oven", "stove", "hob", "grill"),
+            *("garage", "gate", "door", "doors"),
+        ),
     )
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
     watts: float = setting(

@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -88,7 +88,14 @@ class Controller:
         if sure < self.least:
             told = f"confidence {sure:.3f} is below {self.least:.3f}: out of scope, or not understood"
             return self._answered(said, Plan(refused=told))
-        return self._answered(said, make_plan(intent, slots, self.home, here))
+        plan = make_plan(intent, slots, self.home, here)
+        rules = self.commands.rules
+        if rules is not None and rules.method != "none" and plan.refused is None and plan.confirm is None:
+            certain = float(rules.certainty(scores, labels)[0])
+            if certain < rules.threshold:  # the run's own rule of oversight: a human decides
+                told = f"confidence {certain:.3f} is below {rules.threshold:.3f}: a person must confirm"
+                plan = replace(plan, confirm=told)
+        return self._answered(said, plan)
 
     def _sensed(self, line: dict[str, Any]) -> dict[str, Any]:
         if self.scene is None:
@@ -111,7 +118,7 @@ class Controller:
             frame[fields.time] = pd.to_datetime(frame[fields.time])
         last = frame.iloc[[-1]]
         scores = self.scene.scores(last, history=frame if history else None)
-        labels = self.scene.target.labels(scores, self.scene.thresholds)
+        labels = self.scene.decide(scores, last)
         classes = self.scene.target.classes
         if not classes:
             value = float(scores[0, 0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import setting, task
+from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -19,6 +20,21 @@ class Scene:
     name: ClassVar[str] = "scene"
     purpose: ClassVar[str] = (
         "To set light and heating by who is there and how they feel; anyone in the room overrules it."
+    )
+    oversight: ClassVar[Oversight] = Oversight(
+        intended_use="To set light and heating by who is there and how they feel.",
+        affected=("everyone in the home", "guests, who did not agree to be sensed"),
+        forbidden_uses=(
+            "to watch people or to prove who was where",
+            "to lock, unlock or arm anything",
+            "to care for people who can't help themselves",
+        ),
+        human_decides=(
+            "Anyone in the room overrules it with a switch or a word.",
+            "Where the model is unsure, nothing is changed.",
+        ),
+        responsible="the person who lives there",
+        acts=True,
     )
     bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
 

@@ -8,6 +8,8 @@ from core.backbones.adapter_config import FullOption as FullOption
 from core.backbones.adapter_config import HeadOption as HeadOption
 from core.backbones.adapter_config import LoraOption as LoraOption
 from core.backbones.checks import one_of, positive, shares
+from core.backbones.small_config import CnnSmallOption as CnnSmallOption
+from core.backbones.small_config import TextSmallOption as TextSmallOption
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:

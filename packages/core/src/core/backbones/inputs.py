@@ -95,20 +95,33 @@ class Pieces(nn.Module):
         return pieces_BNK * (1.0 - missing_BN).unsqueeze(-1)
 
 
+class Flags(nn.Module):
+    """Categories (B, m) as one-hot flags side by side (B, sum of cardinalities); explanations watch its output."""
+
+    one: Tensor
+
+    def __init__(self, cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        self.cardinalities = cardinalities
+        self.register_buffer("one", torch.ones(()), persistent=False)  # Follows the model's number type.
+
+    def forward(self, categorical_BM: Tensor) -> Tensor:
+        """Give the flags."""
+        flags = [one_hot(categorical_BM[:, m], size) for m, size in enumerate(self.cardinalities)]
+        return torch.cat(flags, dim=1).to(self.one.dtype)
+
+
 class Columns(nn.Module):
     """Numbers and categories (and TF-IDF) in one vector, as a linear model reads them.
 
     Pieces and missing flags of numbers, one-hot categories, TF-IDF as it is: (B, W). It has no weights of its own.
     """
 
-    one: Tensor
-
     def __init__(self, layout: Layout, with_bag: bool) -> None:
         super().__init__()
-        self.cardinalities = layout.cardinalities
+        self.flags = Flags(layout.cardinalities) if layout.categorical else None
         self.pieces = Pieces(layout) if layout.numeric else None
         self.with_bag = with_bag and layout.bag > 0
-        self.register_buffer("one", torch.ones(()), persistent=False)  # Follows the model's number type.
         pieces = self.pieces.pieces if self.pieces else 0
         self.width = len(layout.numeric) * (pieces + 1) + sum(layout.cardinalities)
         self.width += layout.bag if self.with_bag else 0
@@ -119,8 +132,8 @@ class Columns(nn.Module):
         if self.pieces is not None:
             parts.append(self.pieces(inputs["numeric"], inputs["missing"]).flatten(1))
             parts.append(inputs["missing"])
-        for column, cardinality in enumerate(self.cardinalities):
-            parts.append(one_hot(inputs["categorical"][:, column], cardinality).to(self.one.dtype))
+        if self.flags is not None:
+            parts.append(self.flags(inputs["categorical"]))
         if self.with_bag:
             parts.append(inputs["bag"])
         return torch.cat(parts, dim=1)

@@ -213,7 +213,10 @@ class FieldsConfig:
     rare: int = setting(5, "categories with fewer training rows share one code")
     categories: int = setting(2000, "most categories kept of one column; the rarest share one code")
     tokens: bool = setting(True, "give texts as tokens")
-    tokenizer: str = setting("own", "own (byte-level BPE), words, a local folder or a hub name")
+    tokenizer: str = setting(
+        "own",
+        "own (byte-level BPE), words, text_small (with backbone=text_small), a local folder or a hub name",
+    )
     vocabulary: int = setting(8000, "most tokens that the own tokenizer (or words) knows")
     length: int = setting(256, "most tokens of one row; longer texts lose their middle or end (see cut)")
     cut: str = setting("end", "what a text that is too long loses: end, middle, start")

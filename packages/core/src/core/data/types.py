@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -142,6 +142,8 @@ class Layout:
     """Most tokens of a row; a batch may be shorter, cut to its own longest."""
     padding: int = 0
     """The token that pads; 0 for the own tokenizer, otherwise what a pretrained one was trained with."""
+    sample: tuple[int, ...] = ()
+    """What the tokenizer makes of a fixed sentence: tells one tokenizer from another."""
     bag: int = 0
     image: tuple[int, int, int] | None = None
     signal: tuple[int, int] | None = None
@@ -189,6 +191,12 @@ class Encoder(Protocol):
 
     def places(self) -> dict[str, dict[str, list[int] | None]]:
         """Say where an input column stands: column -> input -> places along its last dimension, None for all of it."""
+
+    def spans(self, frame: pd.DataFrame) -> list[list[tuple[str, int, int] | None]]:
+        """Say where in the texts each token of a row stands: (column, start, end), None for those of no text."""
+
+    def grams(self, texts: Sequence[str]) -> Any:
+        """Tell which features of the bag plain texts have, (n, V) CSR."""
 
     def state(self) -> dict[str, Json]:
         """Give everything that ``core.data.encoders.restore`` needs, as JSON."""

@@ -70,7 +70,7 @@ def answers(held: Held, chosen: NDArray[np.int64], inputs: Mapping[str, Tensor])
     found = held.scorer.scores(dict(inputs))
     part = held.parts["test"].take(chosen)
     kept = found.mean(axis=(2, 3)) if part.kind == "mask" else found
-    return replace(part, scores=kept, labels=held.scorer.labels(found))
+    return replace(part, scores=kept, labels=held.scorer.labels(found, part.groups))
 
 
 def rows_at_once(chosen: NDArray[np.int64], held: Held) -> Iterator[NDArray[np.int64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from core.evaluation.intervals import interval, point, resample, resample_metric
 from core.evaluation.standard import standard_statistics, vectorised
 from core.evaluation.thresholds import choose_all, operating_points
 from core.evaluation.types import Challenge, Comparison, Evaluation, Json, Statistic
+from core.fairness.decision import decided
 from core.targets.types import Metric, Predictions, Target
 
 
@@ -25,11 +26,13 @@ def evaluate(
     config: StandardEvaluation,
     extra_metrics: Mapping[str, Metric] | None = None,
     seed: int = 0,
+    by_group: Callable[[Predictions, Target, Mapping[str, float]], dict[str, Json] | None] | None = None,
 ) -> Evaluation:
     """Measure held-out predictions of raw (not recalibrated) scores.
 
     Scaling and thresholds are fitted on ``validation`` and applied to both parts; labels are decided anew by
-    ``target.labels``. Figures: the target's own first, then ``extra_metrics``, then the standard ones of its
+    ``target.labels``, with ``by_group`` each group's by thresholds that it chooses on recalibrated validation
+    scores. Figures: the target's own first, then ``extra_metrics``, then the standard ones of its
     kind. Intervals resample units where the predictions have them, else rows. Raises ``ValueError`` for an
     empty part.
     """
@@ -39,6 +42,8 @@ def evaluate(
     scaling = choose_scaling(validation, config.scaling, seed)
     scaled = replace(validation, scores=scaling.apply(validation.scores, validation.kind))
     thresholds = choose_all(scaled, config)
+    if by_group is not None:
+        thresholds["by_group"] = by_group(scaled, target, thresholds["values"])
     return _measure(
         {"validation": validation, "test": test},
         target,
@@ -111,7 +116,9 @@ def _measure(
     for name, part in raw.items():
         scores = scaling.apply(part.scores, part.kind)
         # masks were decided pixel by pixel: what is kept of their scores can't decide them anew
-        labels = part.labels if part.kind == "mask" else target.labels(scores, decisions)
+        labels = part.labels
+        if part.kind != "mask":
+            labels = decided(target, scores, decisions, thresholds.get("by_group"), part.groups)
         parts[name] = replace(part, scores=scores, labels=labels)
     test = parts["test"]
     if "cuts" in thresholds:

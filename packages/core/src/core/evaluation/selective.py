@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.answered import rows_at_once, sample, spread, weighted
+from core.evaluation.answered import sample, spread, weighted
 from core.evaluation.figures import ratio
+from core.evaluation.places import at_places
 from core.evaluation.study import Findings, Study
-from core.evaluation.types import Array
+from core.evaluation.types import Array, Json
 from core.targets.types import Predictions
 
 if TYPE_CHECKING:
     from core.evaluation.study import Held
+
+Counted = Callable[[Array], tuple[Array, Array]]
+"""Weights of rows (R, N) -> answers and errors in each bin of confidence, (R, BINS) each."""
 
 BINS = 200
 COVERAGES = (1.0, 0.99, 0.95, 0.9, 0.8, 0.7, 0.5)
@@ -47,36 +52,61 @@ def risks(counts_RB: Array, errors_RB: Array) -> tuple[Array, Array, Array]:
     return coverage, risk, np.nansum(middle * share, axis=1)
 
 
+def counted(confidence: Array, loss: Array) -> Counted:
+    """Sort rows into bins of about as many rows once, ties together; both (N,), an error counts as much as its loss."""
+    order = np.argsort(-confidence, kind="stable")
+    first = np.flatnonzero(np.append(True, np.diff(confidence[order]) != 0))  # of each run of ties
+    code = np.repeat(first * BINS // len(order), np.diff(np.append(first, len(order))))
+    filled, starts = np.unique(code, return_index=True)
+
+    def by_bin(weights_RN: Array) -> tuple[Array, Array]:
+        sorted_RN = weights_RN[:, order]
+        both = []
+        for each_RN in (sorted_RN, sorted_RN * loss[order]):
+            found_RB = np.zeros((len(weights_RN), BINS))
+            found_RB[:, filled] = np.add.reduceat(each_RN, starts, axis=1)
+            both.append(found_RB)
+        return both[0], both[1]
+
+    return by_bin
+
+
+def at_coverages(coverage_B: Array, risk_B: Array) -> list[dict[str, Json]]:
+    """Read the curve at the usual coverages: [{coverage, risk}], the next bin's end where none lies there."""
+    places = [min(int(np.searchsorted(coverage_B, wanted - 1e-9)), BINS - 1) for wanted in COVERAGES]
+    return [{"coverage": coverage_B[at].item(), "risk": risk_B[at].item()} for at in places]
+
+
+def least_area(error: float) -> float:
+    """Give the area under the curve of an order that knows all errors.
+
+    With errors e in all it errs only from coverage 1 - e on: e + (1 - e) ln(1 - e).
+    """
+    return error + (1 - error) * float(np.log1p(-error)) if error < 1 else 1.0
+
+
 def _measured(held: Held, rows: int) -> Findings:
     if held.target.kind == "mask":
-        counts_NB, errors_NB, part, what = *_pixels(held, rows), "pixels"
+        counts_NB, errors_NB, part = _pixels(held, rows)
+        by_bin: Counted = lambda w: (w @ counts_NB, w @ errors_NB)  # noqa: E731
+        what = "pixels"
     else:
         part, what = held.parts["test"], "rows"
-        code = _bins(part.scores.max(axis=1))
-        place = np.arange(len(part))
-        counts_NB, errors_NB = np.zeros((len(part), BINS)), np.zeros((len(part), BINS))
-        counts_NB[place, code] = 1
-        errors_NB[place, code] = part.labels != part.targets
-    ones, weights_RN = np.ones((1, len(part))), weighted(held, part)
-    coverage, risk, area = risks(ones @ counts_NB, ones @ errors_NB)
-    _, _, area_R = risks(weights_RN @ counts_NB, weights_RN @ errors_NB)
-    error = (errors_NB.sum() / counts_NB.sum()).item()
-    table = []
-    for wanted in COVERAGES:
-        at = min(int(np.searchsorted(coverage[0], wanted - 1e-9)), BINS - 1)
-        table.append({"coverage": coverage[0, at].item(), "risk": risk[0, at].item()})
-    # with errors e in all, the best order errs only from coverage 1 - e on: area e + (1 - e) ln(1 - e)
-    least = error + (1 - error) * float(np.log1p(-error)) if error < 1 else 1.0
+        by_bin = counted(part.scores.max(axis=1), np.asarray(part.labels != part.targets, np.float64))
+    counts_1B, errors_1B = by_bin(np.ones((1, len(part))))
+    coverage, risk, area = risks(counts_1B, errors_1B)
+    _, _, area_R = risks(*by_bin(weighted(held, part)))
+    error = (errors_1B.sum() / counts_1B.sum()).item()
     at = min(int(np.searchsorted(coverage[0], 0.9)), BINS - 1)
     return Findings(
         f"Kept to the surest {100 * coverage[0, at]:.0f} % of {what}, {100 * risk[0, at]:.2f} % are wrong "
         f"instead of {100 * error:.2f} %.",
         {
             "aurc": spread(held, area, area_R),
-            "excess_aurc": {"value": area.item() - least, "low": None, "high": None},
+            "excess_aurc": {"value": area.item() - least_area(error), "low": None, "high": None},
             "risk_at_full_coverage": {"value": error, "low": None, "high": None},
         },
-        {"Risk by coverage": table},
+        {"Risk by coverage": at_coverages(coverage[0], risk[0])},
         notes=[f"{what.capitalize()} of {len(part)} test rows, in {BINS} bins of confidence."],
     )
 
@@ -93,17 +123,11 @@ def _pixels(held: Held, rows: int) -> tuple[Array, Array, Predictions]:
     part = held.parts["test"].take(chosen)
     counts, errors = np.zeros((len(part), BINS)), np.zeros((len(part), BINS))
     n = 0
-    for piece in rows_at_once(chosen, held):
-        found = held.scorer.scores(held.frames["test"].iloc[piece])
-        labels = held.scorer.labels(found)
-        truth = held.parts["test"].targets[piece]
-        step = (truth.shape[1] / found.shape[2], truth.shape[2] / found.shape[3])
-        down = ((np.arange(found.shape[2]) + 0.5) * step[0]).astype(np.int64)
-        across = ((np.arange(found.shape[3]) + 0.5) * step[1]).astype(np.int64)
-        # places of the network's own map: between them probabilities are interpolated and say nothing new
-        at = np.ix_(np.arange(len(piece)), down, across)
-        code, known = _bins(found.max(axis=1)), truth[at] < found.shape[1]
-        wrong = known & (labels[at] != truth[at])
+    for found, labels, truth in at_places(
+        held.scorer, held.frames["test"], held.parts["test"].targets, chosen
+    ):
+        code, known = _bins(found.max(axis=1)), truth < found.shape[1]
+        wrong = known & (labels != truth)
         for own_code, own_known, own_wrong in zip(code, known, wrong, strict=True):
             counts[n] = np.bincount(own_code[own_known], minlength=BINS)
             errors[n] = np.bincount(own_code[own_wrong], minlength=BINS)

@@ -148,16 +148,15 @@ def _replaced(
             if at is None:
                 tensor[...] = _fitted(references[name], tensor)
             elif name == "events":
-                tensor[:, -1, list(at)] = _own(references, list(at), inputs, places, tensor)
+                tensor[:, -1, list(at)] = own_values(references, list(at), places, tensor)
             else:
                 tensor[..., list(at)] = references[name][..., list(at)].to(tensor.dtype)
     return altered
 
 
-def _own(
+def own_values(
     references: Mapping[str, Tensor],
     at: list[int],
-    inputs: Mapping[str, Tensor],
     places: Mapping[str, Sequence[int] | None],
     tensor: Tensor,
 ) -> Tensor:

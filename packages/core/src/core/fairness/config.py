@@ -1,48 +1,327 @@
-"""The options of ``fairness=``. Imports no torch."""
+"""The options of ``fairness=``: an audit, and what may be done before, in and after training. Imports no torch.
+
+Every option has the same methods (``core.fairness.audit_config.NothingDone``), so that the steps of a run call them
+without asking which it is: ``encoder`` (before), ``objective`` (in training), ``decide`` (after), ``judge`` and
+``told`` (the record). What is done is always audited too.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.config import option, setting, wrong
+from core.config import OPTIONS, option, setting, wrong
+from core.fairness.audit_config import AuditOption as AuditOption
+from core.fairness.audit_config import NoAudit as NoAudit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
 
-    from core.targets.types import Array, Predictions
+    from core.config import RunConfig
+    from core.data.encoders.fields import FieldsEncoder
+    from core.data.groups import Groups
+    from core.data.types import Fields
+    from core.fairness.audit_config import AnyEncoder, AnyObjective
+    from core.fairness.strata import Grouped
+    from core.targets.types import Predictions, Target
+
+NEED_COUNTS = "it reads training rows without noise, which privacy=dp forbids"
 
 
-@option("fairness", "audit")
-class AuditOption:
-    """Compare each group of the sensitive attributes with all others, by the notions that suit the target."""
+@option("fairness", "reweight")
+class Reweight(AuditOption):
+    """Weigh training rows so that group and class are independent, or as you say; then audit.
 
-    confidence: float = setting(0.95, help="chance that all intervals of the audit hold at once")
-    intersections: bool = setting(
-        True, help="also compare the pairs of attributes, such as sex and age together"
+    Kamiran and Calders (2012). Where rows have no single class, each group counts the same.
+    """
+
+    attribute: str = setting("", help="the sensitive attribute; a+b joins two; default: the first")
+    by: str = setting(
+        "auto", help="auto, group_class (group and class independent), group (all groups alike)"
+    )
+    weights: dict[str, float] = setting(
+        {},
+        help="your own weight of each group, others 1 (nothing is counted, so privacy=dp allows it): "
+        "+fairness.weights.female=2",
     )
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
-        if not 0.5 <= self.confidence < 1:
-            raise wrong("fairness.confidence", self.confidence, "from 0.5 to below 1, such as 0.95")
+        super().check()
+        _one_of("by", self.by, ("auto", "group_class", "group"))
+        for name, weight in self.weights.items():
+            if not 0 <= weight < float("inf"):
+                raise wrong("fairness.weights", {name: weight}, "each weight is a finite number, 0 or above")
+        if self.weights and not any(self.weights.values()):
+            raise wrong(
+                "fairness.weights", dict(self.weights), "all are 0: nothing would be learnt of these groups"
+            )
 
-    def judge(
-        self, test: Predictions, weights: Iterable[Array], minimum: int, unit: str
-    ) -> dict[str, Any] | None:
-        """Give the record's ``fairness`` section; None where no sensitive attribute is known."""
-        from core.fairness.audit import audit
+    def check_run(self, config: RunConfig) -> None:
+        """Refuse counting training rows under differential privacy."""
+        if not self.weights and _private(config):
+            raise wrong(
+                "fairness", "reweight",
+                f"{NEED_COUNTS} (it counts their groups); give +fairness.weights.GROUP=WEIGHT, known beforehand",
+            )  # fmt: skip
+        if _private(config) and config.privacy.clipping == "automatic":
+            raise wrong(
+                "privacy.clipping",
+                "automatic",
+                "it undoes weights (every gradient gets one length); use flat",
+            )
 
-        return (
-            audit(test, weights, self.confidence, minimum, unit, self.intersections) if test.groups else None
+    def objective(self, rows: Grouped, groups: Groups, target: Target) -> AnyObjective:
+        """Weigh each row's loss."""
+        from core.fairness.strata import CLASSED, Strata
+        from core.fairness.weights import counted, given
+
+        if self.by == "group_class" and target.kind not in CLASSED:
+            raise wrong(
+                "fairness.by", self.by, f"rows of a {target.kind} target have no single class; use group"
+            )
+        by_class = target.kind in CLASSED and self.by != "group" and not self.weights
+        strata = Strata.of(self.attribute, groups, target, by_class)
+        return given(strata, self.weights) if self.weights else counted(strata, rows)
+
+    def told(self, groups: Groups) -> dict[str, Any]:
+        """Say what was done."""
+        how = (
+            "weights given by group"
+            if self.weights
+            else "weights by group and class counted on training rows"
+        )
+        text = f"Training rows were weighed: {how}."
+        return _done("reweight", self.attribute, groups, text, {"weights": self.weights})
+
+
+@option("fairness", "dro")
+class Dro(AuditOption):
+    """Group DRO: groups (and classes) with a high loss count more, step by step; then audit. Not under privacy=dp.
+
+    Sagawa, Koh, Hashimoto and Liang (2020).
+    """
+
+    attribute: str = setting("", help="the sensitive attribute; a+b joins two; default: the first")
+    by_class: bool = setting(True, help="tell the classes of a group apart, where rows have one class")
+    rate: float = setting(0.02, help="how fast weights move towards the groups with the highest loss")
+    minimum: int = setting(50, help="groups (of a class) with fewer training rows keep weight 1")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        super().check()
+        if not 0 < self.rate <= 10:
+            raise wrong("fairness.rate", self.rate, "above 0, at most 10; 0.02 is usual")
+        _at_least("minimum", self.minimum, 1)
+
+    def check_run(self, config: RunConfig) -> None:
+        """Refuse what couples examples under differential privacy."""
+        _not_private(config, "dro", "it weighs examples by the losses of others")
+
+    def objective(self, rows: Grouped, groups: Groups, target: Target) -> AnyObjective:
+        """Weigh each row's loss by what the groups' losses were."""
+        from core.fairness.robust import GroupRobust
+        from core.fairness.strata import CLASSED, Strata
+
+        strata = Strata.of(self.attribute, groups, target, self.by_class and target.kind in CLASSED)
+        counts_C = strata.counts(rows)
+        if int((counts_C >= self.minimum).sum()) < 2:
+            raise wrong("fairness.minimum", self.minimum, "fewer than two groups have so many training rows")
+        return GroupRobust(strata, counts_C, self.rate, self.minimum)
+
+    def told(self, groups: Groups) -> dict[str, Any]:
+        """Say what was done."""
+        text = "Groups with a higher loss counted more in training (group DRO)."
+        return _done("dro", self.attribute, groups, text, {"rate": self.rate})
+
+
+@option("fairness", "penalty")
+class Penalty(AuditOption):
+    """A penalty on the squared gaps between groups in the training loss; then audit. Not under privacy=dp."""
+
+    attribute: str = setting("", help="the sensitive attribute; a+b joins two; default: the first")
+    notion: str = setting(
+        "auto",
+        help="what should be alike: equalized_odds, equal_opportunity, demographic_parity (probabilities, where rows "
+        "have one class), equal_loss (any target); auto: equalized_odds, else equal_loss",
+    )
+    strength: float = setting(10.0, help="factor of the squared gaps; 0 penalises nothing")
+    minimum: int = setting(50, help="groups (of a class) with fewer training rows are left alone")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        super().check()
+        _one_of(
+            "notion",
+            self.notion,
+            ("auto", "equalized_odds", "equal_opportunity", "demographic_parity", "equal_loss"),
+        )
+        if not 0 <= self.strength < float("inf"):
+            raise wrong("fairness.strength", self.strength, "a finite number, 0 or above; 10 is usual")
+        _at_least("minimum", self.minimum, 1)
+
+    def check_run(self, config: RunConfig) -> None:
+        """Refuse what couples examples under differential privacy."""
+        _not_private(config, "penalty", "a gap between groups couples examples")
+
+    def objective(self, rows: Grouped, groups: Groups, target: Target) -> AnyObjective:
+        """Add the penalty to each row's loss."""
+        from core.fairness.penalty import GapPenalty
+        from core.fairness.strata import CLASSED, Strata
+
+        classed = target.kind in CLASSED
+        if not classed and self.notion not in ("auto", "equal_loss"):
+            raise wrong(
+                "fairness.notion", self.notion, f"rows of a {target.kind} target have no single class; use equal_loss"
+            )  # fmt: skip
+        notion = self.notion if self.notion != "auto" else "equalized_odds" if classed else "equal_loss"
+        strata = Strata.of(self.attribute, groups, target, notion in ("equalized_odds", "equal_opportunity"))
+        return GapPenalty(strata, strata.counts(rows), target, notion, self.strength, self.minimum)
+
+    def told(self, groups: Groups) -> dict[str, Any]:
+        """Say what was done."""
+        text = "Squared gaps between groups were penalised in training."
+        return _done(
+            "penalty", self.attribute, groups, text, {"notion": self.notion, "strength": self.strength}
         )
 
 
-@option("fairness", "none")
-class NoAudit:
-    """Compare nobody; the figures by group stay in the record."""
+@option("fairness", "threshold")
+class Threshold(AuditOption):
+    """Thresholds of their own for groups, chosen on validation after training; then audit.
 
-    def judge(
-        self, test: Predictions, weights: Iterable[Array], minimum: int, unit: str
-    ) -> dict[str, Any] | None:
-        """Judge nothing."""
-        return None
+    For binary, multiclass and multilabel targets. No answer is left to chance. The attribute must be known of every
+    row that is predicted later.
+    """
+
+    attribute: str = setting("", help="the sensitive attribute; a+b joins two; default: the first")
+    notion: str = setting(
+        "equalized_odds",
+        help="what should be alike: equalized_odds, equal_opportunity, predictive_equality, demographic_parity",
+    )
+    strength: float = setting(
+        1.0, help="what a gap costs, in points of balanced accuracy (macro F1 of labels)"
+    )
+    minimum: int = setting(50, help="groups with fewer validation rows keep the common thresholds")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        super().check()
+        _one_of(
+            "notion",
+            self.notion,
+            ("equalized_odds", "equal_opportunity", "predictive_equality", "demographic_parity"),
+        )
+        if not 0 < self.strength < float("inf"):
+            raise wrong("fairness.strength", self.strength, "a finite number above 0; 1 is usual")
+        _at_least("minimum", self.minimum, 20)
+
+    def check_run(self, config: RunConfig) -> None:
+        """Refuse another rule for the same thresholds."""
+        rule = config.evaluation.rule
+        if rule not in ("auto", "youden", "balanced"):
+            raise wrong(
+                "evaluation.rule", rule,
+                "fairness=threshold chooses thresholds by balanced accuracy and gap; use auto, or fairness=audit",
+            )  # fmt: skip
+
+    def check_validation(self, groups: Mapping[str, NDArray[np.str_]], target: Target) -> None:
+        """Refuse a target that is not decided by thresholds, and groups too small to choose any for."""
+        from core.fairness.decision import KINDS, large_groups
+        from core.fairness.strata import chosen
+
+        if target.kind not in KINDS:
+            raise wrong(
+                "fairness", "threshold",
+                f"a {target.kind} target is not decided by thresholds; use reweight, dro or penalty",
+            )  # fmt: skip
+        large_groups(groups, chosen(self.attribute, list(groups)), self.minimum)
+
+    def decide(
+        self, validation: Predictions, target: Target, thresholds: Mapping[str, float]
+    ) -> dict[str, Any]:
+        """Choose each group's thresholds."""
+        from core.fairness.decision import choose
+        from core.fairness.strata import chosen
+
+        attributes = chosen(self.attribute, list(validation.groups))
+        return choose(validation, target, thresholds, attributes, self.notion, self.strength, self.minimum)
+
+    def told(self, groups: Groups) -> dict[str, Any]:
+        """Say what was done."""
+        text = "Groups are decided by thresholds of their own, chosen on validation; none is drawn by chance."
+        settings = {"notion": self.notion, "strength": self.strength}
+        return _done("threshold", self.attribute, groups, text, settings, needed=True)
+
+
+@option("fairness", "decorrelate")
+class Decorrelate(AuditOption):
+    """Take from the numeric inputs what correlates with the attribute, before training; then audit. Not under dp.
+
+    The attribute must be known of every row that is predicted later.
+    """
+
+    attribute: str = setting("", help="the sensitive attribute; a+b takes out both; default: the first")
+    strength: float = setting(1.0, help="share of the correlation that is taken: 0 nothing, 1 all")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        super().check()
+        if not 0 <= self.strength <= 1:
+            raise wrong("fairness.strength", self.strength, "from 0 (nothing taken) to 1 (all)")
+
+    def check_run(self, config: RunConfig) -> None:
+        """Refuse fitting on training rows under differential privacy."""
+        _not_private(config, "decorrelate", NEED_COUNTS)
+
+    def encoder(
+        self, encoder: FieldsEncoder, train: pd.DataFrame, fields: Fields, groups: Groups
+    ) -> AnyEncoder:
+        """Put the removal before the encoder."""
+        from core.fairness.decorrelation import decorrelated
+
+        return decorrelated(encoder, train, fields, groups, self.attribute, self.strength)
+
+    def told(self, groups: Groups) -> dict[str, Any]:
+        """Say what was done."""
+        text = "What correlates with the attribute was taken from the numeric inputs."
+        return _done("decorrelate", self.attribute, groups, text, {"strength": self.strength}, needed=True)
+
+
+def _done(
+    kind: str, asked: str, groups: Groups, text: str, settings: dict[str, Any], needed: bool = False
+) -> dict[str, Any]:
+    from core.fairness.strata import chosen
+
+    attributes = chosen(asked, list(groups.groupings))
+    return {
+        "kind": kind,
+        "attributes": list(attributes),
+        "text": text,
+        "needed_to_predict": list(attributes) if needed else [],
+        "settings": settings,
+    }
+
+
+def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise wrong(f"fairness.{key}", value, f"one of {', '.join(choices)}")
+
+
+def _at_least(key: str, value: int, least: int) -> None:
+    if value < least:
+        raise wrong(f"fairness.{key}", value, f"a whole number of at least {least}")
+
+
+def _private(config: RunConfig) -> bool:
+    return not isinstance(config.privacy, OPTIONS["privacy", "none"])
+
+
+def _not_private(config: RunConfig, name: str, why: str) -> None:
+    if _private(config):
+        raise wrong(
+            "fairness", name,
+            f"{why}; under privacy=dp use fairness=threshold, or reweight with +fairness.weights.GROUP=WEIGHT",
+        )  # fmt: skip

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from core.targets.slots import all_right
+from core.targets.slots import all_right, intents, slot_counts
 from core.targets.types import Array, Predictions
+
+MOST_CLASSES = 12
+"""Classes up to which each is compared on its own; beyond, only what they have in common."""
+FOUND, FALSE = "found", "false"
 
 
 @dataclass(frozen=True)
@@ -21,53 +26,148 @@ class Notion:
     """(N,) what is added up."""
     below: Array
     """(N,) what it is divided by: 1 for rows that count, 0 for others; pixels for masks."""
+    odds: str = ""
+    """Its part in equalised odds: ``found`` (a true positive rate), ``false`` (a false positive rate) or none."""
+    better: int = 0
+    """1: higher is better, -1: lower is, 0: neither. The first notion that is not 0 tells the worst group."""
+    single: bool = False
+    """Of one class among several: not asked of pairs of attributes, whose cells would have a few rows each."""
+
+    @cached_property
+    def counts_rows(self) -> bool:
+        """Tell whether it is a share of rows, each of which counts whole or not at all."""
+        return all(bool(((x == 0) | (x == 1)).all()) for x in (self.below, self.above))
+
+    @cached_property
+    def positive(self) -> bool:
+        """Tell whether nothing is subtracted, so that a ratio of two rates means something."""
+        return bool((self.above >= 0).all())
 
 
 def notions(p: Predictions) -> list[Notion]:
     """Give the rates of a kind of target, those that name the best-known notions first.
 
-    Equalised odds (Hardt, Price and Srebro 2016) is the true and the false positive rate together.
+    Equalised odds (Hardt, Price and Srebro 2016) is the true and the false positive rate together: see
+    ``Notion.odds``. With more than ``MOST_CLASSES`` classes, single ones are not compared.
     """
+    given = {
+        "binary": _binary,
+        "multiclass": _multiclass,
+        "ordinal": _ordinal,
+        "multilabel": _multilabel,
+        "regression": _regression,
+        "tokens": _tokens,
+        "mask": _mask,
+    }
+    return given[p.kind](p)
+
+
+def _binary(p: Predictions) -> list[Notion]:
     ones = np.ones(len(p))
-    if p.kind == "binary":
-        truth, called, chance = (np.asarray(x, np.float64) for x in (p.targets, p.labels, p.scores[:, 1]))
-        return [
-            Notion("true positive rate", "equal opportunity", called * truth, truth),
-            Notion("false positive rate", "predictive equality", called * (1 - truth), 1 - truth),
-            Notion("selection rate", "demographic parity", called, ones),
-            Notion("accuracy", "equal accuracy", (called == truth).astype(np.float64), ones),
-            Notion("forecast less outcome", "calibration by group", chance - truth, ones),
-        ]
-    if p.kind == "multilabel":
-        truth, called = (np.asarray(x, np.float64) for x in (p.targets, p.labels))
-        return [
-            Notion("labels found", "equal opportunity over all labels", (called * truth).sum(1), truth.sum(1)),
+    truth, called, chance = (np.asarray(x, np.float64) for x in (p.targets, p.labels, p.scores[:, 1]))
+    return [
+        Notion("true positive rate", "equal opportunity", called * truth, truth, FOUND),
+        Notion("false positive rate", "predictive equality", called * (1 - truth), 1 - truth, FALSE),
+        Notion("selection rate", "demographic parity", called, ones),
+        _accuracy((called == truth).astype(np.float64)),
+        Notion("forecast less outcome", "calibration by group", chance - truth, ones),
+    ]
+
+
+def _multiclass(p: Predictions) -> list[Notion]:
+    right = (p.labels == p.targets).astype(np.float64)
+    return [_accuracy(right), _confidence(p, right), *_each_class(p)]
+
+
+def _ordinal(p: Predictions) -> list[Notion]:
+    ones = np.ones(len(p))
+    given, truth = np.asarray(p.labels, np.float64), np.asarray(p.targets, np.float64)
+    right = (given == truth).astype(np.float64)
+    return [
+        Notion("mean error in steps", "no group is marked up or down", given - truth, ones),
+        Notion("mean step given", "demographic parity", given, ones),
+        _accuracy(right),
+        _confidence(p, right),
+        *_each_class(p),
+    ]
+
+
+def _multilabel(p: Predictions) -> list[Notion]:
+    ones = np.ones(len(p))
+    truth, called = (np.asarray(x, np.float64) for x in (p.targets, p.labels))
+    found, wrong = (called * truth).sum(1), (called * (1 - truth)).sum(1)
+    return [
+        Notion("labels found", "equal opportunity over all labels", found, truth.sum(1), FOUND),
+        Notion("labels wrongly given", "predictive equality over all labels", wrong, (1 - truth).sum(1), FALSE),
+        Notion("labels given", "demographic parity over all labels", called.sum(1), ones),
+        Notion("all labels right", "equal accuracy", (called == truth).all(1).astype(np.float64), ones, better=1),
+        Notion("forecast less outcome", "calibration by group", (p.scores - truth).mean(1), ones),
+    ]  # fmt: skip
+
+
+def _regression(p: Predictions) -> list[Notion]:
+    ones = np.ones(len(p))
+    value, error = np.asarray(p.labels, np.float64), np.asarray(p.labels - p.targets, np.float64)
+    return [
+        Notion("mean error", "calibration by group: none is over- or underestimated", error, ones),
+        Notion("mean absolute error", "equal accuracy", np.abs(error), ones, better=-1),
+        Notion("mean prediction", "demographic parity", value, ones),
+    ]
+
+
+def _tokens(p: Predictions) -> list[Notion]:
+    ones = np.ones(len(p))
+    right = (p.labels[:, 0] == p.targets[:, 0]).astype(np.float64)
+    found, given, true = slot_counts(p).T
+    return [
+        Notion("intent accuracy", "equal accuracy", right, ones, better=1),
+        Notion("exact match", "equal accuracy of the whole answer", all_right(p), ones),
+        Notion("slots found", "equal opportunity over all slots", found, true, FOUND),
+        Notion("given slots that are wrong", "predictive parity over all slots", given - found, given),
+        _confidence(intents(p), right),
+    ]
+
+
+def _mask(p: Predictions) -> list[Notion]:
+    """Pixels count, so that a class that fills a picture weighs more there than one that hardly shows."""
+    counts_NKK = p.counts().astype(np.float64)
+    hit_NK = np.diagonal(counts_NKK, axis1=1, axis2=2)
+    true_NK, total_N = counts_NKK.sum(2), counts_NKK.sum((1, 2))
+    false_NK = counts_NKK.sum(1) - hit_NK
+    made = [Notion("pixel accuracy", "equal accuracy", hit_NK.sum(1), total_N, better=1)]
+    if len(p.classes) <= MOST_CLASSES:
+        for k, name in enumerate(p.classes):
+            asked = f"equal opportunity of {name}", f"predictive equality of {name}"
+            rest = total_N - true_NK[:, k]
+            made += [
+                Notion(f"recall of {name}", asked[0], hit_NK[:, k], true_NK[:, k], FOUND, single=True),
+                Notion(f"false calls of {name}", asked[1], false_NK[:, k], rest, FALSE, single=True),
+            ]
+    return made
+
+
+def _each_class(p: Predictions) -> list[Notion]:
+    made: list[Notion] = []
+    if len(p.classes) > MOST_CLASSES:
+        return made
+    ones = np.ones(len(p))
+    for k, name in enumerate(p.classes):
+        truth, called = ((x == k).astype(np.float64) for x in (p.targets, p.labels))
+        found, wrong = called * truth, called * (1 - truth)
+        made += [
+            Notion(f"recall of {name}", f"equal opportunity of {name}", found, truth, FOUND, single=True),
             Notion(
-                "labels wrongly given", "predictive equality over all labels",
-                (called * (1 - truth)).sum(1), (1 - truth).sum(1),
+                f"false calls of {name}", f"predictive equality of {name}", wrong, 1 - truth, FALSE, single=True
             ),
-            Notion("all labels right", "equal accuracy", (called == truth).all(1).astype(np.float64), ones),
+            Notion(f"share called {name}", f"demographic parity of {name}", called, ones, single=True),
         ]  # fmt: skip
-    if p.kind == "regression":
-        error = np.asarray(p.labels - p.targets, np.float64)
-        return [
-            Notion("mean error", "no group is over- or underestimated", error, ones),
-            Notion("mean absolute error", "equal accuracy", np.abs(error), ones),
-        ]
-    if p.kind == "tokens":
-        right = (p.labels[:, 0] == p.targets[:, 0]).astype(np.float64)
-        return [
-            Notion("intent accuracy", "equal accuracy", right, ones),
-            Notion("exact match", "equal accuracy of the whole answer", all_right(p), ones),
-        ]
-    if p.kind == "mask":
-        counts_NKK = p.counts().astype(np.float64)
-        right = np.trace(counts_NKK, axis1=1, axis2=2)
-        return [Notion("pixel accuracy", "equal accuracy", right, counts_NKK.sum((1, 2)))]
-    hit = (p.labels == p.targets).astype(np.float64)
-    found = [Notion("accuracy", "equal accuracy", hit, ones)]
-    if p.kind == "ordinal":
-        step = np.asarray(p.labels, np.float64) - np.asarray(p.targets, np.float64)
-        found.insert(0, Notion("mean error in steps", "no group is marked up or down", step, ones))
-    top = p.scores.max(axis=1)
-    return [*found, Notion("forecast less outcome", "calibration by group", top - hit, ones)]
+    return made
+
+
+def _accuracy(right: Array) -> Notion:
+    return Notion("accuracy", "equal accuracy", right, np.ones(len(right)), better=1)
+
+
+def _confidence(p: Predictions, right: Array) -> Notion:
+    above = p.scores.max(axis=1) - right
+    return Notion("forecast less outcome", "calibration by group", above, np.ones(len(right)))

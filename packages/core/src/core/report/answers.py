@@ -1,12 +1,13 @@
-"""The five questions every run answers, in a sentence each."""
+"""The questions every run answers, in a sentence each: five about the model, and who answers for it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from core.report.pointers import pointer
 from core.report.record import Record
-from core.report.wording import named, number, spread, verdict
+from core.report.wording import duration, named, number, spread, verdict
 
 NOT_MEASURED = "Not measured in this run"
 
@@ -21,6 +22,14 @@ class Answer:
     measured: bool
     key: str
     """The record's section it comes from."""
+    field: str = ""
+    """Pointer to what the headline says; empty where nothing was measured."""
+
+    @property
+    def detail_field(self) -> str:
+        """Give the pointer to the detail; empty where it is put together from several fields."""
+        worded = self.field == pointer(self.key, "headline") and self.detail
+        return pointer(self.key, "detail") if worded else ""
 
 
 def answers(record: Record) -> list[Answer]:
@@ -37,6 +46,50 @@ def answers(record: Record) -> list[Answer]:
     ]
 
 
+def responsible(record: Record) -> Answer:
+    """Answer who is responsible and how much a human decides."""
+    question = "Who is responsible?"
+    return _worded(question, "oversight", record.oversight) or Answer(
+        question, "Not declared in this run", "", False, "oversight"
+    )
+
+
+def speed(record: Record) -> Answer:
+    """Answer how fast the model trains and answers."""
+    return _worded("How fast?", "performance", record.performance) or _missing("How fast?", "performance")
+
+
+def architecture(record: Record) -> Answer:
+    """Say what network was trained."""
+    m = record.model
+    if m.parameters is None:
+        return Answer("What network?", m.backbone, "", True, "model", "/model/backbone")
+    detail = f"Backbone {m.backbone}, adapter {m.adapter or 'none'}"
+    if m.trainable is not None:
+        detail += f"; {m.trainable:,} of {m.parameters:,} weights were trained"
+    return Answer(
+        "What network?", f"{m.parameters:,} weights", f"{detail}.", True, "model", "/model/parameters"
+    )
+
+
+def optimisation(record: Record) -> Answer:
+    """Say how the network was trained."""
+    t, question = record.training, "How trained?"
+    if t.steps is None:
+        return _missing(question, "training")
+    optimizer = record.run.config.get("optimizer", {}).get("option")
+    detail = [
+        f"Optimizer {optimizer}" if optimizer else "",
+        f"precision {t.precision}" if t.precision else "",
+    ]
+    if t.seconds is not None:
+        detail.append(f"took {duration(t.seconds)}")
+    reason = (t.model_extra or {}).get("reason")
+    told = ", ".join(part for part in detail if part)
+    told = f"{told[:1].upper()}{told[1:]}" + (f"; ended because {reason}" if reason else "")
+    return Answer(question, f"{t.steps:,} steps", f"{told}.", True, "training", "/training/steps")
+
+
 def headline_metric(record: Record) -> str | None:
     """Name the figure the run is judged by: the first of its metrics."""
     return next(iter(record.metrics), None)
@@ -45,7 +98,14 @@ def headline_metric(record: Record) -> str | None:
 def _worded(question: str, key: str, section: dict[str, Any] | None) -> Answer | None:
     if not section or "headline" not in section:
         return None
-    return Answer(question, str(section["headline"]), str(section.get("detail", "")), True, key)
+    return Answer(
+        question,
+        str(section["headline"]),
+        str(section.get("detail", "")),
+        True,
+        key,
+        pointer(key, "headline"),
+    )
 
 
 def _missing(question: str, key: str) -> Answer:
@@ -73,7 +133,8 @@ def _good(record: Record) -> Answer:
             said.append(f"this model is {word}." if word != "no clear difference" else f"{word}.")
         else:
             said[-1] = said[-1].rstrip(":") + "."
-    return Answer("How good?", f"{named(metric)} {number(figure.value)}", " ".join(said), True, "metrics")
+    headline = f"{named(metric)} {number(figure.value)}"
+    return Answer("How good?", headline, " ".join(said), True, "metrics", pointer("metrics", metric, "value"))
 
 
 def plain_name(challenger: str) -> str:
@@ -93,7 +154,9 @@ def _private(section: dict[str, Any] | None) -> Answer:
         unit = f" per {section['unit']}" if section.get("unit") else ""
         delta = f", δ = {section['delta']:.1e}" if section.get("delta") is not None else ""
         detail = f"Differential privacy{unit}{delta}."
-        return Answer("How private?", f"ε = {section['epsilon']:.3g}", detail, True, "privacy")
+        return Answer(
+            "How private?", f"ε = {section['epsilon']:.3g}", detail, True, "privacy", "/privacy/epsilon"
+        )
     return Answer(
         "How private?",
         NOT_MEASURED,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.report.answers import answers, plain_name
+from core.report.answers import answers, plain_name, responsible, speed
 from core.report.record import Figure, Record
 from core.report.wording import named, number, per_class, spread, verdict
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def summarise(record: Record, folder: Path, console: Console | None = None) -> None:
-    """Print the metrics with their intervals beside the challenger's, the five answers, and where the run is.
+    """Print the metrics with their intervals beside the challenger's, the answers, and where the run is.
 
     Figures of single classes stay in the record and on the page. The last line is the folder's path alone, so
     that a script can take it.
@@ -54,9 +54,11 @@ def summarise(record: Record, folder: Path, console: Console | None = None) -> N
         out.print(f"[bold]Gates[/] {len(gates) - len(failed)} of {len(gates)} passed", highlight=False)
         if failed:
             out.print(f"[red]failed:[/] {escape(', '.join(failed))}", highlight=False)
-    for answer in answers(record):
+    lines = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
+    for answer in (*answers(record), responsible(record), speed(record)):
         style = "bold" if answer.measured else "dim"
-        out.print(f"[{style}]{answer.question}[/] {escape(answer.headline)}", highlight=False)
+        lines.add_row(f"[{style}]{answer.question}[/]", escape(answer.headline))
+    out.print(lines)
     out.print(f"Report: {escape(str(folder / 'report.html'))}", highlight=False, soft_wrap=True)
     out.print(escape(str(folder)), highlight=False, soft_wrap=True)
 

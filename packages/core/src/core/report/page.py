@@ -6,53 +6,45 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.report.answers import answers, headline_metric, plain_name
+from core.report.answers import answers, headline_metric, plain_name, responsible, speed
+from core.report.details import environment, files, method, model, points, scaling, threshold_text, undefined
 from core.report.plots import Plot, write_plots
-from core.report.record import Figure, Json, Record
-from core.report.wording import cell, duration, meaning, named, number, per_class, plainly, spread, verdict
+from core.report.pointers import located, pointer
+from core.report.record import Json, Record, plain
+from core.report.wording import meaning, named, per_class, verdict
 from core.training.files import write_atomically
 
 GROUP_FIGURES = 5
 """Figures of a group that fit a table; the record has them all."""
-RULES = {
-    "youden": "Youden's index: sensitivity and specificity together",
-    "cost": "Least cost",
-    "sensitivity": "Sensitivity floor",
-    "specificity": "Specificity floor",
-    "f1": "Largest F1",
-    "0.5": "One half",
+PLOTTED = {
+    "roc": "/curves/roc",
+    "pr": "/curves/pr",
+    "reliability": "/curves/reliability",
+    "decision": "/decision_curve",
+    "confusion": "/curves/confusion",
+    "residuals": "/curves/residuals",
+    "learning": "/training/history",
+    "groups": "/groups",
+    "classes": "/metrics",
 }
+"""Where the points of each plot stand."""
 
 
-def write_page(record: Record, folder: Path, config: Mapping[str, Json] | None = None) -> Path:
+def write_page(record: Record, folder: Path) -> Path:
     """Draw the plots into ``folder/plots`` and write ``folder/report.html``; return its path.
 
-    The page needs no server and no other address. ``config`` is the composed configuration, shown as it is.
+    The page needs no server and no other address. Every figure on it carries the JSON pointer of its field.
     """
     path = folder / "report.html"
-    write_atomically(path, page(record, write_plots(record, folder), config or {}))
+    write_atomically(path, page(record, write_plots(record, folder)))
     return path
 
 
-def page(record: Record, plots: list[Plot], config: Mapping[str, Json]) -> str:
+def page(record: Record, plots: list[Plot]) -> str:
     """Give the page as text."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+    from core.report.templates import html
 
-    environment = Environment(
-        loader=PackageLoader("core.report", ""),
-        autoescape=select_autoescape(default_for_string=True, default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.filters.update(
-        number=number,
-        spread=spread,
-        named=named,
-        figure=Figure.model_validate,
-        cell=cell,
-        plainly=plainly,
-        duration=duration,
-    )
+    content = located(plain(record))
     labels = record.curves.get("confusion", {}).get("labels", [])
     classes = per_class(record.metrics, labels) if len(labels) > 2 else {}
     single = {metric for figures in classes.values() for metric in figures.values()}
@@ -62,108 +54,48 @@ def page(record: Record, plots: list[Plot], config: Mapping[str, Json]) -> str:
         for h in ("iou", "auroc", "auprc", "f1", "recall", "precision")
         if any(h in f for f in classes.values())
     ]
-    return environment.get_template("page.html.j2").render(
-        record=record,
-        simulated=record.data.simulated or record.run.simulated,
-        subtitle=_subtitle(record),
-        answers=answers(record),
-        method=_method(record),
-        challenger_name=plain_name(record.challenger.name) if record.challenger else "",
-        rows=[_row(record, metric) for metric in shown],
-        undefined=_undefined(record),
-        classes=classes,
-        class_heads=heads,
-        plots=plots,
-        points=_points(record),
-        threshold_text=_threshold_text(record),
-        scaling=_scaling(record),
-        group_metrics=_group_metrics(record, shown),
-        has_units=_has_units(record),
-        model=_model(record),
-        config=sorted(_flat(config).items()),
-        environment=_environment(record),
-        files=sorted({**record.data.files, **record.files}.items()),
+    return (
+        html()
+        .get_template("page.html.j2")
+        .render(
+            record=content,
+            simulated=record.data.simulated or record.run.simulated,
+            answers=[*answers(record), responsible(record)],
+            speed=speed(record),
+            method=method(content),
+            challenger_name=plain_name(record.challenger.name) if record.challenger else "",
+            rows=[_row(record, content, metric) for metric in shown],
+            undefined=undefined(content),
+            classes=classes,
+            class_heads=heads,
+            plots=plots,
+            plotted=PLOTTED,
+            points=points(content),
+            threshold_text=threshold_text(content),
+            scaling=scaling(content),
+            group_metrics=_group_metrics(record, shown),
+            has_units=_has_units(record),
+            model=model(record, content),
+            config=sorted(_flat(record.run.config).items()),
+            environment=environment(record),
+            files=files(record),
+            at=pointer,
+        )
     )
 
 
-def _subtitle(record: Record) -> str:
-    held = record.data.rows.get("test")
-    parts = [f"Data: {record.data.source}", f"backbone {record.model.backbone}"]
-    if record.run.finished:
-        parts.append(record.run.finished[:16].replace("T", " "))
-    if held:
-        parts.append(f"judged on {held:,} held-out rows")
-    return " · ".join(parts)
-
-
-def _method(record: Record) -> str:
-    made = record.intervals
-    if not made.get("confidence"):
-        return "Figures of the test part, which neither training nor the choice of thresholds has seen."
-    unit = f"{record.data.unit_name}s" if made["resampled"] == "units" else "rows"
-    text = (
-        f"Ranges are {100 * made['confidence']:.4g} % intervals from {made['resamples']:,} bootstrap resamples of "
-        f"the test part's {unit}. "
-    )
-    if record.challenger:
-        text += "Model and challenger were trained on the same rows and compared on the same resamples."
-    return text
-
-
-def _row(record: Record, metric: str) -> dict[str, Any]:
+def _row(record: Record, content: Json, metric: str) -> dict[str, Any]:
     challenger = record.challenger
     difference = challenger.difference.get(metric) if challenger else None
+    theirs = content["challenger"] or {"metrics": {}, "difference": {}}
     return {
         "name": named(metric),
         "meaning": meaning(metric),
-        "ours": record.metrics[metric],
-        "theirs": challenger.metrics.get(metric) if challenger else None,
-        "difference": difference,
+        "ours": content["metrics"][metric],
+        "theirs": theirs["metrics"].get(metric),
+        "difference": theirs["difference"].get(metric),
         "verdict": verdict(metric, difference) if difference else "",
     }
-
-
-def _undefined(record: Record) -> str:
-    counts = {m: (f.model_extra or {}).get("undefined", 0) for m, f in record.metrics.items()}
-    said = [f"{named(m)} {n}" for m, n in counts.items() if n]
-    return f"Resamples in which a figure is undefined and left out: {', '.join(said[:12])}." if said else ""
-
-
-def _points(record: Record) -> list[dict[str, Any]]:
-    points = record.thresholds.get("points", {})
-    used = record.thresholds.get("rule")
-    return [
-        {
-            "rule": RULES.get(rule, rule),
-            "chosen": rule == used,
-            "threshold": p["threshold"],
-            "test": p["test"],
-        }
-        for rule, p in points.items()
-    ]
-
-
-def _threshold_text(record: Record) -> str:
-    t = record.thresholds
-    if "cost_threshold" not in t:
-        return ""
-    return (
-        f"A miss is taken to cost {number(t['cost_false_negative'] / t['cost_false_positive'])} false alarms, which "
-        f"makes acting worth it from a probability of {number(t['cost_threshold'])}. PPV and NPV in the table above "
-        f"are stated at a prevalence of {number(t['prevalence'])}."
-    )
-
-
-def _scaling(record: Record) -> str:
-    scaling = record.calibration.get("scaling")
-    if not scaling or "residuals" in record.curves:
-        return ""
-    names = {
-        "none": "The probabilities are the model's own",
-        "platt": "The probabilities were corrected by a logistic curve fitted on validation (Platt scaling)",
-        "temperature": "The probabilities were corrected by a temperature fitted on validation",
-    }
-    return f"{names.get(scaling['method'], scaling['method'])}: {scaling['reason']}."
 
 
 def _group_metrics(record: Record, shown: list[str]) -> list[str]:
@@ -177,45 +109,13 @@ def _has_units(record: Record) -> bool:
     return any(group["units"] is not None and group["units"] != group["rows"] for group in groups)
 
 
-def _model(record: Record) -> list[tuple[str, str]]:
-    m, t = record.model, record.training
-    told: list[tuple[str, str | None]] = [
-        ("Backbone", m.backbone),
-        ("Adapter", m.adapter),
-        ("Parameters", f"{m.parameters:,}" if m.parameters is not None else None),
-        ("Trained", f"{m.trainable:,}" if m.trainable is not None else None),
-        ("Epochs", f"{t.epochs:g}" if t.epochs is not None else None),
-        ("Steps", f"{t.steps:,}" if t.steps is not None else None),
-        ("Stopped early", {True: "yes", False: "no", None: None}[t.stopped_early]),
-        ("Precision", t.precision),
-        ("Training time", f"{t.seconds:,.1f} s" if t.seconds is not None else None),
-        ("Seed", str(record.run.seed) if record.run.seed is not None else None),
-        ("Challenger", _challenger(record)),
-        ("Command", record.run.command),
-    ]
-    return [(name, value) for name, value in told if value is not None]
-
-
-def _challenger(record: Record) -> str | None:
-    if record.challenger is None:
-        return None
-    details = (record.challenger.model_extra or {}).get("details", {})
-    text = plain_name(record.challenger.name)
-    if "rows" in details:
-        text += f" ({details['estimator']})"
-        text += f", fitted on {details['rows']:,} of {details['rows_available']:,} training rows"
-    return text
-
-
-def _environment(record: Record) -> list[tuple[str, str]]:
-    return [(k.capitalize(), str(v)) for k, v in record.environment.model_dump().items() if v is not None]
-
-
-def _flat(config: Mapping[str, Json], above: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
+def _flat(config: Mapping[str, Json], above: tuple[str, ...] = ()) -> dict[str, tuple[str, str]]:
+    """Give each setting by its dotted name: its value as text and the pointer to it."""
+    flat: dict[str, tuple[str, str]] = {}
     for key, value in config.items():
+        steps = (*above, key)
         if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{above}{key}.")
+            flat |= _flat(value, steps)
         else:
-            flat[f"{above}{key}"] = str(value)
+            flat[".".join(steps)] = (str(value), pointer("run", "config", *steps))
     return flat

@@ -15,12 +15,15 @@ from core.data.groups import Groups
 from core.data.types import Encoder, Prepared, restore_fields
 from core.data.values import to_texts
 from core.evaluation.calibration import Scaling
+from core.fairness.decision import decided
+from core.oversight.rules import Decided, Rules, texts_of
 from core.report.run import Run
 from core.targets import restore as restore_target
 from core.targets.mask import MaskTarget
 from core.targets.tokens import TokensTarget
-from core.targets.types import Target
+from core.targets.types import Labels, Target
 from core.training.device import place
+from core.training.prediction import Masks
 from core.training.prediction import masks as predict_masks
 from core.training.prediction import scores as predict_scores
 from core.training.scorer import ModelScorer
@@ -50,6 +53,10 @@ class Loaded:
         self.model = self._model(state["architecture"]).to(device).eval()
         self.scaling = Scaling.restore(run.record.calibration["scaling"])
         self.thresholds: dict[str, float] | None = run.record.thresholds.get("values") or None
+        self.by_group: dict[str, Any] | None = run.record.thresholds.get("by_group")
+        said = run.record.oversight
+        self.rules: Rules | None = None if said is None else Rules.restore(said["rule"])
+        """Which answers a human decides; None of a run that was made before there were such rules."""
 
     def _model(self, architecture: dict[str, Any] | None) -> Model:
         seed = derive_seed(self.config["seed"], "weights")
@@ -75,6 +82,7 @@ class Loaded:
             str(self.run.record.training.precision),
             self.config["training"]["views"],
             batch_size,
+            by_group=self.by_group,
         )
 
     def scores(
@@ -98,11 +106,12 @@ class Loaded:
             views=self.config["training"]["views"],
         )
 
-    def masks(
-        self, frame: pd.DataFrame, batch_size: int = 16
-    ) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-        """Give each class's mean probability (N, K) and the masks (N, H, W) of raw rows, with few rows in memory."""
+    def masks(self, frame: pd.DataFrame, batch_size: int = 16) -> Masks:
+        """Give the masks of raw rows and what is kept of their probabilities, with few rows in memory."""
         assert isinstance(self.target, MaskTarget), "only a run of target=mask gives masks"
+        likely = None
+        if self.rules is not None and self.rules.method != "none":
+            likely = 1.0 - self.rules.limits.of(len(frame), self.groups.names(frame))
         return predict_masks(
             self.model,
             self.target,
@@ -111,6 +120,7 @@ class Loaded:
             device=self.device,
             precision=str(self.run.record.training.precision),
             views=self.config["training"]["views"],
+            likely=likely,
         )
 
     def _prepared(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> Prepared:
@@ -124,22 +134,28 @@ class Loaded:
     def predict(self, frame: pd.DataFrame, batch_size: int = 256) -> pd.DataFrame:
         """Predict raw rows, in their order and with their index.
 
-        Columns: ``prediction`` (class name, ``a;b`` for several labels, a number), and ``score:<class>`` for
-        each class; for masks ``prediction`` is the mask (H, W) uint8 and ``share:<class>`` the class's mean
-        probability; for tokens also ``slots`` (JSON: [start, end, name] in characters) and ``slots_probability``.
-        Raises ValueError for a column that is missing or a value that can't be read, naming row.
+        Columns: ``prediction`` (class name, ``a;b`` for several labels, a number); ``decision``, which says whether
+        that is the model's to decide (see ``core.oversight.rules.DECISIONS``); ``confidence``; ``set``, the classes
+        that can't be excluded, ``a;b``, or ``low`` and ``high`` of a number; and ``score:<class>`` for each class.
+        For masks ``prediction`` is the mask (H, W) uint8, ``doubtful`` the share of places where several classes can't
+        be excluded, and ``share:<class>`` the class's mean probability; for tokens also ``slots`` (JSON: [start, end,
+        name] in characters) and ``slots_probability``. Raises ValueError for a column that is missing or a value that
+        can't be read, naming row.
         """
         import pandas as pd
 
         if isinstance(self.target, MaskTarget):
-            shares, masks = self.masks(frame, min(batch_size, 16))
+            found_masks = self.masks(frame, min(batch_size, 16))
+            shares, masks = found_masks.shares, found_masks.labels
+            said = self._overseen(frame, shares, masks, found_masks.sure)
+            if found_masks.doubtful is not None:
+                said["doubtful"] = found_masks.doubtful
             named = {f"share:{name}": shares[:, k] for k, name in enumerate(self.target.classes)}
-            return pd.DataFrame({"prediction": pd.Series(list(masks), dtype=object), **named}).set_index(
-                frame.index
-            )
+            pictures = pd.Series(list(masks), dtype=object)
+            return pd.DataFrame({"prediction": pictures, **said, **named}).set_index(frame.index)
         found = self.scores(frame, batch_size)
-        labels = self.target.labels(found, self.thresholds)
-        table: dict[str, Any] = {"prediction": self._named(labels)}
+        labels = self.decide(found, frame)
+        table: dict[str, Any] = {"prediction": self._named(labels), **self._overseen(frame, found, labels)}
         if self.target.kind != "regression":
             table |= {f"score:{name}": found[:, k] for k, name in enumerate(self.target.classes)}
         if isinstance(self.target, TokensTarget):
@@ -148,6 +164,50 @@ class Loaded:
             table["slots"] = [json.dumps(slots, ensure_ascii=False) for slots in found_slots]
             table["slots_probability"] = found[:, len(self.target.classes)]
         return pd.DataFrame(table, index=frame.index)
+
+    def oversee(
+        self,
+        frame: pd.DataFrame,
+        scores: NDArray[np.float64],
+        labels: NDArray[Any],
+        sure: NDArray[np.float64] | None = None,
+    ) -> Decided | None:
+        """Say who decides rows of these scores and labels; None of a run without rules."""
+        if self.rules is None:
+            return None
+        texts = texts_of(frame, self.fields.text)
+        return self.rules.decide(scores, labels, self.groups.names(frame), texts, sure)
+
+    def _overseen(
+        self,
+        frame: pd.DataFrame,
+        scores: NDArray[np.float64],
+        labels: NDArray[Any],
+        sure: NDArray[np.float64] | None = None,
+    ) -> dict[str, Any]:
+        """Give the columns that say who decides, and between what."""
+        said = self.oversee(frame, scores, labels, sure)
+        if said is None:
+            return {}
+        columns: dict[str, Any] = {"decision": said.decision.astype(object)}
+        if said.confidence is not None:
+            columns["confidence"] = said.confidence
+        if said.sets is not None:
+            classes = self.target.classes
+            columns["set"] = [
+                ";".join(c for c, has in zip(classes, row, strict=True) if has) for row in said.sets
+            ]
+        if said.low is not None:
+            columns |= {"low": said.low, "high": said.high}
+        return columns
+
+    def decide(self, scores: NDArray[np.float64], frame: pd.DataFrame) -> Labels:
+        """Decide from recalibrated scores (N, K) of raw rows, as the run would.
+
+        Raises ValueError where the run decides groups by thresholds of their own and the rows don't name theirs.
+        """
+        groups = self.groups.names(frame) if self.by_group is not None else {}
+        return decided(self.target, scores, self.thresholds, self.by_group, groups)
 
     def _named(self, labels: NDArray[np.generic]) -> list[Any]:
         classes = self.target.classes

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from core.config import derive_seed, restored
 from core.data.config import DataConfig, TableData
 from core.data.files import sha256
@@ -17,8 +19,11 @@ from core.data.sources import IMAGE_ENDINGS
 from core.data.tables import find, read_table
 from core.data.types import Dataset
 from core.domain import Domain
+from core.evaluation.conformal import look
 from core.evaluation.evaluate import evaluate_again
 from core.evaluation.types import Evaluation
+from core.evaluation.uncertainty import measure, terms_of
+from core.oversight.rules import counts, texts_of, told
 from core.report.console import show_figures
 from core.report.record import plain
 from core.report.tables import write_predictions
@@ -58,6 +63,12 @@ def predict(run: str, source: str, output: str, device: str, batch_size: int) ->
     if loaded.run.record.data.simulated:
         print(f"note: {SIMULATED}", file=sys.stderr)
     print(f"{len(table)} predictions: {target.resolve()}")
+    if "decision" in predicted:
+        print(told(counts(predicted["decision"].to_numpy(np.str_))))
+    else:
+        print(
+            "note: the run is older than the rules of oversight: nobody checked who decides", file=sys.stderr
+        )
     return table
 
 
@@ -134,25 +145,52 @@ def evaluate(
             "notes": dataset.notes,
         },
         **evaluation.json(),
+        **overseen(loaded, dataset.frame, evaluation),
     }
     write_atomically(folder / "evaluation.json", json.dumps(plain(content), indent=1) + "\n")
     if dataset.simulated or record.data.simulated:
         print(f"note: {SIMULATED}")
     show_figures(evaluation.metrics)
+    if content.get("uncertainty"):
+        held, asked = content["uncertainty"]["coverage"]["value"], content["uncertainty"]["promise"]["asked"]
+        print(f"Sets that should hold {asked:.0%} of answers hold {held:.1%}")
+    if "oversight" in content:
+        print(told(content["oversight"]["counts"]))
     print(f"evaluation: {folder.resolve()}")
     return evaluation
 
 
+def overseen(loaded: Loaded, frame: pd.DataFrame, evaluation: Evaluation) -> dict[str, Any]:
+    """Measure the run's sets and its deferral on new rows, as its record has them: nothing is chosen anew."""
+    part, rules = evaluation.parts["test"], loaded.rules
+    if rules is None:
+        return {}
+    decided = rules.decide(
+        part.scores, part.labels, part.groups, texts_of(frame, loaded.fields.text), part.sure
+    )
+    found: dict[str, Any] = {"oversight": {"counts": counts(decided.decision)}}
+    section = loaded.run.record.uncertainty
+    if section is None:
+        return found
+    seed = derive_seed(loaded.config["seed"], "oversight", "evaluate")
+    settings = restored("evaluation", loaded.config["evaluation"])
+    pixels = None
+    if part.kind == "mask":
+        rows = loaded.config["oversight"]["mask_rows"]
+        pixels = look(loaded.scorer(), frame, part, rows, seed, "new")
+    return {**found, "uncertainty": measure(rules, part, terms_of(section), settings, seed, pixels)}
+
+
 def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predictions:
     """Predict labelled rows with the network's own scores, their truth, groups and units beside them."""
-    import numpy as np
-
     lost = [column for column in loaded.fields.target if column not in frame]
     if lost:
         raise ValueError(f"column {', '.join(lost)}: the truth is not in the table; give data.target")
     truth = loaded.target.truth(loaded.target.encode(frame))
+    sure = None
     if isinstance(loaded.target, MaskTarget):
-        raw, labels = loaded.masks(frame, min(batch_size, 16))
+        found = loaded.masks(frame, min(batch_size, 16))
+        raw, labels, sure = found.shares, found.labels, found.sure
     else:
         raw = loaded.raw_scores(frame, batch_size)
         labels = loaded.target.labels(raw)
@@ -170,6 +208,7 @@ def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predict
         units,
         rows,
         slots_of(loaded.target),
+        sure,
     )
 
 

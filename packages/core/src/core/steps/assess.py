@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from core.config import RunConfig, derive_seed
+from core.config import RunConfig
 from core.energy.meter import Meter
 from core.evaluation.config import NoChallenger
-from core.evaluation.intervals import resampled_weights
 from core.privacy.statement import no_promise, pretrained_from, without_noise
 from core.steps.attack import attack
+from core.steps.audit import audit
 from core.steps.design import Designed
 from core.steps.evaluate import Judged
 from core.steps.explain import explain
@@ -40,20 +40,11 @@ def assess(
 ) -> Impact:
     """Do step 5, raising ValueError where an audit refutes what the run promises about privacy."""
     privacy = _privacy(config, prepared, designed, trained)
-    fairness = _fairness(config, prepared, judged)
+    fairness = audit(config, prepared, judged, (privacy or {}).get("epsilon"))
     with meter.phase("explain"):
         explanation = explain(config, prepared, designed, judged)
     uncertainty, oversight = oversee(config, prepared, judged)
     return Impact(privacy, fairness, explanation, uncertainty, oversight)
-
-
-def _fairness(config: RunConfig, prepared: Prepared, judged: Judged) -> dict[str, Any] | None:
-    test, settings = judged.evaluation.parts["test"], config.evaluation
-    seed = derive_seed(config.seed, "fairness")
-    weights = resampled_weights(len(test), test.units, settings.resamples, seed)
-    unit = "row" if test.units is None else prepared.dataset.unit_name
-    found: dict[str, Any] | None = config.fairness.judge(test, weights, settings.minimum_group, unit)
-    return found
 
 
 def _privacy(config: RunConfig, prepared: Prepared, designed: Designed, trained: Trained) -> dict[str, Any]:

@@ -166,6 +166,7 @@ def _trained(
         model,
         prepared.target,
         designed.precision.precision,
+        objective=config.fairness.objective(share, prepared.groups, prepared.target),
     )
     model.train()
     fit(update, batches, seed=seed)

@@ -92,6 +92,7 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: P
     model = build_model(config, prepared, device, private=not isinstance(config.privacy, NoPrivacy))
     train = prepared.parts["train"]
     augmentation = config.augmentation.build(prepared.encoder.layout())
+    objective = config.fairness.objective(train, prepared.groups, prepared.target)
     private = private_training(
         config,
         model,
@@ -102,6 +103,7 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: P
         augmentation=augmentation,
         replaced=config.privacy.settle(model),
         folder=folder.checkpoints,
+        objective=objective,
         parallel=parallel,
     )
     if private is not None:
@@ -118,6 +120,7 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: P
         model,
         prepared.target,
         precision.precision,
+        objective=objective,
         parallel=parallel,
     )
     # Each process drops out for itself: two that drew alike would drop the same places of all their rows.

@@ -47,7 +47,9 @@ def judge(config: RunConfig, prepared: Prepared, designed: Designed, meter: Mete
         )
     seed = derive_seed(config.seed, "evaluation")
     extra = config.task.metrics(prepared.target.kind)
-    evaluation = evaluate(validation, test, prepared.target, config.evaluation, extra, seed)
+    evaluation = evaluate(
+        validation, test, prepared.target, config.evaluation, extra, seed, config.fairness.decide
+    )
     challenge = config.challenger.run(
         prepared.frames, prepared.encoder, prepared.dataset.fields, prepared.target, config.seed
     )
@@ -75,6 +77,7 @@ def scorer_of(
         config.training.views,
         config.training.validation_batch_size,
         prepared.dataset.frame,
+        evaluation.thresholds.get("by_group"),
     )
 
 

@@ -67,7 +67,8 @@ def perform(
 def _operations(designed: Designed, one: dict[str, torch.Tensor]) -> int:
     """Count the floating-point operations of one row's forward pass."""
     inputs = {name: tensor.to(designed.device) for name, tensor in one.items()}
-    with evaluating(designed.model), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    # With gradients: without, the counter's hooks fail on a module that gives back a weight itself, as a chain's does.
+    with evaluating(designed.model), torch.enable_grad(), FlopCounterMode(display=False) as counter:
         designed.model(inputs)
     return int(counter.get_total_flops())
 

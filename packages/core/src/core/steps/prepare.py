@@ -11,6 +11,7 @@ from core.data.groups import Groups
 from core.data.parts import Part
 from core.data.splits import split
 from core.data.types import Dataset, Encoder, Finding
+from core.steps.audit import check_baseline
 from core.targets.types import Target
 
 if TYPE_CHECKING:
@@ -38,15 +39,18 @@ def prepare(config: RunConfig) -> Prepared:
     rows = split(dataset)
     findings += check_parts(dataset, rows)
     frames = {name: dataset.frame.iloc[chosen] for name, chosen in rows.items()}
-    encoder = config.encoder.build(dataset.fields)
+    groups = Groups.fit(frames["train"], dataset)
+    plain = config.encoder.build(dataset.fields)
+    encoder = config.fairness.encoder(plain, frames["train"], dataset.fields, groups)
     encoder.fit(frames["train"])
     target = config.target.build(frames["train"], dataset.fields)
     config.oversight.check_target(target, dataset.fields)
-    groups = Groups.fit(frames["train"], dataset)
     parts = {
         name: Part(frame, rows[name], encoder, target, dataset.fields, groups, dataset.frame)
         for name, frame in frames.items()
     }
+    config.fairness.check_validation(parts["validation"].groups, target)
+    check_baseline(config, dataset, target, parts["test"])
     for finding in findings:
         if finding.level == "warning":
             print(f"warning: {finding.message}")

@@ -61,7 +61,10 @@ def forecast_line(expected: dict[str, Any]) -> None:
     if place is not None and place[1] > place[0]:
         number, of = place
         left = _amounts(expected, of - number + 1)
-        print(f"this is run {number} of {of}; all that are left will take about {left}, if alike", file=sys.stderr)
+        print(
+            f"this is run {number} of {of}; all that are left will take about {left}, if alike",
+            file=sys.stderr,
+        )
 
 
 def _amounts(expected: dict[str, Any], times: int) -> str:

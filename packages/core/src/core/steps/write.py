@@ -16,8 +16,8 @@ from core.data.files import sha256
 from core.data.types import Fields
 from core.folder import RunFolder
 from core.privacy.secret import forget_secret
-from core.report.page import write_page
-from core.report.record import Record, plain, write_record
+from core.report.documents import write_documents
+from core.report.record import Record, plain, sealed, write_record
 from core.report.run import SEALED, Run
 from core.report.tables import write_predictions
 from core.steps.assess import Impact
@@ -40,7 +40,7 @@ def write(
     impact: Impact,
     footprint: dict[str, Any],
 ) -> Run:
-    """Write everything, record.json last: a folder that has one is a finished run."""
+    """Write everything, record.json last: a folder that has one is a finished run, with all its documents."""
     evaluation = judged.evaluation
     save_weights(designed.model, folder.path / "model.safetensors")
     state = {
@@ -75,7 +75,8 @@ def write(
             }
         )
     )
-    write_page(record, folder.path)
+    record = sealed(record)
+    write_documents(record, folder.path)
     write_record(record, folder.path)
     forget_secret(folder.checkpoints)
     return folder.tell()

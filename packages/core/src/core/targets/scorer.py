@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from core.data.types import Layout
@@ -27,8 +31,8 @@ class Scorer(Protocol):
     def scores(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
         """Give the recalibrated scores (N, K) of raw or encoded rows, raising ValueError for none."""
 
-    def labels(self, scores: Array) -> Labels:
-        """Decide from scores (N, K) by the run's own thresholds."""
+    def labels(self, scores: Array, groups: Mapping[str, NDArray[np.str_]] | None = None) -> Labels:
+        """Decide from scores (N, K) by the run's own thresholds; ``groups`` of the rows for those of single groups."""
 
     def outputs(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
         """Give the head's outputs (N, width), of masks (N, width, h, w), before they become probabilities."""

@@ -47,6 +47,8 @@ class Predictions:
     """Row number in the source's frame."""
     slots: tuple[str, ...] = ()
     """Tokens: names of the slots that words' labels stand for."""
+    sure: NDArray[np.float64] | None = None
+    """Mask: (N,) mean over a picture's places of the likeliest class's probability."""
     _ranks: NDArray[np.int32] | None = field(default=None, init=False, repr=False, compare=False)
     _counts: NDArray[np.int64] | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -87,6 +89,7 @@ class Predictions:
             None if self.units is None else self.units[rows],
             self.index[rows] if len(self.index) else self.index,
             self.slots,
+            None if self.sure is None else self.sure[rows],
         )
         if self.kind == "mask":
             taken._counts = self.counts()[rows]

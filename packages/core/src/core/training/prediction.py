@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,7 @@ def predict(
     See ``scores`` for ``views`` and errors. The model is left in the mode it was in.
     """
     if isinstance(target, MaskTarget):
-        shares, labels = masks(
+        found_masks = masks(
             model,
             target,
             part.prepared,
@@ -51,7 +52,7 @@ def predict(
             precision=precision,
             views=views,
         )
-        return _beside(shares, labels, target, part)
+        return _beside(found_masks.shares, found_masks.labels, target, part, found_masks.sure)
     found = scores(
         model, target, part.prepared, batch_size=batch_size, device=device, precision=precision, views=views
     )
@@ -60,11 +61,19 @@ def predict(
 
 def as_predictions(found: NDArray[np.float64], target: Target, part: HeldOut) -> Predictions:
     """Put scores (N, K), of masks (N, K, h, w), beside the truth, groups and units of the part they are of."""
-    kept = found.mean(axis=(2, 3)) if isinstance(target, MaskTarget) else found
-    return _beside(kept, target.labels(found), target, part)
+    if not isinstance(target, MaskTarget):
+        return _beside(found, target.labels(found), target, part)
+    sure = found.max(axis=1).mean(axis=(1, 2))
+    return _beside(found.mean(axis=(2, 3)), target.labels(found), target, part, sure)
 
 
-def _beside(kept: NDArray[np.float64], labels: Labels, target: Target, part: HeldOut) -> Predictions:
+def _beside(
+    kept: NDArray[np.float64],
+    labels: Labels,
+    target: Target,
+    part: HeldOut,
+    sure: NDArray[np.float64] | None = None,
+) -> Predictions:
     return Predictions(
         scores=kept,
         labels=labels,
@@ -75,7 +84,22 @@ def _beside(kept: NDArray[np.float64], labels: Labels, target: Target, part: Hel
         units=part.units,
         index=part.rows,
         slots=slots_of(target),
+        sure=sure,
     )
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Masks of N pictures, and of their probabilities what can be kept of many pictures."""
+
+    shares: NDArray[np.float64]
+    """(N, K) each class's mean probability."""
+    labels: NDArray[np.uint8]
+    """(N, H, W) decided classes."""
+    sure: NDArray[np.float64]
+    """(N,) mean over the places of the likeliest class's probability."""
+    doubtful: NDArray[np.float64] | None = None
+    """(N,) share of places where more than one class is as likely as was asked."""
 
 
 def masks(
@@ -87,17 +111,29 @@ def masks(
     device: torch.device | None = None,
     precision: str = "fp32",
     views: int = 1,
-) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
-    """Give each class's mean probability (N, K) and the decided masks (N, H, W), batch by batch.
+    likely: NDArray[np.float64] | None = None,
+) -> Masks:
+    """Decide masks batch by batch; ``scores`` would keep the probability of every class at every place.
 
-    ``scores`` would keep the probability of every class at every place. Errors as there.
+    ``likely`` (N or 1, K or 1): the probability from which a class counts for ``doubtful``. Errors as in ``scores``.
     """
-    shares, labels = [], []
+    shares, labels, sure, doubtful, done = [], [], [], [], 0
     for several in _forward(model, rows, batch_size, device, precision, views):
         found = torch.stack([target.scores(raw) for raw in several]).mean(dim=0)
         shares.append(found.double().mean(dim=(2, 3)).numpy())
         labels.append(target.labels(found.numpy()))
-    return np.concatenate(shares), np.concatenate(labels)
+        sure.append(found.double().amax(dim=1).mean(dim=(1, 2)).numpy())
+        if likely is not None:
+            own = likely if len(likely) == 1 else likely[done : done + len(found)]
+            many = (found.double().numpy() >= own[:, :, None, None]).sum(axis=1) > 1
+            doubtful.append(many.mean(axis=(1, 2)))
+        done += len(found)
+    return Masks(
+        np.concatenate(shares),
+        np.concatenate(labels),
+        np.concatenate(sure),
+        np.concatenate(doubtful) if doubtful else None,
+    )
 
 
 def scores(

@@ -10,7 +10,8 @@ from core.privacy.clipping import AdaptiveClip
 from core.privacy.noise import draw_noise
 from core.privacy.preflight import require_moved, snapshot
 from core.privacy.secret import stream
-from core.training.types import StepEvent
+from core.training.objective import MeanLoss
+from core.training.types import LearningObjective, StepEvent
 from core.training.update import PlainUpdate, pieces, to_device, under
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from core.targets.types import Target
     from core.training.config import Schedule
     from core.training.parallel import Parallel
+    from core.training.types import Objective
 
 
 class PrivateUpdate(PlainUpdate):
@@ -47,15 +49,21 @@ class PrivateUpdate(PlainUpdate):
         ema: float | None,
         channels_last: bool,
         parallel: Parallel,
+        objective: Objective | None = None,
         audit: WhiteBoxAudit | None = None,
         examples: BlackBoxAudit | None = None,
     ) -> None:
-        """Take a clipper of the model's trainable weights and the secret that the noise is drawn from."""
+        """Take a clipper of the model's trainable weights and the secret that the noise is drawn from.
+
+        ``objective`` weighs each example by itself; clipping comes after it, so it bounds weighted examples too.
+        """
+        assert not isinstance(objective, LearningObjective), "it would couple examples"
         super().__init__(
             model,
             target,
             optimizers,
             schedule,
+            objective=objective,
             precision=precision,
             micro_batch=micro_batch,
             max_grad_norm=0.0,
@@ -78,9 +86,10 @@ class PrivateUpdate(PlainUpdate):
         before = snapshot(self.clipper.parameters) if self.step == 0 else None
         total = self.clipper.flat  # the noisy mean: the clipper's scale is 1 / batch
         self._start_with_noise(total)
-        beyond_half = self._clip(batch)
+        beyond_half = self._clip(batch, self.objective)
         if self.examples is not None:  # not counted: they would pull an adaptive clip norm to themselves
-            self._clip(self.examples.batch(self.step, self.parallel.rank, self.parallel.world))
+            made_up = self.examples.batch(self.step, self.parallel.rank, self.parallel.world)
+            self._clip(made_up, MeanLoss())  # they are of no group
         if self.audit is not None:
             self.audit.contribute(self.step, total, self.parallel.rank, self.parallel.world)
         self.parallel.sum_([total, beyond_half])
@@ -103,7 +112,7 @@ class PrivateUpdate(PlainUpdate):
         else:
             total.zero_()
 
-    def _clip(self, batch: Batch) -> torch.Tensor:
+    def _clip(self, batch: Batch, objective: Objective) -> torch.Tensor:
         """Add the clipped gradients to the clipper's sums; give the sum of (within the norm) - 1/2 over units."""
         beyond_half = torch.zeros((), device=self.device)
         for piece in pieces(to_device(batch, self.device, self.channels_last), self.micro_batch):
@@ -113,6 +122,7 @@ class PrivateUpdate(PlainUpdate):
                 with self._autocast:
                     outputs = self._forward(piece.inputs)
                 losses = self.target.losses(outputs.float(), piece.targets)
+                losses = objective(losses, piece, outputs.float())
                 found = self.clipper.clipped_gradients(losses)
             beyond_half += found.within - len(piece) / 2
         return beyond_half

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from core.privacy.config import DifferentialPrivacy
     from core.privacy.plan import PrivacyPlan
     from core.targets.types import Target
+    from core.training.types import Objective
 
 PROBE = 6
 """Rows of the preflight; they are validation rows, so that its figures tell nothing of the training part."""
@@ -122,6 +123,7 @@ def private_training(
     augmentation: Augmentation | None,
     replaced: Sequence[str],
     folder: Path,
+    objective: Objective | None = None,
     parallel: Parallel = ALONE,
 ) -> PrivateTraining | None:
     """Make the private training that ``privacy=`` asks for; None where it promises nothing.
@@ -166,6 +168,7 @@ def private_training(
         ema=settings.ema,
         channels_last=settings.channels_last,
         parallel=parallel,
+        objective=objective,
         audit=audit,
         examples=examples,
     )

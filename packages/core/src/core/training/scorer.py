@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from core.fairness.decision import decided
 from core.training.prediction import outputs, pooled, scores
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from core.backbones.model import Model
@@ -36,6 +38,8 @@ class ModelScorer:
     batch_size: int = 256
     past: pd.DataFrame | None = None
     """Rows that events may look back to where a call gives no history of its own."""
+    by_group: Mapping[str, Any] | None = None
+    """Thresholds of single groups: see ``core.fairness.decision``."""
 
     def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> dict[str, Tensor]:
         """Encode raw rows as the model reads them, raising ValueError with column and row."""
@@ -62,9 +66,11 @@ class ModelScorer:
         )
         return self.rescale(found)
 
-    def labels(self, scores: Array) -> Labels:
-        """Decide from scores (N, K) by the run's own thresholds."""
-        return self.target.labels(scores, self.decisions)
+    def labels(self, scores: Array, groups: Mapping[str, NDArray[np.str_]] | None = None) -> Labels:
+        """Decide from scores (N, K) by the run's own thresholds; without groups, by the common ones."""
+        return decided(
+            self.target, scores, self.decisions, None if groups is None else self.by_group, groups or {}
+        )
 
     def outputs(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
         """Give the head's outputs (N, width), of masks (N, width, h, w), before they become probabilities."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from core.data.types import Batch
     from core.training.ema import Ema
+    from core.training.parallel import Parallel
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,18 @@ class Stop(Protocol):
 
 
 class Objective(Protocol):
-    """Weighs each example's loss; what couples examples has no place here."""
+    """Weighs each example's loss by what is known before the step, so that a batch may come in pieces."""
 
-    def __call__(self, losses: Tensor, batch: Batch) -> Tensor:
-        """Turn per-example losses (B,) into weighted ones (B,), whose mean is minimised."""
+    def __call__(self, losses: Tensor, batch: Batch, outputs: Tensor) -> Tensor:
+        """Turn per-example losses (B,) of float32 outputs into weighted ones (B,), whose mean is minimised."""
+
+
+@runtime_checkable
+class LearningObjective(Stateful, Protocol):
+    """An objective whose weights follow what the steps before have shown: it couples examples, so never under DP."""
+
+    def after_step(self, parallel: Parallel) -> None:
+        """Take in what the step's rows showed, in all processes alike."""
 
 
 class Rows(Protocol):

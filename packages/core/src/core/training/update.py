@@ -14,7 +14,7 @@ from core.training.objective import MeanLoss
 from core.training.optimizers import load_optimizer_state, optimizer_state
 from core.training.parallel import ALONE
 from core.training.precision import autocast
-from core.training.types import StepEvent
+from core.training.types import LearningObjective, StepEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -89,6 +89,8 @@ class PlainUpdate:
                 "schedule.warmup, set training.max_grad_norm=1 or training.precision=fp32"
             )
         self._apply()
+        if isinstance(self.objective, LearningObjective):
+            self.objective.after_step(self.parallel)
         self.step += 1
         return StepEvent(self.step, examples, loss, self._rates[0][0]["lr"])
 
@@ -98,7 +100,9 @@ class PlainUpdate:
         for piece in pieces(to_device(batch, self.device, self.channels_last), self.micro_batch):
             with self._autocast:
                 outputs = self._forward(piece.inputs)
-            losses: Tensor = self.objective(self.target.losses(outputs.float(), piece.targets), piece)
+            losses: Tensor = self.objective(
+                self.target.losses(outputs.float(), piece.targets), piece, outputs.float()
+            )
             loss = losses.sum() / examples
             (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
@@ -137,6 +141,8 @@ class PlainUpdate:
             state |= {f"ema.{name}": tensor for name, tensor in self.ema.state().items()}
         if self._scaler is not None:
             state["scaler"] = self._scaler.state_dict()
+        if isinstance(self.objective, LearningObjective):
+            state |= {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -153,6 +159,8 @@ class PlainUpdate:
             self.ema.load(under("ema", state), self.step)
         if self._scaler is not None:
             self._scaler.load_state_dict(state["scaler"])
+        if isinstance(self.objective, LearningObjective):
+            self.objective.load_state_dict(under("objective", state))
 
     def _hash_of_frozen(self) -> str:
         if self._frozen is None:

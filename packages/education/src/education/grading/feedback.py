@@ -11,6 +11,7 @@ import numpy as np
 
 from core.data.encoders.fields import FieldsEncoder
 from core.explanation.words import WordEffect, word_effects
+from core.oversight.rules import CONFIRM, UNSURE
 from core.serving.load import Loaded, load
 from core.serving.verbs import SIMULATED, raw_rows
 from core.training.files import write_atomically
@@ -54,9 +55,15 @@ def give(run: str, source: str, output: str, words: int, device: str) -> list[di
 def explained(loaded: Loaded, frame: pd.DataFrame, words: int) -> list[dict[str, Any]]:
     """Grade and explain raw rows, in their order."""
     scores = loaded.scores(frame)
-    labels = np.asarray(loaded.target.labels(scores, loaded.thresholds), np.int64)
+    labels = np.asarray(loaded.decide(scores, frame), np.int64)
     sure = certainty(scores, labels)
-    threshold = _review_threshold(loaded)
+    said = loaded.oversee(frame, scores, labels)
+    if said is None:
+        raise ValueError(
+            f"run={loaded.run.path}: made before there were rules of oversight, so nothing says which grades a human "
+            "gives; train it again"
+        )
+    human = np.isin(said.decision, (UNSURE, CONFIRM))
     detector = read_detector(loaded.run.path)
     texts = texts_of(frame, loaded.fields)
     flags = _flags(detector, texts)
@@ -74,7 +81,7 @@ def explained(loaded: Loaded, frame: pd.DataFrame, words: int) -> list[dict[str,
             column: answer,
             "grade": loaded.target.classes[labels[n]],
             "probability": round(float(sure[n]), 4),
-            "to_human": bool((threshold is not None and sure[n] < threshold) or flags[n]["flagged"]),
+            "to_human": bool(human[n] or flags[n]["flagged"]),
             "gaming": flags[n],
         }
         if words:
@@ -89,13 +96,6 @@ def explained(loaded: Loaded, frame: pd.DataFrame, words: int) -> list[dict[str,
             row["nearest_reference"], row["missing"] = best, lacking[:MISSING_WORDS]
         lines.append(row)
     return lines
-
-
-def _review_threshold(loaded: Loaded) -> float | None:
-    """Find the run's own threshold below which a human grades; None where the run did not choose one."""
-    study = loaded.run.record.studies.get("human review")
-    figure = None if study is None else study.figures.get("threshold")
-    return None if figure is None else figure.value
 
 
 def _flags(

@@ -108,10 +108,12 @@ def _graded(
     rows = test.iloc[[i for i, _ in changed]].copy()
     rows[held.dataset.fields.text[0]] = pd.Series([t for _, t in changed], index=rows.index, dtype=object)
     scores = held.scorer.scores(rows)
-    both = grades_of(_as(p, scores, held.scorer.labels(scores)), task.order)
-    assert both is not None
     place = {label: n for n, label in enumerate(held.frames["test"].index)}
-    before = grades.rounded[[place[label] for label in rows.index]]
+    at = np.array([place[label] for label in rows.index], np.int64)
+    labels = held.scorer.labels(scores, {name: groups[at] for name, groups in p.groups.items()})
+    both = grades_of(_as(p, scores, labels), task.order)
+    assert both is not None
+    before = grades.rounded[at]
     top = float(np.max(grades.human))
     return {
         "mean change of grade": float((both.rounded - before).mean()),

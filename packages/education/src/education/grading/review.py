@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.evaluation.deferral import by_agreement
 from core.evaluation.study import Findings
+from core.oversight.rules import NOBODY_IS_SURE
 from education.grading.figures import NAN, Array, grades_of, qwk
 from education.grading.resampling import Rows, figures, plain
 
@@ -15,35 +17,18 @@ if TYPE_CHECKING:
     from core.evaluation.study import Held, Study
     from education.settings import Grading
 
-NOBODY = 1.01
-"""A threshold that no probability reaches: every grade goes to a human."""
-
 
 def certainty(scores: Array, labels: NDArray[Any]) -> Array:
     """Probability of the grade that was given, (N,)."""
     return np.asarray(scores[np.arange(len(scores)), labels.astype(np.int64)], np.float64)
 
 
-def choose_threshold(sure: Array, right: NDArray[np.bool_], wanted: float) -> float:
-    """Choose the lowest threshold with a share of right answers of at least ``wanted`` among those at or above it.
-
-    ``NOBODY`` where no threshold reaches it with ten answers or more. All shapes (N,).
-    """
-    order = np.argsort(-sure, kind="stable")
-    share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
-    ends = np.append(sure[order][1:] < sure[order][:-1], True)  # ties stay together
-    fits = np.flatnonzero(ends & (share >= wanted) & (np.arange(len(order)) >= 9))
-    return float(sure[order][fits[-1]]) if len(fits) else NOBODY
-
-
 def human_review(task: Grading) -> Study:
-    """Make the study of deferral."""
+    """Make the study of deferral, by the rule that the run obeys too (``oversight.defer=auto``)."""
 
     def study(held: Held) -> Findings:
         v, t = held.parts["validation"], held.parts["test"]
-        threshold = choose_threshold(
-            certainty(v.scores, v.labels), v.labels == v.targets, task.review_agreement
-        )
+        threshold = by_agreement(certainty(v.scores, v.labels), v.labels == v.targets, task.review_agreement)
         sure = certainty(t.scores, t.labels)
         grades = grades_of(t, task.order)
 
@@ -72,7 +57,7 @@ def human_review(task: Grading) -> Study:
                     "exact agreement of the rest": float(np.mean((t.labels == t.targets)[kept])),
                 }
             )
-        if threshold >= NOBODY:
+        if threshold >= NOBODY_IS_SURE:
             told = f"No threshold reaches an agreement of {task.review_agreement:g} on validation: a human grades all."
         else:
             told = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,14 @@ class Bag:
     def names(self) -> list[str]:
         """Name the V features: the n-grams."""
         return [str(name) for v in self._all() for name in v.get_feature_names_out()]
+
+    def grams(self, texts: Sequence[str]) -> Any:
+        """Tell which of the V n-grams plain texts hold, (n, V) CSR; those of one prompt alone are left out."""
+        from scipy.sparse import csr_matrix, hstack
+
+        parts = [v.transform(texts) for v in self.vectorizers]
+        parts += [] if self.within is None else [csr_matrix((len(texts), len(self.within.vocabulary_)))]
+        return hstack(parts, format="csr")
 
     def _all(self) -> list[Any]:
         return self.vectorizers + ([] if self.within is None else [self.within])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from core.data.encoders.numbers import Numbers
 from core.data.encoders.pairs import COMPANIONS, Pairs
 from core.data.encoders.signals import Signals
 from core.data.encoders.stores import PreparedRows, Store
-from core.data.encoders.tokens import Tokens
+from core.data.encoders.tokens import Place, Tokens
 from core.data.encoders.words import Words
 from core.data.types import Fields, Layout
 
@@ -153,6 +153,18 @@ class FieldsEncoder:
             if alone is not None:
                 at[alone] = {name: None}
         return at
+
+    def spans(self, frame: pd.DataFrame) -> list[list[Place | None]]:
+        """Say where in the texts each token of a row stands: (column, start, end), None for those of no text."""
+        tokens = self._pieces["tokens"]
+        assert isinstance(tokens, Tokens)
+        return tokens.spans(self._with_derived(frame, self.derived(frame)))
+
+    def grams(self, texts: Sequence[str]) -> Any:
+        """Tell which features of the bag plain texts have, (n, V) CSR."""
+        bag = self._pieces["bag"]
+        assert isinstance(bag, Bag)
+        return bag.grams(texts)
 
     def derived(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Give the numbers made from texts: comparisons with references and with graded examples, (N, n)."""

@@ -7,8 +7,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import tokenizers
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from core.config import wrong
 from core.data.encoders.stores import Dense, Store
 from core.data.types import Layout
 from core.data.values import to_texts
@@ -26,6 +28,13 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 4096
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+SHIPPED = ("text_small",)
+"""Tokenizers that come with core, each for the backbone of its name."""
+SAMPLE = "Hello: the 2nd patient's answer, 3.5 mg?"
+"""What two tokenizers read differently, unless they are one."""
+T = TypeVar("T")
+Place = tuple[str, int, int]
+"""A column and the characters in it: start, end."""
 WORD = re.compile(r"\w\w+")
 """What a word is, as in scikit-learn's text features: two or more letters or digits."""
 
@@ -47,9 +56,13 @@ class Tokens:
         """Train the own tokenizer on training texts, or load a pretrained one; the length is theirs, at most."""
         texts = [to_texts(frame[c]) for c in columns]
         if config.tokenizer == "own":
-            tokenizer = _own((t for column in texts for t in column), config.vocabulary, config.lowercase)
+            tokenizer = byte_level_bpe(
+                (t for column in texts for t in column), config.vocabulary, config.lowercase
+            )
         elif config.tokenizer == "words":
             tokenizer = _words((t for column in texts for t in column), config.vocabulary, config.lowercase)
+        elif config.tokenizer in SHIPPED:
+            tokenizer = shipped(config.tokenizer)
         else:
             tokenizer = _pretrained(config.tokenizer)
         tokenizer.encode_special_tokens = True  # "[SEP]" written in a text is text
@@ -66,10 +79,27 @@ class Tokens:
             tokens[i, : len(row)] = row
         return {"tokens": Dense(torch.from_numpy(tokens), torch.int64)}
 
+    def spans(self, frame: pd.DataFrame) -> list[list[Place | None]]:
+        """Say on which characters of which column each token of a row stands; None for those of no text."""
+        columns = []
+        for column in self.columns:
+            some = self.tokenizer.encode_batch(to_texts(frame[column]), add_special_tokens=False)
+            columns.append([[(column, start, end) for start, end in one.offsets] for one in some])
+        before, between, after = ([None] * len(part) for part in self.frame)
+        return self._joined(columns, before, between, after)
+
     def _rows(self, texts: Sequence[Sequence[str]]) -> list[list[int]]:
         """Join each row's texts and cut them to the length."""
-        before, between, after = self.frame
-        columns = [self._ids(column) for column in texts]
+        return self._joined([self._ids(column) for column in texts], *(list(part) for part in self.frame))
+
+    def _joined(
+        self,
+        columns: Sequence[Sequence[Sequence[T]]],
+        before: Sequence[T],
+        between: Sequence[T],
+        after: Sequence[T],
+    ) -> list[list[T]]:
+        """Deal the room among the columns' pieces, row by row."""
         room = self.length - len(before) - len(after) - len(between) * (len(columns) - 1)
         if room < len(columns):
             raise ValueError(
@@ -95,7 +125,8 @@ class Tokens:
     def layout(self, layout: Layout) -> Layout:
         """Add what a backbone must know."""
         size = self.tokenizer.get_vocab_size()
-        return replace(layout, vocabulary=size, length=self.length, padding=self.padding)
+        sample = tuple(self.tokenizer.encode(SAMPLE, add_special_tokens=False).ids)
+        return replace(layout, vocabulary=size, length=self.length, padding=self.padding, sample=sample)
 
     def state(self) -> dict[str, Json]:
         """Give what ``restore`` needs, as JSON: the whole tokenizer, so that no other file is needed."""
@@ -122,7 +153,7 @@ def _normalizer(lowercase: bool) -> Any:
     return normalizers.Sequence(steps)
 
 
-def _own(texts: Iterable[str], vocabulary: int, lowercase: bool) -> Any:
+def byte_level_bpe(texts: Iterable[str], vocabulary: int, lowercase: bool) -> Any:
     """Train a byte-level BPE (Sennrich et al., ACL 2016; bytes as in GPT-2)."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = _normalizer(lowercase)
@@ -160,6 +191,14 @@ def _add_template(tokenizer: Any) -> None:
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
     )
+
+
+def shipped(name: str) -> Any:
+    """Read a tokenizer that comes with core, raising ValueError where this installation lacks it."""
+    file = files("core.data.encoders").joinpath("tokenizers", f"{name}.json")
+    if not file.is_file():
+        raise wrong("encoder.tokenizer", name, "this installation has no such tokenizer; choose own or words")
+    return Tokenizer.from_str(file.read_text(encoding="utf-8"))
 
 
 def _pretrained(name: str) -> Any:
@@ -213,7 +252,7 @@ def _shares(lengths: list[int], room: int) -> list[int]:
     return shares
 
 
-def _cut(ids: list[int], most: int, lost: str) -> list[int]:
+def _cut(ids: Sequence[T], most: int, lost: str) -> Sequence[T]:
     if len(ids) <= most:
         return ids
     if lost == "start":

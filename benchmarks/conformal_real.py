@@ -1,0 +1,138 @@
+"""Conformal coverage on real data: does each finished run's promise hold on its test part, overall and by group?
+
+python benchmarks/conformal_real.py --runs FOLDER [--only healthcare/ham10000 ...] [--alpha 0.1] [--json FILE]
+
+Reads the finished runs below FOLDER (<domain>/<experiment>/.../record.json, as real_<domain>.py leaves them) and
+trains nothing: limits from each run's validation predictions, coverage on its test predictions. Masks ask the model
+again for the pixels of some pictures, which needs the data (PLINTH_DATA). "Within": 1 - alpha lies in the 95 %
+interval of the coverage by the limits alone, which counts the chance of both parts; "holds" that the sets as they are
+given do not fall short of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import core
+from core.config import derive_seed, restored
+from core.evaluation.config import StandardEvaluation
+from core.evaluation.conformal import Pixels, calibrate, look
+from core.evaluation.deferral import error_unit
+from core.evaluation.uncertainty import measure, terms
+from core.oversight.config import StandardOversight
+from core.oversight.rules import Rules
+from core.report.run import Run
+
+SETTINGS = StandardEvaluation(resamples=300, resamples_single=100)
+
+
+def pixels_of(run: Run, options: StandardOversight, seed: int) -> dict[str, Pixels]:
+    """Ask a run of masks about the pixels of some held-out pictures."""
+    loaded = core.load(run.path)
+    importlib.import_module(run.record.run.domain).train.configure()  # registers its data sources
+    config = run.record.run.config
+    task = restored("task_schema", config["task"])
+    frame = restored("data", config["data"]).read(task, config["seed"]).frame
+    found = {}
+    for name in ("validation", "test"):
+        part = run.predictions(name)
+        found[name] = look(loaded.scorer(16), frame.iloc[part.index], part, options.mask_rows, seed, name)
+    return found
+
+
+def measured(run: Run, options: StandardOversight) -> dict[str, Any]:
+    """Calibrate on a run's validation part and measure on its test part."""
+    validation, test = (run.predictions(name) for name in ("validation", "test"))
+    state = json.loads((run.path / "encoder.json").read_text())
+    seed = derive_seed(run.record.run.config["seed"], "oversight")
+    kind = test.kind
+    pixels = pixels_of(run, options, seed) if kind == "mask" else {}
+    rules = Rules(
+        kind, test.classes, False, method=options.method_of(kind), log=bool(state["target"].get("log"))
+    )
+    if kind == "mask":  # predictions keep no picture's confidence; nothing is deferred here
+        validation.sure = test.sure = test.scores.max(axis=1)
+    calibration = calibrate(
+        rules, validation, options.alpha, options.mondrian_of(kind), options.mondrian_units, state["unit_name"], seed,
+        pixels.get("validation"),
+    )  # fmt: skip
+    against = terms(calibration, options.alpha, options.cost_of_deferral, error_unit(validation))
+    found = measure(calibration.rules, test, against, SETTINGS, seed, pixels.get("test"))
+    groups = [
+        {"group": f"{attribute} {name}", "rows": own["rows"], **own["coverage"], "holds": own["promise"]["holds"],
+         "within": own["promise"]["within"]}
+        for attribute, each in found["by_group"].items() for name, own in each.items()
+    ]  # fmt: skip
+    return {
+        "kind": kind,
+        "method": rules.method,
+        "calibration": {"rows": calibration.rows, "units": calibration.units, "unit": state["unit_name"]},
+        "coverage": found["coverage"],
+        "promise": found["promise"],
+        "size": found["size"]["value"],
+        "groups": groups,
+        "by_class": found["by_class"],
+        "notes": calibration.notes,
+    }
+
+
+def main() -> None:
+    """Measure and print one line for each experiment."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", default=[], help="parts of <domain>/<experiment>")
+    parser.add_argument("--alpha", type=float, default=0.1)
+    parser.add_argument("--seeds", type=int, help="only the first runs of each experiment")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    options = StandardOversight(alpha=given.alpha)
+    options.check()
+    experiments: dict[str, list[Path]] = {}
+    for record in sorted(given.runs.glob("*/*/**/record.json")):
+        name = "/".join(record.relative_to(given.runs).parts[:2])
+        if not given.only or any(part in name for part in given.only):
+            experiments.setdefault(name, []).append(record.parent)
+    results = []
+    for name, folders in experiments.items():
+        begun, found = time.perf_counter(), []
+        for folder in folders[: given.seeds]:
+            run = Run(folder)
+            assert not run.record.data.simulated, f"{folder}: simulated data"
+            found.append({"run": "/".join(folder.relative_to(given.runs).parts), **measured(run, options)})
+        results.append({"name": name, "seconds": time.perf_counter() - begun, "runs": found})
+        print(line(name, found), flush=True)
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=1) + "\n")
+    short = [r["run"] for result in results for r in result["runs"] if not r["promise"]["holds"]]
+    print(f"falls short: {', '.join(short) or 'none'}", file=sys.stderr)
+
+
+def line(name: str, found: list[dict[str, Any]]) -> str:
+    """Write an experiment's row: coverage as given, by the limits alone, verdicts overall and by group."""
+    groups = [group for each in found for group in each["groups"]]
+    counted = found[0]["calibration"]
+    unit = (
+        f"{counted['units']} {counted['unit']}s"
+        if counted["units"] is not None
+        else f"{counted['rows']} rows"
+    )
+    return (
+        f"{name[:58]:58} {found[0]['kind']:10} {unit:18} given {fmean(f['coverage']['value'] for f in found):.3f} "
+        f"exact {fmean(f['promise']['value'] for f in found):.3f} size {fmean(f['size'] for f in found):8.3f} "
+        f"within {sum(f['promise']['within'] for f in found)}/{len(found)} "
+        f"holds {sum(f['promise']['holds'] for f in found)}/{len(found)} "
+        f"groups {sum(g['holds'] for g in groups)}/{len(groups)}"
+    )
+
+
+if __name__ == "__main__":
+    main()

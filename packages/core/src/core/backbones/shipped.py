@@ -1,0 +1,90 @@
+"""The weights that core ships: where they are, that nobody altered them, and how they get into a network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+
+from core.config import wrong
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
+
+    from torch import nn
+
+    from core.data.types import Layout
+
+FOLDER = "weights"
+"""Below this package: NAME.safetensors and its card NAME.json."""
+
+
+def folder() -> Traversable:
+    """Give the folder of shipped weights and cards."""
+    return files("core.backbones").joinpath(FOLDER)
+
+
+def card(name: str) -> dict[str, Any]:
+    """Read the card of shipped weights, raising ValueError where this package has none of this name."""
+    found = folder().joinpath(f"{name}.json")
+    if not found.is_file():
+        raise wrong(
+            "backbone.weights",
+            "shipped",
+            f"this installation has no weights of {name}; set backbone.weights=none or give a file",
+        )
+    made: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+    return made
+
+
+def load_into(trunk: nn.Module, name: str, weights: str) -> None:
+    """Put shipped weights, or those of a local file, into a trunk; ``none`` leaves it as it was drawn.
+
+    Raises ValueError for a file that is missing, altered (its SHA-256 is not the card's) or of another network.
+    """
+    if weights == "none":
+        return
+    if weights == "shipped":
+        content = folder().joinpath(f"{name}.safetensors").read_bytes()
+        if hashlib.sha256(content).hexdigest() != card(name)["sha256"]:
+            raise wrong(
+                "backbone.weights", "shipped", f"{name}.safetensors differs from its card: install anew"
+            )
+    else:
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise wrong(
+                "backbone.weights", weights, "there is no such file; shipped and none are the other choices"
+            )
+        content = path.read_bytes()
+    try:
+        state = load_tensors(content)
+    except SafetensorError as error:
+        raise wrong("backbone.weights", weights, f"it is no whole safetensors file ({error})") from error
+    expected = trunk.state_dict()
+    differ = sorted(
+        (set(state) ^ set(expected))
+        | {n for n in set(state) & set(expected) if state[n].shape != expected[n].shape}
+    )
+    if differ:
+        raise wrong(
+            "backbone.weights", weights, f"these are no weights of {name}: {', '.join(differ[:3])} differ"
+        )
+    with torch.no_grad():
+        trunk.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in state.items()})
+
+
+def same_tokens(layout: Layout, name: str) -> None:
+    """Refuse tokens of another tokenizer than the one the weights were trained with."""
+    if list(layout.sample) != card(name)["tokenizer"]["sample"]:
+        raise wrong(
+            "encoder.tokenizer",
+            f"a tokenizer of {layout.vocabulary} tokens",
+            f"the weights of {name} know those of encoder.tokenizer={name} only; set that, or backbone.weights=none",
+        )

@@ -1,0 +1,106 @@
+"""The ``backbone=`` options of the networks whose weights core ships. Nothing heavy is imported until ``build``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.backbones.checks import one_of, shares
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    from core.backbones.cnn_small import CnnSmall
+    from core.backbones.text_small import TextSmall
+    from core.data.types import Json, Layout
+
+_WEIGHTS = "shipped (with this package), none (from noise), or a local .safetensors file of the same network"
+_WIDE = (
+    "linear path from numbers, categories and TF-IDF to the answer: how many times as fast it learns; 0: none"
+)
+
+
+def _started(option: str, weights: str) -> str:
+    """Say in words where the first weights come from; empty where they are drawn."""
+    if weights == "none":
+        return ""
+    return (
+        f"the weights of {option} shipped with core" if weights == "shipped" else f"the weights in {weights}"
+    )
+
+
+@option("backbone", "cnn_small")
+class CnnSmallOption:
+    """Residual CNN with GroupNorm of 3.3 million weights, pretrained; 32 to 96 px."""
+
+    weights: str = setting("shipped", help=_WEIGHTS)
+    stem: str = setting(
+        "auto", help="stride of the first convolution: auto (2 from 48 px, 4 from 128 px, else 1), 1, 2 or 4"
+    )
+    dropout: float = setting(0.0, help="dropout on the pooled features")
+    wide: float = setting(1.0, help=_WIDE)
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        one_of("backbone.stem", self.stem, ("auto", "1", "2", "4"))
+        shares("backbone", dropout=self.dropout)
+        if self.wide < 0:
+            raise wrong("backbone.wide", self.wide, "it must be 0 or more")
+
+    def started_from(self) -> str:
+        """Say where the first weights come from; empty where they are drawn."""
+        return _started("cnn_small", self.weights)
+
+    def build(self, layout: Layout, seed: int) -> CnnSmall:
+        """Make the network for this image size, with its weights."""
+        from core.backbones.cnn_small import CnnSmall
+        from core.backbones.shipped import load_into
+
+        made = self.rebuild(layout, seed)
+        assert isinstance(made, CnnSmall)
+        load_into(made.trunk, "cnn_small", self.weights)
+        return made
+
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> CnnSmall:
+        """Make the network of a saved run, whose weights are put in afterwards."""
+        from core.backbones.cnn_small import CnnSmall
+
+        self.check()
+        return CnnSmall(layout, self, seed)
+
+
+@option("backbone", "text_small")
+class TextSmallOption:
+    """Transformer encoder of 5.3 million weights over its own tokens, pretrained (encoder.tokenizer=text_small)."""
+
+    weights: str = setting("shipped", help=_WEIGHTS)
+    pooling: str = setting("mean", help="mean, attention or cls")
+    dropout: float = setting(0.1, help="dropout after the embeddings and inside the blocks")
+    token_dropout: float = setting(0.0, help="share of tokens hidden at random in training")
+    wide: float = setting(1.0, help=_WIDE)
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        one_of("backbone.pooling", self.pooling, ("mean", "attention", "cls"))
+        shares("backbone", dropout=self.dropout, token_dropout=self.token_dropout)
+        if self.wide < 0:
+            raise wrong("backbone.wide", self.wide, "it must be 0 or more")
+
+    def started_from(self) -> str:
+        """Say where the first weights come from; empty where they are drawn."""
+        return _started("text_small", self.weights)
+
+    def build(self, layout: Layout, seed: int) -> TextSmall:
+        """Make the network for these tokens, with its weights."""
+        from core.backbones.shipped import load_into, same_tokens
+
+        made = self.rebuild(layout, seed)
+        if self.weights == "shipped":
+            same_tokens(layout, "text_small")
+        load_into(made.trunk, "text_small", self.weights)
+        return made
+
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> TextSmall:
+        """Make the network of a saved run, whose weights are put in afterwards."""
+        from core.backbones.text_small import TextSmall
+
+        self.check()
+        return TextSmall(layout, self, seed)

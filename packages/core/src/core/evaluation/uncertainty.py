@@ -1,0 +1,285 @@
+"""The record's ``uncertainty``: how often sets cover, how large they are, and what deferring brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.evaluation.conformal import Calibration, Covered, Pixels, Truths, covered, truths_of
+from core.evaluation.deferral import losses
+from core.evaluation.figures import ratio
+from core.evaluation.intervals import interval, resampled_weights
+from core.evaluation.selective import at_coverages, counted, least_area, risks
+from core.targets.crossing import attributes
+from core.targets.types import Array, Predictions
+
+if TYPE_CHECKING:
+    from core.evaluation.config import StandardEvaluation
+    from core.oversight.rules import Rules
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What uncertainty is measured against."""
+
+    alpha: float
+    cost: float
+    """Of a human's answer, a wrong one costing 1."""
+    error_unit: float
+    """Numbers: what an error counts in."""
+    by_unit: bool
+    """The limits count units, so coverage does too."""
+    noise: float
+    """Standard error of coverage that the calibration part's chance brings."""
+
+
+def terms_of(section: Mapping[str, Json]) -> Terms:
+    """Read the terms again from a record's ``uncertainty``."""
+    calibration = section["calibration"]
+    return Terms(
+        section["alpha"],
+        section["deferral"]["cost_of_deferral"],
+        section["deferral"]["error_unit"],
+        calibration["units"] is not None,
+        calibration["noise"],
+    )
+
+
+def terms(found: Calibration, alpha: float, cost: float, error_unit: float) -> Terms:
+    """Gather the terms of a fresh calibration."""
+    return Terms(alpha, cost, error_unit, found.units is not None, found.noise)
+
+
+def measure(
+    rules: Rules,
+    part: Predictions,
+    against: Terms,
+    config: StandardEvaluation,
+    seed: int,
+    pixels: Pixels | None = None,
+) -> dict[str, Json]:
+    """Measure sets and deferral on a held-out part: keys coverage, promise, size, single, by_class, deferral, ...
+
+    Intervals resample units where the part has them, else rows; the coverage of single rows gets Clopper and Pearson's
+    exact one. ``pixels``: of masks, those of the pictures that were looked at, on which sets are judged.
+    """
+    looked = part if pixels is None else pixels.part
+    truths = truths_of(rules, part) if pixels is None else pixels.truths
+    found = covered(rules, looked, truths, pixels)
+    names = dict(attributes(part, pairs=False))
+    section = _sets(looked, found, against, config, seed)
+    section["by_class"] = _by_class(looked, truths, found, config, seed)
+    section |= _deferred(rules, part, against, config, seed)
+    by_group: dict[str, Json] = {}
+    deferral: dict[str, Json] = {}
+    for attribute in names:
+        sets_by, deferred_by = {}, {}
+        for name in sorted(set(names[attribute].tolist())):
+            inside = looked.groups[attribute] == name
+            if inside.sum() >= config.minimum_group or (pixels is not None and inside.sum() >= 10):
+                rows = np.flatnonzero(inside)
+                own = _sets(looked.take(rows), _taken(found, rows), against, config, seed, brief=True)
+                sets_by[name] = {"rows": len(rows), **own}
+            rows = np.flatnonzero(names[attribute] == name)
+            if len(rows) >= config.minimum_group:
+                own = _deferred(rules, part.take(rows), against, config, seed, brief=True)["deferral"]
+                deferred_by[name] = {"rows": len(rows), **own}
+        by_group[attribute], deferral[attribute] = sets_by, deferred_by
+    section["by_group"] = by_group
+    section["deferral"]["by_group"] = deferral
+    section["rows"] = len(looked)
+    return section
+
+
+def _by_class(
+    part: Predictions, truths: Truths, found: Covered, config: StandardEvaluation, seed: int
+) -> dict[str, Json]:
+    """Give each true class's share of answers covered, where enough rows have it."""
+    n, classes = len(part), len(part.classes)
+    if not classes:
+        return {}
+    place = truths.row * classes + truths.code
+    above, below = (
+        np.bincount(place, counts, n * classes).reshape(n, classes).astype(np.float64)
+        for counts in (found.hit, np.ones(len(place)))
+    )
+    shown = np.flatnonzero((below > 0).sum(axis=0) >= min(config.minimum_group, 20))
+    if not len(shown):
+        return {}
+    columns = np.column_stack([above[:, shown], below[:, shown]])
+
+    def shares(sums: Array) -> Array:
+        return ratio(sums[:, : len(shown)], sums[:, len(shown) :])
+
+    point = shares(columns.sum(axis=0, keepdims=True))[0]
+    samples = _resampled(part, shares, columns, config.resamples_single, seed)
+    return {
+        part.classes[k]: {
+            "answers": int(below[:, k].sum()),
+            "coverage": _plain(interval(point[j], samples[:, j], config.confidence)),
+        }
+        for j, k in enumerate(shown)
+    }
+
+
+def _taken(found: Covered, rows: NDArray[np.int64]) -> Covered:
+    return Covered(
+        found.covered[rows], found.exact[rows], found.size[rows], found.single[rows], np.empty(0, bool)
+    )
+
+
+def _resampled(
+    part: Predictions,
+    combine: Callable[[Array], Array],
+    columns_NC: Array,
+    resamples: int,
+    seed: int,
+) -> Array:
+    blocks = resampled_weights(len(part), part.units, resamples, seed)
+    return np.concatenate([combine(weights @ columns_NC) for weights in blocks])
+
+
+def _sets(
+    part: Predictions,
+    found: Covered,
+    against: Terms,
+    config: StandardEvaluation,
+    seed: int,
+    brief: bool = False,
+) -> dict[str, Json]:
+    """Give coverage, what was promised, size and share of single answers."""
+    weight = _weights(part) if against.by_unit else np.ones(len(part))
+    # a row without an answer to cover (no label applies) misses none: that is how the limits count it
+    hit, exact = (np.nan_to_num(each, nan=1.0) for each in (found.covered, found.exact))
+    columns = np.column_stack(
+        [np.ones(len(part)), weight * hit, weight * exact, weight, found.size, found.single]
+    )
+
+    def figures(sums: Array) -> Array:
+        return np.column_stack(
+            [ratio(sums[:, 1], sums[:, 3]), ratio(sums[:, 2], sums[:, 3]), ratio(sums[:, 4], sums[:, 0]),
+             ratio(sums[:, 5], sums[:, 0])]
+        )  # fmt: skip
+
+    point = figures(columns.sum(axis=0, keepdims=True))[0]
+    resamples = config.resamples_single if brief else config.resamples
+    samples = _resampled(part, figures, columns, resamples, seed)
+    coverage = interval(point[0], samples[:, 0], config.confidence)
+    if part.units is None and np.isin(hit, (0, 1)).all():
+        low, high = clopper_pearson(int(hit.sum()), len(part), config.confidence)
+        coverage = {"value": float(point[0]), "low": low, "high": high}
+    kept = {
+        "coverage": _plain(coverage),
+        "size": _plain(interval(point[2], samples[:, 2], config.confidence)),
+    }
+    if part.kind != "regression":
+        kept["single"] = _plain(interval(point[3], samples[:, 3], config.confidence))
+    # By the limits alone, before the likeliest class joins, coverage is 1 - alpha up to the chance of both parts:
+    # ``within``. What is promised of the sets as they are given is at least that: ``holds``.
+    chance = against.alpha * (1 - against.alpha) / len(part) if part.units is None else 0.0
+    noise = float(np.sqrt(max(samples[:, 1].var(), chance) + against.noise**2))
+    half = _normal(config.confidence) * noise
+    kept["promise"] = {
+        "asked": 1 - against.alpha,
+        "value": float(point[1]),
+        "low": float(point[1] - half),
+        "high": float(point[1] + half),
+        "within": bool(abs(point[1] - (1 - against.alpha)) <= half),
+        "holds": bool(point[0] + half >= 1 - against.alpha),
+    }
+    return kept
+
+
+def _weights(part: Predictions) -> Array:
+    """Weigh rows so that every unit counts once."""
+    if part.units is None:
+        return np.ones(len(part))
+    code = np.unique(part.units, return_inverse=True)[1]
+    return np.asarray(1.0 / np.bincount(code)[code])
+
+
+def clopper_pearson(hits: int, n: int, confidence: float) -> tuple[float, float]:
+    """Give the exact binomial interval of a share (Clopper and Pearson 1934)."""
+    from scipy.stats import beta
+
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    return low, high
+
+
+def _normal(confidence: float) -> float:
+    from scipy.stats import norm
+
+    return float(norm.ppf((1 + confidence) / 2))
+
+
+def _deferred(
+    rules: Rules,
+    part: Predictions,
+    against: Terms,
+    config: StandardEvaluation,
+    seed: int,
+    brief: bool = False,
+) -> dict[str, Json]:
+    """Give ``deferral``, and ``risk_coverage`` unless brief."""
+    sure = rules.certainty(part.scores, part.labels, part.sure)
+    loss = losses(part, against.error_unit)
+    kept = (sure >= rules.threshold).astype(np.float64)
+    columns = np.column_stack([np.ones(len(part)), kept, loss * kept, loss, loss * (1 - kept)])
+
+    def figures(sums: Array) -> Array:
+        all_, own, lost, whole, rest = sums.T
+        with_human = (lost + against.cost * (all_ - own)) / all_
+        return np.column_stack(
+            [own / all_, 1 - own / all_, ratio(lost, own), ratio(rest, all_ - own), whole / all_, with_human,
+             whole / all_ - with_human]
+        )  # fmt: skip
+
+    names = ("coverage", "deferred", "risk_decided", "risk_deferred", "cost_without", "cost", "saved")
+    point = figures(columns.sum(axis=0, keepdims=True))[0]
+    samples = _resampled(part, figures, columns, config.resamples_single if brief else config.resamples, seed)
+    shown = ("deferred", "risk_decided", "cost_without") if brief else names
+    found: dict[str, Json] = {
+        name: _plain(interval(point[k], samples[:, k], config.confidence))
+        for k, name in enumerate(names)
+        if name in shown
+    }
+    if brief:
+        return {"deferral": found}
+    if rules.kind == "regression" and len(set(rules.spread.sizes)) == 1:
+        return {"deferral": found, "risk_coverage": None}  # all numbers are equally sure: there is no order
+    by_bin = counted(sure, loss)
+    coverage, risk, area = risks(*by_bin(np.ones((1, len(part)))))
+    areas = np.concatenate(
+        [
+            risks(*by_bin(weights))[2]
+            for weights in resampled_weights(len(part), part.units, config.resamples_single, seed)
+        ]
+    )
+    curve = {
+        "aurc": _plain(interval(area.item(), areas, config.confidence)),
+        "excess_aurc": area.item() - least_area(float(loss.mean())) if loss.max() <= 1 else None,
+        "usual": at_coverages(coverage[0], risk[0]),
+        "points": _thinned(coverage[0], risk[0]),
+    }
+    return {"deferral": found, "risk_coverage": curve}
+
+
+def _thinned(coverage: Array, risk: Array) -> list[list[float]]:
+    """Keep the curve's points where coverage moves by half a hundredth or more, and the last."""
+    points: list[list[float]] = []
+    for x, y in zip(coverage.tolist(), risk.tolist(), strict=True):
+        if np.isfinite(y) and (not points or x >= points[-1][0] + 0.005 or x >= 1.0):
+            points.append([round(x, 5), round(y, 6)])
+    return points
+
+
+def _plain(figure: Mapping[str, Json]) -> dict[str, Json]:
+    return {key: figure[key] for key in ("value", "low", "high")}

@@ -1,0 +1,146 @@
+"""Attention roll-out (Abnar and Zuidema 2020, arXiv:2005.00928, section 3), summed to parts; it has no sign."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+
+from core.backbones.modes import evaluating
+from core.backbones.tabular import TabularTransformer
+from core.explanation.assign import assigned
+
+if TYPE_CHECKING:
+    from core.backbones.model import Model
+    from core.explanation.assign import Reading
+    from core.explanation.cases import Cases
+    from core.targets.types import Array
+
+
+class Unavailable(ValueError):  # noqa: N818 - it says what is, as a reason in the record
+    """Why a network has no roll-out, in a sentence."""
+
+
+class _Attention(TorchFunctionMode):
+    """Keeps the weights of every scaled dot-product attention, mean over heads, (B, Q, K)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[Tensor] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if func is scaled_dot_product_attention:
+            mask = named.get("attn_mask", args[3] if len(args) > 3 else None)
+            causal = named.get("is_causal", args[5] if len(args) > 5 else False)
+            self.weights.append(_weights(args[0], args[1], mask, causal, named.get("scale")))
+        return func(*args, **named)
+
+
+def _weights(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: float | None) -> Tensor:
+    k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)  # grouped queries share keys
+    score = q.float() @ k.float().transpose(-2, -1) * (scale or q.shape[-1] ** -0.5)
+    if causal:
+        seen = torch.ones(score.shape[-2:], dtype=torch.bool, device=score.device).tril()
+        score = score.masked_fill(~seen, -torch.inf)
+    if mask is not None:
+        score = score.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else score + mask
+    return torch.softmax(score, dim=-1).mean(dim=1)
+
+
+def rollout(model: Model, cases: Cases, reading: Reading) -> Array:
+    """Give each part's share of the attention that reaches the answer, (N, P); NaN where a row has no such part.
+
+    One forward pass a row. Raises ``Unavailable`` for a network without attention over the row's parts.
+    """
+    device = next(model.parameters()).device
+    with evaluating(model), torch.no_grad(), _Attention() as seen:
+        model({name: tensor.to(device) for name, tensor in cases.inputs.items()})
+    flow = _flow(seen.weights, len(cases))
+    backbone: Any = model.backbone
+    if flow.shape[1] > 1:
+        whole = seen.weights[-1].sum(dim=1) > 0  # who is seen by nobody is padding
+        shares = whole.float() / whole.sum(dim=1, keepdim=True)
+        if _reads_first(backbone):
+            shares = torch.zeros_like(shares)
+            shares[:, 0] = 1.0
+        flow = shares.unsqueeze(1) @ flow
+    return _to_parts(flow[:, 0].double().cpu().numpy(), backbone, cases, reading)
+
+
+def _flow(weights: list[Tensor], rows: int) -> Tensor:
+    """Multiply the layers' attention, half of it the residual path, (B, Q, K)."""
+    if not weights:
+        raise Unavailable("this network has no attention that can be followed")
+    size = weights[0].shape[-1]
+    flow = torch.eye(size, device=weights[0].device).expand(rows, -1, -1)
+    for layer in weights:
+        if layer.shape[0] != rows or layer.shape[-1] != size or layer.shape[1] not in (1, size):
+            raise Unavailable("its attention is not over one row of tokens (windows, or several resolutions)")
+        stays = torch.eye(size, device=layer.device)[: layer.shape[1]]
+        flow = (0.5 * layer + 0.5 * stays) @ flow
+    return flow
+
+
+def _reads_first(backbone: Any) -> bool:
+    pooling = getattr(getattr(backbone, "pooling", None), "kind", None)
+    return pooling == "cls" or getattr(getattr(backbone, "network", None), "global_pool", None) == "token"
+
+
+def _to_parts(flow: Array, backbone: Any, cases: Cases, reading: Reading) -> Array:
+    effects = np.where(cases.exists(), 0.0, np.nan)
+    inputs, layout = cases.inputs, cases.scorer.layout()
+    if not isinstance(backbone, TabularTransformer):
+        effects[:, : len(cases.columns)] = np.nan  # columns beside the tokens are not attended to
+    if isinstance(backbone, TabularTransformer):
+        sources = [("numeric", len(layout.numeric)), ("categorical", len(layout.categorical))]
+        sources += [("tokens", inputs["tokens"].shape[1])] if "tokens" in inputs else []
+    elif "image" in inputs:
+        return _spread(flow, backbone, cases, reading, effects)
+    elif "signal" in inputs:
+        return _stretched(flow, cases, reading, effects)
+    else:
+        name = next((n for n in ("events", "words", "tokens") if n in inputs), None)
+        if name is None:
+            raise Unavailable("its tokens are not the row's parts")
+        sources = [(name, inputs[name].shape[1])]
+    place = flow.shape[1] - sum(count for _, count in sources)
+    if place not in (0, 1):
+        raise Unavailable(f"its {flow.shape[1]} tokens are not the row's parts")
+    for source, count in sources:
+        some = flow[:, place : place + count]
+        if source == "events":
+            start = len(cases.columns)
+            effects[:, start : start + cases.earlier] += some[:, :-1]
+        else:
+            assigned(source, False, some, cases, reading, effects)
+        place += count
+    return effects
+
+
+def _spread(flow: Array, backbone: Any, cases: Cases, reading: Reading, effects: Array) -> Array:
+    """Lay a grid of patch tokens over the image."""
+    network = getattr(backbone, "network", None)
+    size = getattr(getattr(network, "patch_embed", None), "grid_size", None)
+    first = int(getattr(network, "num_prefix_tokens", 0))
+    if size is None or flow.shape[1] != first + size[0] * size[1]:
+        raise Unavailable("its tokens are no grid of patches")
+    grid = torch.from_numpy(flow[:, first:].reshape(len(flow), 1, *size))
+    shape = cases.inputs["image"].shape[-2:]
+    full = torch.nn.functional.interpolate(grid, size=shape, mode="nearest")
+    scale = size[0] * size[1] / (shape[0] * shape[1])
+    assigned("image", False, full.numpy() * scale, cases, reading, effects)
+    return effects
+
+
+def _stretched(flow: Array, cases: Cases, reading: Reading, effects: Array) -> Array:
+    samples = cases.inputs["signal"].shape[-1]
+    tokens = flow[:, 1:]
+    at = np.arange(samples) * tokens.shape[1] // samples
+    spread = tokens[:, at] * (tokens.shape[1] / samples)
+    assigned("signal", False, spread[:, None], cases, reading, effects)
+    return effects

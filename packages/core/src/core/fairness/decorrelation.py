@@ -1,0 +1,56 @@
+"""Fit what is taken from numeric inputs so that none of them correlates with an attribute (fairlearn's remover)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from fairlearn.preprocessing import CorrelationRemover
+
+from core.config import wrong
+from core.data.encoders.decorrelated import Decorrelated, read_numbers
+from core.fairness.strata import chosen
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from core.data.encoders.fields import FieldsEncoder
+    from core.data.groups import Groups
+    from core.data.types import Fields
+
+
+def decorrelated(
+    encoder: FieldsEncoder, train: pd.DataFrame, fields: Fields, groups: Groups, asked: str, strength: float
+) -> Decorrelated:
+    """Put the removal, fitted on training rows, before an encoder.
+
+    Missing values count as their column's mean while fitting, and stay missing. Raises ValueError where there are no
+    numeric inputs, or where the attribute itself is an input, which would give back what was taken.
+    """
+    attributes = chosen(asked, list(groups.groupings))
+    if not fields.numeric:
+        raise wrong(
+            "fairness",
+            "decorrelate",
+            "the data has no numeric inputs to decorrelate; use reweight, dro or penalty",
+        )
+    seen = [name for name in attributes if name in fields.inputs()]
+    if seen:
+        raise wrong(
+            "fairness.attribute",
+            asked or seen[0],
+            f"{seen[0]} is an input itself; leave it out of the inputs",
+        )
+    made = Decorrelated(encoder, tuple(fields.numeric), attributes, groups, {}, strength)
+    values = read_numbers(train, made.columns)
+    known = ~np.isnan(values)
+    means = np.where(known, values, 0.0).sum(0) / np.maximum(known.sum(0), 1)
+    shown, names = made.indicators(train)
+    remover = CorrelationRemover(sensitive_feature_ids=list(range(shown.shape[1])), alpha=1.0)
+    remover.fit(np.column_stack([shown, np.where(known, values, means)]))
+    taken: dict[str, Any] = {
+        "names": names,
+        "means": remover.sensitive_mean_.tolist(),
+        "slopes": remover.beta_.tolist(),
+    }
+    return Decorrelated(encoder, made.columns, attributes, groups, taken, strength)

@@ -1,0 +1,1 @@
+"""Training of the backbones that core ships: ``python -m core.pretrain recipe=cnn|text|cifar10``."""

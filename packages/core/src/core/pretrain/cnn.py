@@ -1,0 +1,215 @@
+"""The recipes of CNNs: ``cnn`` (objects and signs, whose trunk is shipped) and ``cifar10`` (one set, judged)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, log_softmax, pad
+
+from core.backbones.cnn_small import SHAPE, Shape, Trunk
+from core.backbones.modes import evaluating
+from core.backbones.seeding import weights_from
+from core.config import derive_seed
+from core.pretrain.job import Job
+from core.pretrain.pictures import PictureBatches, Pictures, cut, read
+from core.training.config import CosineSchedule, LinearSchedule
+from core.training.optimizers import adam, sgd
+from core.training.precision import autocast
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from core.pretrain.config import CifarRecipe, CnnRecipe
+
+LOOK = 512
+"""Pictures of one forward pass of a look."""
+
+
+class Heads(nn.Module):
+    """The trunk, mean over places, and one linear layer for the classes of all sets: (B, K1 + K2 + ...)."""
+
+    def __init__(self, shape: Shape, classes: list[int]) -> None:
+        super().__init__()
+        self.trunk = Trunk(shape)
+        self.head = nn.Linear(shape.widths[-1], sum(classes))
+        nn.init.normal_(self.head.weight, std=0.5 * shape.widths[-1] ** -0.5)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Answer for all classes of all sets."""
+        return self.head(self.trunk(inputs["image"])[-1].mean(dim=(2, 3)))  # type: ignore[no-any-return]
+
+
+class OwnClasses:
+    """Cross-entropy over the classes of each picture's own set, the truth smoothed."""
+
+    def __init__(self, classes: list[int], smoothing: float) -> None:
+        self.starts = [sum(classes[:k]) for k in range(len(classes))]
+        self.classes = classes
+        self.smoothing = smoothing
+
+    def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Read (B, K1 + K2 + ...) and (B, 2), set and class; give (B,)."""
+        found = outputs.new_zeros(len(outputs))
+        for k, (start, count) in enumerate(zip(self.starts, self.classes, strict=True)):
+            own_B = targets[:, 0] == k
+            logs = log_softmax(outputs[:, start : start + count], dim=1)
+            right = logs.gather(1, targets[:, 1:].clamp(max=count - 1)).squeeze(1)
+            loss_B = -(1 - self.smoothing) * right - self.smoothing * logs.mean(dim=1)
+            found = torch.where(own_B, loss_B, found)
+        return found
+
+
+def looked(
+    model: nn.Module, pictures: Pictures, columns: slice, device: torch.device, precision: str, views: int = 1
+) -> Tensor:
+    """Give log probabilities (N, K) of pictures, averaged over views (1; 2: mirrored; 6: moved by a pixel too)."""
+    found = []
+    with evaluating(model), torch.no_grad(), autocast(precision, device):
+        for first in range(0, len(pictures), LOOK):
+            image = (
+                pictures.image[first : first + LOOK].to(device).contiguous(memory_format=torch.channels_last)
+            )
+            total = torch.zeros((), device=device)
+            seen = shown(image, views)
+            for view, weight in seen:
+                total = total + weight * model({"image": view})[:, columns].float()
+            found.append(log_softmax(total, dim=1).cpu())
+    return torch.cat(found)
+
+
+def shown(image: Tensor, views: int) -> list[tuple[Tensor, float]]:
+    """Give views of pictures and their weights: itself, mirrored, both moved by one pixel up left and down right."""
+    plain = [image] if views == 1 else [image, image.flip(-1)]
+    if views < 6:
+        return [(view, 1 / len(plain)) for view in plain]
+    h, w = image.shape[-2:]
+    edged = pad(image.float(), (1, 1, 1, 1), mode="reflect")
+    moved = [edged[:, :, :h, :w], edged[:, :, 2:, 2:]]
+    moved += [m.flip(-1) for m in moved]
+    return [*((view, 0.25) for view in plain), *((view, 0.125) for view in moved)]
+
+
+def figures(logs: Tensor, label: Tensor) -> dict[str, float]:
+    """Give loss and accuracy of log probabilities (N, K)."""
+    return {
+        "loss": float(cross_entropy(logs, label)),
+        "accuracy": float((logs.argmax(dim=1) == label).double().mean()),
+    }
+
+
+def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, files: dict[str, str]) -> Job:
+    """Read both sets' training parts and make the network of the shipped shape."""
+    whole = [
+        read(recipe.objects, "recipe.objects", "train", files),
+        read(recipe.signs, "recipe.signs", "train", files),
+    ]
+    parts = [cut(pictures, recipe.held_out, derive_seed(seed, "part", k)) for k, pictures in enumerate(whole)]
+    classes = [int(pictures.label.max()) + 1 for pictures in whole]
+    with weights_from(seed, "pretrain"):
+        model = Heads(SHAPE, classes)
+    model.to(device).to(memory_format=torch.channels_last)
+    signs = round(recipe.batch_size * recipe.signs_share)
+    losses = OwnClasses(classes, recipe.smoothing)
+    names = ("objects", "signs")
+
+    def judge() -> dict[str, float]:
+        found: dict[str, float] = {}
+        for k, (name, (_, watching)) in enumerate(zip(names, parts, strict=True)):
+            columns = slice(losses.starts[k], losses.starts[k] + classes[k])
+            logs = looked(model, watching, columns, device, precision)
+            found |= {f"{name}_{key}": value for key, value in figures(logs, watching.label).items()}
+        return found
+
+    def compare() -> Tensor:
+        return looked(model, parts[0][1], slice(0, classes[0]), device, "fp32")
+
+    return Job(
+        model=model,
+        losses=losses,
+        stream=lambda steps: PictureBatches(
+            [trained for trained, _ in parts],
+            [recipe.batch_size - signs, signs],
+            [True, False],
+            steps,
+            seed,
+            recipe.move,
+            recipe.cutout,
+            device,
+        ),
+        optimizers=lambda m: adam(m, recipe.rate, (0.9, 0.99), 1e-8, recipe.weight_decay, decoupled=True),
+        schedule=CosineSchedule().build,
+        judge=judge,
+        judge_every=1000,
+        unit="pictures",
+        units_per_step=recipe.batch_size,
+        steps=recipe.steps,
+        ema=recipe.ema,
+        max_grad_norm=1.0,
+        data={
+            name: {
+                "trained_on": len(trained),
+                "watched": len(watching),
+                "part": "train",
+                "classes": classes[k],
+            }
+            for k, (name, (trained, watching)) in enumerate(zip(names, parts, strict=True))
+        },
+        keep=model.trunk,
+        name="cnn_small",
+        fp16=recipe.fp16,
+        compare=compare,
+    )
+
+
+def cifar10(
+    recipe: CifarRecipe, seed: int, device: torch.device, precision: str, files: dict[str, str]
+) -> Job:
+    """Read CIFAR-10; the test part is looked at by epoch and decides nothing."""
+    train = read(recipe.objects, "recipe.objects", "train", files)
+    test = read(recipe.objects, "recipe.objects", "test", files)
+    classes = [int(train.label.max()) + 1]
+    shape = Shape(recipe.stem, tuple(recipe.widths), tuple(recipe.blocks), recipe.norm, recipe.pool)
+    with weights_from(seed, "pretrain"):
+        model = Heads(shape, classes)
+    model.to(device).to(memory_format=torch.channels_last)
+    epoch = max(len(train) // recipe.batch_size, 1)
+    falling = LinearSchedule()
+    falling.warmup = recipe.warmup
+
+    def judge() -> dict[str, float]:
+        found: dict[str, Any] = {}
+        for views in sorted({1, recipe.views}):
+            logs = looked(model, test, slice(None), device, precision, views)
+            prefix = "test_" if views == recipe.views else "test_one_view_"
+            found |= {f"{prefix}{key}": value for key, value in figures(logs, test.label).items()}
+        return found
+
+    return Job(
+        model=model,
+        losses=OwnClasses(classes, recipe.smoothing),
+        stream=lambda steps: PictureBatches(
+            [train], [recipe.batch_size], [True], steps, seed, recipe.move, recipe.cutout, device
+        ),
+        optimizers=lambda m: sgd(
+            m, recipe.rate, recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
+        ),
+        schedule=falling.build,
+        judge=judge,
+        judge_every=round(recipe.judge_every * epoch),
+        unit="pictures",
+        units_per_step=recipe.batch_size,
+        steps=recipe.steps or round(recipe.epochs * epoch),
+        ema=recipe.ema,
+        max_grad_norm=0.0,
+        data={
+            "objects": {
+                "trained_on": len(train),
+                "judged_on": len(test),
+                "part": "train",
+                "classes": classes[0],
+            }
+        },
+    )

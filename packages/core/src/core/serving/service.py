@@ -1,0 +1,177 @@
+"""One finished run as a service: rows in, answers out with who decides them; it counts, and logs if asked. No HTTP."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from core.data.files import sha256
+from core.data.masks import to_png
+from core.oversight.rules import counts
+from core.report.record import plain
+from core.serving.load import Loaded
+from core.serving.verbs import SIMULATED
+from core.targets.mask import MaskTarget
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Json = Any
+ROWS = '{"rows": [{column: value, ...}, ...]}'
+
+
+@dataclass
+class Service:
+    """A loaded run that answers one request at a time."""
+
+    loaded: Loaded
+    most_rows: int = 1000
+    batch_size: int = 256
+    log: Path | None = None
+    log_inputs: bool = False
+    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    counted: dict[str, int] = field(
+        default_factory=lambda: {
+            "requests": 0,
+            "refused": 0,
+            "rows": 0,
+            "model": 0,
+            "unsure": 0,
+            "confirm": 0,
+        }
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.loaded.rules is None:
+            raise ValueError(
+                f"run={self.loaded.run.path}: made before there were rules of oversight, so nothing says which answers "
+                "a human decides; train it again to serve it"
+            )
+        if self.log is not None and not self.log.parent.is_dir():
+            raise ValueError(f"log={self.log}: there is no folder {self.log.parent}; make it first")
+
+    def predict(self, body: bytes) -> dict[str, Json]:
+        """Answer a request's JSON with ``predictions`` (see ``Loaded.predict``), ``counts`` and notes.
+
+        Images come in base64, never as a path; masks leave as PNG in base64. Raises ValueError that says what is wrong.
+        """
+        try:
+            with self._lock:  # one model, one thread: torch gains nothing from several
+                return self._answered(self._rows(body))
+        except ValueError:
+            with self._lock:
+                self.counted["refused"] += 1
+            raise
+
+    def _answered(self, rows: list[dict[str, Json]]) -> dict[str, Json]:
+        begun = time.perf_counter()
+        found = self.loaded.predict(self._frame(rows), self.batch_size)
+        if isinstance(self.loaded.target, MaskTarget):
+            found["prediction"] = [base64.b64encode(to_png(mask)).decode() for mask in found["prediction"]]
+        now = counts(found["decision"].to_numpy(np.str_))
+        self.counted["requests"] += 1
+        for key, count in now.items():
+            self.counted[key] += count
+        self._write(rows, now, time.perf_counter() - begun)
+        notes = [SIMULATED] if self.loaded.run.record.data.simulated else []
+        return {"predictions": plain(found.to_dict("records")), "counts": now, "notes": notes}
+
+    def _rows(self, body: bytes) -> list[dict[str, Json]]:
+        try:
+            content = json.loads(body)
+        except ValueError as error:  # also of bytes that are no UTF-8
+            raise ValueError(f"the body is no JSON ({error}); send {ROWS}") from error
+        if not isinstance(content, dict) or set(content) != {"rows"} or not isinstance(content["rows"], list):
+            raise ValueError(f"the body should be {ROWS}")
+        rows: list[Json] = content["rows"]
+        if not 1 <= len(rows) <= self.most_rows:
+            raise ValueError(f"{len(rows)} rows: send 1 to {self.most_rows} at a time (rows= of serve)")
+        for number, row in enumerate(rows, 1):
+            if not isinstance(row, dict) or not row:
+                raise ValueError(f"row {number} should be an object of columns and values, such as {ROWS}")
+        return rows
+
+    def _frame(self, rows: list[dict[str, Json]]) -> pd.DataFrame:
+        import pandas as pd
+
+        frame = pd.DataFrame(rows, index=range(1, len(rows) + 1))
+        fields = self.loaded.fields
+        if fields.image is not None and fields.image in frame:
+            pictures = [_decoded(value, row, fields.image) for row, value in frame[fields.image].items()]
+            frame[fields.image] = pd.Series(pictures, index=frame.index, dtype=object)
+        if fields.signal is not None and fields.signal in frame:
+            for row, value in frame[fields.signal].items():
+                if not isinstance(value, list):
+                    raise ValueError(f"column {fields.signal!r}, row {row}: a signal is a list of numbers")
+        return frame
+
+    def _write(self, rows: list[dict[str, Json]], now: dict[str, int], seconds: float) -> None:
+        if self.log is None:
+            return
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "run": self.loaded.run.record.seal,
+            **now,
+            "seconds": round(seconds, 4),
+            **({"inputs": rows} if self.log_inputs else {}),
+        }
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+    def about(self) -> dict[str, Json]:
+        """Say which run this is, what it is for and who decides."""
+        record = self.loaded.run.record
+        assert record.oversight is not None
+        return {
+            "run": {
+                "folder": self.loaded.run.path.resolve().name,
+                "record_sha256": sha256(self.loaded.run.path / "record.json"),
+                "domain": record.run.domain,
+                "task": record.run.task,
+                "finished": record.run.finished,
+            },
+            "simulated": record.data.simulated,
+            "reads": list(self.loaded.fields.inputs()),
+            "groups": list(self.loaded.groups.groupings),
+            "gives": {"kind": self.loaded.target.kind, "classes": list(self.loaded.target.classes)},
+            "declaration": record.oversight["declaration"],
+            "rule": record.oversight["rule_in_words"],
+            "limits": {"rows": self.most_rows},
+        }
+
+    def counts(self) -> dict[str, Json]:
+        """Count since the start: requests answered and refused, rows, and who decides them."""
+        with self._lock:
+            return {"since": self.started, **self.counted}
+
+
+def _decoded(value: Json, row: object, column: str) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError(f"column {column!r}, row {row}: an image is a text, the file's bytes in base64")
+    try:
+        return base64.b64decode(value, validate=True)
+    except binascii.Error as error:
+        raise ValueError(
+            f"column {column!r}, row {row}: no base64 ({error}); paths are not read over HTTP"
+        ) from error
+
+
+def warn_of(host: str) -> None:
+    """Say on the terminal that others can reach a service bound beyond this machine."""
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        print(
+            f"warning: host={host} can be reached from other machines, without password or encryption: put a proxy "
+            "with both before it",
+            file=sys.stderr,
+        )

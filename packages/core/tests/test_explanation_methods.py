@@ -1,0 +1,342 @@
+"""Attributions against models whose effects are known, and against captum on the same numbers."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from captum.attr import FeatureAblation
+from PIL import Image
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parent))
+from explanation_fakes import VALUE, Kind, cut, fitted, reading
+
+from core.backbones.config import SequenceOption, TabularOption, TextOption
+from core.backbones.heads import PooledHead
+from core.backbones.model import Model
+from core.data.config import FieldsConfig
+from core.data.types import Fields
+from core.explanation.entries import Entries
+from core.explanation.gradients import integrated_gradients
+from core.explanation.occlusion import occlusion
+from core.explanation.question import Question
+from core.explanation.ranks import agreement
+from core.explanation.rollout import Unavailable, rollout
+from core.explanation.trial import permuted
+
+
+def table(rows: int, seed: int) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame(rng.normal(size=(rows, 3)), columns=["a", "b", "c"])
+    frame.loc[rng.random(rows) < 0.1, "b"] = np.nan
+    frame["k"] = rng.choice(["u", "v", "w"], rows)
+    return frame
+
+
+COLUMNS = Fields(numeric=("a", "b", "c"), categorical=("k",))
+
+
+def ask(model: nn.Module, rows: int) -> Question:
+    return Question(VALUE, np.zeros(rows, np.int64))  # type: ignore[arg-type]
+
+
+class Linear(nn.Module):
+    """3 a - 2 b + 0 c, standardised, and an effect of each category."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([[3.0], [-2.0], [0.0]]))
+        self.categories = nn.Embedding(4, 1)
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return inputs["numeric"] @ self.weight + self.categories(inputs["categorical"])[:, 0]
+
+
+def test_integrated_gradients_of_a_linear_model_are_its_terms() -> None:
+    frame = table(80, 0)
+    encoder, model = fitted(frame, COLUMNS, FieldsConfig(rare=1)), Linear()
+    cases = cut(model, encoder, frame[:20])
+    found = integrated_gradients(model, cases, ask(model, 20), reading(encoder), 4)
+    base = cases.references["numeric"].mean(dim=0)
+    terms = (cases.inputs["numeric"] - base) * model.weight[:, 0]
+    np.testing.assert_allclose(found.effects[:, :3], terms.detach().numpy(), atol=1e-5)
+    usual = model.categories(cases.references["categorical"][:, 0]).mean()
+    own = model.categories(cases.inputs["categorical"][:, 0])[:, 0] - usual
+    np.testing.assert_allclose(found.effects[:, 3], own.detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(found.completeness, 0.0, atol=1e-4)
+    assert found.unassigned == pytest.approx(0.0, abs=1e-6)
+
+
+def tabular(encoder: object, seed: int = 0, wide: float = 1.0, layers: int = 2) -> Model:
+    pooling = "cls" if layers else "mean"
+    option = TabularOption(width=16, layers=layers, heads=2, wide=wide, dropout=0.0, pooling=pooling)
+    backbone = option.build(encoder.layout(), seed)  # type: ignore[attr-defined]
+    return Model(backbone, PooledHead(backbone, 1, "linear", 0.0))
+
+
+def train(model: Model, inputs: dict[str, Tensor], truth: Tensor, steps: int = 150) -> None:
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    for _ in range(steps):
+        loss = (model(inputs)[:, 0] - truth).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.eval()
+
+
+@pytest.fixture(scope="module")
+def trained() -> tuple[Model, object, pd.DataFrame]:
+    """A tabular Transformer with a wide path that has learnt 2 a + (k = v) and nothing else."""
+    torch.manual_seed(0)
+    frame = table(400, 1)
+    encoder = fitted(frame, COLUMNS, FieldsConfig(rare=1))
+    model = tabular(encoder)
+    truth = torch.from_numpy(2 * frame["a"].to_numpy() + 1.5 * (frame["k"] == "v").to_numpy()).float()
+    train(model, encoder.transform(frame), truth)
+    return model, encoder, frame
+
+
+def test_integrated_gradients_add_up_to_the_change_of_a_trained_network(trained) -> None:  # type: ignore[no-untyped-def]
+    model, encoder, frame = trained
+    cases = cut(model, encoder, frame[:24])
+    question = ask(model, 24)
+    found = integrated_gradients(model, cases, question, reading(encoder), 200)
+    whole, _ = question.whole(cases.scorer, cases)
+    entries = Entries(model, cases.inputs)
+    assert {entry.source for entry in entries.entries} == {"numeric", "missing", "categorical"}
+    assert sum(entry.source == "categorical" for entry in entries.entries) == 2, "embeddings and flags"
+    values = entries.values(cases.inputs)
+    np.testing.assert_allclose(entries.outputs(values, cases.inputs)[:, 0].detach().numpy(), whole, atol=1e-4)
+    starts = whole - found.effects.sum(axis=1)
+    np.testing.assert_allclose(starts, starts.mean(), atol=0.06)  # one baseline for all rows
+    assert np.abs(found.completeness).max() < 0.02 * np.abs(found.effects).sum(axis=1).mean()
+
+
+@pytest.mark.parametrize("method", ["occlusion", "integrated_gradients"])
+def test_the_columns_that_decide_are_found(trained, method: str) -> None:  # type: ignore[no-untyped-def]
+    model, encoder, frame = trained
+    cases = cut(model, encoder, frame[:40])
+    if method == "occlusion":
+        effects = occlusion(cases.scorer, cases, ask(model, 40))
+    else:
+        effects = integrated_gradients(model, cases, ask(model, 40), reading(encoder), 32).effects
+    size = dict(zip(cases.columns, np.abs(effects).mean(axis=0), strict=True))
+    assert min(size["a"], size["k"]) > 3 * max(size["b"], size["c"]), size
+
+
+def test_explanations_change_with_the_weights(trained) -> None:  # type: ignore[no-untyped-def]
+    model, encoder, frame = trained
+    cases = cut(model, encoder, frame[:40])
+    own = occlusion(cases.scorer, cases, ask(model, 40))
+    other = permuted(model, 3)
+    ignorant = cut(other, encoder, frame[:40])
+    again = occlusion(ignorant.scorer, ignorant, ask(other, 40))
+    assert np.nanmean(agreement(own, again, sizes_only=True)) < 0.5
+    assert np.nanmean(agreement(own, own)) == pytest.approx(1.0)
+    assert all(
+        torch.equal(a.flatten().sort().values, b.flatten().sort().values)
+        for a, b in zip(model.parameters(), other.parameters(), strict=True)
+    )
+
+
+def test_occlusion_is_feature_ablation_of_captum(trained) -> None:  # type: ignore[no-untyped-def]
+    model, encoder, frame = trained
+    cases = cut(model, encoder, frame[:6], references=1)
+    question = ask(model, 6)
+
+    def answered(present: Tensor, rows: Tensor) -> Tensor:
+        numbers = question.ask(
+            cases.scorer, cases, rows.numpy(), (present < 0.5).numpy(), np.zeros(len(rows), np.int64)
+        )
+        return torch.from_numpy(numbers)
+
+    theirs = FeatureAblation(answered).attribute(
+        torch.ones(6, cases.count), additional_forward_args=(torch.arange(6),)
+    )
+    np.testing.assert_allclose(occlusion(cases.scorer, cases, question), theirs.numpy(), atol=1e-5)
+
+
+class Spoken(nn.Module):
+    """Each token adds its own number; "danger" adds 5, all others nothing."""
+
+    def __init__(self, token: int, size: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(size, 2)
+        nn.init.zeros_(self.words.weight)
+        with torch.no_grad():
+            self.words.weight[token] = 2.5
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.words(inputs["tokens"]).sum(dim=(1, 2))[:, None]
+
+
+TEXTS = ["all is well here today", "we see danger in here", "danger, it is near us", "is it well today"] * 5
+
+
+@pytest.mark.parametrize("tokenizer", ["words", "own"])
+def test_the_word_that_decides_is_found(tokenizer: str) -> None:
+    frame = pd.DataFrame({"note": TEXTS})
+    encoder = fitted(frame, Fields(text=("note",)), FieldsConfig(tokenizer=tokenizer, length=12, bag=0))
+    tokens = encoder.transform(pd.DataFrame({"note": ["here danger"] * 2}))["tokens"][0]
+    last = tokens[tokens != 0].tolist()[-2 if tokens[tokens != 0][-1] == 3 else -1]
+    model = Spoken(last, encoder.layout().vocabulary)
+    cases = cut(model, encoder, frame[:4])
+    gradients = integrated_gradients(model, cases, ask(model, 4), reading(encoder), 2)
+    for effects in (occlusion(cases.scorer, cases, ask(model, 4)), gradients.effects):
+        for row in range(4):
+            said = {n: e for n, e in zip(cases.names(row), effects[row], strict=True) if n}
+            for word, effect in said.items():
+                assert effect == pytest.approx(5.0 if word == "danger" else 0.0, abs=1e-5), (row, word)
+    assert [w.text for w in cases.words[2]] == ["danger", "it", "is", "near", "us"]
+
+
+class Bagged(nn.Module):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(size, 1, generator=torch.Generator().manual_seed(0)))
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return inputs["bag"] @ self.weight
+
+
+def test_effects_of_n_grams_become_those_of_their_words() -> None:
+    frame = pd.DataFrame({"note": TEXTS})
+    config = FieldsConfig(tokens=False, bag=200, bag_words=2, bag_chars=4)
+    encoder = fitted(frame, Fields(text=("note",)), config)
+    model = Bagged(encoder.layout().bag)
+    cases = cut(model, encoder, frame[:4])
+    found = integrated_gradients(model, cases, ask(model, 4), reading(encoder), 2)
+    assert found.unassigned < 1e-6, "letters, words and pairs of neighbours all have words they stand in"
+    np.testing.assert_allclose(
+        np.nansum(found.effects, axis=1),
+        model(cases.inputs)[:, 0].detach().numpy(),
+        atol=1e-4,
+    )
+
+
+class Corner(nn.Module):
+    """Reads the brightness of one patch of 4 x 4 pixels, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.01))
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return inputs["image"].float()[:, :, 4:8, 12:16].mean(dim=(1, 2, 3))[:, None] * self.scale
+
+
+def picture(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 60, (16, 16, 3)).astype(np.uint8)
+    pixels[4:8, 12:16] = 250
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_the_patch_that_decides_is_found() -> None:
+    frame = pd.DataFrame({"photo": [picture(n) for n in range(6)]})
+    encoder, model = fitted(frame, Fields(image="photo")), Corner()
+    cases = cut(model, encoder, frame)
+    assert cases.unit == "patch"
+    gradients = integrated_gradients(model, cases, ask(model, 6), reading(encoder), 3).effects
+    for effects in (occlusion(cases.scorer, cases, ask(model, 6)), gradients):
+        assert {cases.names(0)[int(p)] for p in effects.argmax(axis=1)} == {"patch 2/4"}
+        np.testing.assert_allclose(np.delete(effects, 7, axis=1), 0.0, atol=1e-6)
+    assert (
+        cases.removed(np.arange(6), np.ones((6, 16), bool), np.zeros(6, np.int64))["image"].float().std() < 40
+    )
+
+
+def stream(rows: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {"x": rng.normal(size=rows), "who": np.arange(rows) % 5, "when": np.arange(rows, dtype=float)}
+    )
+
+
+class Before(nn.Module):
+    """Twice the first number of the event before the last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(2.0))
+
+    def forward(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.scale * inputs["events"][:, -2, :1] * inputs["events_mask"][:, -2:-1]
+
+
+def test_the_event_that_decides_is_found() -> None:
+    frame = stream(60)
+    encoder = fitted(frame, Fields(numeric=("x",), unit="who", time="when"), FieldsConfig(history=4))
+    model = Before()
+    cases = cut(model, encoder, frame)
+    found = occlusion(cases.scorer, cases, ask(model, 60))
+    assert cases.names(59) == ["x", "3 events earlier", "2 events earlier", "1 event earlier"]
+    assert np.isnan(found[:5, 3]).all(), "a first event has none before it"
+    outputs = model(cases.inputs)[:, 0].detach().numpy()
+    np.testing.assert_allclose(found[5:, 3], outputs[5:], atol=1e-5)
+    np.testing.assert_allclose(found[:, 0], 0.0, atol=1e-6)
+    gradients = integrated_gradients(model, cases, ask(model, 60), reading(encoder), 3).effects
+    np.testing.assert_allclose(gradients[5:, 3], outputs[5:], atol=1e-5)
+
+
+def test_roll_out_multiplies_attention_of_the_layers(trained) -> None:  # type: ignore[no-untyped-def]
+    model, encoder, frame = trained
+    cases = cut(model, encoder, frame[:5])
+    found = rollout(model, cases, reading(encoder))
+    kept: list[Tensor] = []
+    blocks = model.backbone.blocks.blocks
+    hooks = [
+        block.attention_norm.register_forward_hook(
+            lambda m, a, out, block=block: kept.append(_attention(block.qkv(out), block.heads))
+        )
+        for block in blocks
+    ]
+    with torch.no_grad():
+        model(cases.inputs)
+    for hook in hooks:
+        hook.remove()
+    eye = torch.eye(kept[0].shape[-1])
+    flow = (0.5 * kept[1] + 0.5 * eye) @ (0.5 * kept[0] + 0.5 * eye)
+    pooled = flow[:, 0] if model.backbone.pooling.kind == "cls" else flow.mean(dim=1)
+    np.testing.assert_allclose(found, pooled[:, 1:].numpy(), atol=1e-5)
+
+
+def _attention(qkv: Tensor, heads: int) -> Tensor:
+    b, t, _ = qkv.shape
+    q, k, _ = qkv.reshape(b, t, 3, heads, -1).unbind(2)
+    score = torch.einsum("bqhd,bkhd->bhqk", q, k) * q.shape[-1] ** -0.5
+    return score.softmax(dim=-1).mean(dim=1)
+
+
+def test_roll_out_needs_attention(trained) -> None:  # type: ignore[no-untyped-def]
+    _, encoder, frame = trained
+    model = tabular(encoder, layers=0)
+    with pytest.raises(Unavailable, match="no attention"):
+        rollout(model, cut(model, encoder, frame[:4]), reading(encoder))
+
+
+def test_roll_out_and_gradients_of_text_and_events() -> None:
+    frame = pd.DataFrame({"note": TEXTS}).join(stream(20))
+    text = fitted(frame, Fields(text=("note",)), FieldsConfig(tokenizer="own", length=16, bag=50))
+    option = TextOption(width=16, layers=1, heads=2, wide=1.0, topics=8)
+    events = fitted(frame, Fields(numeric=("x",), unit="who", time="when"), FieldsConfig(history=3))
+    for encoder, backbone in (
+        (text, option.build(text.layout(), 0)),
+        (events, SequenceOption(width=16, layers=1, heads=2).build(events.layout(), 0)),
+    ):
+        model = Model(backbone, PooledHead(backbone, 3, "linear", 0.0))
+        cases = cut(model, encoder, frame)
+        seen = rollout(model, cases, reading(encoder))
+        assert np.nansum(seen, axis=1).max() <= 1.0 + 1e-6
+        assert np.isnan(seen[~cases.exists()]).all()
+        question = Question(Kind("multiclass", ("p", "q", "r")), np.arange(20) % 3)  # type: ignore[arg-type]
+        found = integrated_gradients(model, cases, question, reading(encoder), 32)
+        size = np.nansum(np.abs(found.effects), axis=1).mean()
+        assert np.abs(found.completeness).mean() < 0.05 * size

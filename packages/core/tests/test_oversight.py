@@ -1,0 +1,258 @@
+"""Oversight: who decides, thresholds by cost, share and agreement, refusals before training, the declarations' rule."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.data.types import Fields
+from core.evaluation.config import StandardEvaluation
+from core.evaluation.deferral import by_agreement, by_cost, by_share, error_unit, losses
+from core.evaluation.selective import counted, risks
+from core.evaluation.uncertainty import Terms, measure
+from core.oversight.config import DEFERRALS, METHODS, NoOversight, StandardOversight
+from core.oversight.rules import (
+    ADVICE,
+    CONFIRM,
+    MODEL,
+    NOBODY_IS_SURE,
+    UNSURE,
+    Limits,
+    Rules,
+    absent,
+    counts,
+    declared_rules,
+    told,
+)
+from core.oversight.sets import Spread, confidence
+from core.oversight.types import Oversight
+from core.report.record import plain
+from core.targets.types import Predictions
+
+DECLARED = Oversight(
+    intended_use="To try.",
+    affected=("nobody",),
+    forbidden_uses=("anything else",),
+    human_decides=("always",),
+    responsible="the tester",
+    acts=True,
+    confirm=("open", "fly"),
+    confirm_words=("oven",),
+)
+
+
+def multiclass(n: int = 400, seed: int = 0) -> Predictions:
+    rng = np.random.default_rng(seed)
+    scores = rng.dirichlet(np.full(3, 0.5), size=n)
+    truth = np.array([rng.choice(3, p=p) for p in scores])
+    groups = {"sex": np.where(rng.random(n) < 0.5, "f", "m").astype(np.str_)}
+    return Predictions(scores, scores.argmax(axis=1), truth, ("open", "close", "wait"), "multiclass", groups)
+
+
+def test_the_unsure_go_to_a_human_and_some_wait_for_a_yes() -> None:
+    rules = replace(
+        declared_rules(DECLARED, "multiclass", ("open", "close", "wait"), ["wait"], ["stove"]),
+        method="lac",
+        threshold=0.6,
+        limits=Limits(0.5),
+    )
+    assert rules.confirm == ("open", "wait")
+    assert absent(DECLARED, ("open", "close", "wait")) == ["fly"]
+    scores = np.array([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.45, 0.55, 0.0], [0.1, 0.9, 0.0], [0.1, 0.9, 0.0]])
+    texts = ["x", "close it", "the oven", "the Oven, please", "ovens"]
+    found = rules.decide(scores, scores.argmax(axis=1), {}, texts)
+    assert found.decision.tolist() == [CONFIRM, MODEL, UNSURE, CONFIRM, MODEL], "whole words, in any case"
+    assert counts(found.decision) == {"rows": 5, "model": 2, "unsure": 1, "confirm": 2}
+    assert told(counts(found.decision)) == "3 of 5 go to a human (1 unsure, 2 to confirm)"
+    assert found.sets is not None
+    assert found.sets.tolist()[2] == [False, True, False]
+    advising = replace(rules, acts=False).decide(scores, scores.argmax(axis=1), {}, texts)
+    assert advising.decision.tolist() == [CONFIRM, ADVICE, UNSURE, CONFIRM, ADVICE]
+
+
+def test_yes_is_confirmed_whatever_the_data_call_it() -> None:
+    declared = replace(DECLARED, confirm=(), confirm_words=(), confirm_positive=True)
+    rules = declared_rules(declared, "binary", ("genuine", "fraud"), [], [])
+    assert rules.confirm == ("fraud",)
+    found = rules.decide(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]), {})
+    assert found.decision.tolist() == [MODEL, CONFIRM]
+    assert found.confidence is None, "without a method nothing is unsure"
+
+
+def test_other_kinds_of_answers_wait_too() -> None:
+    labels = np.array([[1, 0, 1], [0, 1, 0]])
+    many = Rules("multilabel", ("a", "b", "c"), True, confirm=("c",))
+    assert many.decide(np.ones((2, 3)), labels, {}).decision.tolist() == [CONFIRM, MODEL]
+    said = Rules("tokens", ("on", "off"), True, confirm=("off",))
+    rows = np.array([[0, -1], [1, -1]])
+    assert said.decide(np.ones((2, 4)), rows, {}).decision.tolist() == [MODEL, CONFIRM]
+    masks = Rules("mask", ("road", "person"), True, confirm=("person",))
+    pictures = np.zeros((2, 2, 2), np.uint8)
+    pictures[1, 0, 0] = 1
+    found = masks.decide(np.ones((2, 2)), pictures, {}, sure=np.ones(2))
+    assert found.decision.tolist() == [MODEL, CONFIRM]
+
+
+def test_confidence_is_of_the_answer_that_was_given() -> None:
+    scores = np.array([[0.8, 0.2], [0.4, 0.6]])
+    assert confidence("binary", scores, np.array([1, 1]), 2).tolist() == [0.2, 0.6]
+    assert confidence("multilabel", scores, np.array([[1, 0], [0, 1]]), 2) == pytest.approx([0.64, 0.36])
+    tokens = np.array([[0.7, 0.3, 0.5, -1.0]])
+    assert confidence("tokens", tokens, np.array([[0, 3]]), 2) == pytest.approx([0.35])
+
+
+def test_rules_come_back_from_json() -> None:
+    rules = Rules(
+        "regression", (), True, (), ("oven",), "normalised",
+        Limits(float("inf"), {"sex": {"f": 1.0}}, ()), 0.3, Spread((1.0,), (0.5, 2.0)), True,
+    )  # fmt: skip
+    assert Rules.restore(json.loads(json.dumps(plain(rules.state())))) == rules
+    found = rules.decide(np.array([[0.2], [3.0]]), np.zeros(2), {})
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.low <= [0.2, 3.0]).all()
+    assert np.isinf(found.high).all(), "too few rows for a limit: anything is possible"
+
+
+def test_thresholds_by_cost_share_and_agreement() -> None:
+    sure = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    loss = np.array([0.0, 0.0, 0.0, 1.0, 0.0, 1.0])
+    # deferring one costs 0.3 + 1 wrong left = 1.3; two 1.6; three 0.9: least; none 2
+    assert by_cost(sure, loss, 0.3) == pytest.approx(0.65)
+    assert by_cost(sure, loss, 0.9) == pytest.approx(0.45)
+    assert by_cost(sure, loss, 1.5) == 0.0, "a human dearer than an error: nothing is deferred"
+    assert by_cost(sure, loss, 0.0) == pytest.approx(0.65), "the fewest of equals"
+    assert by_cost(sure, np.zeros(6), 0.1) == 0.0
+    assert by_cost(sure, np.ones(6), 0.1) == NOBODY_IS_SURE
+    assert by_share(sure, 0.34) == pytest.approx(0.55)
+    assert by_share(sure, 0.1) == 0.0
+    assert by_share(np.full(6, 0.5), 0.5) == 0.0, "ties stay together"
+    total = [(loss[sure >= t].sum() + 0.3 * (sure < t).sum(), t) for t in (0.0, *sure, 1.01)]
+    best = by_cost(sure, loss, 0.3)
+    assert loss[sure >= best].sum() + 0.3 * (sure < best).sum() == min(total)[0]
+    right = np.array([True] * 12 + [False] * 8)
+    assert by_agreement(np.linspace(1, 0.05, 20), right, 0.8) == pytest.approx(np.linspace(1, 0.05, 20)[14])
+
+
+def test_what_an_answer_loses() -> None:
+    p = multiclass(50)
+    assert losses(p).mean() == pytest.approx((p.labels != p.targets).mean())
+    numbers = Predictions(
+        np.array([[1.0], [4.0]]), np.array([1.0, 4.0]), np.array([2.0, 4.0]), (), "regression"
+    )
+    assert losses(numbers, error_unit(numbers)).tolist() == [1.0, 0.0], (
+        "median 3: always saying it is off by 1"
+    )
+    both = Predictions(
+        np.ones((2, 2)), np.array([[1, 0], [1, 1]]), np.array([[1, 0], [1, 0]]), ("a", "b"), "multilabel"
+    )
+    assert losses(both).tolist() == [0.0, 1.0]
+    masks = np.zeros((2, 2, 2), np.uint8)
+    truth = masks.copy()
+    truth[0, 0] = 1
+    truth[1, 0, 0] = 255
+    pictures = Predictions(np.ones((2, 2)), masks, truth, ("a", "b"), "mask")
+    assert losses(pictures).tolist() == [0.5, 0.0]
+
+
+def test_deferral_is_measured_as_by_hand() -> None:
+    test = multiclass(500, 3)
+    rules = Rules("multiclass", test.classes, True, method="lac", threshold=0.6, limits=Limits(0.7))
+    found = measure(rules, test, Terms(0.1, 0.2, 1.0, False, 0.0), StandardEvaluation(resamples=100), 0)
+    deferral = found["deferral"]
+    sure = test.scores[np.arange(500), test.labels]
+    loss, kept = test.labels != test.targets, sure >= 0.6
+    assert deferral["deferred"]["value"] == pytest.approx((~kept).mean())
+    assert deferral["risk_decided"]["value"] == pytest.approx(loss[kept].mean())
+    assert deferral["risk_deferred"]["value"] == pytest.approx(loss[~kept].mean())
+    assert deferral["cost_without"]["value"] == pytest.approx(loss.mean())
+    assert deferral["cost"]["value"] == pytest.approx((loss[kept].sum() + 0.2 * (~kept).sum()) / 500)
+    assert deferral["saved"]["low"] < deferral["saved"]["value"] < deferral["saved"]["high"]
+    inside = test.groups["sex"] == "f"
+    assert deferral["by_group"]["sex"]["f"]["deferred"]["value"] == pytest.approx((~kept)[inside].mean())
+    order = np.argsort(-sure)
+    area = np.mean(np.cumsum(loss[order]) / np.arange(1, 501))
+    assert found["risk_coverage"]["aurc"]["value"] == pytest.approx(area, abs=0.01)
+    nobody = measure(
+        replace(rules, threshold=0.0),
+        test,
+        Terms(0.1, 0.2, 1.0, False, 0.0),
+        StandardEvaluation(resamples=100),
+        0,
+    )["deferral"]
+    assert nobody["deferred"]["value"] == 0.0, "a rate of 0 is a rate"
+    assert nobody["risk_deferred"]["value"] is None
+    assert nobody["saved"]["value"] == 0.0
+
+
+def test_bins_of_confidence_keep_ties_and_all_rows() -> None:
+    sure = np.round(np.random.default_rng(1).random(1000), 2)
+    loss = np.random.default_rng(2).random(1000)
+    counts_1B, errors_1B = counted(sure, loss)(np.ones((1, 1000)))
+    assert counts_1B.sum() == 1000
+    assert errors_1B.sum() == pytest.approx(loss.sum())
+    coverage, risk, _ = risks(counts_1B, errors_1B)
+    assert coverage[0, -1] == pytest.approx(1.0)
+    assert risk[0, -1] == pytest.approx(loss.mean())
+    assert set(np.round(np.unique(coverage[0]) * 1000).astype(int)) <= {
+        0,
+        *((sure >= t).sum() for t in np.unique(sure)),
+    }
+
+
+def target(kind: str, classes: tuple[str, ...] = ("a", "b")) -> Any:
+    return SimpleNamespace(kind=kind, classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"alpha": 0.0}, r"oversight\.alpha"),
+        ({"alpha": 1.0}, r"oversight\.alpha"),
+        ({"share": 2.0}, r"oversight\.share"),
+        ({"cost_of_deferral": -1.0}, r"oversight\.cost_of_deferral"),
+        ({"method": "magic"}, r"oversight\.method"),
+        ({"mondrian": "yes"}, r"oversight\.mondrian"),
+        ({"defer": "often"}, r"oversight\.defer"),
+        ({"mask_rows": 1}, r"oversight\.mask_rows"),
+    ],
+)
+def test_values_that_can_not_be_meant_are_refused_at_once(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        StandardOversight(**settings).check()
+
+
+@pytest.mark.parametrize(
+    ("settings", "of", "message"),
+    [
+        ({"method": "absolute"}, target("binary"), "lac, aps"),
+        ({"mondrian": "groups"}, target("binary"), "data.sensitive"),
+        ({"mondrian": "classes"}, target("regression", ()), "no classes"),
+        ({"defer": "cost"}, target("regression", ()), "share or none"),
+        ({"defer": "share"}, target("regression", ()), "normalised"),
+        ({"confirm": ["c"]}, target("binary"), "it has a, b"),
+    ],
+)
+def test_what_does_not_suit_the_target_is_refused_before_training(
+    settings: dict[str, Any], of: Any, message: str
+) -> None:
+    options = StandardOversight(**settings)
+    options.check()
+    with pytest.raises(ValueError, match=message):
+        options.check_target(of, Fields(target=("y",)))
+
+
+def test_auto_suits_every_kind() -> None:
+    options = StandardOversight()
+    options.check()
+    for kind in ("binary", "multiclass", "multilabel", "ordinal", "regression", "tokens", "mask"):
+        options.check_target(target(kind), Fields(target=("y",)))
+        assert kind in METHODS[options.method_of(kind)]
+    assert options.mondrian_of("binary") == "classes"
+    assert options.defer in DEFERRALS
+    NoOversight().check()

@@ -1,0 +1,139 @@
+"""What core ships: each card's file is there and unaltered, loads, and trains privately."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+sys.path.insert(0, str(Path(__file__).parent))
+from backbone_layouts import COLUMNS, random_inputs
+
+from core.backbones import shipped
+from core.backbones.config import CnnSmallOption, FullOption, TextSmallOption
+from core.config import OPTIONS
+from core.data.encoders.tokens import SAMPLE
+from core.data.encoders.tokens import shipped as shipped_tokenizer
+from core.data.types import Layout
+from core.privacy.clipping import FlatClip, PerExampleClipper
+from core.privacy.preflight import preflight
+from core.privacy.statement import pretrained_from
+
+torch.set_num_threads(1)
+FOLDER = Path(str(shipped.folder()))
+CARDS = sorted(FOLDER.glob("*.json"))
+MEGABYTE = 2**20
+
+
+def test_every_file_of_weights_has_a_card_and_the_sizes_stay_small() -> None:
+    files = sorted(FOLDER.glob("*.safetensors"))
+    assert [f.stem for f in files] == [c.stem for c in CARDS]
+    sizes = [f.stat().st_size for f in files]
+    assert max(sizes, default=0) <= 16 * MEGABYTE
+    assert sum(sizes) <= 40 * MEGABYTE
+
+
+@pytest.mark.parametrize("card", CARDS, ids=[c.stem for c in CARDS])
+def test_a_card_tells_the_truth_about_its_file(card: Path) -> None:
+    told = json.loads(card.read_text())
+    content = (FOLDER / told["file"]).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == told["sha256"]
+    assert len(content) == told["bytes"]
+    assert {"recipe", "settings", "seed", "steps", "energy", "final", "data"} <= set(told)
+    assert all(len(f["sha256"]) == 64 and f["terms"] for f in told["files"].values())
+    assert told["answers_that_change"] < 0.01, "half precision loses too much"
+    if "tokenizer" in told:
+        tokenizer = shipped_tokenizer(told["name"])
+        assert tokenizer.encode(SAMPLE, add_special_tokens=False).ids == told["tokenizer"]["sample"]
+        assert tokenizer.get_vocab_size() == told["tokenizer"]["vocabulary"]
+
+
+@pytest.mark.parametrize("card", CARDS, ids=[c.stem for c in CARDS])
+def test_shipped_weights_load_and_none_starts_from_noise(card: Path) -> None:
+    told = json.loads(card.read_text())
+    if "tokenizer" in told:
+        sample = tuple(told["tokenizer"]["sample"])
+        layout = Layout(vocabulary=told["tokenizer"]["vocabulary"], length=12, sample=sample)
+        other = Layout(vocabulary=told["tokenizer"]["vocabulary"], length=12, sample=sample[1:])
+        with pytest.raises(ValueError, match=r"encoder\.tokenizer"):
+            OPTIONS["backbone", card.stem]().build(other, 0)
+    else:
+        layout = Layout(image=(3, 32, 32))
+    made = OPTIONS["backbone", card.stem]().build(layout, 0)
+    again = OPTIONS["backbone", card.stem]().build(layout, 1)
+    noise = OPTIONS["backbone", card.stem](weights="none").build(layout, 0)
+    name = next(n for n, p in made.trunk.named_parameters() if p.ndim > 1)
+    weight = made.trunk.get_parameter(name)
+    assert torch.equal(weight, again.trunk.get_parameter(name))
+    assert not torch.equal(weight, noise.trunk.get_parameter(name))
+    assert weight.dtype == torch.float32
+
+
+def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors.torch import save
+
+    fresh = CnnSmallOption(weights="none").build(Layout(image=(3, 32, 32)), 0)
+    content = save(fresh.trunk.state_dict())
+    (tmp_path / "cnn_small.safetensors").write_bytes(content)
+    (tmp_path / "cnn_small.json").write_text(json.dumps({"sha256": hashlib.sha256(content).hexdigest()}))
+    monkeypatch.setattr(shipped, "folder", lambda: tmp_path)
+    CnnSmallOption().build(Layout(image=(3, 32, 32)), 0)
+    (tmp_path / "cnn_small.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(ValueError, match="differs from its card"):
+        CnnSmallOption().build(Layout(image=(3, 32, 32)), 0)
+    (tmp_path / "cnn_small.json").unlink()
+    with pytest.raises(ValueError, match=r"backbone\.weights='shipped'"):
+        CnnSmallOption().build(Layout(image=(3, 32, 32)), 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "layout"),
+    [
+        (CnnSmallOption(weights="none"), Layout(image=(3, 32, 32))),
+        (CnnSmallOption(weights="none"), Layout(image=(1, 50, 64), **COLUMNS)),
+        (TextSmallOption(weights="none"), Layout(vocabulary=60, length=9)),
+        (
+            TextSmallOption(weights="none", pooling="attention"),
+            Layout(vocabulary=60, length=9, bag=7, **COLUMNS),
+        ),
+    ],
+)
+def test_gradients_of_single_examples_are_exact(option: object, layout: Layout) -> None:
+    model = FullOption().apply(option.build(layout, 0), 3, "pooled", 0).train()
+    inputs = random_inputs(layout, 4)
+    truth = torch.arange(4) % 3
+    clipper = PerExampleClipper(model, rule=FlatClip(0.5))
+
+    def losses(index: torch.Tensor) -> torch.Tensor:
+        taken = {name: tensor[index] for name, tensor in inputs.items()}
+        return cross_entropy(model(taken), truth[index], reduction="none")
+
+    report = preflight(clipper, losses, 4)
+    assert report.norm_error < 1e-3
+    assert report.sum_error < 1e-4
+    assert report.independence_error < 1e-4
+
+
+def test_the_privacy_statement_names_the_weights() -> None:
+    assert pretrained_from(CnnSmallOption()) == "the weights of cnn_small shipped with core"
+    assert pretrained_from(TextSmallOption(weights="mine.safetensors")) == "the weights in mine.safetensors"
+    assert pretrained_from(TextSmallOption(weights="none")) == ""
+
+
+def test_grey_images_and_maps_of_every_size_fit() -> None:
+    for image, finest in (((1, 32, 32), 16), ((3, 96, 96), 24), ((3, 37, 45), 19)):
+        backbone = CnnSmallOption(weights="none").build(Layout(image=image), 0)
+        backbone.open_pyramid()
+        features = backbone({"image": torch.zeros(2, *image, dtype=torch.uint8)})
+        assert features.maps is not None
+        assert [m.shape[1] for m in features.maps] == list(backbone.pyramid)
+        assert features.maps[0].shape[2] == finest
+    with pytest.raises(ValueError, match=r"backbone\.stem"):
+        CnnSmallOption(weights="none").build(Layout(image=(3, 7, 7)), 0)
+    with pytest.raises(ValueError, match=r"encoder\.image_channels"):
+        CnnSmallOption(weights="none").build(Layout(image=(4, 32, 32)), 0)

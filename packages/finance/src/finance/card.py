@@ -1,0 +1,10 @@
+"""Write a finished run's documents again: python -m finance.card run=FOLDER."""
+
+from core.app import callable_module, card
+from finance import DOMAIN
+
+main = card(DOMAIN).main
+callable_module(__name__)
+
+if __name__ == "__main__":
+    main()

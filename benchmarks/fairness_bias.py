@@ -5,7 +5,8 @@ One training of each domain's default task for each seed (of the data and of the
 with task.bias=0. Found: a comparison of the planted attribute, the disadvantaged group on either side, whose interval
 leaves out zero. False alarm: any comparison of that attribute found where nothing was planted; pairs of attributes are
 left out, whose other half may truly differ. Intervals hold for all comparisons of a run at once at 95 %, so at most one
-run in twenty may raise an alarm. Seeds begin at 3: rows and epochs were settled on 0 to 2. A run that is finished in FOLDER is read, not repeated.
+run in twenty may raise an alarm. Seeds begin at 3: rows and epochs were settled on 0 to 2. A run that is finished in
+FOLDER is read, not repeated.
 """
 
 from __future__ import annotations

@@ -111,7 +111,106 @@ def utility(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def bias(rows: list[dict[str, Any]]) -> str:
+    """Count the seeds in which the audit finds what was planted, and those in which it alarms without."""
+    lines = ["| domain | planted against | found | alarms without |", "|---|---|---|---|"]
+    for row in rows:
+        found = f"{row['found']} of {row['seeds']} | {row['alarms']} of {row['seeds']}"
+        lines.append(f"| {row['domain']} | {row['attribute']}: {row['against']} | {found} |")
+    return "\n".join(lines)
+
+
+def mitigation(rows: list[dict[str, Any]]) -> str:
+    """Lay out the gap before and after each option, and what it cost."""
+    lines = [
+        "| data, groups | `fairness=` | gap before | gap after | AUROC | balanced accuracy |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        price = [f"{row[key]['value']:+.3f}" for key in ("price", "balanced_accuracy")]
+        gaps = [shown(row[key]) for key in ("gap_before", "gap_after")]
+        lines.append(
+            f"| {row['set']}, {row['attribute']} | {row['option']} | {' | '.join([*gaps, *price])} |"
+        )
+    return "\n".join(lines)
+
+
+def faithfulness(rows: list[dict[str, Any]]) -> str:
+    """Lay out how much more the named parts move an answer than parts at random."""
+    lines = [
+        "| data | explained | deletion over random | insertion over random | above random | permuted weights |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        faith = row["faithfulness"]
+        times = [shown(faith[way]["times"]) for way in ("deletion", "insertion")]
+        above = "yes" if faith["above_random"] else "no"
+        sanity = shown(row["sanity"]) if row["sanity"]["value"] is not None else ""
+        lines.append(
+            f"| {row['name']} | {row['rows']} rows, {row['unit']}s | {' | '.join([*times, above, sanity])} |"
+        )
+    return "\n".join(lines)
+
+
+def conformal(rows: list[dict[str, Any]]) -> str:
+    """Lay out how often sets hold the truth, and in how many runs and groups the promise of 90 % holds."""
+    lines = [
+        "| data | sets hold the truth (mean) | promise holds | groups in which it holds |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        runs = row["runs"]
+        mean = sum(run["coverage"]["value"] for run in runs) / len(runs)
+        holds = sum(bool(run["promise"]["holds"]) for run in runs)
+        groups = [group for run in runs for group in run["groups"]]
+        kept = sum(bool(group["holds"]) for group in groups)
+        name = row["name"].replace("_evaluation.studies=false", "").replace("_data.", ", ")
+        told = f"{kept} of {len(groups)}" if groups else "–"
+        lines.append(f"| {name} | {mean:.3f} | {holds} of {len(runs)} | {told} |")
+    return "\n".join(lines)
+
+
+def meters(rows: list[dict[str, Any]]) -> str:
+    """Lay out the joules of Plinth's meter and of CodeCarbon on the same work."""
+    lines = [
+        "| work | processor time | Plinth | CodeCarbon, process | CodeCarbon, machine |",
+        "|---|---|---|---|---|",
+    ]
+    for row in rows:
+        joules = [f"{row[m]['total']:.0f} J" for m in ("ours", "codecarbon process", "codecarbon machine")]
+        lines.append(f"| {row['name']} | {row['processor_seconds']:.1f} s | {' | '.join(joules)} |")
+    return "\n".join(lines)
+
+
+def metered(rows: list[dict[str, Any]]) -> str:
+    """Lay out what the energy meter costs a training."""
+    lines = ["| training | with the meter over without, processor time |", "|---|---|"]
+    for row in rows:
+        found = {
+            "value": row["processor_with_over_without"],
+            "low": row["processor_low"],
+            "high": row["processor_high"],
+        }
+        lines.append(f"| {row['name']} | {shown(found)} |")
+    return "\n".join(lines)
+
+
+def probes(rows: list[dict[str, Any]]) -> str:
+    """Lay out what audit, explanation and oversight cost beside training."""
+    lines = [
+        "| default run | training | audit | explanation | oversight | share |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        parts = [f"{row[name]:.2f} s" for name in ("train", "audit", "explain", "oversee")]
+        lines.append(f"| {row['domain']}, {row['task']} | {' | '.join(parts)} | {row['share']:.0%} |")
+    return "\n".join(lines)
+
+
 LAYOUTS = {"dp_step": step, "dp_coverage": coverage, "dp_audit": audit, "dp_utility": utility}
+LAYOUTS |= {"fairness_bias": bias, "fairness_mitigation": mitigation, "explanation": faithfulness}
+LAYOUTS |= {"conformal_real": conformal, "energy_codecarbon": meters, "energy_overhead": metered}
+LAYOUTS |= {"probe_overhead": probes}
 LAYOUTS |= dict.fromkeys(("healthcare", "finance", "education", "driving", "smarthome"), domain)
 
 

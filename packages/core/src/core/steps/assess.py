@@ -40,10 +40,12 @@ def assess(
 ) -> Impact:
     """Do step 5, raising ValueError where an audit refutes what the run promises about privacy."""
     privacy = _privacy(config, prepared, designed, trained)
-    fairness = audit(config, prepared, judged, (privacy or {}).get("epsilon"))
+    with meter.phase("audit"):
+        fairness = audit(config, prepared, judged, privacy.get("epsilon"))
     with meter.phase("explain"):
         explanation = explain(config, prepared, designed, judged)
-    uncertainty, oversight = oversee(config, prepared, judged)
+    with meter.phase("oversee"):
+        uncertainty, oversight = oversee(config, prepared, judged)
     return Impact(privacy, fairness, explanation, uncertainty, oversight)
 
 

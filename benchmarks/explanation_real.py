@@ -45,7 +45,7 @@ SETS = (
     Set("fdh_week", "finance", ("experiment=fdh_week", "training.epochs=1")),
     Set("taiwan", "finance", ("experiment=taiwan", "training.epochs=2")),
     Set("beetle", "education", ("experiment=beetle_unseen_answers", "training.epochs=4")),
-    Set("gtsrb", "driving", ("experiment=gtsrb", "training.epochs=2")),
+    Set("gtsrb", "driving", ("experiment=gtsrb", "training.epochs=1")),
     Set("snips", "smarthome", ("experiment=snips", "training.epochs=2")),
     Set("occupancy", "smarthome", ("experiment=occupancy",)),
 )

@@ -16,7 +16,8 @@ def test_a_run_says_what_it_used_by_phase_and_by_component(tmp_path: Path) -> No
     energy = run.record.energy
     assert energy is not None
     phases = energy["phases"]
-    assert {"prepare", "design", "train", "predict", "evaluate", "assess"} == set(phases)
+    steps = {"prepare", "design", "train", "predict", "evaluate", "audit", "explain", "oversee", "assess"}
+    assert steps == set(phases)
     assert sum(phase["joules"] for phase in phases.values()) == pytest.approx(energy["joules"])
     assert sum(source["joules"] for source in energy["sources"]) == pytest.approx(energy["joules"])
     assert energy["low"] < energy["joules"] < energy["high"]

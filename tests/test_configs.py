@@ -54,6 +54,8 @@ def test_own_experiments_compose(domain: str) -> None:
     assert names, f"{domain} ships no experiment"
     for name in names:
         assert composed(domain, f"experiment={name}").task.name in tasks(domain)
+        bare = composed(domain, f"experiment={name}", "challenger=none", "fairness=none", "explanation=none")
+        assert bare.task.name in tasks(domain), f"{name} can't do without its judges"
 
 
 @pytest.mark.parametrize("domain", DOMAINS)

@@ -91,6 +91,10 @@ class StandardEvaluation:
 class NoChallenger:
     """No classical model beside this one."""
 
+    rows: int = setting(
+        100_000, "without effect: an experiment that sets it for other challengers goes with none too"
+    )
+
     def check(self) -> None:
         """Nothing can be wrong."""
 

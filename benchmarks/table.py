@@ -161,12 +161,14 @@ def conformal(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         runs = row["runs"]
         mean = sum(run["coverage"]["value"] for run in runs) / len(runs)
-        holds = sum(bool(run["promise"]["holds"]) for run in runs)
+        unpromised = any("nothing is promised" in note for run in runs for note in run["notes"])
+        kept_runs = sum(bool(run["promise"]["holds"]) for run in runs)
+        holds = "none made: too few units" if unpromised else f"{kept_runs} of {len(runs)}"
         groups = [group for run in runs for group in run["groups"]]
         kept = sum(bool(group["holds"]) for group in groups)
         name = row["name"].replace("_evaluation.studies=false", "").replace("_data.", ", ")
         told = f"{kept} of {len(groups)}" if groups else "–"
-        lines.append(f"| {name} | {mean:.3f} | {holds} of {len(runs)} | {told} |")
+        lines.append(f"| {name} | {mean:.3f} | {holds} | {told} |")
     return "\n".join(lines)
 
 

@@ -147,7 +147,7 @@ def faithfulness(rows: list[dict[str, Any]]) -> str:
         above = "yes" if faith["above_random"] else "no"
         sanity = shown(row["sanity"]) if row["sanity"]["value"] is not None else ""
         lines.append(
-            f"| {row['name']} | {row['rows']} rows, {row['unit']}s | {' | '.join([*times, above, sanity])} |"
+            f"| {row['name']} | {row['rows']} rows, {row['unit'].replace('patch', 'patche')}s | {' | '.join([*times, above, sanity])} |"
         )
     return "\n".join(lines)
 

@@ -137,3 +137,8 @@ def test_grey_images_and_maps_of_every_size_fit() -> None:
         CnnSmallOption(weights="none").build(Layout(image=(3, 7, 7)), 0)
     with pytest.raises(ValueError, match=r"encoder\.image_channels"):
         CnnSmallOption(weights="none").build(Layout(image=(4, 32, 32)), 0)
+
+
+def test_weights_that_are_not_there_are_named() -> None:
+    with pytest.raises(ValueError, match=r"no weights of nothing; set backbone\.weights=none"):
+        shipped.load_into(torch.nn.Linear(1, 1), "nothing", "shipped")

@@ -51,8 +51,9 @@ def load_into(trunk: nn.Module, name: str, weights: str) -> None:
     if weights == "none":
         return
     if weights == "shipped":
+        told = card(name)
         content = folder().joinpath(f"{name}.safetensors").read_bytes()
-        if hashlib.sha256(content).hexdigest() != card(name)["sha256"]:
+        if hashlib.sha256(content).hexdigest() != told["sha256"]:
             raise wrong(
                 "backbone.weights", "shipped", f"{name}.safetensors differs from its card: install anew"
             )

@@ -146,9 +146,9 @@ def faithfulness(rows: list[dict[str, Any]]) -> str:
         times = [shown(faith[way]["times"]) for way in ("deletion", "insertion")]
         above = "yes" if faith["above_random"] else "no"
         sanity = shown(row["sanity"]) if row["sanity"]["value"] is not None else ""
-        lines.append(
-            f"| {row['name']} | {row['rows']} rows, {row['unit'].replace('patch', 'patche')}s | {' | '.join([*times, above, sanity])} |"
-        )
+        units = "patches" if row["unit"] == "patch" else f"{row['unit']}s"
+        figures = " | ".join([*times, above, sanity])
+        lines.append(f"| {row['name']} | {row['rows']} rows, {units} | {figures} |")
     return "\n".join(lines)
 
 

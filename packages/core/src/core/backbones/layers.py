@@ -6,6 +6,7 @@ batch and nothing works in place.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -82,6 +83,17 @@ class Block(nn.Module):
         return x_BTD + self.dropout(self.down(hidden_BTH))  # type: ignore[no-any-return]
 
 
+def start_block(inner: Iterable[nn.Linear], outer: Iterable[nn.Linear], layers: int) -> None:
+    """Draw the weights of a block of so many; those that end its residual branches (``outer``) start small.
+
+    The deeper the network, the smaller.
+    """
+    for gain, group in ((1.0, inner), ((2 * layers) ** -0.5, outer)):
+        for layer in group:
+            nn.init.xavier_uniform_(layer.weight, gain=gain)
+            nn.init.zeros_(layer.bias)
+
+
 class Blocks(nn.Module):
     """A stack of blocks and a final norm, mask-aware: what is masked changes nothing."""
 
@@ -94,15 +106,7 @@ class Blocks(nn.Module):
         self.norm = nn.LayerNorm(width)
         for block in self.blocks:
             assert isinstance(block, Block)
-            for layer in (block.qkv, block.up):
-                nn.init.xavier_uniform_(layer.weight)
-                nn.init.zeros_(layer.bias)
-            for layer in (
-                block.proj,
-                block.down,
-            ):  # Residual branches start small, the deeper the network the smaller.
-                nn.init.xavier_uniform_(layer.weight, gain=(2 * layers) ** -0.5)
-                nn.init.zeros_(layer.bias)
+            start_block((block.qkv, block.up), (block.proj, block.down), layers)
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None, first_only: bool = False) -> Tensor:
         """Mix real tokens; ``real_BT`` bool (None: all are real). With ``first_only`` the output is (B, 1, D)."""

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from core.backbones.inputs import require, side_inputs, side_of, wide_of
-from core.backbones.layers import Pooling, hide_at_random
+from core.backbones.layers import Pooling, hide_at_random, start_block
 from core.backbones.seeding import weights_from
 from core.backbones.types import Features
 
@@ -68,15 +68,7 @@ class RotaryBlock(nn.Module):
         self.down = nn.Linear(shape.hidden, d)
         self.activation = nn.GELU()
         self.dropout = nn.Dropout(dropout)
-        for layer in (self.qkv, self.up):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        for layer in (
-            self.proj,
-            self.down,
-        ):  # Residual branches start small, the deeper the network the smaller.
-            nn.init.xavier_uniform_(layer.weight, gain=(2 * shape.layers) ** -0.5)
-            nn.init.zeros_(layer.bias)
+        start_block((self.qkv, self.up), (self.proj, self.down), shape.layers)
 
     def forward(self, x_BTD: Tensor, mask: Tensor | None, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
         """Mix tokens; ``mask`` bool (B, 1, 1, T), true = may be seen."""

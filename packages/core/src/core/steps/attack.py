@@ -16,7 +16,6 @@ from core.privacy.membership import judged, lira, rmia
 from core.steps.design import Designed, build_model, shuffled
 from core.steps.prepare import Prepared
 from core.training.loop import fit
-from core.training.prediction import outputs
 from core.training.run import plain_update
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def _by_loss(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[
     for name in ("train", "test"):
         part = prepared.parts[name]
         chosen = np.sort(rng.permutation(len(part))[: config.privacy.attack_rows])
-        scores.append(-_losses_of(config, designed, prepared, part, chosen))
+        scores.append(-_losses(config, designed.model, prepared, part, chosen))
         codes = np.arange(len(part)) if part.unit_codes is None else part.unit_codes.numpy()
         own = np.unique(codes[chosen], return_inverse=True)[1]
         units.append(own + seen)
@@ -105,19 +104,6 @@ def _by_loss(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[
         "others": int((~inside).sum()),
         **found,
     }
-
-
-def _losses_of(
-    config: RunConfig, designed: Designed, prepared: Prepared, part: Part, rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Give the losses of some rows, a batch at a time: outputs of masks are large."""
-    size, found = config.training.validation_batch_size, []
-    with evaluating(designed.model), torch.no_grad():
-        for start in range(0, len(rows), size):
-            batch = part.batch(torch.from_numpy(rows[start : start + size])).to(designed.device)
-            losses = prepared.target.losses(designed.model(batch.inputs).float(), batch.targets)
-            found.append(losses.double().cpu().numpy())
-    return np.concatenate(found)
 
 
 def _pool(prepared: Prepared) -> tuple[Part, NDArray[np.bool_], NDArray[np.int64]]:
@@ -175,6 +161,19 @@ def _trained(
     return model
 
 
-def _losses(config: RunConfig, model: torch.nn.Module, prepared: Prepared, pool: Part) -> NDArray[np.float64]:
-    raw = outputs(model, pool.prepared, batch_size=config.training.validation_batch_size)
-    return np.asarray(prepared.target.losses(raw, pool.targets).double().numpy())
+def _losses(
+    config: RunConfig,
+    model: torch.nn.Module,
+    prepared: Prepared,
+    part: Part,
+    rows: NDArray[np.int64] | None = None,
+) -> NDArray[np.float64]:
+    """Give the losses of a part's rows (all, where none are named), a batch at a time: outputs of masks are large."""
+    chosen = torch.arange(len(part)) if rows is None else torch.from_numpy(rows)
+    device, size, found = next(model.parameters()).device, config.training.validation_batch_size, []
+    with evaluating(model), torch.inference_mode():
+        for start in range(0, len(chosen), size):
+            batch = part.batch(chosen[start : start + size]).to(device)
+            losses = prepared.target.losses(model(batch.inputs).float(), batch.targets)
+            found.append(losses.double().cpu().numpy())
+    return np.concatenate(found)

@@ -21,6 +21,7 @@ LAYOUTS = {
     "table and note": Layout(**COLUMNS, **TEXT, bag=7),
     "note": NOTE,
     "note and columns": Layout(**TEXT, bag=7, **COLUMNS),
+    "note and words": Layout(**TEXT, words=(5, 3), word_codes=11),
     "image": Layout(image=(3, 32, 32)),
     "image and columns": Layout(image=(3, 32, 32), **COLUMNS),
     "signal": Layout(signal=(2, 50)),
@@ -45,6 +46,14 @@ def random_inputs(layout: Layout, rows: int, seed: int = 0) -> dict[str, torch.T
         tokens = torch.randint(1, layout.vocabulary, (rows, layout.length), generator=draw)
         lengths = torch.randint(2, layout.length - 2, (rows, 1), generator=draw)
         inputs["tokens"] = torch.where(torch.arange(layout.length) < lengths, tokens, layout.padding)
+    if layout.words:
+        places, kinds = layout.words
+        given = torch.arange(places) < torch.randint(1, places, (rows, 1), generator=draw)
+        inputs["words_mask"] = given.float()
+        codes = torch.randint(1, layout.word_codes, (rows, places, kinds), generator=draw)
+        inputs["words"] = codes * given.unsqueeze(-1)
+        starts = torch.randint(0, layout.length, (rows, places), generator=draw)
+        inputs["word_starts"] = starts.sort(dim=1).values * given
     if layout.bag:
         inputs["bag"] = torch.rand(rows, layout.bag, generator=draw)
     if layout.image:

@@ -51,6 +51,7 @@ CASES = {
         TextSmallOption(weights="none", pooling="attention", token_dropout=0.3),
         "note and columns",
     ),
+    "text_small as a tagger": (TextSmallOption(weights="none"), "note and words"),
     "signal": (SignalOption(width=8, groups=4), "signal"),
     "signal with columns": (
         SignalOption(width=8, groups=4, pooling="attention", kernel=3),

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from core.backbones.config import WordsOption
+from core.backbones.config import HubTextOption, TextSmallOption, WordsOption
 from core.backbones.heads import build_head
 from core.backbones.model import Model
 from core.data.config import FieldsConfig
@@ -45,14 +45,25 @@ def said(rows=ROWS):
     return pd.DataFrame(made, columns=["text", "intent", "slots"])
 
 
-def everything(rows=ROWS, **settings):
+BERT = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+NETWORKS = {
+    "words": WordsOption(width=16, layers=1, heads=2, dropout=0.0, feature_dropout=0.0),
+    "text_small": TextSmallOption(weights="none", dropout=0.0),
+    "hf_text": HubTextOption(
+        name="bert",
+        pretrained=False,
+        settings=BERT | {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0},
+    ),
+}
+
+
+def everything(network="words", rows=ROWS):
     frame = said(rows)
-    config = FieldsConfig(tokens=False, words=True, bag=40)
+    config = FieldsConfig(tokens=network != "words", words=True, bag=40)
     encoder = config.build(FIELDS)
     encoder.fit(frame)
     target = TokensOption(length=12).build(frame, FIELDS)
-    sizes = {"width": 16, "layers": 1, "heads": 2, "dropout": 0.0, "feature_dropout": 0.0}
-    backbone = WordsOption(**(sizes | settings)).build(encoder.layout(), 0)
+    backbone = NETWORKS[network].build(encoder.layout(), 0)
     return (
         frame,
         encoder,
@@ -217,10 +228,37 @@ def test_the_gradient_of_the_partition_is_the_marginal():
 # --- encoder, network and target together
 
 
-def test_it_learns_its_own_rows_and_serves_them():
-    frame, encoder, target, model = everything()
+def test_a_word_begins_with_a_token_that_stands_on_it():
+    frame = said([*ROWS, ("Set Anna's lamp to 22.5°, bitte", "on", []), ("", "off", [])])
+    encoder = FieldsConfig(words=True).build(FIELDS)
+    encoder.fit(frame)
+    starts = encoder.transform(frame)["word_starts"]
+    spans = encoder.spans(frame)
+    for n, text in enumerate(frame["text"]):
+        words = word_spans(text)
+        for t, (start, end) in enumerate(words):
+            column, first, last = spans[n][starts[n, t]]
+            assert column == "text"
+            assert max(first, start) < min(last, end)
+            before = [p for p in spans[n][: starts[n, t]] if p is not None]
+            assert all(p[2] <= start for p in before), "an earlier token stands on it too"
+        assert (starts[n, len(words) :] == 0).all()
+
+
+def test_a_word_whose_tokens_were_cut_off_has_the_first_place():
+    frame = said()
+    encoder = FieldsConfig(words=True, length=4).build(FIELDS)
+    encoder.fit(frame)
+    inputs = encoder.transform(frame)
+    assert inputs["tokens"].shape[1] == 4
+    assert int(inputs["word_starts"].max()) < 4
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_it_learns_its_own_rows_and_serves_them(network):
+    frame, encoder, target, model = everything(network)
     inputs, truth = encoder.transform(frame), target.encode(frame)
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02 if network == "words" else 0.003)
     first = target.losses(model(inputs), truth).sum().item()
     for _ in range(120):
         optimizer.zero_grad()
@@ -238,8 +276,9 @@ def test_it_learns_its_own_rows_and_serves_them():
     assert scores[:, 3].max() <= 1.0
 
 
-def test_a_loss_does_not_depend_on_the_rest_of_the_batch():
-    frame, encoder, target, model = everything()
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_loss_does_not_depend_on_the_rest_of_the_batch(network):
+    frame, encoder, target, model = everything(network)
     model.eval()
     inputs, truth = encoder.transform(frame), target.encode(frame)
     together = target.losses(model(inputs), truth)
@@ -248,8 +287,9 @@ def test_a_loss_does_not_depend_on_the_rest_of_the_batch():
         assert alone.item() == pytest.approx(together[n].item(), rel=1e-4)
 
 
-def test_clipped_gradients_are_exact():
-    frame, encoder, target, model = everything()
+@pytest.mark.parametrize("network", NETWORKS)
+def test_clipped_gradients_are_exact(network):
+    frame, encoder, target, model = everything(network)
     model.double()
     inputs = {k: v.double() if v.is_floating_point() else v for k, v in encoder.transform(frame).items()}
     truth = target.encode(frame)

@@ -1,8 +1,13 @@
-"""Checks of settings that several options share; each error names the key."""
+"""Help and checks of settings that several options share; each error names the key."""
 
 from __future__ import annotations
 
 from core.config import wrong
+
+WIDE = (
+    "linear path from numbers, categories and TF-IDF to the answer: how many times as fast it learns; 0: none"
+)
+WIDE_WORDS = "encoder.words: linear path from a word's features to its label, how many times as fast it learns; 0: none"
 
 
 def positive(group: str, **values: float) -> None:
@@ -10,6 +15,13 @@ def positive(group: str, **values: float) -> None:
     for name, value in values.items():
         if value <= 0:
             raise wrong(f"{group}.{name}", value, "it must be above 0")
+
+
+def at_least_zero(group: str, **values: float) -> None:
+    """Refuse values below 0."""
+    for name, value in values.items():
+        if value < 0:
+            raise wrong(f"{group}.{name}", value, "it must be 0 or more")
 
 
 def shares(group: str, **values: float) -> None:

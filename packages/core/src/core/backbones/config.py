@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from core.backbones.adapter_config import FullOption as FullOption
 from core.backbones.adapter_config import HeadOption as HeadOption
 from core.backbones.adapter_config import LoraOption as LoraOption
-from core.backbones.checks import one_of, positive, shares
+from core.backbones.checks import WIDE, WIDE_WORDS, at_least_zero, one_of, positive, shares
 from core.backbones.small_config import CnnSmallOption as CnnSmallOption
 from core.backbones.small_config import TextSmallOption as TextSmallOption
 from core.config import option, setting, wrong
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from core.backbones.words import WordTransformer
     from core.data.types import Json, Layout
 
-_WIDE = (
-    "linear path from numbers, categories and TF-IDF to the answer: how many times as fast it learns; 0: none"
-)
 _POOLINGS = ("mean", "attention", "cls")
 
 
@@ -38,9 +35,8 @@ def _transformer(width: int, layers: int, heads: int, ffn: float, dropout: float
     shares("backbone", dropout=dropout)
 
 
-def _wide(gain: float) -> None:
-    if gain < 0:
-        raise wrong("backbone.wide", gain, "it must be 0 or more")
+def _wide(gain: float, words: float = 0.0) -> None:
+    at_least_zero("backbone", wide=gain, wide_words=words)
 
 
 @option("backbone", "tabular")
@@ -57,7 +53,7 @@ class TabularOption:
         "piecewise", help="piecewise (linear between quantiles) or linear tokens for numeric columns"
     )
     pooling: str = setting("cls", help="cls, mean or attention")
-    wide: float = setting(3.0, help=_WIDE)
+    wide: float = setting(3.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -98,7 +94,7 @@ class TextOption:
     dropout: float = setting(0.1, help="dropout after the embeddings and inside the blocks")
     token_dropout: float = setting(0.0, help="share of tokens hidden at random in training")
     pooling: str = setting("attention", help="mean, attention or cls")
-    wide: float = setting(1.0, help=_WIDE)
+    wide: float = setting(1.0, help=WIDE)
     topics: int = setting(0, help="size of a dense reading of TF-IDF beside the tokens; 0: none")
     bag_dropout: float = setting(
         0.3, help="share of TF-IDF features that topics do not see, at random in training"
@@ -148,7 +144,8 @@ class HubTextOption:
         {}, help="with pretrained=false: sizes to change (hidden_size: 128, ...)"
     )
     pooling: str = setting("mean", help="mean, attention, cls or last (for causal networks)")
-    wide: float = setting(1.0, help=_WIDE)
+    wide: float = setting(1.0, help=WIDE)
+    wide_words: float = setting(1.0, help=WIDE_WORDS)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -157,7 +154,7 @@ class HubTextOption:
             raise wrong(
                 "backbone.settings", self.settings, "sizes can be changed with backbone.pretrained=false only"
             )
-        _wide(self.wide)
+        _wide(self.wide, self.wide_words)
 
     def build(self, layout: Layout, seed: int) -> HubText:
         """Make or load the network."""
@@ -196,7 +193,7 @@ class VisionOption:
         "auto", help="scaling of pixels: auto (imagenet with published weights), imagenet, own (-1 to 1)"
     )
     drop_path: float = setting(0.0, help="share of residual branches skipped at random in training")
-    wide: float = setting(1.0, help=_WIDE)
+    wide: float = setting(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -236,7 +233,7 @@ class ConvOption:
         "auto", help="stride of the first convolution: auto (2 from 48 px, else 1), 1, 2 or 4"
     )
     dropout: float = setting(0.0, help="dropout on the pooled features")
-    wide: float = setting(1.0, help=_WIDE)
+    wide: float = setting(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -273,7 +270,7 @@ class SignalOption:
     groups: int = setting(8, help="channels in one group of GroupNorm")
     dropout: float = setting(0.1, help="dropout inside the blocks")
     pooling: str = setting("mean_max", help="mean_max (both, side by side), mean or attention, over time")
-    wide: float = setting(1.0, help=_WIDE)
+    wide: float = setting(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -315,7 +312,7 @@ class SequenceOption:
     causal: bool = setting(False, help="an event sees only itself and earlier ones")
     patch: int = setting(8, help="samples of a signal that make one token")
     pooling: str = setting("attention", help="mean, attention, cls or last (the latest real event)")
-    wide: float = setting(1.0, help=_WIDE)
+    wide: float = setting(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -354,19 +351,15 @@ class WordsOption:
     dropout: float = setting(0.2, help="dropout after the embeddings and inside the blocks")
     feature_dropout: float = setting(0.1, help="share of a word's features hidden at random in training")
     pooling: str = setting("attention", help="mean, attention or cls")
-    wide: float = setting(1.0, help=_WIDE)
-    wide_words: float = setting(
-        1.0, help="linear path from a word's features to its label: how many times as fast it learns; 0: none"
-    )
+    wide: float = setting(1.0, help=WIDE)
+    wide_words: float = setting(1.0, help=WIDE_WORDS)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
         shares("backbone", feature_dropout=self.feature_dropout)
         one_of("backbone.pooling", self.pooling, _POOLINGS)
-        _wide(self.wide)
-        if self.wide_words < 0:
-            raise wrong("backbone.wide_words", self.wide_words, "it must be 0 or more")
+        _wide(self.wide, self.wide_words)
 
     def build(self, layout: Layout, seed: int) -> WordTransformer:
         """Make the network for this vocabulary of features and length."""

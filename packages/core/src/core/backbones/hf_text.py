@@ -16,7 +16,7 @@ from transformers import (
     AutoModelForTextEncoding,
 )
 
-from core.backbones.inputs import require, side_inputs, side_of, wide_of
+from core.backbones.inputs import require, side_inputs, side_of, wide_of, words_of
 from core.backbones.layers import Pooling
 from core.backbones.seeding import weights_from
 from core.backbones.types import Features
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 class HubText(nn.Module):
     """A transformers encoder (or decoder) without its task head. Padding changes nothing."""
 
-    gives = ("pooled", "tokens")
-
     def __init__(
         self,
         layout: Layout,
@@ -42,7 +40,7 @@ class HubText(nn.Module):
         architecture: dict[str, Json] | None = None,
     ) -> None:
         super().__init__()
-        require(layout, "hf_text", ("tokens",), side_inputs(settings.wide))
+        require(layout, "hf_text", ("tokens",), (*side_inputs(settings.wide), "words"))
         self.title = f"hf_text {settings.name}"
         with weights_from(seed, "backbone"):
             if architecture is not None:
@@ -64,6 +62,9 @@ class HubText(nn.Module):
         self.wide = wide_of(layout, settings.wide)
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
+        self.words = words_of(layout, settings.wide_words)
+        self.gives = ("pooled", "tokens") if self.words is None else ("pooled", "tokens", "joint")
+        self.code_count, self.code_gain = layout.word_codes, settings.wide_words
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read tokens (B, T), and columns beside them."""
@@ -76,9 +77,10 @@ class HubText(nn.Module):
         pooled_BD = self.pooling(hidden_BTD, real_BT)
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
-        return Features(
+        features = Features(
             pooled_BD, tokens=hidden_BTD, mask=given_BT, wide=self.wide(inputs) if self.wide else None
         )
+        return features if self.words is None else self.words(features, inputs)  # type: ignore[no-any-return]
 
 
 def _auto(config: Any) -> Any:

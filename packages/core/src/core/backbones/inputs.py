@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import one_hot
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.backbones.types import Features
     from core.data.types import Layout
 
 SIDE = ("numeric", "categorical")
@@ -52,6 +54,39 @@ def require(layout: Layout, backbone: str, any_of: tuple[str, ...], also: tuple[
             f"{reads}, but the inputs also have {', '.join(unseen)}, which it would not see; "
             f"{hint}, or leave these inputs out"
         )
+
+
+class TokensOfWords(nn.Module):
+    """Gives each word the features of the token it begins with, for targets that answer for every word.
+
+    ``features`` puts them, the codes of each word and which places are words into what a backbone gives. A network that
+    reads ``tokens`` becomes a tagger so (first piece of a word, as in Devlin et al. 2019, section 5.3).
+    """
+
+    def __init__(self, layout: Layout, gain: float) -> None:
+        super().__init__()
+        assert layout.words is not None
+        self.places = layout.words[0]
+        self.code_count = layout.word_codes
+        self.code_gain = gain
+
+    def forward(self, features: Features, inputs: dict[str, Tensor]) -> Features:
+        """Replace features of tokens (B, T, D) by those of words (B, W, D)."""
+        assert features.tokens is not None
+        starts_BW1 = inputs["word_starts"].unsqueeze(-1)
+        words_BWD = features.tokens.gather(1, starts_BW1.expand(-1, -1, features.tokens.shape[-1]))
+        return replace(
+            features,
+            tokens=words_BWD,
+            mask=inputs["words_mask"] > 0.5,
+            codes=inputs["words"],
+            places=self.places,
+        )
+
+
+def words_of(layout: Layout, gain: float) -> TokensOfWords | None:
+    """Make what turns tokens into words, or nothing where the layout names no words (``encoder.words``)."""
+    return TokensOfWords(layout, gain) if layout.words else None
 
 
 class Pieces(nn.Module):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.backbones.checks import one_of, shares
-from core.config import option, setting, wrong
+from core.backbones.checks import WIDE, WIDE_WORDS, at_least_zero, one_of, shares
+from core.config import option, setting
 
 if TYPE_CHECKING:
     from core.backbones.cnn_small import CnnSmall
@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from core.data.types import Json, Layout
 
 _WEIGHTS = "shipped (with this package), none (from noise), or a local .safetensors file of the same network"
-_WIDE = (
-    "linear path from numbers, categories and TF-IDF to the answer: how many times as fast it learns; 0: none"
-)
 
 
 def _started(option: str, weights: str) -> str:
@@ -36,14 +33,13 @@ class CnnSmallOption:
         "auto", help="stride of the first convolution: auto (2 from 48 px, 4 from 128 px, else 1), 1, 2 or 4"
     )
     dropout: float = setting(0.0, help="dropout on the pooled features")
-    wide: float = setting(1.0, help=_WIDE)
+    wide: float = setting(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         one_of("backbone.stem", self.stem, ("auto", "1", "2", "4"))
         shares("backbone", dropout=self.dropout)
-        if self.wide < 0:
-            raise wrong("backbone.wide", self.wide, "it must be 0 or more")
+        at_least_zero("backbone", wide=self.wide)
 
     def started_from(self) -> str:
         """Say where the first weights come from; empty where they are drawn."""
@@ -75,14 +71,14 @@ class TextSmallOption:
     pooling: str = setting("mean", help="mean, attention or cls")
     dropout: float = setting(0.1, help="dropout after the embeddings and inside the blocks")
     token_dropout: float = setting(0.0, help="share of tokens hidden at random in training")
-    wide: float = setting(1.0, help=_WIDE)
+    wide: float = setting(1.0, help=WIDE)
+    wide_words: float = setting(1.0, help=WIDE_WORDS)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         one_of("backbone.pooling", self.pooling, ("mean", "attention", "cls"))
         shares("backbone", dropout=self.dropout, token_dropout=self.token_dropout)
-        if self.wide < 0:
-            raise wrong("backbone.wide", self.wide, "it must be 0 or more")
+        at_least_zero("backbone", wide=self.wide, wide_words=self.wide_words)
 
     def started_from(self) -> str:
         """Say where the first weights come from; empty where they are drawn."""

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
-from core.backbones.inputs import require, side_inputs, side_of, wide_of
+from core.backbones.inputs import require, side_inputs, side_of, wide_of, words_of
 from core.backbones.layers import Pooling, hide_at_random, start_block
 from core.backbones.seeding import weights_from
 from core.backbones.types import Features
@@ -110,14 +110,13 @@ class Trunk(nn.Module):
 
 
 class TextSmall(nn.Module):
-    """The trunk, pooling, and columns beside it. Padding changes nothing."""
+    """The trunk, pooling, and columns beside it; with ``encoder.words`` a tagger too. Padding changes nothing."""
 
     title = "text_small"
-    gives = ("pooled", "tokens")
 
     def __init__(self, layout: Layout, settings: TextSmallOption, seed: int) -> None:
         super().__init__()
-        require(layout, "text_small", ("tokens",), side_inputs(settings.wide))
+        require(layout, "text_small", ("tokens",), (*side_inputs(settings.wide), "words"))
         shape = Shape(vocabulary=layout.vocabulary)
         with weights_from(seed, "backbone"):
             self.trunk = Trunk(shape, settings.dropout)
@@ -129,6 +128,9 @@ class TextSmall(nn.Module):
         self.wide = wide_of(layout, settings.wide)
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
+        self.words = words_of(layout, settings.wide_words)
+        self.gives = ("pooled", "tokens") if self.words is None else ("pooled", "tokens", "joint")
+        self.code_count, self.code_gain = layout.word_codes, settings.wide_words
         self.architecture: dict[str, Json] = {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
@@ -144,4 +146,7 @@ class TextSmall(nn.Module):
         pooled_BD = self.pooling(x_BTD, real_BT)
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
-        return Features(pooled_BD, tokens=x_BTD, mask=given_BT, wide=self.wide(inputs) if self.wide else None)
+        features = Features(
+            pooled_BD, tokens=x_BTD, mask=given_BT, wide=self.wide(inputs) if self.wide else None
+        )
+        return features if self.words is None else self.words(features, inputs)  # type: ignore[no-any-return]

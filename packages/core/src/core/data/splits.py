@@ -63,6 +63,19 @@ def _cure(by: str, plan: SplitPlan) -> str:
     return ": more rows (or units) are needed, or larger data.validation and data.test"
 
 
+def some_of(dataset: Dataset, rows: NDArray[np.int64], share: float, seed: int) -> NDArray[np.int64]:
+    """Choose a share of rows, whole units, each label in proportion as far as they allow: (n,) int64, ascending."""
+    if share >= 1:
+        return rows
+    part = stratify(_units(dataset)[rows], label_counts(dataset)[rows], (share, 0.0), seed)
+    chosen = rows[part == 1]
+    if not len(chosen):
+        raise ValueError(
+            f"training.share={share}: no unit of the {len(rows):,} training rows is left; use a larger share"
+        )
+    return chosen
+
+
 def unit_codes(dataset: Dataset) -> NDArray[np.int64]:
     """Number what the split keeps together, (N,) int64: units, or rows with equal inputs where no unit is named."""
     codes, _ = pd.factorize(_units(dataset))

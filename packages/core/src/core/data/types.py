@@ -129,7 +129,8 @@ class Layout:
     ``categorical`` (B, m) int64, 0 = missing (or never seen, where training had no rare ones to share a code with) ·
     ``tokens`` (B, T) int64, ``padding`` = no token · ``bag`` (B, V) float32 TF-IDF · ``image`` (B, C, H, W) uint8 ·
     ``signal`` (B, C, T) float32 · ``events`` (B, T, F) float32 with ``events_mask`` (B, T) float32 (1 = real) ·
-    ``words`` (B, T, M) int64 codes of each word's features, 0 = none, with ``words_mask`` (B, T) float32 (1 = a word).
+    ``words`` (B, T, M) int64 codes of each word's features, 0 = none, with ``words_mask`` (B, T) float32 (1 = a word);
+    where there are ``tokens`` too, ``word_starts`` (B, T) int64, the token that each word begins with.
     """
 
     numeric: tuple[str, ...] = ()

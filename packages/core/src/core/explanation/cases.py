@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from core.explanation.columns import Places
     from core.targets.scorer import Scorer
 
-TEXTUAL = ("tokens", "words", "words_mask", "bag", "numeric", "missing")
+TEXTUAL = ("tokens", "words", "words_mask", "word_starts", "bag", "numeric", "missing")
 """Inputs that a text can change; numbers among them, because some are made by comparing texts."""
 
 

@@ -104,7 +104,7 @@ def _to_parts(flow: Array, backbone: Any, cases: Cases, reading: Reading) -> Arr
     elif "signal" in inputs:
         return _stretched(flow, cases, reading, effects)
     else:
-        name = next((n for n in ("events", "words", "tokens") if n in inputs), None)
+        name = next((n for n in ("events", "tokens", "words") if n in inputs), None)
         if name is None:
             raise Unavailable("its tokens are not the row's parts")
         sources = [(name, inputs[name].shape[1])]

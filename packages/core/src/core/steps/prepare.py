@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.config import RunConfig
+from core.config import RunConfig, derive_seed
 from core.data.checks import check_dataset, check_parts
 from core.data.groups import Groups
 from core.data.parts import Part
-from core.data.splits import split
+from core.data.splits import some_of, split
 from core.data.types import Dataset, Encoder, Finding
 from core.steps.audit import check_baseline
 from core.targets.types import Target
@@ -38,6 +38,11 @@ def prepare(config: RunConfig) -> Prepared:
     findings = check_dataset(dataset)
     rows = split(dataset)
     findings += check_parts(dataset, rows)
+    whole, share = len(rows["train"]), config.training.share
+    rows["train"] = some_of(dataset, rows["train"], share, derive_seed(config.seed, "share"))
+    if share < 1:
+        text = f"training.share={share:g}: {len(rows['train']):,} of {whole:,} training rows were used"
+        findings.append(Finding("note", "share", "training.share", text))
     frames = {name: dataset.frame.iloc[chosen] for name, chosen in rows.items()}
     groups = Groups.fit(frames["train"], dataset)
     plain = config.encoder.build(dataset.fields)

@@ -235,6 +235,11 @@ class StandardTraining:
 
     epochs: int = setting(10, help="passes over the training part; ignored where steps is given")
     steps: int = setting(0, help="optimizer steps of the whole run; 0 counts epochs instead")
+    share: float = setting(
+        1.0,
+        help="share of the training part that is used (whole units, labels in proportion, another draw for each "
+        "seed): what fewer labels would give",
+    )
     batch_size: int = setting(64, help="examples of one optimizer step")
     micro_batch: int = setting(
         0, help="examples at a time in memory, gradients accumulated; 0 takes all at once"
@@ -291,6 +296,10 @@ class StandardTraining:
         for key in (*whole, "balanced_power", "max_grad_norm", "checkpoint_minutes", "max_minutes"):
             if not 0 <= getattr(self, key) < math.inf:
                 raise wrong(f"training.{key}", getattr(self, key), "must be 0 or more")
+        if not 0 < self.share <= 1:
+            raise wrong(
+                "training.share", self.share, "above 0, at most 1: 0.1 trains on a tenth of the labels"
+            )
         if self.steps == 0 and self.epochs < 1:
             raise wrong("training.epochs", self.epochs, "must be 1 or more, or give training.steps")
         if self.ema is not None and not 0 < self.ema < 1:

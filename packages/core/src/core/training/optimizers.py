@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from core.config import wrong
+from core.training.precision import native_bf16
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +68,12 @@ def muon(
     inside = [(n, p) for n, p in named if p.ndim == 2 and id(p) not in outside]
     if not inside:
         raise wrong("optimizer", "muon", "no trainable 2-D weight outside embeddings and head; choose adamw")
+    if not native_bf16(inside[0][1].device):
+        print(
+            "warning: torch's Muon multiplies matrices in bf16, which this processor only imitates: a step may take "
+            "many times as long as with optimizer=adamw",
+            file=sys.stderr,
+        )
     chosen = {id(p) for _, p in inside}
     rest = [(n, p) for n, p in named if id(p) not in chosen]
     made: list[Optimizer] = [

@@ -111,7 +111,9 @@ class FieldsEncoder:
             stores |= self._events.stores(frame, frame if history is None else history)
         image = self._pieces.get("image")
         size = image.size if isinstance(image, Images) else None
-        tokens = self._pieces.get("tokens")
+        tokens, words = self._pieces.get("tokens"), self._pieces.get("words")
+        if isinstance(tokens, Tokens) and isinstance(words, Words):
+            stores |= words.starts(frame, tokens.spans(frame))
         return PreparedRows(stores, len(frame), tokens.padding if isinstance(tokens, Tokens) else 0, size)
 
     def transform(self, frame: pd.DataFrame) -> dict[str, Tensor]:

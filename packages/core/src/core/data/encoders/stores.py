@@ -111,10 +111,9 @@ class PreparedRows:
         if "words" in inputs:
             longest = max(int(inputs["words_mask"].sum(1).max()) if len(inputs["words"]) else 1, 1)
             longest = min(inputs["words"].shape[1], -(-longest // 4) * 4)
-            inputs["words"], inputs["words_mask"] = (
-                inputs["words"][:, :longest],
-                inputs["words_mask"][:, :longest],
-            )
+            for name in ("words", "words_mask", "word_starts"):
+                if name in inputs:
+                    inputs[name] = inputs[name][:, :longest]
         return inputs
 
     def to(self, device: torch.device) -> PreparedRows:

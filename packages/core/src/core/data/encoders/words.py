@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -70,6 +70,24 @@ class Words:
             "words": Dense(torch.from_numpy(words), torch.int64),
             "words_mask": Dense(torch.from_numpy(mask)),
         }
+
+    def starts(
+        self, frame: pd.DataFrame, spans: Sequence[Sequence[tuple[str, int, int] | None]]
+    ) -> dict[str, Store]:
+        """Give ``word_starts`` (N, T) int64: the token that each word begins with, 0 where the row has none of it.
+
+        ``spans`` says on which characters each token of a row stands, as ``Tokens.spans`` gives it.
+        """
+        found = np.zeros((len(frame), self.length), np.int32)
+        for n, text in enumerate(to_texts(frame[self.column])):
+            own = [(k, p[1], p[2]) for k, p in enumerate(spans[n]) if p is not None and p[0] == self.column]
+            at = 0
+            for t, (start, end) in zip(range(self.length), word_spans(text), strict=False):
+                while at < len(own) and own[at][2] <= start:
+                    at += 1
+                if at < len(own) and own[at][1] < end:
+                    found[n, t] = own[at][0]
+        return {"word_starts": Dense(torch.from_numpy(found), torch.int64)}
 
     def layout(self, layout: Layout) -> Layout:
         """Add what a backbone must know."""

@@ -209,10 +209,28 @@ def probes(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def transfer(rows: list[dict[str, Any]]) -> str:
+    """Lay out what shipped weights bring over noise and over the head alone."""
+    lines = [
+        "| data, figure | training rows | shipped weights | from noise | gain | head alone | pretraining read |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        arms = [shown(row[arm]) for arm in ("shipped", "scratch")]
+        gain = row["gain"]
+        paired = f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
+        name = f"{row['domain']}: {row['set']}, {row['metric']}"
+        part = f"{row['rows']:,} ({row['share']:.0%})"
+        saw = "its training part" if row["saw"] else "nothing of it"
+        figures = " | ".join([part, *arms, paired, shown(row["probe"]), saw])
+        lines.append(f"| {name} | {figures} |")
+    return "\n".join(lines)
+
+
 LAYOUTS = {"dp_step": step, "dp_coverage": coverage, "dp_audit": audit, "dp_utility": utility}
 LAYOUTS |= {"fairness_bias": bias, "fairness_mitigation": mitigation, "explanation": faithfulness}
 LAYOUTS |= {"conformal_real": conformal, "energy_codecarbon": meters, "energy_overhead": metered}
-LAYOUTS |= {"probe_overhead": probes}
+LAYOUTS |= {"probe_overhead": probes, "transfer": transfer}
 LAYOUTS |= dict.fromkeys(("healthcare", "finance", "education", "driving", "smarthome"), domain)
 
 

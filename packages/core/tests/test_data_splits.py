@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.splits import Rows, split, stratify
+from core.data.splits import Rows, some_of, split, stratify
 from core.data.types import Dataset, Fields, SplitPlan
 
 
@@ -181,3 +181,22 @@ def test_few_large_units_are_dealt_close_to_the_shares() -> None:
         shares = np.bincount(part, minlength=3) / len(part)
         np.testing.assert_allclose(shares, [0.6, 0.2, 0.2], atol=0.04)
         assert counts[part == 2, 1].mean() == pytest.approx(counts[:, 1].mean(), abs=0.04)
+
+
+def test_a_share_is_whole_units_with_labels_in_proportion() -> None:
+    frame = _frame(4000, 700)
+    dataset = _dataset(frame, SplitPlan(), unit="who")
+    rows = split(dataset)["train"]
+    some = some_of(dataset, rows, 0.1, 0)
+    assert np.isin(some, rows).all()
+    assert len(some) == pytest.approx(0.1 * len(rows), rel=0.05)
+    units = frame["who"].iloc[some].unique()
+    assert set(frame.index[rows][frame["who"].iloc[rows].isin(units)]) == set(frame.index[some])
+    shares = frame["y"].iloc[some].value_counts(normalize=True)
+    for label, rate in frame["y"].value_counts(normalize=True).items():
+        assert shares[label] == pytest.approx(rate, abs=0.03)
+    assert not np.array_equal(some, some_of(dataset, rows, 0.1, 1))
+    assert some_of(dataset, rows, 1.0, 0) is rows
+    alone = _dataset(frame.assign(who=1), SplitPlan(), unit="who")
+    with pytest.raises(ValueError, match=r"training\.share=0\.1: no unit"):
+        some_of(alone, rows, 0.1, 0)

@@ -6,7 +6,9 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -19,10 +21,12 @@ from core.backbones.config import CnnSmallOption, FullOption, TextSmallOption
 from core.config import OPTIONS
 from core.data.encoders.tokens import SAMPLE
 from core.data.encoders.tokens import shipped as shipped_tokenizer
-from core.data.types import Layout
+from core.data.types import Dataset, Fields, Finding, Layout
 from core.privacy.clipping import FlatClip, PerExampleClipper
+from core.privacy.config import DifferentialPrivacy, NoPrivacy
 from core.privacy.preflight import preflight
 from core.privacy.statement import pretrained_from
+from core.steps.prepare import seen_before
 
 torch.set_num_threads(1)
 FOLDER = Path(str(shipped.folder()))
@@ -123,6 +127,32 @@ def test_the_privacy_statement_names_the_weights() -> None:
     assert pretrained_from(CnnSmallOption()) == "the weights of cnn_small shipped with core"
     assert pretrained_from(TextSmallOption(weights="mine.safetensors")) == "the weights in mine.safetensors"
     assert pretrained_from(TextSmallOption(weights="none")) == ""
+
+
+def test_weights_that_saw_the_data_say_so_and_break_no_promise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"old_name.parquet": {"sha256": "a" * 64, "terms": "free"}}
+    (tmp_path / "cnn_small.json").write_text(json.dumps({"sha256": "0", "files": files}))
+    monkeypatch.setattr(shipped, "folder", lambda: tmp_path)
+    frame = pd.DataFrame({"image": [b""], "label": ["a"]})
+    fields = Fields(target=("label",), image="image")
+    known = Dataset(frame, fields, "mine", files={"mine.parquet": "a" * 64, "other.csv": "b" * 64})
+    fresh = Dataset(frame, fields, "mine", files={"other.csv": "b" * 64})
+
+    def told(dataset: Dataset, weights: str, privacy: object) -> list[Finding]:
+        config = SimpleNamespace(backbone=CnnSmallOption(weights=weights), privacy=privacy)
+        return seen_before(config, dataset)  # type: ignore[arg-type]
+
+    (finding,) = told(known, "shipped", NoPrivacy())
+    assert finding.level == "warning"
+    assert "pretrained on mine.parquet" in finding.message
+    assert "other.csv" not in finding.message
+    with pytest.raises(ValueError, match=r"backbone\.weights=shipped: .* pretrained on mine\.parquet"):
+        told(known, "shipped", DifferentialPrivacy())
+    for dataset, weights in ((fresh, "shipped"), (known, "none"), (known, "local.safetensors")):
+        for privacy in (NoPrivacy(), DifferentialPrivacy()):
+            assert told(dataset, weights, privacy) == []
 
 
 def test_grey_images_and_maps_of_every_size_fit() -> None:

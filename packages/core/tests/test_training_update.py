@@ -225,6 +225,34 @@ def test_muon_takes_matrices_inside_and_adamw_the_rest() -> None:
     assert not inside & rest
 
 
+def test_muon_in_full_precision_is_torchs_muon() -> None:
+    from core.training.muon import ExactMuon, orthogonalised
+
+    draw = torch.Generator().manual_seed(0)
+    start = [torch.randn(size, generator=draw) for size in ((8, 24), (24, 8), (8, 8))]
+    slopes = [[torch.randn(w.shape, generator=draw) for w in start] for _ in range(4)]
+    settings = {"lr": 0.02, "weight_decay": 0.1, "momentum": 0.9, "adjust_lr_fn": "match_rms_adamw"}
+    found = []
+    for kind in (torch.optim.Muon, ExactMuon):
+        weights = [torch.nn.Parameter(w.clone()) for w in start]
+        optimizer = kind(weights, **settings)
+        for step in slopes:
+            for weight, slope in zip(weights, step, strict=True):
+                weight.grad = slope.clone()
+            optimizer.step()
+        found.append((weights, optimizer.state_dict()["state"]))
+    (theirs, their_state), (ours, our_state) = found
+    for before, a, b in zip(start, theirs, ours, strict=True):
+        assert (a - before).norm() > 0.05
+        assert (a - b).norm() < 0.02 * (a - before).norm(), "only bf16's rounding may tell them apart"
+    for key, state in their_state.items():
+        torch.testing.assert_close(our_state[key]["momentum_buffer"], state["momentum_buffer"])
+    u, s, v = torch.linalg.svd(torch.randn(6, 6, generator=draw))
+    near = torch.linalg.svdvals(orthogonalised(u @ torch.diag(s) @ v, (3.4445, -4.775, 2.0315), 5, 1e-7))
+    assert near.min() > 0.5
+    assert near.max() < 1.3
+
+
 def test_muon_is_refused_where_it_cannot_be(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="no trainable 2-D weight"):
         options.MuonConfig().build(Conv())

@@ -80,7 +80,7 @@ class HubText(nn.Module):
         features = Features(
             pooled_BD, tokens=hidden_BTD, mask=given_BT, wide=self.wide(inputs) if self.wide else None
         )
-        return features if self.words is None else self.words(features, inputs)  # type: ignore[no-any-return]
+        return features if self.words is None else self.words(features, inputs)
 
 
 def _auto(config: Any) -> Any:

@@ -15,6 +15,7 @@ from safetensors.torch import load as load_tensors
 from core.config import wrong
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from importlib.resources.abc import Traversable
 
     from torch import nn
@@ -41,6 +42,12 @@ def card(name: str) -> dict[str, Any]:
         )
     made: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
     return made
+
+
+def read_before(name: str, files: Mapping[str, str]) -> list[str]:
+    """Name those files (name -> SHA-256) that shipped weights were pretrained on, whichever name they had then."""
+    known = {told["sha256"] for told in card(name)["files"].values()}
+    return sorted(file for file, sha in files.items() if sha in known)
 
 
 def load_into(trunk: nn.Module, name: str, weights: str) -> None:

@@ -8,6 +8,8 @@ from core.backbones.checks import WIDE, WIDE_WORDS, at_least_zero, one_of, share
 from core.config import option, setting
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.backbones.cnn_small import CnnSmall
     from core.backbones.text_small import TextSmall
     from core.data.types import Json, Layout
@@ -22,6 +24,12 @@ def _started(option: str, weights: str) -> str:
     return (
         f"the weights of {option} shipped with core" if weights == "shipped" else f"the weights in {weights}"
     )
+
+
+def _read_before(option: str, weights: str, files: Mapping[str, str]) -> list[str]:
+    from core.backbones.shipped import read_before
+
+    return read_before(option, files) if weights == "shipped" else []
 
 
 @option("backbone", "cnn_small")
@@ -44,6 +52,10 @@ class CnnSmallOption:
     def started_from(self) -> str:
         """Say where the first weights come from; empty where they are drawn."""
         return _started("cnn_small", self.weights)
+
+    def read_before(self, files: Mapping[str, str]) -> list[str]:
+        """Name those files (name -> SHA-256) that the first weights were trained on."""
+        return _read_before("cnn_small", self.weights, files)
 
     def build(self, layout: Layout, seed: int) -> CnnSmall:
         """Make the network for this image size, with its weights."""
@@ -83,6 +95,10 @@ class TextSmallOption:
     def started_from(self) -> str:
         """Say where the first weights come from; empty where they are drawn."""
         return _started("text_small", self.weights)
+
+    def read_before(self, files: Mapping[str, str]) -> list[str]:
+        """Name those files (name -> SHA-256) that the first weights were trained on."""
+        return _read_before("text_small", self.weights, files)
 
     def build(self, layout: Layout, seed: int) -> TextSmall:
         """Make the network for these tokens, with its weights."""

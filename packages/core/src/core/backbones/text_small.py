@@ -149,4 +149,4 @@ class TextSmall(nn.Module):
         features = Features(
             pooled_BD, tokens=x_BTD, mask=given_BT, wide=self.wide(inputs) if self.wide else None
         )
-        return features if self.words is None else self.words(features, inputs)  # type: ignore[no-any-return]
+        return features if self.words is None else self.words(features, inputs)

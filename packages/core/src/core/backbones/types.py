@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from core.data.types import Json, Layout
@@ -60,3 +62,14 @@ class BackboneConfig(Protocol):
 
     def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> Backbone:
         """Make the network of a saved run, whose weights are put in afterwards; nothing is fetched."""
+
+
+@runtime_checkable
+class KnowsItsPast(Protocol):
+    """A ``backbone=`` option whose first weights say which files they were trained on."""
+
+    def started_from(self) -> str:
+        """Say where the first weights come from; empty where they are drawn."""
+
+    def read_before(self, files: Mapping[str, str]) -> list[str]:
+        """Name those files (name -> SHA-256) that the first weights were trained on."""

@@ -68,7 +68,7 @@ def some_of(dataset: Dataset, rows: NDArray[np.int64], share: float, seed: int) 
     if share >= 1:
         return rows
     part = stratify(_units(dataset)[rows], label_counts(dataset)[rows], (share, 0.0), seed)
-    chosen = rows[part == 1]
+    chosen: NDArray[np.int64] = rows[part == 1]
     if not len(chosen):
         raise ValueError(
             f"training.share={share}: no unit of the {len(rows):,} training rows is left; use a larger share"

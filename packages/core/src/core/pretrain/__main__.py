@@ -84,9 +84,12 @@ def main() -> None:
         try:
             config = typed(composed)
             config.check()
+            from core.pretrain.page import closing
             from core.pretrain.run import pretrain
 
-            pretrain(config, folder)
+            for line in closing(pretrain(config, folder)):
+                print(line)
+            print(f"Report: {folder.resolve() / 'report.html'}")
             print(folder.resolve())
         except (Exception, KeyboardInterrupt) as error:
             failed.append(error)  # raised below: hydra would print a line of its own about it

@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from core.energy.config import MeterOption
 from core.energy.meter import JOULES_PER_WH
 from core.pretrain.config import name_of
+from core.pretrain.page import write_page
 from core.pretrain.ship import write_weights
 from core.pretrain.watch import Looks
 from core.training.checkpoint import Checkpoints
@@ -37,7 +38,7 @@ TRIED = (3, 8)
 
 
 def pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
-    """Train, or go on training, in ``folder``; leave record.json, and weights with their card, and give the record.
+    """Train, or go on, in ``folder``; leave record.json, report.html, weights with their card; give the record.
 
     Raises ValueError for settings that can't be or data that is not there, and ``Stopped`` when interrupted.
     """
@@ -126,6 +127,7 @@ def pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
     }
     if job.keep is not None:
         record["weights"] = write_weights(job, record, folder, config.ship)
+    write_page(record, folder)
     write_atomically(folder / "record.json", json.dumps(record, indent=1))
     return record
 

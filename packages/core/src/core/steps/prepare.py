@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.backbones.types import KnowsItsPast
 from core.config import RunConfig, derive_seed
 from core.data.checks import check_dataset, check_parts
 from core.data.groups import Groups
 from core.data.parts import Part
 from core.data.splits import some_of, split
 from core.data.types import Dataset, Encoder, Finding
+from core.privacy.config import NoPrivacy
 from core.steps.audit import check_baseline
 from core.targets.types import Target
 
@@ -35,7 +37,7 @@ def prepare(config: RunConfig) -> Prepared:
     """Do step 1, raising ValueError that names every fault the checks found."""
     dataset = config.data.read(config.task, config.seed)
     config.privacy.check_data(dataset)
-    findings = check_dataset(dataset)
+    findings = check_dataset(dataset) + seen_before(config, dataset)
     rows = split(dataset)
     findings += check_parts(dataset, rows)
     whole, share = len(rows["train"]), config.training.share
@@ -60,3 +62,30 @@ def prepare(config: RunConfig) -> Prepared:
         if finding.level == "warning":
             print(f"warning: {finding.message}")
     return Prepared(dataset, frames, parts, encoder, target, groups, findings)
+
+
+def seen_before(config: RunConfig, dataset: Dataset) -> list[Finding]:
+    """Tell whether the first weights were trained on the very files of this run.
+
+    Raises ValueError under a promise of privacy: it would be broken before the first step.
+    """
+    backbone = config.backbone
+    if not isinstance(backbone, KnowsItsPast):
+        return []
+    files = backbone.read_before(dataset.files)
+    if not files:
+        return []
+    told = f"{backbone.started_from()} were pretrained on {', '.join(files)}"
+    if not isinstance(config.privacy, NoPrivacy):
+        raise ValueError(
+            f"backbone.weights={getattr(backbone, 'weights', None)}: {told}, without noise: what privacy promises of "
+            "these rows would not hold; set backbone.weights=none, or train on other data"
+        )
+    cure = (
+        "its test part was not read, but rows held out for validation may have been: what is chosen on them"
+    )
+    return [
+        Finding(
+            "warning", "pretraining", "backbone.weights", f"{told}; {cure} (thresholds, sets) may be too sure"
+        )
+    ]

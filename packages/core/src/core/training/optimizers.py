@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -50,7 +49,8 @@ def muon(
 ) -> list[Optimizer]:
     """Make Muon over 2-D weights and AdamW over the rest; embeddings and the head go to AdamW.
 
-    Muon's update is scaled to AdamW's size ("match_rms_adamw", Liu et al. 2025), so one rate serves both.
+    Muon's update is scaled to AdamW's size ("match_rms_adamw", Liu et al. 2025), so one rate serves both. torch's own
+    multiplies in bf16; where the processor only imitates that, the same is done in the weights' precision.
     Raises ValueError where this torch has no Muon, or the model no weight that Muon takes.
     """
     kind = getattr(torch.optim, "Muon", None)
@@ -69,11 +69,7 @@ def muon(
     if not inside:
         raise wrong("optimizer", "muon", "no trainable 2-D weight outside embeddings and head; choose adamw")
     if not native_bf16(inside[0][1].device):
-        print(
-            "warning: torch's Muon multiplies matrices in bf16, which this processor only imitates: a step may take "
-            "many times as long as with optimizer=adamw",
-            file=sys.stderr,
-        )
+        from core.training.muon import ExactMuon as kind  # noqa: N813 - it takes the place of torch's
     chosen = {id(p) for _, p in inside}
     rest = [(n, p) for n, p in named if id(p) not in chosen]
     made: list[Optimizer] = [

@@ -43,6 +43,18 @@ def test_wheel_alone(domain: str, tmp_path: Path) -> None:
     assert json.loads((work / "run/record.json").read_text())["data"]["simulated"] is True
     assert done.stdout.strip().splitlines()[-1].endswith("run"), done.stdout
 
+    shipped = (
+        "from core.backbones import cnn_small, text_small; from core.backbones.shipped import load_into;"
+        "from core.data.encoders.tokens import shipped;"
+        "load_into(cnn_small.Trunk(), 'cnn_small', 'shipped');"
+        "load_into(text_small.Trunk(), 'text_small', 'shipped'); print(shipped('text_small').get_vocab_size())"
+    )
+    found_there = subprocess.run(
+        [str(python), "-c", shipped], cwd=work, capture_output=True, text=True, env=env, check=False
+    )
+    assert found_there.returncode == 0, found_there.stderr
+    assert int(found_there.stdout) >= 8000
+
     listing = "import importlib.metadata as m; print(*sorted(d.name for d in m.distributions()))"
     names = subprocess.run(
         [str(python), "-c", listing], cwd=work, capture_output=True, text=True, check=True

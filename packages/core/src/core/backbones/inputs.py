@@ -42,9 +42,9 @@ def require(layout: Layout, backbone: str, any_of: tuple[str, ...], also: tuple[
     has = present(layout)
     reads = f"backbone={backbone} reads {' or '.join(any_of)}" + (f" (and {', '.join(also)})" if also else "")
     if not set(any_of) & set(has):
-        raise ValueError(
-            f"{reads}, but the inputs are {', '.join(has) or 'none'}; choose another backbone or input columns"
-        )
+        texts = "tokens" in any_of and {"words", "bag"} & set(has)
+        cure = "set encoder.tokens=true" if texts else "choose another backbone or input columns"
+        raise ValueError(f"{reads}, but the inputs are {', '.join(has) or 'none'}; {cure}")
     unseen = [name for name in has if name not in (*any_of, *also)]
     if unseen:
         hint = (

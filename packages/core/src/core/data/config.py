@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from core.data.encoders.fields import FieldsEncoder
     from core.data.types import Dataset, Fields, Layout, SplitPlan
 
+OWN_TOKENIZERS = ("own", "words")
+"""Tokenizers that are made from the training texts."""
 SPLITS = ("auto", "column", "unit", "time", "stratified")
 
 

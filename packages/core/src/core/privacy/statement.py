@@ -101,15 +101,20 @@ def no_promise(attack: dict[str, Any] | None) -> dict[str, Any]:
     return section
 
 
-def without_noise(layout: Layout, fields: Fields, challenged: bool) -> list[str]:
-    """Name what a run learns from training rows without noise: it is published beside the private weights."""
+def without_noise(layout: Layout, fields: Fields, challenged: bool, own_tokens: bool = True) -> list[str]:
+    """Name what a run learns from training rows without noise: it is published beside the private weights.
+
+    ``own_tokens``: the tokenizer was made from training texts, not published before.
+    """
     found = []
     if layout.numeric:
         found.append("scales and quantiles of the numeric inputs")
     if layout.categorical:
         found.append("the lists of categories")
-    if layout.vocabulary or layout.bag or layout.words:
+    if (layout.vocabulary and own_tokens) or layout.bag or layout.words:
         found.append("the vocabulary of the texts")
+    if layout.vocabulary:
+        found.append("the length of the longest text")
     if fields.references:
         found.append(
             "how frequent words are in texts and references, and the directions they are compared in"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.config import RunConfig
+from core.data.config import OWN_TOKENIZERS
 from core.energy.meter import Meter
 from core.evaluation.config import NoChallenger
 from core.privacy.statement import no_promise, pretrained_from, without_noise
@@ -53,5 +54,6 @@ def _privacy(config: RunConfig, prepared: Prepared, designed: Designed, trained:
     if designed.private is None:
         return no_promise(attack(config, prepared, designed))
     challenged = not isinstance(config.challenger, NoChallenger)
-    noiseless = without_noise(prepared.encoder.layout(), prepared.dataset.fields, challenged)
+    own = getattr(config.encoder, "tokenizer", "own") in OWN_TOKENIZERS
+    noiseless = without_noise(prepared.encoder.layout(), prepared.dataset.fields, challenged, own)
     return designed.private.section(trained.steps, pretrained_from(config.backbone), noiseless)

@@ -27,7 +27,9 @@ from core.pretrain import pictures
 from core.pretrain.cnn import OwnClasses
 from core.pretrain.config import CifarRecipe, CnnRecipe, PretrainConfig, TextRecipe
 from core.pretrain.corpus import MASK, SEP, TextBatches, read, tokenised
+from core.pretrain.page import closing
 from core.pretrain.run import pretrain
+from core.report.wording import number
 from core.pretrain.text import GuessOrFind
 from core.training.interrupt import Stopped
 from core.training.update import PlainUpdate
@@ -138,6 +140,15 @@ def test_cnn_weights_are_trained_written_and_taken_up(sets: dict[str, str], tmp_
     assert record["flops_per_step"] > 1e9
     assert record["energy"]["wh"] > 0
     assert set(record["files"]) == {"objects.parquet", "signs.parquet"}
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert page.count("<svg") == 2, "losses and shares right"
+    for figure in (record["final"]["objects_loss"], record["final"]["signs_accuracy"]):
+        assert f">{number(figure)}<" in page
+    assert all(sha in page for sha in record["files"].values())
+    good, fast, _, weights = closing(record)
+    assert f"objects accuracy {number(record['final']['objects_accuracy'])}" in good
+    assert "40 steps" in fast
+    assert "cnn_small.safetensors" in weights
     path = tmp_path / "run" / "weights" / "cnn_small.safetensors"
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()

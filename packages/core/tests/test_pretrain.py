@@ -29,8 +29,8 @@ from core.pretrain.config import CifarRecipe, CnnRecipe, PretrainConfig, TextRec
 from core.pretrain.corpus import MASK, SEP, TextBatches, read, tokenised
 from core.pretrain.page import closing
 from core.pretrain.run import pretrain
-from core.report.wording import number
 from core.pretrain.text import GuessOrFind
+from core.report import wording
 from core.training.interrupt import Stopped
 from core.training.update import PlainUpdate
 
@@ -143,10 +143,10 @@ def test_cnn_weights_are_trained_written_and_taken_up(sets: dict[str, str], tmp_
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("<svg") == 2, "losses and shares right"
     for figure in (record["final"]["objects_loss"], record["final"]["signs_accuracy"]):
-        assert f">{number(figure)}<" in page
+        assert f">{wording.number(figure)}<" in page
     assert all(sha in page for sha in record["files"].values())
     good, fast, _, weights = closing(record)
-    assert f"objects accuracy {number(record['final']['objects_accuracy'])}" in good
+    assert f"objects accuracy {wording.number(record['final']['objects_accuracy'])}" in good
     assert "40 steps" in fast
     assert "cnn_small.safetensors" in weights
     path = tmp_path / "run" / "weights" / "cnn_small.safetensors"
@@ -345,21 +345,55 @@ def test_changes_keep_pictures_and_mirror_only_where_allowed() -> None:
     image = torch.arange(32 * 32, dtype=torch.int32).remainder(251).to(torch.uint8).reshape(1, 1, 32, 32)
     image = image.expand(64, 3, 32, 32).contiguous()
     generator = torch.Generator().manual_seed(0)
-    rows = torch.arange(64)
-    same = pictures.Changes(torch.zeros(64, dtype=torch.bool), 0, 0)(image, rows, generator)
+    rows, none = torch.arange(64), torch.zeros(64, dtype=torch.bool)
+    even, odd = torch.zeros(64, dtype=torch.int64), torch.full((64,), 3)
+    first = torch.arange(64) % 3 == 0
+    same = pictures.Changes(none, first, 0, 0)(image, rows, even, generator)
     assert torch.equal(same, image)
-    turned = pictures.Changes(torch.ones(64, dtype=torch.bool), 0, 0)(image, rows, generator)
-    mirrored = (turned == image.flip(-1)).flatten(1).all(1)
-    assert ((turned == image).flatten(1).all(1) ^ mirrored).all()
-    assert 10 < int(mirrored.sum()) < 54
-    moved = pictures.Changes(torch.zeros(64, dtype=torch.bool), 2, 0)(image, rows, generator)
+    for passes, expected in ((even, first), (odd, ~first)):
+        turned = pictures.Changes(~none, first, 0, 0)(image, rows, passes, generator)
+        assert torch.equal(turned, torch.where(expected[:, None, None, None], image.flip(-1), image))
+    moved = pictures.Changes(none, none, 2, 0)(image, rows, even, generator)
     edged = torch.nn.functional.pad(image[:1].float(), (2,) * 4, mode="reflect").to(torch.uint8)
     crops = [edged[0, :, y : y + 32, x : x + 32] for y in range(5) for x in range(5)]
     assert all(any(torch.equal(one, crop) for crop in crops) for one in moved)
-    holed = pictures.Changes(torch.zeros(64, dtype=torch.bool), 0, 8)(image, rows, generator)
+    holed = pictures.Changes(none, none, 0, 8)(image, rows, even, generator)
     blank = (holed != image).any(1).flatten(1).sum(1)
     assert int(blank.max()) <= 64
     assert int(blank.min()) >= 12
+
+
+def test_every_second_pass_shows_the_other_side() -> None:
+    draw = np.random.default_rng(0)
+    image = torch.from_numpy(draw.integers(0, 255, (12, 3, 32, 32)).astype(np.uint8))
+    set_ = pictures.Pictures(image, torch.arange(12), np.arange(12).astype(str))
+    batches = pictures.PictureBatches([set_], [12], [True], 4, 0, 0, 0, torch.device("cpu"))
+    seen = []
+    for step in range(4):
+        batch = batches.at(step)
+        order = batch.targets[:, 1].argsort()
+        mirrored = (batch.inputs["image"][order] == image.flip(-1)).flatten(1).all(1)
+        assert torch.equal(batch.inputs["image"][order][~mirrored], image[~mirrored])
+        seen.append(mirrored)
+    assert 0 < int(seen[0].sum()) < 12
+    for even, odd in ((0, 1), (2, 1), (2, 3)):
+        assert torch.equal(seen[even], ~seen[odd])
+
+
+def test_the_first_convolution_starts_white() -> None:
+    draw = np.random.default_rng(0)
+    smooth = np.cumsum(draw.normal(size=(40, 3, 32, 32)), axis=3) * 9 + 120
+    image = torch.from_numpy(smooth.clip(0, 255).astype(np.uint8))
+    trunk = cnn_module.Trunk(cnn_module.Shape(20, (16,), (0,)))
+    cnn_module.start_white(trunk, image)
+    conv = trunk.stem[0]
+    assert isinstance(conv, torch.nn.Conv2d)
+    torch.testing.assert_close(conv.weight[:10], -conv.weight[10:20])
+    patches = torch.nn.functional.unfold(image.float() / 64, 3).transpose(1, 2).flatten(0, 1)
+    found = (patches - patches.mean(0)) @ conv.weight[:10].flatten(1).T
+    assert (found.std(0) - 1).abs().max() < 0.1
+    correlated = torch.corrcoef(found.detach().T) - torch.eye(10)
+    assert correlated.abs().max() < 0.02, "what the first layer sees of a picture is decorrelated"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, log_softmax, pad
+from torch.nn.functional import cross_entropy, log_softmax, pad, unfold
 
 from core.backbones.cnn_small import SHAPE, Shape, Trunk
 from core.backbones.modes import evaluating
@@ -100,6 +100,25 @@ def figures(logs: Tensor, label: Tensor) -> dict[str, float]:
     }
 
 
+def start_white(trunk: Trunk, image: Tensor) -> None:
+    """Start the first convolution with the directions that decorrelate 3 x 3 patches of pictures, each with both signs.
+
+    Source: Jordan 2024 (arXiv:2404.00498, section 3.2), whose patches are 2 x 2. Each direction then has about deviation 1.
+    """
+    conv = trunk.stem[0]
+    assert isinstance(conv, nn.Conv2d)
+    some = image[: 2000 if len(image) > 2000 else len(image)].float() * float(trunk.scale)
+    patches = unfold(some, conv.kernel_size).transpose(1, 2).flatten(0, 1).double()
+    patches = patches - patches.mean(0)
+    values, vectors = torch.linalg.eigh(patches.T @ patches / len(patches))
+    half = conv.out_channels // 2
+    strongest = values.argsort(descending=True)[: min(half, len(values))]
+    white = (vectors[:, strongest] / (values[strongest] + 1e-3).sqrt()).T
+    with torch.no_grad():
+        for sign, first in ((1.0, 0), (-1.0, half)):
+            conv.weight[first : first + len(white)] = (sign * white).reshape(-1, *conv.weight.shape[1:])
+
+
 def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, files: dict[str, str]) -> Job:
     """Read both sets' training parts and make the network of the shipped shape."""
     whole = [
@@ -110,6 +129,7 @@ def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, file
     classes = [int(pictures.label.max()) + 1 for pictures in whole]
     with weights_from(seed, "pretrain"):
         model = Heads(SHAPE, classes)
+    start_white(model.trunk, parts[0][0].image)
     model.to(device).to(memory_format=torch.channels_last)
     signs = round(recipe.batch_size * recipe.signs_share)
     losses = OwnClasses(classes, recipe.smoothing)
@@ -174,6 +194,7 @@ def cifar10(
     shape = Shape(recipe.stem, tuple(recipe.widths), tuple(recipe.blocks), recipe.norm, recipe.pool)
     with weights_from(seed, "pretrain"):
         model = Heads(shape, classes)
+    start_white(model.trunk, train.image)
     model.to(device).to(memory_format=torch.channels_last)
     epoch = max(len(train) // recipe.batch_size, 1)
     falling = LinearSchedule()

@@ -91,22 +91,30 @@ def cut(pictures: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures
 
 @dataclass(frozen=True)
 class Changes:
-    """Random changes of a batch, picture by picture, on its device."""
+    """Random changes of a batch, picture by picture, on its device.
+
+    A picture that may be mirrored is so in every second pass, so that two passes show both (Jordan 2024,
+    arXiv:2404.00498, section 3.6).
+    """
 
     flip: Tensor
     """(N,) bool: may the picture be mirrored? A traffic sign may not."""
+    first: Tensor
+    """(N,) bool: is it mirrored in the even passes, or in the odd ones?"""
     move: int
     cutout: int
 
-    def __call__(self, image_BCHW: Tensor, rows_B: Tensor, generator: torch.Generator) -> Tensor:
-        """Mirror, move and blank pictures (B, C, H, W) uint8; ``rows_B`` says which they are."""
+    def __call__(
+        self, image_BCHW: Tensor, rows_B: Tensor, passes_B: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """Mirror, move and blank pictures (B, C, H, W) uint8; which they are, and which pass over its set it is."""
         b, _, h, w = image_BCHW.shape
         device = image_BCHW.device
 
         def draw(high: int) -> Tensor:
             return torch.randint(0, high, (b,), generator=generator, device=device)
 
-        mirrored_B = (draw(2) == 1) & self.flip[rows_B]
+        mirrored_B = self.flip[rows_B] & (self.first[rows_B] ^ (passes_B % 2 == 1))
         down_B, across_B = draw(2 * self.move + 1), draw(2 * self.move + 1)
         x = functional.pad(image_BCHW.float(), (self.move,) * 4, mode="reflect").to(torch.uint8)
         lines = torch.arange(h, device=device)[None] + down_B[:, None]
@@ -148,7 +156,9 @@ class PictureBatches:
         kind = torch.cat([torch.full((len(s),), k) for k, s in enumerate(sets)])
         self.target = torch.stack([kind, torch.cat([s.label for s in sets])], 1).to(device)
         flip = torch.cat([torch.full((len(s),), f) for s, f in zip(sets, flips, strict=True)]).to(device)
-        self.changes = Changes(flip, move, cutout)
+        generator = torch.Generator().manual_seed(derive_seed(seed, "mirrored first"))
+        first = torch.randint(2, (len(flip),), generator=generator) == 1
+        self.changes = Changes(flip, first.to(device), move, cutout)
         self._orders: dict[tuple[int, int], Tensor] = {}
 
     def from_step(self, start: int) -> Iterator[Batch]:
@@ -158,7 +168,7 @@ class PictureBatches:
 
     def at(self, step: int) -> Batch:
         """Give one step's batch."""
-        rows, base = [], 0
+        rows, passes, base = [], [], 0
         for k, (count, size) in enumerate(zip(self.counts, self.sizes, strict=True)):
             places = torch.arange(step * count, (step + 1) * count)
             turns = places // size
@@ -166,10 +176,12 @@ class PictureBatches:
                 self._order(k, turn, size)[places[turns == turn] % size] + base
                 for turn in sorted(set(turns.tolist()))
             ]
+            passes.append(turns)
             base += size
-        index = torch.cat(rows).to(self.device)
+        index, turn = torch.cat(rows).to(self.device), torch.cat(passes).to(self.device)
         generator = torch.Generator(self.device).manual_seed(derive_seed(self.seed, "changes", step))
-        return Batch({"image": self.changes(self.image[index], index, generator)}, self.target[index], index)
+        image = self.changes(self.image[index], index, turn, generator)
+        return Batch({"image": image}, self.target[index], index)
 
     def _order(self, k: int, turn: int, size: int) -> Tensor:
         if (k, turn) not in self._orders:

@@ -49,7 +49,7 @@ def test_a_run_from_shipped_weights_is_served_without_them(
 ) -> None:
     run = started(domain, tmp_path / "run")
     assert run.record.model.backbone in ("cnn_small", "text_small")
-    assert not [f for f in run.record.data.findings if f["check"] == "pretraining"], "made-up data are new"
+    assert not [f for f in run.record.data.findings if f.check == "pretraining"], "made-up data are new"
     task = getattr(importlib.import_module(f"{domain}.{TASKS[domain].lower()}"), TASKS[domain])
     rows = task().simulate(240, 0).frame.iloc[:20]
     before = core.load(run.path).predict(rows)
@@ -65,7 +65,7 @@ def test_privacy_names_the_start_and_what_was_not_fitted(tmp_path: Path) -> None
     run = started("healthcare", tmp_path / "run", "privacy=dp", "privacy.batch_size=16", "encoder.bag=0")
     section = run.record.privacy
     assert section is not None
-    conditions = section["conditions"]
+    conditions = section["statement"]["conditions"]
     assert "the weights of text_small shipped with core" in conditions["pretraining"]
     assert "vocabulary" not in conditions["what was fitted without noise"]
     assert "length of the longest text" in conditions["what was fitted without noise"]

@@ -59,7 +59,9 @@ def curves(looks: list[dict[str, Any]]) -> list[Plot]:
 def closing(record: dict[str, Any]) -> list[str]:
     """Say in a few lines how it went."""
     final = record["final"]
-    figures = ", ".join(f"{n.replace('_', ' ')} {number(final[n])}" for n in measured(record["looks"]))
+    # A loss says little beside a share, but for the one that is compared with others' (CIFAR-10's).
+    told = [n for n in measured(record["looks"]) if not n.endswith("loss") or n == "test_loss"]
+    figures = ", ".join(f"{n.replace('_', ' ')} {number(final[n])}" for n in told)
     energy, mfu = record["energy"], record["mfu"]
     lines = [
         f"How good? {figures}",
@@ -70,8 +72,8 @@ def closing(record: dict[str, Any]) -> list[str]:
         + ("" if energy["grams_co2e"] is None else f", {plainly(energy['grams_co2e'], 'g')} CO2e"),
     ]
     if "weights" in record:
-        told = record["weights"]
-        lines.append(f"Weights: {told['file']}, {told['bytes'] / 2**20:.1f} MiB, {told['format']}")
+        weights = record["weights"]
+        lines.append(f"Weights: {weights['file']}, {weights['bytes'] / 2**20:.1f} MiB, {weights['format']}")
     return lines
 
 

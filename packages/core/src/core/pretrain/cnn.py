@@ -103,7 +103,7 @@ def figures(logs: Tensor, label: Tensor) -> dict[str, float]:
 def start_white(trunk: Trunk, image: Tensor) -> None:
     """Start the first convolution with the directions that decorrelate 3 x 3 patches of pictures, each with both signs.
 
-    Source: Jordan 2024 (arXiv:2404.00498, section 3.2), whose patches are 2 x 2. Each direction then has about deviation 1.
+    Source: Jordan 2024 (arXiv:2404.00498, section 3.2), whose patches are 2 x 2. Each then has about deviation 1.
     """
     conv = trunk.stem[0]
     assert isinstance(conv, nn.Conv2d)

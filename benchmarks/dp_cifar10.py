@@ -24,7 +24,6 @@ from measured import interval
 from PIL import Image
 
 import driving
-from core.data.files import find
 from core.pretrain.pictures import read
 
 SIZES: dict[str, tuple[str, ...]] = {
@@ -54,7 +53,6 @@ def converted(folder: Path) -> Path:
     path = folder / "cifar10_rows.parquet"
     if path.exists():
         return path
-    find("core/cifar10/cifar10.parquet", "PLINTH_DATA")
     rows = []
     for part in ("train", "test"):
         pictures = read("core/cifar10/cifar10.parquet", "PLINTH_DATA", part, {})

@@ -35,7 +35,7 @@ from core.backbones.cnn_small import SHAPE as PICTURE_SHAPE
 from core.backbones.text_small import SHAPE as TEXT_SHAPE
 from core.pretrain.cnn import Heads
 from core.pretrain.config import CifarRecipe, CnnRecipe, PretrainConfig, TextRecipe
-from core.pretrain.run import PEAKS, pretrain
+from core.pretrain.run import mfu, pretrain
 from core.pretrain.text import Guesser
 from core.training.precision import autocast
 
@@ -100,8 +100,6 @@ def timed(step: Callable[[], None], rounds: int) -> float:
 
 def speed(tiny: bool) -> dict[str, Any]:
     """Measure throughput and the share of the peak."""
-    name = torch.cuda.get_device_name() if DEVICE.type == "cuda" else ""
-    peak = next((value for key, value in PEAKS.items() if key in name), None)
     kinds: dict[str, tuple[Callable[[int], tuple[nn.Module, Tensor, Tensor]], list[int], int]] = {
         "pictures": (pictures, [8] if tiny else [512, 2048, 8192], 1),
         "tokens": (tokens, [2] if tiny else [64, 256, 1024], 128),
@@ -134,12 +132,11 @@ def speed(tiny: bool) -> dict[str, Any]:
                         "batch": batch,
                         "compiled": compiled,
                         "units_per_second": batch * each / seconds,
-                        "flops_per_second": flops / seconds,
-                        "mfu": None if peak is None else flops / seconds / peak,
+                        "mfu": mfu(flops / seconds, DEVICE),
                     }
                 )
                 print(json.dumps(found[-1]), flush=True)
-    return {"device": name or "cpu", "peak": peak, "rows": found}
+    return {"rows": found}
 
 
 def dp(tiny: bool) -> dict[str, Any]:

@@ -28,15 +28,10 @@ _POOLINGS = ("mean", "attention", "cls")
 
 def _transformer(width: int, layers: int, heads: int, ffn: float, dropout: float) -> None:
     positive("backbone", width=width, heads=heads, ffn=ffn)
-    if layers < 0:
-        raise wrong("backbone.layers", layers, "it must be 0 or more")
+    at_least_zero("backbone", layers=layers)
     if width % heads:
         raise wrong("backbone.heads", heads, f"it must divide backbone.width={width}")
     shares("backbone", dropout=dropout)
-
-
-def _wide(gain: float, words: float = 0.0) -> None:
-    at_least_zero("backbone", wide=gain, wide_words=words)
 
 
 @option("backbone", "tabular")
@@ -67,7 +62,7 @@ class TabularOption:
                 self.pooling,
                 "without layers the first token sees nothing; use mean or attention",
             )
-        _wide(self.wide)
+        at_least_zero("backbone", wide=self.wide)
 
     def build(self, layout: Layout, seed: int) -> TabularTransformer:
         """Make the network for these columns."""
@@ -111,7 +106,7 @@ class TextOption:
                 self.pooling,
                 "without layers the first token sees nothing; use mean or attention",
             )
-        _wide(self.wide)
+        at_least_zero("backbone", wide=self.wide)
         shares("backbone", bag_dropout=self.bag_dropout)
         if self.topics < 0:
             raise wrong("backbone.topics", self.topics, "it must be 0 or more")
@@ -154,7 +149,7 @@ class HubTextOption:
             raise wrong(
                 "backbone.settings", self.settings, "sizes can be changed with backbone.pretrained=false only"
             )
-        _wide(self.wide, self.wide_words)
+        at_least_zero("backbone", wide=self.wide, wide_words=self.wide_words)
 
     def build(self, layout: Layout, seed: int) -> HubText:
         """Make or load the network."""
@@ -203,7 +198,7 @@ class VisionOption:
         shares("backbone", drop_path=self.drop_path)
         if self.pretrained and self.weights is not None:
             raise wrong("backbone.weights", self.weights, "give a file or pretrained=true, not both")
-        _wide(self.wide)
+        at_least_zero("backbone", wide=self.wide)
 
     def build(self, layout: Layout, seed: int) -> TimmVision:
         """Make or load the network for this image size."""
@@ -244,7 +239,7 @@ class ConvOption:
         if self.width % self.groups:
             raise wrong("backbone.groups", self.groups, f"it must divide backbone.width={self.width}")
         shares("backbone", dropout=self.dropout)
-        _wide(self.wide)
+        at_least_zero("backbone", wide=self.wide)
 
     def build(self, layout: Layout, seed: int) -> SmallConvNet:
         """Make the network for this image size."""
@@ -283,7 +278,7 @@ class SignalOption:
             raise wrong("backbone.groups", self.groups, f"it must divide backbone.width={self.width}")
         one_of("backbone.pooling", self.pooling, ("mean_max", "mean", "attention"))
         shares("backbone", dropout=self.dropout)
-        _wide(self.wide)
+        at_least_zero("backbone", wide=self.wide)
 
     def build(self, layout: Layout, seed: int) -> SignalConvNet:
         """Make the network for this number of channels and samples."""
@@ -324,7 +319,7 @@ class SequenceOption:
             raise wrong(
                 "backbone.pooling", self.pooling, "a causal network's first token sees nothing; use last"
             )
-        _wide(self.wide)
+        at_least_zero("backbone", wide=self.wide)
 
     def build(self, layout: Layout, seed: int) -> SequenceTransformer:
         """Make the network for these events or this signal."""
@@ -359,7 +354,7 @@ class WordsOption:
         _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
         shares("backbone", feature_dropout=self.feature_dropout)
         one_of("backbone.pooling", self.pooling, _POOLINGS)
-        _wide(self.wide, self.wide_words)
+        at_least_zero("backbone", wide=self.wide, wide_words=self.wide_words)
 
     def build(self, layout: Layout, seed: int) -> WordTransformer:
         """Make the network for this vocabulary of features and length."""

@@ -110,7 +110,7 @@ def pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
         "unit": job.unit,
         "units_per_second": steps * job.units_per_step / seconds,
         "flops_per_step": flops,
-        "mfu": _mfu(flops * steps / seconds, device),
+        "mfu": mfu(flops * steps / seconds, device),
         "energy": {
             "wh": joules / JOULES_PER_WH,
             "grams_co2e": energy.grid().emitted(joules, energy.pue),
@@ -202,7 +202,7 @@ def _flops(job: Job, stream: Stream) -> float:
     return 3.0 * counter.get_total_flops()
 
 
-def _mfu(per_second: float, device: torch.device) -> dict[str, Any]:
+def mfu(per_second: float, device: torch.device) -> dict[str, Any]:
     """Give the share of the processor's peak that the operations of the network make up."""
     if device.type != "cuda":
         return {"flops_per_second": per_second, "share": None, "why": "no stated peak of this processor"}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
+from core.backbones.types import KnowsItsPast
 from core.privacy.plan import PrivacyPlan
 
 if TYPE_CHECKING:
@@ -132,17 +133,9 @@ def without_noise(layout: Layout, fields: Fields, challenged: bool, own_tokens: 
     return found
 
 
-@runtime_checkable
-class SaysStart(Protocol):
-    """A backbone's option that says itself which weights it starts from."""
-
-    def started_from(self) -> str:
-        """Name them; empty for random ones."""
-
-
 def pretrained_from(backbone: object) -> str:
     """Name the published weights that a backbone starts from; empty where it starts from random ones."""
-    if isinstance(backbone, SaysStart):
+    if isinstance(backbone, KnowsItsPast):
         return backbone.started_from()
     local: str | None = getattr(backbone, "weights", None)
     if local:

@@ -81,11 +81,8 @@ def seen_before(config: RunConfig, dataset: Dataset) -> list[Finding]:
             f"backbone.weights={getattr(backbone, 'weights', None)}: {told}, without noise: what privacy promises of "
             "these rows would not hold; set backbone.weights=none, or train on other data"
         )
-    cure = (
-        "its test part was not read, but rows held out for validation may have been: what is chosen on them"
+    told += (
+        "; its test part was not read, but rows held out for validation may have been: what is chosen on them "
+        "(thresholds, sets) may be too sure"
     )
-    return [
-        Finding(
-            "warning", "pretraining", "backbone.weights", f"{told}; {cure} (thresholds, sets) may be too sure"
-        )
-    ]
+    return [Finding("warning", "pretraining", "backbone.weights", told)]

@@ -1,13 +1,15 @@
 """What shipped weights bring: each domain's task started from them, from noise, and with the head alone trained.
 
-PLINTH_DATA=... python benchmarks/transfer.py [--only ham10000 ...] [--shares 1 0.1] [--seeds 3] [--runs FOLDER]
-    [--json FILE]
-Same network, data, number of steps and settings in all three; only ``backbone.weights`` and ``adapter`` (with a rate of
-its own for the head alone) differ. A share of 0.1 trains on a tenth of the training units, another tenth for each seed
-(``training.share``); validation and test parts stay whole. Weights are those after the last step: validation chooses
-nothing but thresholds. ``saw`` lists which of the set's own files the pretraining read, by the card of the weights,
-which also says what of them. Figures are means over seeds with 95 % Student intervals; ``gain`` is paired by seed. A
-run that is finished in FOLDER is read, not repeated.
+PLINTH_DATA=... python benchmarks/transfer.py [--only ham10000 ...] [--shares 1 0.1] [--arms head_first ...]
+    [--seeds 3] [--runs FOLDER] [--json FILE]
+Same network, data, number of steps and settings in all; only ``backbone.weights`` and ``adapter`` (with a rate of its
+own for the head alone) differ. ``head_first`` trains the head alone for some passes before all weights train, at a
+lower rate (Kumar et al. 2022, arXiv:2202.10054); ``head_seconds`` is the time that it adds. A share of 0.1 trains on a
+tenth of the training units, another tenth for each seed (``training.share``); validation and test parts stay whole.
+Weights are those after the last step: validation chooses nothing but thresholds. ``saw`` lists which of the set's own
+files the pretraining read, by the card of the weights, which also says what of them. Figures are means over seeds with
+95 % Student intervals; gains over ``scratch`` are paired by seed. A run that is finished in FOLDER is read, not
+repeated, and arms that are not asked for keep the figures that FILE has.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ class Case:
     """Learning rate of both whole trainings."""
     head_rate: float
     """Learning rate of the head alone."""
+    gentle_rate: float
+    """Learning rate of all weights after the head was trained alone."""
 
 
 CASES = {
@@ -51,53 +55,61 @@ CASES = {
         "healthcare",
         ("task=images", "data=ham10000", "encoder.image_size=64", *PICTURES, "augmentation.dihedral=true",
          "augmentation.scale=0.5", "augmentation.hue=0", "training.steps=120", "training.batch_size=32"),
-        "macro_auroc", 1e-3, 1e-2,
+        "macro_auroc", 1e-3, 1e-2, 5e-4,
     ),
     "mtsamples": Case(
         "healthcare",
         ("task=notes", "data=mtsamples", "data.labels=rarest", *TEXTS, "encoder.length=96", "training.steps=80",
          "training.batch_size=16"),
-        "macro_f1", 4e-4, 5e-3,
+        "macro_f1", 4e-4, 5e-3, 1e-4,
     ),
     "beetle": Case(
         "education",
         ("task=answers", "data=semeval2013", "data.corpus=beetle", "data.test=unseen_answers", *TEXTS,
          "encoder.length=64", "encoder.companions=true", "training.steps=90", "training.batch_size=32"),
-        "macro_f1", 4e-4, 5e-3,
+        "macro_f1", 4e-4, 5e-3, 1e-4,
     ),
     "camvid": Case(
         "driving",
         ("task=scene", "data=camvid", "target=mask", "target.class_weights=sqrt", *PICTURES,
          "encoder.image_size=240", "encoder.image_width=320", "augmentation.side=0.4", "augmentation.scale=0.1",
          "training.steps=80", "training.batch_size=8", "training.validation_batch_size=8"),
-        "miou", 2e-3, 5e-3,
+        "miou", 2e-3, 5e-3, 1e-3,
     ),
     "gtsrb": Case(
         "driving",
         ("task=signs", "data=gtsrb", *PICTURES, "augmentation.flip=false", "augmentation.scale=0.8",
          "training.steps=120", "training.batch_size=32"),
-        "accuracy", 2e-3, 1e-2,
+        "accuracy", 2e-3, 1e-2, 1e-3,
     ),
     "snips": Case(
         "smarthome",
         ("task=commands", "data=snips", *TEXTS, "encoder.tokens=true", "encoder.length=64", "training.steps=120",
          "training.batch_size=32"),
-        "exact_match", 5e-4, 5e-3,
+        "exact_match", 5e-4, 5e-3, 2e-4,
     ),
 }  # fmt: skip
-ARMS = ("shipped", "scratch", "probe")
+ARMS = ("head_first", "shipped", "scratch", "probe")
+HEAD_EPOCHS = 20
+"""Passes of the head alone before all weights train."""
 
 
 def settings_of(case: Case, arm: str, share: float) -> tuple[str, ...]:
     """Give the overrides of one run."""
+    first = (f"adapter.head_epochs={HEAD_EPOCHS}", f"adapter.head_rate={case.head_rate:g}")
+    adapter, rate = {
+        "head_first": (("adapter=full", *first), case.gentle_rate),
+        "shipped": (("adapter=full",), case.rate),
+        "scratch": (("adapter=full",), case.rate),
+        "probe": (("adapter=head",), case.head_rate),
+    }[arm]
     weights = "none" if arm == "scratch" else "shipped"
-    probe = arm == "probe"
     return (
         *BARE,
         *case.settings,
         f"backbone.weights={weights}",
-        f"adapter={'head' if probe else 'full'}",
-        f"optimizer.rate={case.head_rate if probe else case.rate:g}",
+        *adapter,
+        f"optimizer.rate={rate:g}",
         f"training.share={share:g}",
     )
 
@@ -111,38 +123,57 @@ def seen(case: Case, files: dict[str, str]) -> list[str]:
     return sorted(name for name, sha in files.items() if sha in known)
 
 
-def measure(name: str, share: float, seeds: int, runs: Path) -> dict[str, Any]:
-    """Carry out (or read) the three trainings over seeds."""
+def measure(
+    name: str, share: float, seeds: int, arms: list[str], runs: Path, former: dict[str, Any]
+) -> dict[str, Any]:
+    """Carry out (or read) some trainings over seeds, and put them beside those measured before."""
     case = CASES[name]
     train = importlib.import_module(case.domain).train
-    values: dict[str, list[float]] = {arm: [] for arm in ARMS}
-    seconds: dict[str, list[float]] = {arm: [] for arm in ARMS}
+    each: dict[str, list[float]] = dict(former.get("each", {}))
+    seconds: dict[str, list[float]] = dict(former.get("train_seconds", {}))
+    commands: dict[str, str] = dict(former.get("commands", {}))
     saw: list[str] = []
+    heads: list[float] = []
     rows = 0
-    for seed in range(seeds):
-        for arm in ARMS:
+    for arm in arms:
+        each[arm], seconds[arm] = [], []
+        settings = settings_of(case, arm, share)
+        commands[arm] = " ".join([f"python -m {case.domain}.train", *settings])
+        for seed in range(seeds):
             folder = runs / name / f"{arm}_{share:g}_{seed}"
-            record = train(*settings_of(case, arm, share), f"seed={seed}", folder=folder).record
+            record = train(*settings, f"seed={seed}", folder=folder).record
             value = record.metrics[case.metric].value
             assert value is not None, f"{folder}: {case.metric} is undefined"
-            values[arm].append(value)
+            each[arm].append(value)
             seconds[arm].append(record.training.seconds or 0.0)
+            if arm == "head_first":
+                heads.append(record.model_dump()["training"]["phases"]["design"]["seconds"])
             rows = record.data.rows["train"]
             saw = seen(case, record.data.files)
             print(f"{name} {share:g} seed {seed} {arm}: {case.metric} {value:.4f}", file=sys.stderr)
-    paired = [a - b for a, b in zip(values["shipped"], values["scratch"], strict=True)]
+    counts = {len(values) for values in each.values()}
+    if len(counts) > 1:
+        raise SystemExit(
+            f"{name}: arms of {sorted(counts)} seeds can't be compared; measure all with --seeds alike"
+        )
+    gains = {
+        f"gain_{arm}": interval([a - b for a, b in zip(each[arm], each["scratch"], strict=True)])
+        for arm in ("head_first", "shipped")
+        if arm in each and "scratch" in each
+    }
     return {
         "set": name,
         "domain": case.domain,
         "share": share,
         "rows": rows,
         "metric": case.metric,
-        "seeds": seeds,
-        "command": " ".join([f"python -m {case.domain}.train", *settings_of(case, "shipped", share)]),
-        **{arm: interval(found) for arm, found in values.items()},
-        "gain": interval(paired),
-        "each": values,
+        "seeds": counts.pop(),
+        "commands": commands,
+        **{arm: interval(each[arm]) for arm in ARMS if arm in each},
+        **gains,
+        "each": each,
         "train_seconds": seconds,
+        "head_seconds": heads or former.get("head_seconds", []),
         "saw": saw,
     }
 
@@ -155,20 +186,23 @@ def main() -> None:
     )
     parser.add_argument("--only", nargs="*", default=[], choices=list(CASES))
     parser.add_argument("--shares", nargs="*", type=float, default=[0.1, 1.0])
+    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=ARMS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmark_transfer"))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     for share in given.shares:
         for name in given.only or CASES:
-            row = measure(name, share, given.seeds, given.runs)
+            former = json.loads(given.json.read_text()) if given.json and given.json.exists() else []
+            own: dict[str, Any] = next((r for r in former if (r["set"], r["share"]) == (name, share)), {})
+            row = measure(name, share, given.seeds, given.arms, given.runs, own)
             if given.json:
-                former = json.loads(given.json.read_text()) if given.json.exists() else []
-                both = [*(r for r in former if (r["set"], r["share"]) != (name, share)), row]
+                both = [*(r for r in former if r is not own), row]
                 both.sort(key=lambda r: (list(CASES).index(r["set"]), -r["share"]))
                 given.json.write_text(json.dumps(both, indent=1) + "\n")
-            told = "  ".join(f"{arm} {row[arm]['value']:.3f}" for arm in ARMS)
-            print(f"{name:10} {share:>4.0%}  {row['metric']:12} {told}  gain {row['gain']['value']:+.3f}")
+            told = "  ".join(f"{arm} {row[arm]['value']:.3f}" for arm in ARMS if arm in row)
+            gains = "  ".join(f"{key} {row[key]['value']:+.3f}" for key in row if key.startswith("gain_"))
+            print(f"{name:10} {share:>4.0%}  {row['metric']:12} {told}  {gains}", flush=True)
 
 
 if __name__ == "__main__":

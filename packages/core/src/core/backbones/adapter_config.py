@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from core.backbones.checks import one_of, positive, shares
+from core.backbones.checks import at_least_zero, one_of, positive, shares
 from core.config import option, setting
 
 if TYPE_CHECKING:
@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from core.backbones.types import Backbone
 
 _HEAD = "linear, or mlp (one hidden layer)"
+_FIRST = (
+    "passes in which the head alone is trained before the rest, on rows as they are (loaded weights); 0: none"
+)
+_RATE = "peak learning rate of those passes (AdamW)"
+
+
+@runtime_checkable
+class HeadFirst(Protocol):
+    """An ``adapter=`` option that may train the head alone before all that it trains."""
+
+    head_epochs: int
+    head_rate: float
 
 
 @option("adapter", "full")
@@ -20,10 +32,14 @@ class FullOption:
 
     head: str = setting("linear", help=_HEAD)
     dropout: float = setting(0.0, help="dropout before the head")
+    head_epochs: int = setting(0, help=_FIRST)
+    head_rate: float = setting(1e-2, help=_RATE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_head(self.head, self.dropout)
+        at_least_zero("adapter", head_epochs=self.head_epochs)
+        positive("adapter", head_rate=self.head_rate)
 
     def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:
         """Attach a head of ``width`` outputs and mark every weight trainable."""
@@ -34,8 +50,15 @@ class FullOption:
 
 
 @option("adapter", "head")
-class HeadOption(FullOption):
+class HeadOption:
     """Train the head only; the backbone stays as loaded."""
+
+    head: str = setting("linear", help=_HEAD)
+    dropout: float = setting(0.0, help="dropout before the head")
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        _check_head(self.head, self.dropout)
 
     def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:
         """Attach a head of ``width`` outputs and freeze the backbone."""
@@ -57,11 +80,14 @@ class LoraOption:
     )
     head: str = setting("linear", help=_HEAD)
     dropout: float = setting(0.0, help="dropout before the head")
+    head_epochs: int = setting(0, help=_FIRST)
+    head_rate: float = setting(1e-2, help=_RATE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_head(self.head, self.dropout)
-        positive("adapter", rank=self.rank, alpha=self.alpha)
+        at_least_zero("adapter", head_epochs=self.head_epochs)
+        positive("adapter", rank=self.rank, alpha=self.alpha, head_rate=self.head_rate)
         shares("adapter", lora_dropout=self.lora_dropout)
 
     def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:

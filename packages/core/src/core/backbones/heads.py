@@ -35,6 +35,8 @@ class WidePath(nn.Module):
 class PooledHead(nn.Module):
     """Outputs (B, width) from the pooled features, and from the linear path where the backbone has one."""
 
+    reads = ("pooled", "wide")
+
     def __init__(self, backbone: Backbone, width: int, kind: str, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
@@ -66,6 +68,8 @@ class TokenHead(nn.Module):
 
 class MapHead(nn.Module):
     """Outputs (B, width, H, W) for each place of the feature map."""
+
+    reads = ("map",)
 
     def __init__(self, backbone: Backbone, width: int, kind: str, dropout: float) -> None:
         super().__init__()

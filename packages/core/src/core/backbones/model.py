@@ -12,6 +12,8 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from core.backbones.once import features_in
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -27,8 +29,12 @@ class Model(nn.Module):
         self.head = head
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Turn encoded inputs into outputs (B, width), (B, T, width) per token, or (B, width, H, W) per pixel."""
-        return self.head(self.backbone(inputs))  # type: ignore[no-any-return]
+        """Turn encoded inputs into outputs (B, width), (B, T, width) per token, or (B, width, H, W) per pixel.
+
+        In place of inputs it takes the backbone's features, where they were computed once (``core.backbones.once``).
+        """
+        features = features_in(inputs)
+        return self.head(self.backbone(inputs) if features is None else features)  # type: ignore[no-any-return]
 
     def train(self, mode: bool = True) -> Model:
         """Switch to training; what is frozen stays as it was loaded, its dropout off and its batch statistics kept."""

@@ -37,6 +37,8 @@ class PyramidHead(nn.Module):
     GroupNorm: examples do not mix.
     """
 
+    reads = ("pooled", "maps")
+
     def __init__(self, pyramid: tuple[int, ...], pooled: int, width: int, dropout: float) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(nn.Conv2d(c, WIDTH, 1, bias=False) for c in pyramid)

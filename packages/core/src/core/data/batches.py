@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,13 @@ class ShuffledBatches:
         self._augmentation = augmentation
         self._rank, self._world = rank, world
         self._weights = None if balanced == "none" else torch.from_numpy(_weights(part, balanced, power))
+
+    def of(self, part: Part, steps: int) -> ShuffledBatches:
+        """Give batches of the same rows, which an augmentation does not change, for so many steps."""
+        assert len(part) == len(self.part)
+        other = copy.copy(self)
+        other.part, other.steps, other._augmentation = part, steps, None
+        return other
 
     def from_step(self, start: int) -> Iterator[Batch]:
         """Yield this process's share of the batches of steps start, start + 1, ..., start counted from 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -100,6 +101,13 @@ class Part:
             {name: codes[index] for name, codes in self.group_codes.items()},
             None if self.unit_codes is None else self.unit_codes[index],
         )
+
+    def reading(self, prepared: Prepared) -> Part:
+        """Give the same rows with other inputs."""
+        assert len(prepared) == len(self)
+        other = copy.copy(self)
+        other.prepared = prepared
+        return other
 
     def keep_on(self, device: torch.device) -> None:
         """Move the dense inputs to a device once, so that batches and their augmentation are made there."""

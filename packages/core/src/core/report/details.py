@@ -126,6 +126,10 @@ def model(record: Record, content: Json) -> list[tuple[str, Markup]]:
             "Training time",
             marked(duration(t["seconds"]), "/training/seconds") if t["seconds"] is not None else None,
         ),
+        *(
+            ("Beside the steps", marked(told, f"/training/messages/{n}"))
+            for n, told in enumerate(t.get("messages", []))
+        ),
         ("Seed", marked(str(run["seed"]), "/run/seed") if run["seed"] is not None else None),
         ("Challenger", _challenger(record, content)),
         ("Command", _text(run["command"], "/run/command")),

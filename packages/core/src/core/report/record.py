@@ -94,6 +94,8 @@ class TrainingSection(Section):
     precision: str | None = None
     seconds: float | None = None
     stopped_early: bool | None = None
+    messages: list[str] = Field(default_factory=list)
+    """What happened beside the steps: layers computed once, a head trained first, a damaged checkpoint passed over."""
     history: list[dict[str, float | int | None]] = Field(default_factory=list)
     """Points of the learning curve: step, loss (null where private), and validation figures by name."""
 

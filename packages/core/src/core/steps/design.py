@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
+from core.backbones.adapter_config import HeadFirst
 from core.backbones.model import Model
 from core.config import RunConfig, derive_seed
 from core.data.augmentation import Augmentation
@@ -14,6 +15,8 @@ from core.data.batches import ShuffledBatches
 from core.data.parts import Part
 from core.folder import RunFolder
 from core.privacy.config import NoPrivacy
+from core.steps.head_start import check_head_start, head_start
+from core.steps.once import computed_once
 from core.steps.prepare import Prepared
 from core.training.device import place
 from core.training.parallel import ALONE, Parallel
@@ -36,6 +39,8 @@ class Designed:
     seed: int
     """What each step's random streams (dropout) are drawn from."""
     private: PrivateTraining | None
+    messages: list[str]
+    """What was computed before the first step."""
 
 
 @runtime_checkable
@@ -90,9 +95,15 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: P
         torch.set_num_threads(config.threads)
     device = place(config.device, parallel)
     model = build_model(config, prepared, device, private=not isinstance(config.privacy, NoPrivacy))
-    train = prepared.parts["train"]
+    whole = prepared.parts["train"]
     augmentation = config.augmentation.build(prepared.encoder.layout())
-    objective = config.fairness.objective(train, prepared.groups, prepared.target)
+    first = config.adapter if isinstance(config.adapter, HeadFirst) and config.adapter.head_epochs else None
+    if first is not None:
+        check_head_start(config, first)
+    objective = config.fairness.objective(whole, prepared.groups, prepared.target)
+    replaced = config.privacy.settle(model)
+    train, told = computed_once(config.training, model, whole, augmentation)
+    messages = [told] if told else []
     private = private_training(
         config,
         model,
@@ -101,17 +112,19 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: P
         prepared.parts["validation"],
         unit_name=prepared.dataset.unit_name,
         augmentation=augmentation,
-        replaced=config.privacy.settle(model),
+        replaced=replaced,
         folder=folder.checkpoints,
         objective=objective,
         parallel=parallel,
     )
     if private is not None:
         p = private
-        return Designed(model, device, p.batches, p.update, p.precision, p.epoch_steps, p.seed, p)
+        return Designed(model, device, p.batches, p.update, p.precision, p.epoch_steps, p.seed, p, messages)
     settings: Any = config.training
     epoch_steps = settings.epoch_steps(len(train))
     batches = shuffled(config, train, augmentation, config.seed, parallel)
+    if first is not None:
+        messages += head_start(config, model, prepared.target, whole, batches, first, parallel)
     precision = settle_precision(settings, model, prepared.target, batches, folder.path, parallel)
     update = plain_update(
         settings,
@@ -125,4 +138,4 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: P
     )
     # Each process drops out for itself: two that drew alike would drop the same places of all their rows.
     seed = config.seed if parallel.main else derive_seed(config.seed, "rank", parallel.rank)
-    return Designed(model, device, batches, update, precision, epoch_steps, seed, None)
+    return Designed(model, device, batches, update, precision, epoch_steps, seed, None, messages)

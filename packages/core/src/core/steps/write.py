@@ -156,7 +156,7 @@ def _training(designed: Designed, trained: Trained, footprint: dict[str, Any]) -
         "steps": trained.steps,
         "reason": trained.reason,
         "weights": trained.weights,
-        "messages": trained.messages,
+        "messages": [*designed.messages, *trained.messages],
         "precision": designed.precision.precision,
         "precision_reason": designed.precision.reason,
         "seconds": footprint["phases"]["train"]["seconds"],

@@ -258,6 +258,11 @@ class StandardTraining:
     )
     channels_last: bool = setting(False, help="store images channel by pixel; often faster for CNNs")
     compile: bool = setting(False, help="compile the network with torch.compile before the first step")
+    once_gib: float = setting(
+        4.0,
+        help="most memory for what frozen layers give, computed once where nothing changes the rows; "
+        "0: computed in each step",
+    )
     max_grad_norm: float = setting(1.0, help="shorten gradients longer than this; 0 leaves them as they are")
     ema: float | None = setting(
         None, help="judge and keep an average of the weights with this decay, e.g. 0.999"
@@ -293,7 +298,14 @@ class StandardTraining:
             if getattr(self, key) < 1:
                 raise wrong(f"training.{key}", getattr(self, key), "must be 1 or more")
         whole = ("steps", "micro_batch", "evaluate_every", "patience", "checkpoint_every")
-        for key in (*whole, "balanced_power", "max_grad_norm", "checkpoint_minutes", "max_minutes"):
+        for key in (
+            *whole,
+            "balanced_power",
+            "max_grad_norm",
+            "checkpoint_minutes",
+            "max_minutes",
+            "once_gib",
+        ):
             if not 0 <= getattr(self, key) < math.inf:
                 raise wrong(f"training.{key}", getattr(self, key), "must be 0 or more")
         if not 0 < self.share <= 1:

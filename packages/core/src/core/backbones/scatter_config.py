@@ -1,0 +1,45 @@
+"""The ``backbone=scatter`` option. Nothing heavy is imported until ``build``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.backbones.checks import WIDE, at_least_zero, positive
+from core.config import option, setting, wrong
+
+if TYPE_CHECKING:
+    from core.backbones.scatter import ScatterNet
+    from core.data.types import Json, Layout
+
+
+@option("backbone", "scatter")
+class ScatterOption:
+    """Wavelet scattering of an image: features that need no training, for small privacy budgets and few labels."""
+
+    scales: int = setting(2, help="wavelet scales; each halves the image")
+    orientations: int = setting(8, help="directions of the wavelets")
+    together: int = setting(3, help="neighbouring coefficients that are normalised together, within an image")
+    widths: list[int] = setting(
+        [], help="channels of 3 x 3 convolutions on the coefficients; empty: the head reads all of them"
+    )
+    wide: float = setting(1.0, help=WIDE)
+
+    def check(self) -> None:
+        """Refuse values that can't be, naming the key."""
+        positive("backbone", scales=self.scales, orientations=self.orientations, together=self.together)
+        if any(w < 16 or w % 16 for w in self.widths):
+            raise wrong(
+                "backbone.widths", list(self.widths), "multiples of 16 (channels of one GroupNorm group)"
+            )
+        at_least_zero("backbone", wide=self.wide)
+
+    def build(self, layout: Layout, seed: int) -> ScatterNet:
+        """Make the network for this image size."""
+        from core.backbones.scatter import ScatterNet
+
+        self.check()
+        return ScatterNet(layout, self, seed)
+
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> ScatterNet:
+        """Make the network of a saved run, whose weights are put in afterwards."""
+        return self.build(layout, seed)

@@ -1,0 +1,70 @@
+"""Train the head alone before all weights train, so that a fresh head's errors do not spoil loaded features."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from core.backbones.once import frozen_for_a_while
+from core.config import RunConfig, derive_seed, wrong
+from core.privacy.config import NoPrivacy
+from core.steps.once import computed_once
+from core.training.config import CosineSchedule
+from core.training.loop import fit
+from core.training.optimizers import adam
+from core.training.update import PlainUpdate
+
+if TYPE_CHECKING:
+    from core.backbones.adapter_config import HeadFirst
+    from core.backbones.model import Model
+    from core.data.batches import ShuffledBatches
+    from core.data.parts import Part
+    from core.targets.types import Target
+    from core.training.parallel import Parallel
+
+BETAS = (0.9, 0.98)
+
+
+def check_head_start(config: RunConfig, first: HeadFirst) -> None:
+    """Refuse a head trained without noise under a promise of privacy."""
+    if not isinstance(config.privacy, NoPrivacy):
+        raise wrong(
+            "adapter.head_epochs",
+            first.head_epochs,
+            "the head would be trained on rows without noise, which breaks what privacy promises; set 0",
+        )
+
+
+def head_start(
+    config: RunConfig,
+    model: Model,
+    target: Target,
+    part: Part,
+    batches: ShuffledBatches,
+    first: HeadFirst,
+    parallel: Parallel,
+) -> list[str]:
+    """Train the head for ``adapter.head_epochs`` on unchanged rows, all else frozen, and tell of it.
+
+    Linear probing, then fine-tuning (Kumar et al. 2022, arXiv:2202.10054, section 4). A pure function of the seed, so
+    that a resumed run comes to the same start.
+    """
+    settings = config.training
+    thaw = frozen_for_a_while(model.backbone)
+    model.train()
+    try:
+        rows, told = computed_once(settings, model, part, None)
+        stream = batches.of(rows, first.head_epochs * batches.steps_per_epoch)
+        update = PlainUpdate(
+            model,
+            target,
+            adam(model, first.head_rate, BETAS, 1e-8, 0.0, decoupled=True),
+            CosineSchedule().build(stream.steps),
+            micro_batch=settings.micro_batch,
+            channels_last=settings.channels_last,
+            parallel=parallel,
+        )
+        fit(update, stream, seed=derive_seed(config.seed, "head first"), parallel=parallel)
+    finally:
+        thaw()
+        model.train()
+    return [f"before training, the head alone was trained for {stream.steps:,} steps; {told}".rstrip("; ")]

@@ -1,0 +1,78 @@
+"""What frozen layers give, in place of inputs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+from backbone_layouts import LAYOUTS, random_inputs
+
+from core.backbones.config import (
+    CnnSmallOption,
+    ConvOption,
+    FullOption,
+    HeadOption,
+    ScatterOption,
+    TextOption,
+    TextSmallOption,
+)
+from core.backbones.model import Model
+from core.backbones.once import fixed_part
+
+SMALL = {"width": 16, "heads": 2}
+FIXED = {
+    "cnn, pooled": (HeadOption(), ConvOption(width=8, groups=4), "image", "pooled"),
+    "cnn, a place": (HeadOption(head="mlp"), ConvOption(width=8, groups=4), "image", "map"),
+    "cnn_small, several maps": (HeadOption(), CnnSmallOption(weights="none"), "image", "map"),
+    "text with its linear path": (
+        HeadOption(),
+        TextSmallOption(weights="none", dropout=0.3),
+        "note",
+        "pooled",
+    ),
+    "scattering": (HeadOption(), ScatterOption(), "image", "pooled"),
+    "scattering, all trained": (FullOption(), ScatterOption(widths=[16]), "image and columns", "pooled"),
+}
+CHANGING = {
+    "all trained": (FullOption(), ConvOption(width=8, groups=4), "image", "pooled"),
+    "fresh pooling": (HeadOption(), TextOption(**SMALL), "note", "pooled"),
+    "fresh columns": (HeadOption(), CnnSmallOption(weights="none"), "image and columns", "pooled"),
+    "answers for tokens": (HeadOption(), TextSmallOption(weights="none"), "note", "tokens"),
+}
+
+
+def made(case: tuple) -> tuple[Model, dict[str, torch.Tensor]]:
+    adapter, option, layout, reads = case
+    model = adapter.apply(option.build(LAYOUTS[layout], 1), 3, reads, 1)
+    return model.train(), random_inputs(LAYOUTS[layout], 5)
+
+
+@pytest.mark.parametrize("case", FIXED.values(), ids=FIXED)
+def test_the_rest_of_the_network_answers_and_learns_alike(case: tuple) -> None:
+    model, inputs = made(case)
+    front = fixed_part(model)
+    assert front is not None
+    with torch.no_grad():
+        behind = front(inputs)
+    assert all(len(one) == 5 for one in behind.values())
+    assert not {"image", "tokens"} & set(behind), "nothing is computed twice"
+
+    def slopes(given: dict[str, torch.Tensor]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        model.zero_grad()
+        outputs = model(given)
+        outputs.square().sum().backward()
+        return outputs.detach(), [p.grad.clone() for p in model.parameters() if p.requires_grad]
+
+    expected, found = slopes(inputs), slopes(behind)
+    torch.testing.assert_close(found[0], expected[0], rtol=1e-5, atol=1e-6)
+    assert expected[1]
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", CHANGING.values(), ids=CHANGING)
+def test_nothing_is_fixed_where_a_first_layer_changes_or_a_head_reads_more(case: tuple) -> None:
+    assert fixed_part(made(case)[0]) is None

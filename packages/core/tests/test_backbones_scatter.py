@@ -1,0 +1,113 @@
+"""Scattering: its wavelets, and its coefficients against a slow computation by the definition."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.fft import fft2, ifft2
+from torch.nn.functional import pad
+
+from core.backbones.config import ScatterOption
+from core.backbones.scatter import Scattering, gaussian, morlet
+from core.data.types import Layout
+
+
+def slow(image: torch.Tensor, scales: int, orientations: int) -> torch.Tensor:
+    """Compute the coefficients of one channel (H, W) at full resolution, subsampling at the very end: (K, h, w)."""
+    step = 2**scales
+    h, w = image.shape
+    side = math.ceil((max(h, w) + 2 * step) / step) * step
+    edged = pad(image[None, None], (step,) * 4, mode="reflect")
+    edged = pad(edged, (0, side - w - 2 * step, 0, side - h - 2 * step), mode="replicate")[0, 0].double()
+    low = fft2(gaussian(side, 0.8 * 2 ** (scales - 1), 0.0, 1.0, 0.0))
+
+    def averaged(u: torch.Tensor) -> torch.Tensor:
+        return ifft2(fft2(u.to(torch.complex128)) * low).real[
+            step : step + h // step * step : step, step : step + w // step * step : step
+        ]
+
+    def modulus(u: torch.Tensor, scale: int, k: int) -> torch.Tensor:
+        wave = fft2(morlet(side, scale, math.pi * k / orientations, orientations))
+        return ifft2(fft2(u.to(torch.complex128)) * wave).abs()
+
+    found = [averaged(edged)]
+    for j in range(scales):
+        firsts = [modulus(edged, j, k) for k in range(orientations)]
+        found += [averaged(u) for u in firsts]
+        for i in range(j + 1, scales):
+            found += [averaged(modulus(u, i, k)) for u in firsts for k in range(orientations)]
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize(("scales", "orientations", "size"), [(2, 8, (32, 32)), (3, 4, (33, 50))])
+def test_coefficients_are_those_of_the_definition(
+    scales: int, orientations: int, size: tuple[int, int]
+) -> None:
+    draw = torch.Generator().manual_seed(3)
+    rough = torch.rand(1, 1, size[0] // 4 + 1, size[1] // 4 + 1, generator=draw)
+    image = torch.nn.functional.interpolate(rough, size=size, mode="bicubic")[0, 0]
+    image = image + 0.1 * torch.rand(size, generator=draw)
+    fast = Scattering(*size, scales, orientations)(image[None, None])[0]
+    expected = slow(image, scales, orientations).float()
+    assert fast.shape == expected.shape
+    assert fast.shape[0] == 1 + scales * orientations + scales * (scales - 1) // 2 * orientations**2
+    inside = (slice(1, -1), slice(1, -1))  # at the edge the definition here averages around to the other side
+    torch.testing.assert_close(fast[0][inside], expected[0][inside], rtol=1e-4, atol=1e-4)
+    # Subsampling between the steps folds back a little of the highest frequencies.
+    apart = (fast - expected).flatten(1).norm(dim=1) / expected.flatten(1).norm(dim=1)
+    assert float(apart.max()) < 0.06
+    assert float(apart.mean()) < 0.02
+
+
+def test_wavelets_have_no_mean_and_see_their_own_frequency_most() -> None:
+    for scale in (0, 1, 2):
+        wave = morlet(64, scale, 0.0, 8)
+        assert abs(complex(wave.sum())) < 1e-10
+        spectrum = fft2(wave).abs()
+        place = int(spectrum.flatten().argmax())
+        assert place // 64 == 0, "a wave along x has no frequency along y"
+        assert abs(place % 64 * 2 * math.pi / 64 - 0.75 * math.pi / 2**scale) < 0.2
+
+
+def test_a_shift_by_one_step_shifts_the_coefficients() -> None:
+    image = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(0))
+    scattering = Scattering(48, 48, 2, 8)
+    a, b = scattering(image), scattering(image.roll((4, 4), (2, 3)))
+    inside = (slice(None), slice(None), slice(3, -3), slice(3, -3))
+    torch.testing.assert_close(a[inside], b.roll((-1, -1), (2, 3))[inside], rtol=1e-3, atol=1e-4)
+    moved = (a[inside] - b[inside]).norm() / a[inside].norm()
+    assert float(moved) > 0.05, "coefficients of another place are others"
+
+
+def test_flat_images_have_but_their_brightness() -> None:
+    found = Scattering(32, 32, 2, 8)(torch.full((1, 1, 32, 32), 0.7))
+    torch.testing.assert_close(found[0, 0], torch.full((8, 8), 0.7))
+    assert float(found[0, 1:].abs().max()) < 1e-6
+
+
+def test_neighbouring_coefficients_are_brought_to_one_scale_within_an_image() -> None:
+    network = ScatterOption().build(Layout(image=(3, 32, 32)), 0)
+    assert sum(p.numel() for p in network.parameters()) == 0
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 255
+    groups = network({"image": image}).pooled.reshape(2, 81, 3 * 64)
+    assert float(groups.mean(dim=2).abs().max()) < 1e-3
+    deviations = groups.std(dim=2)
+    assert float(deviations.max()) < 1.01
+    assert float(deviations[:, 0].min()) > 0.9, "the image itself has contrast enough"
+
+
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [
+        (ScatterOption(scales=0), "scales"),
+        (ScatterOption(together=0), "together"),
+        (ScatterOption(widths=[20]), "widths"),
+        (ScatterOption(wide=-1.0), "wide"),
+        (ScatterOption(scales=5), "scales=5"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_name(option: ScatterOption, key: str) -> None:
+    with pytest.raises(ValueError, match=key):
+        option.build(Layout(image=(3, 32, 32)), 0)

@@ -1,0 +1,112 @@
+"""Frozen layers computed once, and a head trained before the rest: from the setting to the record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import driving
+import healthcare
+from core.report.run import Run
+
+SMALL = (
+    "task=signs",
+    "data.rows=240",
+    "training.steps=6",
+    "training.batch_size=16",
+    "training.progress=none",
+    "training.precision=fp32",
+    "evaluation.studies=false",
+    "evaluation.resamples=20",
+    "evaluation.resamples_single=20",
+    "explanation=none",
+    "challenger=none",
+    "threads=1",
+)
+ONCE = "what frozen layers give was computed once"
+
+
+def run(folder: Path, *overrides: str) -> Run:
+    found = driving.train(*SMALL, *overrides, folder=folder)
+    assert isinstance(found, Run)
+    return found
+
+
+def weights(found: Run) -> dict[str, torch.Tensor]:
+    return load_file(found.path / "model.safetensors")
+
+
+def told(found: Run) -> str:
+    return " ".join(found.record.training.messages)
+
+
+def test_a_frozen_backbone_is_computed_once_and_the_run_ends_alike(tmp_path: Path) -> None:
+    plain = ("backbone=cnn_small", "adapter=head", "augmentation=none")
+    once, each = run(tmp_path / "once", *plain), run(tmp_path / "each", *plain, "training.once_gib=0")
+    assert ONCE in told(once)
+    assert "training.once_gib=0" in told(each)
+    a, b = weights(once), weights(each)
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+    assert once.record.metrics["accuracy"].value == pytest.approx(
+        each.record.metrics["accuracy"].value, abs=0.03
+    )
+    small = run(tmp_path / "small", *plain, "training.once_gib=0.0001")
+    assert "training.once_gib=0.0001 allows less" in told(small)
+    changed = run(tmp_path / "changed", "backbone=cnn_small", "adapter=head", "augmentation=image")
+    assert "augmentation=none is not set" in told(changed)
+    assert told(run(tmp_path / "whole", "backbone=cnn_small", "training.steps=1")) == ""
+
+
+def test_scattering_learns_under_privacy(tmp_path: Path) -> None:
+    settings = (
+        "backbone=scatter",
+        "augmentation=none",
+        "privacy=dp",
+        "privacy.epsilon=8",
+        "privacy.batch_size=32",
+        "optimizer=sgd",
+        "optimizer.rate=1",
+    )
+    found = run(tmp_path / "run", *settings)
+    assert ONCE in told(found)
+    assert found.record.privacy is not None
+    assert found.record.privacy["epsilon"] <= 8
+    rows = driving.signs.Signs().simulate(240, 0).frame.iloc[:8]
+    import core
+
+    assert len(core.load(found.path).predict(rows)) == 8, "served from pixels"
+
+
+def test_the_head_is_trained_first_and_the_rest_starts_as_loaded(tmp_path: Path) -> None:
+    still = ("backbone=cnn_small", "augmentation=none", "optimizer.rate=1e-12", "training.restore_best=false")
+    first = run(tmp_path / "first", *still, "adapter.head_epochs=3")
+    fresh = run(tmp_path / "fresh", *still)
+    a, b = weights(first), weights(fresh)
+    moved = {name.split(".")[0] for name in a if not torch.allclose(a[name], b[name], atol=1e-6)}
+    assert moved == {"head"}
+    assert "the head alone was trained for" in told(first)
+    assert first.record.metrics["accuracy"].value > fresh.record.metrics["accuracy"].value
+
+
+def test_a_head_trained_first_is_refused_under_privacy(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"adapter\.head_epochs=2: .*without noise"):
+        run(tmp_path / "run", "backbone=cnn", "privacy=dp", "adapter.head_epochs=2")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_low_rank_run_may_train_its_head_first(tmp_path: Path) -> None:
+    found = healthcare.train(
+        "task=notes",
+        *SMALL[1:],
+        "backbone=text_small",
+        "encoder.tokenizer=text_small",
+        "encoder.length=32",
+        "adapter=lora",
+        "adapter.head_epochs=1",
+        folder=tmp_path / "run",
+    )
+    assert isinstance(found, Run)
+    assert "the head alone was trained for" in told(found)

@@ -251,7 +251,7 @@ def cifar10(record: dict[str, Any]) -> str:
     lines += [
         f"| {look['step']:,} | {look['step'] / pictures:.1f} | {look['seconds']:.0f} | {look['test_loss']:.3f} "
         f"| {look['test_accuracy']:.3f} |"
-        for look in record["judged"]
+        for look in record["looks"]
     ]
     return "\n".join(lines)
 

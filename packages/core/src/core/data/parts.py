@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.data.encoders.stores import Chosen
 from core.data.types import Batch
 from core.data.values import to_names
 
@@ -107,6 +108,19 @@ class Part:
         assert len(prepared) == len(self)
         other = copy.copy(self)
         other.prepared = prepared
+        return other
+
+    def some(self, chosen: NDArray[np.int64]) -> Part:
+        """Give some of the rows as a part of their own, by their places in this one, (N,)."""
+        other = copy.copy(self)
+        index = torch.from_numpy(chosen)
+        other.frame, other.rows = self.frame.iloc[chosen], self.rows[chosen]
+        other.prepared, other.targets = Chosen(self.prepared, index), self.targets[index]
+        if self.units is not None:
+            other.units = self.units[chosen]
+            other.unit_codes = torch.from_numpy(pd.factorize(other.units)[0].astype(np.int64))
+        other.groups = {name: names[chosen] for name, names in self.groups.items()}
+        other.group_codes = {name: codes[index] for name, codes in self.group_codes.items()}
         return other
 
     def keep_on(self, device: torch.device) -> None:

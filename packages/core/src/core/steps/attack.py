@@ -14,36 +14,15 @@ from core.config import RunConfig, derive_seed
 from core.data.parts import Part
 from core.privacy.membership import judged, lira, rmia
 from core.steps.design import Designed, build_model, shuffled
+from core.steps.head_start import head_first, head_start
+from core.steps.once import computed_once
 from core.steps.prepare import Prepared
 from core.training.loop import fit
+from core.training.parallel import ALONE
 from core.training.run import plain_update
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from core.data.augmentation import Augmentation
-    from core.data.types import Batch
-
-
-class Share:
-    """Some rows of a part, as training batches are drawn from it."""
-
-    def __init__(self, part: Part, rows: torch.Tensor) -> None:
-        self.part, self.rows = part, rows
-        self.targets = part.targets[rows]
-        self.group_codes = {name: codes[rows] for name, codes in part.group_codes.items()}
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def batch(
-        self,
-        index: torch.Tensor,
-        augmentation: Augmentation | None = None,
-        generator: torch.Generator | None = None,
-    ) -> Batch:
-        """Take rows by their number within the share."""
-        return self.part.batch(self.rows[index], augmentation, generator)
 
 
 def attack(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[str, Any] | None:
@@ -142,9 +121,13 @@ def _trained(
     own = replace(config, seed=seed)
     settings = config.training
     model = build_model(own, prepared, designed.device, private=False)
-    share = Share(pool, torch.from_numpy(np.flatnonzero(chosen)))
+    share = pool.some(np.flatnonzero(chosen))
     augmentation = config.augmentation.build(prepared.encoder.layout())
-    batches = shuffled(own, share, augmentation, seed)  # type: ignore[arg-type]
+    rows, _ = computed_once(settings, model, share, augmentation)
+    batches = shuffled(own, rows, augmentation, seed)
+    first = head_first(config)
+    if first is not None:
+        head_start(own, model, prepared.target, share, batches, first, ALONE)
     update = plain_update(
         settings,
         config.optimizer.build(model),

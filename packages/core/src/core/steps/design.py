@@ -7,7 +7,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from core.backbones.adapter_config import HeadFirst
 from core.backbones.model import Model
 from core.config import RunConfig, derive_seed
 from core.data.augmentation import Augmentation
@@ -15,7 +14,7 @@ from core.data.batches import ShuffledBatches
 from core.data.parts import Part
 from core.folder import RunFolder
 from core.privacy.config import NoPrivacy
-from core.steps.head_start import check_head_start, head_start
+from core.steps.head_start import head_first, head_start
 from core.steps.once import computed_once
 from core.steps.prepare import Prepared
 from core.training.device import place
@@ -97,12 +96,10 @@ def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: P
     model = build_model(config, prepared, device, private=not isinstance(config.privacy, NoPrivacy))
     whole = prepared.parts["train"]
     augmentation = config.augmentation.build(prepared.encoder.layout())
-    first = config.adapter if isinstance(config.adapter, HeadFirst) and config.adapter.head_epochs else None
-    if first is not None:
-        check_head_start(config, first)
+    first = head_first(config)
     objective = config.fairness.objective(whole, prepared.groups, prepared.target)
     replaced = config.privacy.settle(model)
-    train, told = computed_once(config.training, model, whole, augmentation)
+    train, told = computed_once(config.training, model, whole, augmentation, shown=parallel.main)
     messages = [told] if told else []
     private = private_training(
         config,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.backbones.adapter_config import HeadFirst
 from core.backbones.once import frozen_for_a_while
 from core.config import RunConfig, derive_seed, wrong
 from core.privacy.config import NoPrivacy
@@ -11,10 +12,10 @@ from core.steps.once import computed_once
 from core.training.config import CosineSchedule
 from core.training.loop import fit
 from core.training.optimizers import adam
+from core.training.probes import progress
 from core.training.update import PlainUpdate
 
 if TYPE_CHECKING:
-    from core.backbones.adapter_config import HeadFirst
     from core.backbones.model import Model
     from core.data.batches import ShuffledBatches
     from core.data.parts import Part
@@ -24,14 +25,21 @@ if TYPE_CHECKING:
 BETAS = (0.9, 0.98)
 
 
-def check_head_start(config: RunConfig, first: HeadFirst) -> None:
-    """Refuse a head trained without noise under a promise of privacy."""
+def head_first(config: RunConfig) -> HeadFirst | None:
+    """Give the adapter's settings where they ask for a head trained first.
+
+    Raises ValueError under a promise of privacy: the head would be trained without noise.
+    """
+    adapter = config.adapter
+    if not (isinstance(adapter, HeadFirst) and adapter.head_epochs):
+        return None
     if not isinstance(config.privacy, NoPrivacy):
         raise wrong(
             "adapter.head_epochs",
-            first.head_epochs,
+            adapter.head_epochs,
             "the head would be trained on rows without noise, which breaks what privacy promises; set 0",
         )
+    return adapter
 
 
 def head_start(
@@ -52,7 +60,7 @@ def head_start(
     thaw = frozen_for_a_while(model.backbone)
     model.train()
     try:
-        rows, told = computed_once(settings, model, part, None)
+        rows, told = computed_once(settings, model, part, None, shown=parallel.main)
         stream = batches.of(rows, first.head_epochs * batches.steps_per_epoch)
         update = PlainUpdate(
             model,
@@ -63,7 +71,9 @@ def head_start(
             channels_last=settings.channels_last,
             parallel=parallel,
         )
-        fit(update, stream, seed=derive_seed(config.seed, "head first"), parallel=parallel)
+        seed, kind = derive_seed(config.seed, "head first"), settings.progress if parallel.main else "none"
+        with progress(kind, stream.steps, 0, "head first") as probes:
+            fit(update, stream, seed=seed, probes=probes, parallel=parallel)
     finally:
         thaw()
         model.train()

@@ -9,6 +9,8 @@ import torch
 from core.backbones.modes import evaluating
 from core.backbones.once import fixed_part
 from core.data.encoders.stores import Dense, PreparedRows
+from core.training.probes import progress
+from core.training.types import StepEvent
 from core.training.update import to_device
 
 if TYPE_CHECKING:
@@ -23,7 +25,12 @@ GIB = 2**30
 
 
 def computed_once(
-    settings: StandardTraining, model: Model, part: Part, augmentation: Augmentation | None
+    settings: StandardTraining,
+    model: Model,
+    part: Part,
+    augmentation: Augmentation | None,
+    *,
+    shown: bool = True,
 ) -> tuple[Part, str]:
     """Give the part with its rows behind the frozen layers, and a sentence on it; else the part as it is, and why.
 
@@ -40,8 +47,10 @@ def computed_once(
     device = next(model.parameters()).device
     size = settings.validation_batch_size
     kept: dict[str, Tensor] = {}
-    with evaluating(model), torch.no_grad():
-        for first in range(0, len(part), size):
+    starts = range(0, len(part), size)
+    display = progress(settings.progress if shown else "none", len(starts), 0, "frozen layers")
+    with evaluating(model), torch.no_grad(), display as probes:
+        for step, first in enumerate(starts, 1):
             rows = torch.arange(first, min(first + size, len(part)))
             found = front(to_device(part.batch(rows), device, settings.channels_last).inputs)
             if not kept:
@@ -54,6 +63,8 @@ def computed_once(
                 kept = {name: one.new_empty((len(part), *one.shape[1:])).cpu() for name, one in found.items()}
             for name, one in found.items():
                 kept[name][first : first + size] = one.cpu()
+            for probe in probes:
+                probe.on_step(StepEvent(step, len(rows), None, None))
     stores = {name: Dense(one) for name, one in kept.items()}
     told = f"what frozen layers give was computed once ({gib:.2g} GiB), not in each step"
     return part.reading(PreparedRows(stores, len(part), padding=0, size=None)), told

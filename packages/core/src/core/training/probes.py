@@ -25,6 +25,8 @@ REFRESH = 0.2
 LINE_SECONDS = 30.0
 LINES = 10
 """Without a terminal: a line each tenth of the run, or every LINE_SECONDS."""
+TRAINING = "training"
+"""What the display is of, where nothing else is said."""
 POINTS = 200
 """Points of the learning curve."""
 
@@ -62,6 +64,7 @@ class LearningCurve:
             return
         smoothed = self._loss.add(event.loss)
         if event.step == 1 or event.step % self.every == 0:
+            assert event.rate is not None, "training has a rate"
             self.points.append({"step": event.step, "loss": smoothed, "rate": event.rate})
 
     def on_end(self) -> None:
@@ -128,13 +131,13 @@ class StepTimes:
 class Bar:
     """A progress bar on a terminal: loss (where it is public), rate and time left."""
 
-    def __init__(self, steps: int, start: int, stream: TextIO | None = None) -> None:
+    def __init__(self, steps: int, start: int, stream: TextIO | None = None, what: str = TRAINING) -> None:
         """Open the bar at the first step that is seen."""
         self.steps = steps
         self._left = TimeLeft(steps, start)
         self._loss = Smoothed()
         columns = (
-            TextColumn("training"),
+            TextColumn(what),
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[says]}"),
@@ -170,9 +173,10 @@ class Bar:
 class Lines:
     """Progress where there is no terminal: a line now and then."""
 
-    def __init__(self, steps: int, start: int, stream: TextIO | None = None) -> None:
-        """Write to ``stream``, the process's error stream by default."""
+    def __init__(self, steps: int, start: int, stream: TextIO | None = None, what: str = TRAINING) -> None:
+        """Write to ``stream``, the process's error stream by default; of other work than training if it takes long."""
         self.steps = steps
+        self._what = "" if what == TRAINING else f"{what}: "
         self.stream = stream if stream is not None else sys.stderr
         self.every = max(steps // LINES, 1)
         self._left = TimeLeft(steps, start)
@@ -183,11 +187,12 @@ class Lines:
         """Write a line if a tenth of the run or LINE_SECONDS have passed."""
         loss = None if event.loss is None else self._loss.add(event.loss)
         now = time.monotonic()
-        if event.step % self.every and event.step != self.steps and now - self._written < LINE_SECONDS:
+        due = now - self._written >= LINE_SECONDS
+        if not due and (self._what or (event.step % self.every and event.step != self.steps)):
             return
         self._written = now
         text = says(event, loss, self._left(event.step))
-        print(f"step {event.step}/{self.steps}  {text}", file=self.stream, flush=True)
+        print(f"{self._what}step {event.step}/{self.steps}  {text}", file=self.stream, flush=True)
 
     def on_end(self) -> None:
         """Have nothing to do."""
@@ -215,20 +220,20 @@ def says(event: StepEvent, loss: float | None, left: float) -> str:
     """Put a step's figures in words; nothing of the loss where it is private."""
     minutes, seconds = divmod(round(left), 60)
     remaining = f"{minutes} min {seconds:02d} s left" if minutes else f"{seconds} s left"
-    figures = [f"rate {event.rate:.2e}", remaining]
+    figures = [remaining] if event.rate is None else [f"rate {event.rate:.2e}", remaining]
     return "  ".join(figures if loss is None else [f"loss {loss:.4f}", *figures])
 
 
 @contextmanager
-def progress(kind: str, steps: int, start: int) -> Iterator[list[Probe]]:
+def progress(kind: str, steps: int, start: int, what: str = TRAINING) -> Iterator[list[Probe]]:
     """Give the display of ``training.progress`` (auto: a bar on a terminal, else lines), cleared away on any exit."""
     if kind == "none":
         yield []
     elif kind == "bar" or (kind == "auto" and sys.stderr.isatty()):
-        bar = Bar(steps, start)
+        bar = Bar(steps, start, what=what)
         try:
             yield [bar]
         finally:
             bar.on_end()
     else:
-        yield [Lines(steps, start)]
+        yield [Lines(steps, start, what=what)]

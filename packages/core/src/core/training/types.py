@@ -27,8 +27,8 @@ class StepEvent:
     """None where even the batch size is private."""
     loss: float | None
     """Mean training loss of the batch; None where it is private."""
-    rate: float
-    """Learning rate that was used."""
+    rate: float | None
+    """Learning rate that was used; None in work that has none."""
 
 
 class Update(Protocol):

@@ -13,6 +13,8 @@ from torch import Tensor
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from core.data.types import Prepared
+
 
 class Store(Protocol):
     """One encoded input of N rows."""
@@ -123,6 +125,29 @@ class PreparedRows:
             for name, store in self._stores.items()
         }
         return PreparedRows(moved, self._length, self._padding, self._size)
+
+
+class Chosen:
+    """Some of the rows of another store of inputs."""
+
+    def __init__(self, rows: Prepared, chosen: Tensor) -> None:
+        """Take the rows' numbers, (N,) int64."""
+        self._rows, self._chosen = rows, chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def take(self, index: Tensor) -> dict[str, Tensor]:
+        """Give the tensors of some of them."""
+        return self._rows.take(self._chosen[index])
+
+    def take_unfinished(self, index: Tensor) -> dict[str, Tensor]:
+        """Like ``take``, but images in the size kept for random crops."""
+        return self._rows.take_unfinished(self._chosen[index])
+
+    def to(self, device: torch.device) -> Chosen:
+        """Keep what is dense on a device."""
+        return Chosen(self._rows.to(device), self._chosen)
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:

@@ -133,7 +133,7 @@ class Scattering(nn.Module):
         """Give the coefficients; a few images at a time, whose many maps stay in the processor's cache."""
         if image_BCHW.device.type != "cpu":
             return self._coefficients(image_BCHW)
-        return torch.cat([self._coefficients(few) for few in image_BCHW.split(FEW)])
+        return torch.cat([self._coefficients(few) for few in torch.split(image_BCHW, FEW)])
 
     def _coefficients(self, image_BCHW: Tensor) -> Tensor:
         b, c, h, w = image_BCHW.shape

@@ -34,6 +34,7 @@ FIXED = {
         "note",
         "pooled",
     ),
+    "text and words": (HeadOption(), TextSmallOption(weights="none"), "note and words", "joint"),
     "scattering": (HeadOption(), ScatterOption(), "image", "pooled"),
     "scattering, all trained": (FullOption(), ScatterOption(widths=[16]), "image and columns", "pooled"),
 }

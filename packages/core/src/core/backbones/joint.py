@@ -49,6 +49,8 @@ class JointHead(nn.Module):
     column is 1 for a real word and 0 for every other row.
     """
 
+    reads = ("pooled", "wide", "tokens", "mask", "codes")
+
     def __init__(self, backbone: Backbone, width: int, kind: str, dropout: float) -> None:
         super().__init__()
         network: Any = backbone

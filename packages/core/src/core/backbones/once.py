@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+import torch
+
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
 
 FEATURE = "feature."
 """Begins the name of an input that is a feature already; the rest is the name in ``Features``."""
+
+
+WORDS = ("tokens", "mask", "codes")
+"""Features (B, T, ...) of words, T the most of a batch; what fills them up is no word and changes no answer."""
 
 
 @runtime_checkable
@@ -38,15 +44,20 @@ def fixed_part(model: Model) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
 def as_inputs(features: Features, reads: tuple[str, ...]) -> dict[str, Tensor]:
-    """Give some features under names that ``features_in`` knows again."""
+    """Give some features under names that ``features_in`` knows again; those of words as long in every batch."""
     found: dict[str, Tensor] = {}
     for name in reads:
         value = getattr(features, name)
         if isinstance(value, tuple):
             found |= {f"{FEATURE}{name}.{k}": one for k, one in enumerate(value)}
         elif value is not None:
-            found[FEATURE + name] = value
+            found[FEATURE + name] = _lengthened(value, features.places) if name in WORDS else value
     return found
+
+
+def _lengthened(value_BT: Tensor, places: int) -> Tensor:
+    filling = value_BT.new_zeros((len(value_BT), places - value_BT.shape[1], *value_BT.shape[2:]))
+    return torch.cat([value_BT, filling], dim=1)
 
 
 def features_in(inputs: dict[str, Tensor]) -> Features | None:
@@ -55,8 +66,13 @@ def features_in(inputs: dict[str, Tensor]) -> Features | None:
     if not given:
         return None
     maps = tuple(given[f"maps.{k}"] for k in range(sum(name.startswith("maps.") for name in given)))
+    tokens = given.get("tokens")
     return Features(
         given["pooled"] if "pooled" in given else given["map"].mean(dim=(2, 3)),
+        tokens=tokens,
+        mask=given.get("mask"),
+        codes=given.get("codes"),
+        places=0 if tokens is None else tokens.shape[1],
         map=given.get("map"),
         maps=maps or None,
         wide=given.get("wide"),

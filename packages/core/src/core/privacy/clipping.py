@@ -216,12 +216,15 @@ class PerExampleClipper:
         settlement = Settlement(trace, self._leaves, list(self.sums.values()), self.groups, units)
         trace.on_complete = settlement.complete
         # The marks have done their work in the forward pass: following a thousand more operations would only take time.
-        with torch._C.DisableTorchFunction(), torch.autocast(self.flat.device.type, enabled=False):
-            torch.autograd.backward(losses_B, torch.ones_like(losses_B))
-            self._refuse_unseen()
-            with torch.no_grad():
-                settlement.finish()
-                return self._clip(settlement)
+        try:
+            with torch._C.DisableTorchFunction(), torch.autocast(self.flat.device.type, enabled=False):
+                torch.autograd.backward(losses_B, torch.ones_like(losses_B))
+                self._refuse_unseen()
+                with torch.no_grad():
+                    settlement.finish()
+                    return self._clip(settlement)
+        finally:
+            settlement.release()
 
     def _clip(self, settlement: Settlement) -> ClipResult:
         squares_GU = settlement.squares_GU

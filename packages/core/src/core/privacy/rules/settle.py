@@ -71,6 +71,15 @@ class Settlement:
         for family in self._families:
             self._add_family(family, rows_GB)
 
+    def release(self) -> None:
+        """Let go of the examples' tensors; a pass refers to itself, so they would stay until Python looks for circles.
+
+        In a small network that takes dozens of steps, each with a batch held in memory.
+        """
+        self._jobs.clear()
+        self._families.clear()
+        self.trace.release()
+
     def _add_squares(self, index: int, squares_U: Tensor) -> None:
         self.squares_GU[self.groups[index]] += squares_U
 

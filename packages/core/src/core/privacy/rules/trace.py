@@ -251,6 +251,13 @@ class Trace:
             self.give(tracked, Dense(values.reshape(self.rows, *tracked.shape)))
         self.expanded.clear()
 
+    def release(self) -> None:
+        """Forget what the pass has found."""
+        self.gradients.clear()
+        self.tracked.clear()
+        self.expanded.clear()
+        self.on_complete = lambda key: None
+
     def other(self, func: Function, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """An operation without a rule of its own."""
         from core.privacy.rules.generic import apply  # the generic rules need this class

@@ -237,8 +237,9 @@ def dp_cifar10(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         spent = f"{row['epsilon']:g} ({row['spent']:.3f})"
         seconds = sum(row["train_seconds"]) / len(row["train_seconds"])
+        runs = f"{row['seeds']} run{'s' * (row['seeds'] > 1)}"
         lines.append(
-            f"| {spent} | {row['network']} | {shown(row['accuracy'])} | {seconds:.0f} s, {row['seeds']} runs "
+            f"| {spent} | {row['network']} | {shown(row['accuracy'])} | {seconds:.0f} s, {runs} "
             f"| {row['anchor'] or ''} |"
         )
     return "\n".join(lines)

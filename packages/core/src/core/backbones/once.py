@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
@@ -9,7 +10,7 @@ import torch
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor, nn
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 FEATURE = "feature."
 """Begins the name of an input that is a feature already; the rest is the name in ``Features``."""
-
-
 WORDS = ("tokens", "mask", "codes")
 """Features (B, T, ...) of words, T the most of a batch; what fills them up is no word and changes no answer."""
 
@@ -79,13 +78,13 @@ def features_in(inputs: dict[str, Tensor]) -> Features | None:
     )
 
 
-def frozen_for_a_while(network: nn.Module) -> Callable[[], None]:
-    """Freeze a network and give the function that undoes it."""
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Freeze a network for a while; what trained before trains again afterwards."""
     trained = [weight for weight in network.parameters() if weight.requires_grad]
     network.requires_grad_(False)
-
-    def undo() -> None:
+    try:
+        yield
+    finally:
         for weight in trained:
             weight.requires_grad_(True)
-
-    return undo

@@ -112,8 +112,7 @@ class Scattering(nn.Module):
         ]
         for j, wave in enumerate(waves):  # the spectrum of a Morlet wavelet is real
             whole = fft2(wave).real.float()
-            self.register_buffer(f"wave{j}", twice(whole), persistent=False)
-            for done in range(1, j):  # the same wavelet for maps that are subsampled already
+            for done in range(max(j, 1)):  # the same wavelet for maps that are subsampled already
                 m = self.side // 2**done
                 small = whole.reshape(-1, 2**done, m, 2**done, m).sum(dim=(1, 3))
                 self.register_buffer(f"wave{j}_{done}", twice(small), persistent=False)
@@ -143,14 +142,14 @@ class Scattering(nn.Module):
         spectrum = fft2(edged)
         found = [self._averaged(edged, 0).unsqueeze(2)]
         for j in range(self.scales):
-            wave = getattr(self, f"wave{j}")
+            wave = getattr(self, f"wave{j}_0")
             first = moduli(spectrum.unsqueeze(2), wave, 2**j) * 4.0**-j  # (B, C, L, m, m)
             found.append(self._averaged(first, j))
             if j + 1 == self.scales:
                 break
             first_spectrum = fft2(first).unsqueeze(3)
             for k in range(j + 1, self.scales):
-                coarser = getattr(self, f"wave{k}_{j}" if j else f"wave{k}")
+                coarser = getattr(self, f"wave{k}_{j}")
                 second = moduli(first_spectrum, coarser, 2 ** (k - j)) * 4.0 ** (j - k)
                 found.append(self._averaged(second, k).flatten(2, 3))
         return torch.cat(found, dim=2).reshape(b, c * self.channels, self.lines, self.columns)

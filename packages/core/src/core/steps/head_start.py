@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.backbones.adapter_config import HeadFirst
-from core.backbones.once import frozen_for_a_while
+from core.backbones.once import frozen
 from core.config import RunConfig, derive_seed, wrong
 from core.privacy.config import NoPrivacy
 from core.steps.once import computed_once
@@ -57,9 +57,8 @@ def head_start(
     that a resumed run comes to the same start.
     """
     settings = config.training
-    thaw = frozen_for_a_while(model.backbone)
-    model.train()
-    try:
+    with frozen(model.backbone):
+        model.train()
         rows, told = computed_once(settings, model, part, None, shown=parallel.main)
         stream = batches.of(rows, first.head_epochs * batches.steps_per_epoch)
         update = PlainUpdate(
@@ -74,7 +73,5 @@ def head_start(
         seed, kind = derive_seed(config.seed, "head first"), settings.progress if parallel.main else "none"
         with progress(kind, stream.steps, 0, "head first") as probes:
             fit(update, stream, seed=seed, probes=probes, parallel=parallel)
-    finally:
-        thaw()
-        model.train()
+    model.train()
     return [f"before training, the head alone was trained for {stream.steps:,} steps; {told}".rstrip("; ")]

@@ -178,7 +178,7 @@ def recipes(tiny: bool) -> dict[str, Any]:
     return {
         "cifar10": CifarRecipe(),
         "cifar10_10": CifarRecipe(epochs=10.0, batch_size=512, rate=0.4),
-        "cnn": CnnRecipe(steps=24_000, batch_size=512, rate=3e-3, ema=0.999),
+        "cnn": CnnRecipe(steps=24_000, batch_size=512, rate=0.5, ema=0.999),
         "text": TextRecipe(steps=30_000, batch_tokens=16_384, pairs=256),
     }
 

@@ -1,15 +1,17 @@
 """What shipped weights bring: each domain's task started from them, from noise, and with the head alone trained.
 
 PLINTH_DATA=... python benchmarks/transfer.py [--only ham10000 ...] [--shares 1 0.1] [--arms head_first ...]
-    [--seeds 3] [--runs FOLDER] [--json FILE]
-Same network, data, number of steps and settings in all; only ``backbone.weights`` and ``adapter`` (with a rate of its
-own for the head alone) differ. ``head_first`` trains the head alone for some passes before all weights train, at a
-lower rate (Kumar et al. 2022, arXiv:2202.10054); ``head_seconds`` is the time that it adds. A share of 0.1 trains on a
-tenth of the training units, another tenth for each seed (``training.share``); validation and test parts stay whole.
+    [--seeds 3] [--runs FOLDER] [--json FILE] [--choose RATE ...]
+Same network, data and settings in all; ``head_first``, ``shipped`` and ``scratch`` train all weights for the same
+number of steps, whatever the share, and differ in ``backbone.weights``, ``adapter`` and rate. ``head_first`` trains the
+head alone before, on rows as they are (Kumar et al. 2022, arXiv:2202.10054); ``head_seconds`` is the time that it adds.
+``probe`` is that first part alone: the linear probe. A share of 0.1 trains on a tenth of the training units, another
+tenth for each seed (``training.share``); validation and test parts stay whole.
 Weights are those after the last step: validation chooses nothing but thresholds. ``saw`` lists which of the set's own
 files the pretraining read, by the card of the weights, which also says what of them. Figures are means over seeds with
 95 % Student intervals; gains over ``scratch`` are paired by seed. A run that is finished in FOLDER is read, not
-repeated, and arms that are not asked for keep the figures that FILE has.
+repeated, and arms that are not asked for keep the figures that FILE has. ``--choose`` instead tries learning rates of
+all weights with a seed that no figure uses, and prints what the validation part says of each: so the rates were set.
 """
 
 from __future__ import annotations
@@ -90,26 +92,35 @@ CASES = {
     ),
 }  # fmt: skip
 ARMS = ("head_first", "shipped", "scratch", "probe")
-HEAD_EPOCHS = 20
-"""Passes of the head alone before all weights train."""
+HEAD_EPOCHS = 2
+"""Passes of the head alone over all rows; over a share of them so many more, which is about as many steps."""
 
 
-def settings_of(case: Case, arm: str, share: float) -> tuple[str, ...]:
-    """Give the overrides of one run."""
-    first = (f"adapter.head_epochs={HEAD_EPOCHS}", f"adapter.head_rate={case.head_rate:g}")
-    adapter, rate = {
+CHOOSING = 100
+"""The seed of trials of rates."""
+
+
+def settings_of(case: Case, arm: str, share: float, rate: float | None = None) -> tuple[str, ...]:
+    """Give the overrides of one run, with the arm's own rate or another one."""
+    passes = round(HEAD_EPOCHS / share)
+    first = (f"adapter.head_epochs={passes}", f"adapter.head_rate={case.head_rate:g}")
+    alone = ("training.steps=0", f"training.epochs={passes}", "augmentation=none")
+    adapter, own_rate = {
         "head_first": (("adapter=full", *first), case.gentle_rate),
         "shipped": (("adapter=full",), case.rate),
         "scratch": (("adapter=full",), case.rate),
         "probe": (("adapter=head",), case.head_rate),
     }[arm]
+    kept = case.settings
+    if arm == "probe":
+        kept = (*(s for s in kept if not s.startswith(("training.steps", "augmentation"))), *alone)
     weights = "none" if arm == "scratch" else "shipped"
     return (
         *BARE,
-        *case.settings,
+        *kept,
         f"backbone.weights={weights}",
         *adapter,
-        f"optimizer.rate={rate:g}",
+        f"optimizer.rate={own_rate if rate is None else rate:g}",
         f"training.share={share:g}",
     )
 
@@ -178,6 +189,21 @@ def measure(
     }
 
 
+def choose(name: str, share: float, arm: str, rates: list[float], runs: Path) -> None:
+    """Print what the validation part says of each rate."""
+    case = CASES[name]
+    for rate in rates:
+        settings = settings_of(case, arm, share, rate)
+        folder = runs / name / f"{arm}_{share:g}_rate{rate:g}"
+        train = importlib.import_module(case.domain).train
+        record = train(*settings, f"seed={CHOOSING}", folder=folder).record.model_dump()
+        found = record["training"]["validation"]["history"][-1][case.metric]
+        print(
+            f"{name:10} {share:>4.0%}  {arm} rate {rate:g}: {case.metric} on validation {found:.4f}",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Measure the chosen sets and shares and print a line for each."""
     assert __doc__
@@ -190,9 +216,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmark_transfer"))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--choose", nargs="*", type=float, default=[])
     given = parser.parse_args()
     for share in given.shares:
         for name in given.only or CASES:
+            if given.choose:
+                for arm in given.arms:
+                    choose(name, share, arm, given.choose, given.runs)
+                continue
             former = json.loads(given.json.read_text()) if given.json and given.json.exists() else []
             own: dict[str, Any] = next((r for r in former if (r["set"], r["share"]) == (name, share)), {})
             row = measure(name, share, given.seeds, given.arms, given.runs, own)

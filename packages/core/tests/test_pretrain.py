@@ -129,7 +129,7 @@ def config(recipe: Any, **changes: Any) -> PretrainConfig:
 
 
 def test_cnn_weights_are_trained_written_and_taken_up(sets: dict[str, str], tmp_path: Path) -> None:
-    recipe = CnnRecipe(**sets, steps=40, batch_size=16, held_out=0.1, ema=0.8, rate=3e-3, move=1, cutout=0)
+    recipe = CnnRecipe(**sets, steps=40, batch_size=16, held_out=0.1, ema=0.8, move=1, cutout=0)
     record = pretrain(config(recipe), tmp_path / "run")
     assert json.loads((tmp_path / "run" / "record.json").read_text()) == record
     assert record["final"]["step"] == 40
@@ -165,6 +165,26 @@ def test_cnn_weights_are_trained_written_and_taken_up(sets: dict[str, str], tmp_
     assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), again.parameters(), strict=True)), (
         "rebuild must read no weights"
     )
+
+
+def test_standardized_kernels_are_settled_into_plain_ones() -> None:
+    torch.manual_seed(0)
+    trunk = cnn_module.Trunk(cnn_module.Shape(16, (16, 32), (1, 0)))
+    plain_keys = set(trunk.state_dict())
+    cnn_module.standardize(trunk)
+    conv = trunk.stages[1][0].conv
+    kernels_OIHW = conv.weight
+    assert torch.allclose(kernels_OIHW.mean(dim=(1, 2, 3)), torch.zeros(32), atol=1e-6)
+    deviation = kernels_OIHW.std(dim=(1, 2, 3), unbiased=False)
+    assert torch.allclose(deviation, torch.full((32,), (2 / (16 * 9)) ** 0.5), rtol=1e-3)
+    with torch.no_grad():
+        conv.parametrizations.weight[0].gain.fill_(3.0)
+    assert torch.allclose(conv.weight, 3 * kernels_OIHW)
+    image = torch.randint(0, 256, (2, 3, 32, 32))
+    before = [m.detach() for m in trunk(image)]
+    cnn_module.settle(trunk)
+    assert set(trunk.state_dict()) == plain_keys
+    assert all(torch.equal(a, b) for a, b in zip(before, trunk(image), strict=True))
 
 
 def test_text_weights_are_trained_written_and_taken_up(texts: dict[str, Any], tmp_path: Path) -> None:

@@ -155,6 +155,6 @@ def fails(who: int) -> None:
 
 
 if __name__ == "__main__":
-    from core.app import guarded
+    from core.guard import guarded
 
     sys.exit(guarded(lambda: fails(int(sys.argv[1]))))

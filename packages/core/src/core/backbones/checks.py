@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.config import wrong
 
+POOLINGS = ("mean", "attention", "cls")
 WIDE = (
     "linear path from numbers, categories and TF-IDF to the answer: how many times as fast it learns; 0: none"
 )
@@ -35,3 +36,12 @@ def one_of(key: str, value: str, right: tuple[str, ...]) -> None:
     """Refuse a value that is none of a few."""
     if value not in right:
         raise wrong(key, value, f"it must be one of {', '.join(right)}")
+
+
+def transformer(width: int, layers: int, heads: int, ffn: float, dropout: float) -> None:
+    """Refuse sizes of a backbone's Transformer blocks that can't be."""
+    positive("backbone", width=width, heads=heads, ffn=ffn)
+    at_least_zero("backbone", layers=layers)
+    if width % heads:
+        raise wrong("backbone.heads", heads, f"it must divide backbone.width={width}")
+    shares("backbone", dropout=dropout)

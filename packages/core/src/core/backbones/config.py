@@ -7,32 +7,22 @@ from typing import TYPE_CHECKING
 from core.backbones.adapter_config import FullOption as FullOption
 from core.backbones.adapter_config import HeadOption as HeadOption
 from core.backbones.adapter_config import LoraOption as LoraOption
-from core.backbones.checks import WIDE, WIDE_WORDS, at_least_zero, one_of, positive, shares
+from core.backbones.checks import POOLINGS, WIDE, at_least_zero, one_of, positive, shares, transformer
 from core.backbones.scatter_config import ScatterOption as ScatterOption
 from core.backbones.small_config import CnnSmallOption as CnnSmallOption
 from core.backbones.small_config import TextSmallOption as TextSmallOption
+from core.backbones.text_config import HubTextOption as HubTextOption
+from core.backbones.text_config import TextOption as TextOption
+from core.backbones.text_config import WordsOption as WordsOption
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
     from core.backbones.cnn import SmallConvNet
-    from core.backbones.hf_text import HubText
     from core.backbones.sequence import SequenceTransformer
     from core.backbones.signal import SignalConvNet
     from core.backbones.tabular import TabularTransformer
-    from core.backbones.text import TextTransformer
     from core.backbones.vision import TimmVision
-    from core.backbones.words import WordTransformer
     from core.data.types import Json, Layout
-
-_POOLINGS = ("mean", "attention", "cls")
-
-
-def _transformer(width: int, layers: int, heads: int, ffn: float, dropout: float) -> None:
-    positive("backbone", width=width, heads=heads, ffn=ffn)
-    at_least_zero("backbone", layers=layers)
-    if width % heads:
-        raise wrong("backbone.heads", heads, f"it must divide backbone.width={width}")
-    shares("backbone", dropout=dropout)
 
 
 @option("backbone", "tabular")
@@ -53,10 +43,10 @@ class TabularOption:
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
-        _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
+        transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
         shares("backbone", token_dropout=self.token_dropout)
         one_of("backbone.numbers", self.numbers, ("piecewise", "linear"))
-        one_of("backbone.pooling", self.pooling, _POOLINGS)
+        one_of("backbone.pooling", self.pooling, POOLINGS)
         if not self.layers and self.pooling == "cls":
             raise wrong(
                 "backbone.pooling",
@@ -77,94 +67,6 @@ class TabularOption:
     ) -> TabularTransformer:
         """Make the network of a saved run, whose weights are put in afterwards."""
         return self.build(layout, seed)
-
-
-@option("backbone", "text")
-class TextOption:
-    """Small Transformer encoder over a text's tokens, with a wide linear path (TF-IDF)."""
-
-    width: int = setting(128, help="size of a token")
-    layers: int = setting(2, help="Transformer blocks; 0 leaves the embeddings alone")
-    heads: int = setting(4, help="attention heads")
-    ffn: float = setting(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
-    dropout: float = setting(0.1, help="dropout after the embeddings and inside the blocks")
-    token_dropout: float = setting(0.0, help="share of tokens hidden at random in training")
-    pooling: str = setting("attention", help="mean, attention or cls")
-    wide: float = setting(1.0, help=WIDE)
-    topics: int = setting(0, help="size of a dense reading of TF-IDF beside the tokens; 0: none")
-    bag_dropout: float = setting(
-        0.3, help="share of TF-IDF features that topics do not see, at random in training"
-    )
-
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key."""
-        _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
-        shares("backbone", token_dropout=self.token_dropout)
-        one_of("backbone.pooling", self.pooling, _POOLINGS)
-        if not self.layers and self.pooling == "cls":
-            raise wrong(
-                "backbone.pooling",
-                self.pooling,
-                "without layers the first token sees nothing; use mean or attention",
-            )
-        at_least_zero("backbone", wide=self.wide)
-        shares("backbone", bag_dropout=self.bag_dropout)
-        if self.topics < 0:
-            raise wrong("backbone.topics", self.topics, "it must be 0 or more")
-
-    def build(self, layout: Layout, seed: int) -> TextTransformer:
-        """Make the network for this vocabulary and length."""
-        from core.backbones.text import TextTransformer
-
-        self.check()
-        return TextTransformer(layout, self, seed)
-
-    def rebuild(
-        self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
-    ) -> TextTransformer:
-        """Make the network of a saved run, whose weights are put in afterwards."""
-        return self.build(layout, seed)
-
-
-@option("backbone", "hf_text")
-class HubTextOption:
-    """Any text network of transformers, by name or from a local folder."""
-
-    name: str = setting(
-        "distilbert-base-uncased", help="a model's name on the hub, an architecture, or a local folder"
-    )
-    pretrained: bool = setting(
-        True, help="load its weights; false: only its architecture, weights from the seed"
-    )
-    settings: dict[str, int] = setting(
-        {}, help="with pretrained=false: sizes to change (hidden_size: 128, ...)"
-    )
-    pooling: str = setting("mean", help="mean, attention, cls or last (for causal networks)")
-    wide: float = setting(1.0, help=WIDE)
-    wide_words: float = setting(1.0, help=WIDE_WORDS)
-
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key."""
-        one_of("backbone.pooling", self.pooling, (*_POOLINGS, "last"))
-        if self.pretrained and self.settings:
-            raise wrong(
-                "backbone.settings", self.settings, "sizes can be changed with backbone.pretrained=false only"
-            )
-        at_least_zero("backbone", wide=self.wide, wide_words=self.wide_words)
-
-    def build(self, layout: Layout, seed: int) -> HubText:
-        """Make or load the network."""
-        from core.backbones.hf_text import HubText
-
-        self.check()
-        return HubText(layout, self, seed)
-
-    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> HubText:
-        """Make the network of a saved run from its ``architecture``, fetching nothing; weights come afterwards."""
-        from core.backbones.hf_text import HubText
-
-        self.check()
-        return HubText(layout, self, seed, architecture)
 
 
 @option("backbone", "vision")
@@ -312,10 +214,10 @@ class SequenceOption:
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
-        _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
+        transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
         positive("backbone", patch=self.patch)
         shares("backbone", token_dropout=self.token_dropout)
-        one_of("backbone.pooling", self.pooling, (*_POOLINGS, "last"))
+        one_of("backbone.pooling", self.pooling, (*POOLINGS, "last"))
         if self.causal and self.pooling == "cls":
             raise wrong(
                 "backbone.pooling", self.pooling, "a causal network's first token sees nothing; use last"
@@ -332,40 +234,5 @@ class SequenceOption:
     def rebuild(
         self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
     ) -> SequenceTransformer:
-        """Make the network of a saved run, whose weights are put in afterwards."""
-        return self.build(layout, seed)
-
-
-@option("backbone", "words")
-class WordsOption:
-    """Transformer over words with features (encoder.words), with a linear path for each word and for TF-IDF."""
-
-    width: int = setting(96, help="size of a word")
-    layers: int = setting(2, help="Transformer blocks")
-    heads: int = setting(4, help="attention heads")
-    ffn: float = setting(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
-    dropout: float = setting(0.2, help="dropout after the embeddings and inside the blocks")
-    feature_dropout: float = setting(0.1, help="share of a word's features hidden at random in training")
-    pooling: str = setting("attention", help="mean, attention or cls")
-    wide: float = setting(1.0, help=WIDE)
-    wide_words: float = setting(1.0, help=WIDE_WORDS)
-
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key."""
-        _transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
-        shares("backbone", feature_dropout=self.feature_dropout)
-        one_of("backbone.pooling", self.pooling, _POOLINGS)
-        at_least_zero("backbone", wide=self.wide, wide_words=self.wide_words)
-
-    def build(self, layout: Layout, seed: int) -> WordTransformer:
-        """Make the network for this vocabulary of features and length."""
-        from core.backbones.words import WordTransformer
-
-        self.check()
-        return WordTransformer(layout, self, seed)
-
-    def rebuild(
-        self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
-    ) -> WordTransformer:
         """Make the network of a saved run, whose weights are put in afterwards."""
         return self.build(layout, seed)

@@ -14,7 +14,7 @@ from core.config import wrong
 from core.data.encoders.stores import resized
 
 if TYPE_CHECKING:
-    from core.data.config import ImageAugmentation, SignalAugmentation, TableAugmentation
+    from core.data.augmentation_config import ImageAugmentation, SignalAugmentation, TableAugmentation
     from core.data.types import Layout
 
 

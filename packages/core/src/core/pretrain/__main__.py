@@ -14,8 +14,8 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from core.app import guarded
 from core.config import help_of
+from core.guard import guarded
 from core.pretrain.config import RECIPES, PretrainConfig
 
 _OUTPUT: dict[str, Any] = {

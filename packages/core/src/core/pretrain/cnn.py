@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, log_softmax, pad, unfold
+from torch.nn.utils import parametrize
 
 from core.backbones.cnn_small import SHAPE, Shape, Trunk
 from core.backbones.modes import evaluating
@@ -14,8 +15,8 @@ from core.backbones.seeding import weights_from
 from core.config import derive_seed
 from core.pretrain.job import Job
 from core.pretrain.pictures import PictureBatches, Pictures, cut, read
-from core.training.config import CosineSchedule, LinearSchedule
-from core.training.optimizers import adam, sgd
+from core.training.config import LinearSchedule
+from core.training.optimizers import sgd
 from core.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -119,6 +120,40 @@ def start_white(trunk: Trunk, image: Tensor) -> None:
             conv.weight[first : first + len(white)] = (sign * white).reshape(-1, *conv.weight.shape[1:])
 
 
+class Standardized(nn.Module):
+    """Kernels (O, I, H, W) of mean 0 and one deviation for each output, times a gain (O,) that is learnt.
+
+    With it group normalisation trains nearly as fast as batch normalisation does (Qiao et al. 2019, arXiv:1903.10520;
+    the gain: Brock et al. 2021, arXiv:2101.08692).
+    """
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(outputs))
+
+    def forward(self, kernels_OIHW: Tensor) -> Tensor:
+        """Standardize."""
+        spread, mean = torch.var_mean(kernels_OIHW, dim=(1, 2, 3), keepdim=True, unbiased=False)
+        scale = torch.rsqrt(spread * (kernels_OIHW[0].numel() / 2) + 1e-6)  # He et al. 2015: keeps deviations
+        return (kernels_OIHW - mean) * scale * self.gain.view(-1, 1, 1, 1)
+
+
+def standardize(trunk: Trunk) -> None:
+    """Standardize all kernels but the first layer's, which starts white."""
+    for conv in _standardized(trunk):
+        parametrize.register_parametrization(conv, "weight", Standardized(conv.out_channels))
+
+
+def settle(trunk: Trunk) -> None:
+    """Keep the kernels as they came out: the network that is shipped has plain ones."""
+    for conv in _standardized(trunk):
+        parametrize.remove_parametrizations(conv, "weight", leave_parametrized=True)
+
+
+def _standardized(trunk: Trunk) -> list[nn.Conv2d]:
+    return [module for module in trunk.stages.modules() if isinstance(module, nn.Conv2d)]
+
+
 def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, files: dict[str, str]) -> Job:
     """Read both sets' training parts and make the network of the shipped shape."""
     whole = [
@@ -130,6 +165,7 @@ def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, file
     with weights_from(seed, "pretrain"):
         model = Heads(SHAPE, classes)
     start_white(model.trunk, parts[0][0].image)
+    standardize(model.trunk)
     model.to(device).to(memory_format=torch.channels_last)
     signs = round(recipe.batch_size * recipe.signs_share)
     losses = OwnClasses(classes, recipe.smoothing)
@@ -159,8 +195,10 @@ def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, file
             recipe.cutout,
             device,
         ),
-        optimizers=lambda m: adam(m, recipe.rate, (0.9, 0.99), 1e-8, recipe.weight_decay, decoupled=True),
-        schedule=CosineSchedule().build,
+        optimizers=lambda m: sgd(
+            m, recipe.rate, recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
+        ),
+        schedule=_falling(recipe.warmup).build,
         judge=judge,
         judge_every=1000,
         unit="pictures",
@@ -178,10 +216,17 @@ def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, file
             for k, (name, (trained, watching)) in enumerate(zip(names, parts, strict=True))
         },
         keep=model.trunk,
+        settle=lambda: settle(model.trunk),
         name="cnn_small",
         fp16=recipe.fp16,
         compare=compare,
     )
+
+
+def _falling(warmup: float) -> LinearSchedule:
+    falling = LinearSchedule()
+    falling.warmup = warmup
+    return falling
 
 
 def cifar10(
@@ -197,8 +242,6 @@ def cifar10(
     start_white(model.trunk, train.image)
     model.to(device).to(memory_format=torch.channels_last)
     epoch = max(len(train) // recipe.batch_size, 1)
-    falling = LinearSchedule()
-    falling.warmup = recipe.warmup
 
     def judge() -> dict[str, float]:
         found: dict[str, Any] = {}
@@ -217,7 +260,7 @@ def cifar10(
         optimizers=lambda m: sgd(
             m, recipe.rate, recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
         ),
-        schedule=falling.build,
+        schedule=_falling(recipe.warmup).build,
         judge=judge,
         judge_every=round(recipe.judge_every * epoch),
         unit="pictures",

@@ -49,8 +49,12 @@ class CnnRecipe:
         0.0, help="take as many steps as this machine is estimated to make in so many minutes"
     )
     batch_size: int = setting(128, help="pictures of one step")
-    rate: float = setting(2e-3, help="peak learning rate of AdamW")
-    weight_decay: float = setting(0.05, help="decay of kernels and matrices")
+    rate: float = setting(0.2, help="peak learning rate of SGD with Nesterov momentum")
+    momentum: float = setting(0.9, help="its momentum")
+    weight_decay: float = setting(5e-4, help="L2 penalty on kernels and matrices")
+    warmup: float = setting(
+        0.15, help="share of the run in which the rate rises; it falls linearly afterwards"
+    )
     smoothing: float = setting(0.1, help="share of the truth that is spread over all classes")
     move: int = setting(4, help="most pixels by which a picture is moved, its edge mirrored")
     cutout: int = setting(8, help="side of the square that is blanked; 0: none")
@@ -60,7 +64,7 @@ class CnnRecipe:
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_run(self.steps, self.minutes, self.batch_size, self.rate)
-        for key in ("signs_share", "held_out", "smoothing", "ema"):
+        for key in ("signs_share", "held_out", "smoothing", "ema", "momentum", "warmup"):
             _share(key, getattr(self, key))
 
 

@@ -60,6 +60,8 @@ class Job:
     """Parts and counts, terms, for record and card."""
     keep: nn.Module | None = None
     """What is written as weights; None: nothing is."""
+    settle: Callable[[], None] | None = None
+    """Called once after training: brings ``keep`` to the form that is written."""
     name: str = ""
     """Under which name it is shipped."""
     fp16: bool = True

@@ -88,6 +88,8 @@ def pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
         )
     if update.ema is not None:
         update.ema.keep()
+    if job.settle is not None:
+        job.settle()
     job.model.eval()
     used = watch.state_dict()
     joules = sum(used["joules"].values())

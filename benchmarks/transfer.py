@@ -57,7 +57,7 @@ CASES = {
         "healthcare",
         ("task=images", "data=ham10000", "encoder.image_size=64", *PICTURES, "augmentation.dihedral=true",
          "augmentation.scale=0.5", "augmentation.hue=0", "training.steps=120", "training.batch_size=32"),
-        "macro_auroc", 1e-3, 1e-2, 5e-4,
+        "macro_auroc", 1e-3, 1e-2, 1e-3,
     ),
     "mtsamples": Case(
         "healthcare",
@@ -76,13 +76,13 @@ CASES = {
         ("task=scene", "data=camvid", "target=mask", "target.class_weights=sqrt", *PICTURES,
          "encoder.image_size=240", "encoder.image_width=320", "augmentation.side=0.4", "augmentation.scale=0.1",
          "training.steps=80", "training.batch_size=8", "training.validation_batch_size=8"),
-        "miou", 2e-3, 5e-3, 1e-3,
+        "miou", 2e-3, 5e-3, 1e-4,
     ),
     "gtsrb": Case(
         "driving",
         ("task=signs", "data=gtsrb", *PICTURES, "augmentation.flip=false", "augmentation.scale=0.8",
          "training.steps=120", "training.batch_size=32"),
-        "accuracy", 2e-3, 1e-2, 1e-3,
+        "accuracy", 2e-3, 1e-2, 1e-4,
     ),
     "snips": Case(
         "smarthome",

@@ -212,13 +212,12 @@ def probes(rows: list[dict[str, Any]]) -> str:
 def transfer(rows: list[dict[str, Any]]) -> str:
     """Lay out what shipped weights bring over noise and over the head alone."""
     lines = [
-        "| data, figure | training rows | head first | all at once | from noise | gain over noise | head alone "
-        "| pretraining read |",
-        "|---|---|---|---|---|---|---|---|",
+        "| data, figure | training rows | head first | from noise | gain over noise | head alone | pretraining read |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        arms = [shown(row[arm]) if arm in row else "" for arm in ("head_first", "shipped", "scratch")]
-        gain = row["gain_head_first" if "gain_head_first" in row else "gain_shipped"]
+        arms = [shown(row[arm]) if arm in row else "" for arm in ("head_first", "scratch")]
+        gain = row["gain_head_first"]
         paired = f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
         name = f"{row['domain']}: {row['set']}, {row['metric']}"
         part = f"{row['rows']:,} ({row['share']:.0%})"

@@ -125,7 +125,7 @@ def main() -> None:
             "start": given.weights or "noise",
             "network": given.size,
             "anchor": ANCHORS.get(epsilon),
-            "command": " ".join(["python -m driving.train", *own]),
+            "command": " ".join(["python -m driving.train", *own]).replace(str(data.resolve()), data.name),
         }
         measured = [r for r in measured if (r["network"], r["epsilon"]) != (given.size, epsilon)] + [row]
         measured.sort(key=lambda r: (r["network"], r["epsilon"]))

@@ -192,10 +192,10 @@ def measure(
 def choose(name: str, share: float, arm: str, rates: list[float], runs: Path) -> None:
     """Print what the validation part says of each rate."""
     case = CASES[name]
+    train = importlib.import_module(case.domain).train
     for rate in rates:
         settings = settings_of(case, arm, share, rate)
         folder = runs / name / f"{arm}_{share:g}_rate{rate:g}"
-        train = importlib.import_module(case.domain).train
         record = train(*settings, f"seed={CHOOSING}", folder=folder).record.model_dump()
         found = record["training"]["validation"]["history"][-1][case.metric]
         print(

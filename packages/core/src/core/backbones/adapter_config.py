@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from core.backbones.checks import at_least_zero, one_of, positive, shares
+from core.checks import at_least_zero, one_of, positive, shares
 from core.config import option, setting
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from core.backbones.adapter_config import FullOption as FullOption
 from core.backbones.adapter_config import HeadOption as HeadOption
 from core.backbones.adapter_config import LoraOption as LoraOption
-from core.backbones.checks import POOLINGS, WIDE, at_least_zero, one_of, positive, shares, transformer
+from core.backbones.checks import POOLINGS, WIDE, transformer
 from core.backbones.scatter_config import ScatterOption as ScatterOption
 from core.backbones.small_config import CnnSmallOption as CnnSmallOption
 from core.backbones.small_config import TextSmallOption as TextSmallOption
 from core.backbones.text_config import HubTextOption as HubTextOption
 from core.backbones.text_config import TextOption as TextOption
 from core.backbones.text_config import WordsOption as WordsOption
+from core.checks import at_least_zero, one_of, positive, shares
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.backbones.checks import WIDE, at_least_zero, positive
+from core.backbones.checks import WIDE
+from core.checks import at_least_zero, positive
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:

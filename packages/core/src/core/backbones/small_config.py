@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.backbones.checks import WIDE, WIDE_WORDS, at_least_zero, one_of, shares
+from core.backbones.checks import WIDE, WIDE_WORDS
+from core.checks import at_least_zero, one_of, shares
 from core.config import option, setting
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.backbones.checks import POOLINGS, WIDE, WIDE_WORDS, at_least_zero, one_of, shares, transformer
+from core.backbones.checks import POOLINGS, WIDE, WIDE_WORDS, transformer
+from core.checks import at_least_zero, one_of, shares
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -42,10 +43,8 @@ class TextOption:
                 self.pooling,
                 "without layers the first token sees nothing; use mean or attention",
             )
-        at_least_zero("backbone", wide=self.wide)
+        at_least_zero("backbone", wide=self.wide, topics=self.topics)
         shares("backbone", bag_dropout=self.bag_dropout)
-        if self.topics < 0:
-            raise wrong("backbone.topics", self.topics, "it must be 0 or more")
 
     def build(self, layout: Layout, seed: int) -> TextTransformer:
         """Make the network for this vocabulary and length."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from core.checks import shares
 from core.config import wrong
 from core.data.encoders.stores import resized
 
@@ -262,8 +263,7 @@ class TableChanges:
 
     def __init__(self, config: TableAugmentation, layout: Layout) -> None:
         for key in ("numeric", "categorical", "tokens", "bag"):
-            if not 0 <= getattr(config, key) < 1:
-                raise wrong(f"augmentation.{key}", getattr(config, key), "from 0 to below 1")
+            shares("augmentation", **{key: getattr(config, key)})
         self._config = config
         self._padding = layout.padding
 

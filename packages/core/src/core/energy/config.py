@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.checks import at_least_zero
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -36,12 +37,11 @@ class MeterOption:
         """Refuse values that can't be, naming the key."""
         if self.pue < 1:
             raise wrong("energy.pue", self.pue, "1 at least: a building can't use less than its machines")
-        if self.budget_wh < 0:
-            raise wrong("energy.budget_wh", self.budget_wh, "0 or more")
+        at_least_zero("energy", budget_wh=self.budget_wh)
         for key in ("grid_intensity", "watts_per_core"):
             value = getattr(self, key)
-            if value is not None and value < 0:
-                raise wrong(f"energy.{key}", value, "0 or more")
+            if value is not None:
+                at_least_zero("energy", **{key: value})
         self.grid()
 
     def grid(self) -> Grid:

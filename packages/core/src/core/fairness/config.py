@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from core.checks import one_of
 from core.config import OPTIONS, option, setting, wrong
 from core.fairness.audit_config import AuditOption as AuditOption
 from core.fairness.audit_config import NoAudit as NoAudit
@@ -50,7 +51,7 @@ class Reweight(AuditOption):
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         super().check()
-        _one_of("by", self.by, ("auto", "group_class", "group"))
+        one_of("fairness.by", self.by, ("auto", "group_class", "group"))
         for name, weight in self.weights.items():
             if not 0 <= weight < float("inf"):
                 raise wrong("fairness.weights", {name: weight}, "each weight is a finite number, 0 or above")
@@ -153,8 +154,8 @@ class Penalty(AuditOption):
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         super().check()
-        _one_of(
-            "notion",
+        one_of(
+            "fairness.notion",
             self.notion,
             ("auto", "equalized_odds", "equal_opportunity", "demographic_parity", "equal_loss"),
         )
@@ -209,8 +210,8 @@ class Threshold(AuditOption):
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         super().check()
-        _one_of(
-            "notion",
+        one_of(
+            "fairness.notion",
             self.notion,
             ("equalized_odds", "equal_opportunity", "predictive_equality", "demographic_parity"),
         )
@@ -303,11 +304,6 @@ def _done(
         "needed_to_predict": list(attributes) if needed else [],
         "settings": settings,
     }
-
-
-def _one_of(key: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise wrong(f"fairness.{key}", value, f"one of {', '.join(choices)}")
 
 
 def _at_least(key: str, value: int, least: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from hydra.core.config_store import ConfigStore
 
+from core.checks import at_least_zero, one_of, positive, shares
 from core.config import MISSING, setting, wrong
 
 T = TypeVar("T")
@@ -64,8 +65,7 @@ class CnnRecipe:
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_run(self.steps, self.minutes, self.batch_size, self.rate)
-        for key in ("signs_share", "held_out", "smoothing", "ema", "momentum", "warmup"):
-            _share(key, getattr(self, key))
+        _shares(self, "signs_share", "held_out", "smoothing", "ema", "momentum", "warmup")
 
 
 @recipe("cifar10")
@@ -104,12 +104,9 @@ class CifarRecipe:
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_run(self.steps or 1, self.minutes, self.batch_size, self.rate)
-        for key in ("smoothing", "ema", "momentum", "warmup"):
-            _share(key, getattr(self, key))
-        if self.norm not in ("batch", "group"):
-            raise wrong("recipe.norm", self.norm, "batch or group")
-        if self.views not in (1, 2, 6):
-            raise wrong("recipe.views", self.views, "1, 2 or 6")
+        _shares(self, "smoothing", "ema", "momentum", "warmup")
+        one_of("recipe.norm", self.norm, ("batch", "group"))
+        one_of("recipe.views", self.views, (1, 2, 6))
         if len(self.widths) != len(self.blocks) or not self.widths:
             raise wrong("recipe.blocks", list(self.blocks), "as many numbers as recipe.widths")
         if self.norm == "group" and any(w % 16 for w in (self.stem, *self.widths)):
@@ -164,10 +161,8 @@ class TextRecipe:
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_run(self.steps, self.minutes, self.batch_tokens, self.rate)
-        for key in ("hidden", "ema", "dropout", "held_out"):
-            _share(key, getattr(self, key))
-        if self.optimizer not in ("muon", "adamw"):
-            raise wrong("recipe.optimizer", self.optimizer, "muon or adamw")
+        _shares(self, "hidden", "ema", "dropout", "held_out")
+        one_of("recipe.optimizer", self.optimizer, ("muon", "adamw"))
         if len(self.shares) != 3 or min(self.shares) < 0 or sum(self.shares) <= 0:
             raise wrong(
                 "recipe.shares", list(self.shares), "three numbers of 0 or more: novels, medical, commands"
@@ -196,8 +191,7 @@ class PretrainConfig:
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
-        if self.precision not in ("auto", "bf16", "fp32"):
-            raise wrong("precision", self.precision, "auto, bf16 or fp32")
+        one_of("precision", self.precision, ("auto", "bf16", "fp32"))
         self.recipe.check()
 
 
@@ -214,16 +208,13 @@ def folder_of_package(package: str, *below: str) -> Path:
 
 
 def _check_run(steps: int, minutes: float, batch: int, rate: float) -> None:
-    if minutes < 0:
-        raise wrong("recipe.minutes", minutes, "0 or more")
+    at_least_zero("recipe", minutes=minutes)
     if not minutes and steps < 1:
         raise wrong("recipe.steps", steps, "1 or more, or give recipe.minutes")
     if batch < 2:
         raise wrong("recipe.batch_size", batch, "2 or more")
-    if rate <= 0:
-        raise wrong("recipe.rate", rate, "above 0")
+    positive("recipe", rate=rate)
 
 
-def _share(key: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise wrong(f"recipe.{key}", value, "at least 0 and below 1")
+def _shares(recipe: object, *keys: str) -> None:
+    shares("recipe", **{key: getattr(recipe, key) for key in keys})

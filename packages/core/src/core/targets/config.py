@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.checks import at_least_zero, one_of, shares
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -26,10 +27,8 @@ _WEIGHTS = "none, balanced (each class counts the same) or sqrt (half-way); coun
 
 
 def _check_common(class_weights: str, label_smoothing: float = 0.0) -> None:
-    if class_weights not in WEIGHTS:
-        raise wrong("target.class_weights", class_weights, f"it must be one of {', '.join(WEIGHTS)}")
-    if not 0.0 <= label_smoothing < 1.0:
-        raise wrong("target.label_smoothing", label_smoothing, "it must be at least 0 and below 1")
+    one_of("target.class_weights", class_weights, WEIGHTS)
+    shares("target", label_smoothing=label_smoothing)
 
 
 @option("target", "auto")
@@ -99,8 +98,7 @@ class BinaryOption:
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_common(self.class_weights, self.label_smoothing)
-        if self.focal < 0:
-            raise wrong("target.focal", self.focal, "it must be 0 or more")
+        at_least_zero("target", focal=self.focal)
 
     def build(self, frame: pd.DataFrame, fields: Fields) -> BinaryTarget:
         """Read the two values and their weights from the training rows."""
@@ -126,8 +124,7 @@ class MulticlassOption:
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_common(self.class_weights, self.label_smoothing)
-        if self.focal < 0:
-            raise wrong("target.focal", self.focal, "it must be 0 or more")
+        at_least_zero("target", focal=self.focal)
 
     def build(self, frame: pd.DataFrame, fields: Fields) -> MulticlassTarget:
         """Read the classes and their weights from the training rows."""
@@ -182,10 +179,8 @@ class OrdinalOption:
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_common(self.class_weights, self.label_smoothing)
-        if self.method not in ("cumulative", "corn"):
-            raise wrong("target.method", self.method, "it must be cumulative or corn")
-        if self.decide not in ("median", "mean", "mode"):
-            raise wrong("target.decide", self.decide, "it must be median, mean or mode")
+        one_of("target.method", self.method, ("cumulative", "corn"))
+        one_of("target.decide", self.decide, ("median", "mean", "mode"))
 
     def build(self, frame: pd.DataFrame, fields: Fields) -> OrdinalTarget:
         """Read the ordered classes and their weights from the training rows."""
@@ -208,10 +203,8 @@ class RegressionOption:
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
-        if self.loss not in ("squared", "absolute", "huber"):
-            raise wrong("target.loss", self.loss, "it must be squared, absolute or huber")
-        if self.scale not in ("standard", "log", "none"):
-            raise wrong("target.scale", self.scale, "it must be standard, log or none")
+        one_of("target.loss", self.loss, ("squared", "absolute", "huber"))
+        one_of("target.scale", self.scale, ("standard", "log", "none"))
 
     def build(self, frame: pd.DataFrame, fields: Fields) -> RegressionTarget:
         """Read the scale from the training rows."""
@@ -235,9 +228,7 @@ class MaskOption:
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_common(self.class_weights, self.label_smoothing)
-        for key in ("height", "width", "jaccard"):
-            if getattr(self, key) < 0:
-                raise wrong(f"target.{key}", getattr(self, key), "it must be 0 or more")
+        at_least_zero("target", height=self.height, width=self.width, jaccard=self.jaccard)
 
     def build(self, frame: pd.DataFrame, fields: Fields) -> MaskTarget:
         """Read size and weights from the training rows."""
@@ -260,8 +251,7 @@ class TokensOption:
         """Refuse values that can't be, naming the key."""
         if self.length < 1:
             raise wrong("target.length", self.length, "it must be 1 or more")
-        if self.slot_weight < 0:
-            raise wrong("target.slot_weight", self.slot_weight, "it must be 0 or more")
+        at_least_zero("target", slot_weight=self.slot_weight)
 
     def build(self, frame: pd.DataFrame, fields: Fields) -> TokensTarget:
         """Read the intents and slots from the training rows."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from core.checks import at_least_zero, shares
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -20,13 +21,7 @@ Schedule = Callable[[int], float]
 def _check_optimizer(rate: float, weight_decay: float) -> None:
     if not (math.isfinite(rate) and rate > 0):
         raise wrong("optimizer.rate", rate, "the learning rate must be a number above 0")
-    if not 0 <= weight_decay < math.inf:
-        raise wrong("optimizer.weight_decay", weight_decay, "must be 0 or a number above it")
-
-
-def _check_beta(key: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise wrong(f"optimizer.{key}", value, "must be at least 0 and below 1")
+    at_least_zero("optimizer", weight_decay=weight_decay)
 
 
 @option("optimizer", "sgd")
@@ -43,7 +38,7 @@ class SgdConfig:
         from core.training.optimizers import sgd
 
         _check_optimizer(self.rate, self.weight_decay)
-        _check_beta("momentum", self.momentum)
+        shares("optimizer", momentum=self.momentum)
         if self.nesterov and self.momentum == 0:
             raise wrong("optimizer.nesterov", True, "needs optimizer.momentum above 0")
         return sgd(model, self.rate, self.momentum, self.nesterov, self.weight_decay)
@@ -64,8 +59,7 @@ class AdamConfig:
         from core.training.optimizers import adam
 
         _check_optimizer(self.rate, self.weight_decay)
-        _check_beta("beta1", self.beta1)
-        _check_beta("beta2", self.beta2)
+        shares("optimizer", beta1=self.beta1, beta2=self.beta2)
         return adam(model, self.rate, (self.beta1, self.beta2), self.eps, self.weight_decay, decoupled=False)
 
 
@@ -84,8 +78,7 @@ class AdamWConfig:
         from core.training.optimizers import adam
 
         _check_optimizer(self.rate, self.weight_decay)
-        _check_beta("beta1", self.beta1)
-        _check_beta("beta2", self.beta2)
+        shares("optimizer", beta1=self.beta1, beta2=self.beta2)
         return adam(model, self.rate, (self.beta1, self.beta2), self.eps, self.weight_decay, decoupled=True)
 
 
@@ -108,9 +101,7 @@ class MuonConfig:
         from core.training.optimizers import muon
 
         _check_optimizer(self.rate, self.weight_decay)
-        _check_beta("momentum", self.momentum)
-        _check_beta("beta1", self.beta1)
-        _check_beta("beta2", self.beta2)
+        shares("optimizer", momentum=self.momentum, beta1=self.beta1, beta2=self.beta2)
         betas = (self.beta1, self.beta2)
         return muon(model, self.rate, self.momentum, self.nesterov, betas, self.eps, self.weight_decay)
 
@@ -306,8 +297,7 @@ class StandardTraining:
             "max_minutes",
             "once_gib",
         ):
-            if not 0 <= getattr(self, key) < math.inf:
-                raise wrong(f"training.{key}", getattr(self, key), "must be 0 or more")
+            at_least_zero("training", **{key: getattr(self, key)})
         if not 0 < self.share <= 1:
             raise wrong(
                 "training.share", self.share, "above 0, at most 1: 0.1 trains on a tenth of the labels"

@@ -200,6 +200,29 @@ def test_text_weights_are_trained_written_and_taken_up(texts: dict[str, Any], tm
         TextSmallOption(weights=str(path)).build(Layout(vocabulary=300, length=10), 0)
 
 
+def test_text_training_goes_on_from_former_weights(texts: dict[str, Any], tmp_path: Path) -> None:
+    pretrain(config(small_text(texts)), tmp_path / "first")
+    path = tmp_path / "first" / "weights" / "text_small.safetensors"
+    former = json.loads(path.with_suffix(".json").read_text())
+    barely = small_text(texts, start=str(path), steps=1, rate=1e-9, ema=0.0, fp16=False)
+    pretrain(config(barely), tmp_path / "second")
+    second = tmp_path / "second" / "weights" / "text_small.safetensors"
+    before, after = load_file(path), load_file(second)
+    assert all(torch.allclose(before[k].float(), after[k], atol=1e-6) for k in before)
+    told = json.loads(second.with_suffix(".json").read_text())["start"]
+    assert (told["sha256"], told["steps"]) == (former["sha256"], 8)
+    assert told["energy"] == former["energy"]
+    for changes, seed, word in (
+        ({"vocabulary": 310}, 0, "tokenizer"),
+        ({"held_out": 0.2}, 0, "held out other texts"),
+        ({}, 1, "held out other texts"),
+        ({"start": str(tmp_path / "none.safetensors")}, 0, "card is missing"),
+    ):
+        recipe = small_text(texts, **{"start": str(path), **changes})
+        with pytest.raises(ValueError, match=rf"recipe\.start.*{word}"):
+            pretrain(config(recipe, seed=seed), tmp_path / "refused")
+
+
 @pytest.mark.parametrize("kind", ["cnn", "text"])
 def test_a_killed_run_ends_as_a_straight_one(
     kind: str, sets: dict[str, str], texts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -50,10 +50,11 @@ def read_before(name: str, files: Mapping[str, str]) -> list[str]:
     return sorted(file for file, sha in files.items() if sha in known)
 
 
-def load_into(trunk: nn.Module, name: str, weights: str) -> None:
+def load_into(trunk: nn.Module, name: str, weights: str, key: str = "backbone.weights") -> None:
     """Put shipped weights, or those of a local file, into a trunk; ``none`` leaves it as it was drawn.
 
-    Raises ValueError for a file that is missing, altered (its SHA-256 is not the card's) or of another network.
+    ``key`` is the setting that errors name. Raises ValueError for a file that is missing, altered (its SHA-256 is not
+    the card's) or of another network.
     """
     if weights == "none":
         return
@@ -61,29 +62,23 @@ def load_into(trunk: nn.Module, name: str, weights: str) -> None:
         told = card(name)
         content = folder().joinpath(f"{name}.safetensors").read_bytes()
         if hashlib.sha256(content).hexdigest() != told["sha256"]:
-            raise wrong(
-                "backbone.weights", "shipped", f"{name}.safetensors differs from its card: install anew"
-            )
+            raise wrong(key, "shipped", f"{name}.safetensors differs from its card: install anew")
     else:
         path = Path(weights).expanduser()
         if not path.is_file():
-            raise wrong(
-                "backbone.weights", weights, "there is no such file; shipped and none are the other choices"
-            )
+            raise wrong(key, weights, "there is no such file; shipped and none are the other choices")
         content = path.read_bytes()
     try:
         state = load_tensors(content)
     except SafetensorError as error:
-        raise wrong("backbone.weights", weights, f"it is no whole safetensors file ({error})") from error
+        raise wrong(key, weights, f"it is no whole safetensors file ({error})") from error
     expected = trunk.state_dict()
     differ = sorted(
         (set(state) ^ set(expected))
         | {n for n in set(state) & set(expected) if state[n].shape != expected[n].shape}
     )
     if differ:
-        raise wrong(
-            "backbone.weights", weights, f"these are no weights of {name}: {', '.join(differ[:3])} differ"
-        )
+        raise wrong(key, weights, f"these are no weights of {name}: {', '.join(differ[:3])} differ")
     with torch.no_grad():
         trunk.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in state.items()})
 

@@ -133,6 +133,10 @@ class TextRecipe:
         [0.45, 0.43, 0.12], help="share of the rows from novels, medical texts, commands"
     )
     vocabulary: int = setting(8192, help="tokens of the byte-level BPE that is trained first")
+    start: str = setting(
+        "none",
+        help="none, shipped or a former run's weights (their card beside them), from the same texts and seed: go on",
+    )
     steps: int = setting(5000, help="optimizer steps; ignored where minutes is given")
     minutes: float = setting(
         0.0, help="take as many steps as this machine is estimated to make in so many minutes"
@@ -142,7 +146,7 @@ class TextRecipe:
     long_every: int = setting(
         8, help="each so-many-th step has rows four times as long, fewer of them; 0: none"
     )
-    hidden: float = setting(0.2, help="share of the tokens that are hidden and guessed")
+    hidden: float = setting(0.35, help="share of the tokens that are hidden and guessed")
     pairs_from: float = setting(
         0.75, help="share of the run after which every second step is about pairs of texts; 1: none"
     )

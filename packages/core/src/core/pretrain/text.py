@@ -16,8 +16,9 @@ from torch.nn.functional import cross_entropy, linear, normalize
 from core.backbones.layers import Pooling
 from core.backbones.modes import evaluating
 from core.backbones.seeding import weights_from
+from core.backbones.shipped import card, load_into
 from core.backbones.text_small import Shape, Trunk
-from core.config import derive_seed
+from core.config import derive_seed, wrong
 from core.data.encoders.tokens import SAMPLE, byte_level_bpe
 from core.pretrain.corpus import PAD, SOURCES, Part, TextBatches, cached, counts, read, tokenised
 from core.pretrain.job import Job
@@ -139,7 +140,8 @@ def text(
     trained, watched = parts
     with weights_from(seed, "pretrain"):
         model = Guesser(shape, recipe.dropout)
-    if recipe.cooccurrence:
+    former = started(model.trunk, recipe, seed, hashlib.sha256(content).hexdigest(), files)
+    if recipe.cooccurrence and not former:
         with torch.no_grad():
             model.trunk.words.weight.copy_(near_each_other(trained, shape, recipe.shares, seed))
     model.to(device)
@@ -182,10 +184,43 @@ def text(
                 "sha256": hashlib.sha256(content).hexdigest(),
                 "sample": sample,
                 "vocabulary": recipe.vocabulary,
-            }
+            },
+            **former,
         },
         extra={"text_small.tokenizer.json": content},
     )
+
+
+def started(
+    trunk: Trunk, recipe: TextRecipe, seed: int, tokenizer: str, files: dict[str, str]
+) -> dict[str, Any]:
+    """Put former weights into the trunk and give what their card says of them, as ``start``; empty for none.
+
+    Raises ValueError for weights without a card, of another tokenizer, or of another choice of texts to hold out.
+    """
+    if recipe.start == "none":
+        return {}
+    if recipe.start == "shipped":
+        told = card("text_small")
+    else:
+        beside = Path(recipe.start).expanduser().with_suffix(".json")
+        if not beside.is_file():
+            raise wrong("recipe.start", recipe.start, f"its card is missing: {beside.name} beside it")
+        told = json.loads(beside.read_text(encoding="utf-8"))
+    if told["tokenizer"]["sha256"] != tokenizer:
+        raise wrong(
+            "recipe.start", recipe.start, "its tokenizer was trained on other texts or for another vocabulary"
+        )
+    known = {name: one["sha256"] for name, one in told["files"].items()}
+    if (told["seed"], told["settings"]["held_out"], known) != (seed, recipe.held_out, files):
+        raise wrong(
+            "recipe.start", recipe.start,
+            f"it held out other texts to watch the training: give its files, seed={told['seed']} and "
+            f"recipe.held_out={told['settings']['held_out']}",
+        )  # fmt: skip
+    load_into(trunk, "text_small", recipe.start, "recipe.start")
+    kept = ("sha256", "settings", "steps", "device", "training_seconds", "energy", "final", "start")
+    return {"start": {key: told[key] for key in kept if key in told}}
 
 
 def _lines(texts: list[str]) -> list[str]:

@@ -212,12 +212,15 @@ def probes(rows: list[dict[str, Any]]) -> str:
 def transfer(rows: list[dict[str, Any]]) -> str:
     """Lay out what shipped weights bring over noise and over the head alone."""
     lines = [
-        "| data, figure | training rows | head first | from noise | gain over noise | head alone | pretraining read |",
-        "|---|---|---|---|---|---|---|",
+        "| data, figure | training rows | shipped, head first | noise, head first | noise | gain over the better noise "
+        "| shipped, head alone | pretraining read |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        arms = [shown(row[arm]) if arm in row else "" for arm in ("head_first", "scratch")]
-        gain = row["gain_head_first"]
+        arms = [
+            shown(row[arm]) if arm in row else "" for arm in ("head_first", "noise_head_first", "scratch")
+        ]
+        gain = row["gain"]
         paired = f"{gain['value']:+.3f} ({gain['low']:+.3f} to {gain['high']:+.3f})"
         name = f"{row['domain']}: {row['set']}, {row['metric']}"
         part = f"{row['rows']:,} ({row['share']:.0%})"

@@ -10,9 +10,10 @@ weights. ``probe`` is that first part alone: the linear probe. A share of 0.1 tr
 another tenth for each seed (``training.share``); validation and test parts stay whole.
 Weights are those after the last step: validation chooses nothing but thresholds. ``saw`` lists which of the set's own
 files the pretraining read, by the card of the weights, which also says what of them. Figures are means over seeds with
-95 % Student intervals; gains are paired by seed, over whichever arm from noise is better by its mean. A run that is finished in FOLDER is read, not
-repeated, and arms that are not asked for keep the figures that FILE has. ``--choose`` instead tries learning rates of
-all weights with a seed that no figure uses, and prints what the validation part says of each: so the rates were set.
+95 % Student intervals; gains are paired by seed, over whichever arm from noise is better by its mean. A run that is
+finished in FOLDER is read, not repeated, and arms that are not asked for keep the figures that FILE has. ``--choose``
+instead tries learning rates of all weights with a seed that no figure uses, and prints what the validation part says of
+each: so the rates were set.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from core.config import wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection
 
 
 def positive(group: str, **values: float) -> None:
@@ -32,7 +32,7 @@ def shares(group: str, **values: float) -> None:
             raise wrong(f"{group}.{name}", value, "it must be at least 0 and below 1")
 
 
-def one_of(key: str, value: object, right: Sequence[object]) -> None:
+def one_of(key: str, value: object, right: Collection[object]) -> None:
     """Refuse a value that is none of a few."""
     if value not in right:
-        raise wrong(key, value, f"it must be one of {', '.join(str(r) for r in right)}")
+        raise wrong(key, value, f"one of {', '.join(str(r) for r in right)}")

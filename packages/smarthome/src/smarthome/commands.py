@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from core.checks import positive
 from core.config import setting, task, wrong
 from core.oversight.types import Oversight
 
@@ -52,8 +53,7 @@ class Commands:
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
-        if self.watts <= 0:
-            raise wrong("task.watts", self.watts, "it must be above 0")
+        positive("task", watts=self.watts)
         if self.cores < 1:
             raise wrong("task.cores", self.cores, "it must be 1 or more")
 

@@ -262,8 +262,13 @@ class TableChanges:
     """Hides single numbers, categories, tokens and bag features."""
 
     def __init__(self, config: TableAugmentation, layout: Layout) -> None:
-        for key in ("numeric", "categorical", "tokens", "bag"):
-            shares("augmentation", **{key: getattr(config, key)})
+        shares(
+            "augmentation",
+            numeric=config.numeric,
+            categorical=config.categorical,
+            tokens=config.tokens,
+            bag=config.bag,
+        )
         self._config = config
         self._padding = layout.padding
 

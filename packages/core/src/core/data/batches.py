@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.checks import one_of
 from core.config import derive_seed, wrong
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ class ShuffledBatches:
         ``drop_last`` leaves the odd rows of an epoch out (others each time), so that all batches have one size;
         a part smaller than a batch is one batch. Of ``world`` processes each takes its share of every batch.
         """
-        if balanced not in BALANCED:
-            raise wrong("training.balanced", balanced, f"one of {', '.join(BALANCED)}")
+        one_of("training.balanced", balanced, BALANCED)
         if batch_size < 1:
             raise wrong("training.batch_size", batch_size, "at least 1")
         assert (epochs is None) != (steps is None), "give epochs or steps"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from core.checks import one_of
 from core.config import option, setting, wrong
 from core.data.augmentation_config import ImageAugmentation as ImageAugmentation
 from core.data.augmentation_config import NoAugmentation as NoAugmentation
@@ -174,8 +175,7 @@ def split_plan(config: TableData | ImageFolderData, seed: int) -> SplitPlan:
     """Make the plan of a data option, naming the key of a value that can't be."""
     from core.data.types import SplitPlan
 
-    if config.split not in SPLITS:
-        raise wrong("data.split", config.split, f"one of {', '.join(SPLITS)}")
+    one_of("data.split", config.split, SPLITS)
     for key in ("validation", "test"):
         share = getattr(config, key)
         if not 0 < share < 1:
@@ -272,8 +272,7 @@ class FieldsConfig:
             "image_channels": (1, 3),
         }
         for key, allowed in choices.items():
-            if getattr(self, key) not in allowed:
-                raise wrong(f"encoder.{key}", getattr(self, key), f"one of {', '.join(map(str, allowed))}")
+            one_of(f"encoder.{key}", getattr(self, key), allowed)
         least = {"clip": 0, "bins": 2, "rare": 1, "categories": 2, "vocabulary": 300, "length": 4, "bag": 0}
         least |= {
             "word_features": 1,

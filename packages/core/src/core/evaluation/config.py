@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.checks import one_of
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -78,10 +79,8 @@ class StandardEvaluation:
             value = getattr(self, key)
             if value is not None and not 0 < value < float("inf"):
                 raise wrong(f"evaluation.{key}", value, "give a cost above 0")
-        if self.rule not in RULES:
-            raise wrong("evaluation.rule", self.rule, f"choose one of {', '.join(RULES)}")
-        if self.scaling not in SCALINGS:
-            raise wrong("evaluation.scaling", self.scaling, f"choose one of {', '.join(SCALINGS)}")
+        one_of("evaluation.rule", self.rule, RULES)
+        one_of("evaluation.scaling", self.scaling, SCALINGS)
         for value in self.decision_thresholds:
             if not 0 < value < 1:
                 raise wrong("evaluation.decision_thresholds", value, "each is a probability between 0 and 1")

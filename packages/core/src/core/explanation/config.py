@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.checks import one_of
 from core.config import option, setting, wrong
 
 METHODS = ("auto", "occlusion", "integrated_gradients", "rollout")
@@ -44,8 +45,7 @@ class StandardExplanation:
 
     def check(self) -> None:
         """Refuse values that can't be meant, before any data is read."""
-        if self.method not in METHODS:
-            raise wrong("explanation.method", self.method, f"choose one of {', '.join(METHODS)}")
+        one_of("explanation.method", self.method, METHODS)
         least = {
             "rows": 2,
             "parts": 1,

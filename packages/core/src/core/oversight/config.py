@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.checks import one_of
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ class StandardOversight:
         if not 0 <= self.cost_of_deferral < float("inf"):
             raise wrong("oversight.cost_of_deferral", self.cost_of_deferral, "give a cost of at least 0")
         for key, allowed in (("mondrian", MONDRIAN), ("defer", DEFERRALS), ("method", ("auto", *METHODS))):
-            if getattr(self, key) not in allowed:
-                raise wrong(f"oversight.{key}", getattr(self, key), f"choose one of {', '.join(allowed)}")
+            one_of(f"oversight.{key}", getattr(self, key), allowed)
         for key, least in (("mondrian_units", 10), ("mask_rows", 10)):
             if getattr(self, key) < least:
                 raise wrong(

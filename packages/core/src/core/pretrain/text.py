@@ -136,11 +136,11 @@ def text(
 
     key = json.dumps([sorted(files.items()), recipe.vocabulary, recipe.held_out, recipe.pair_length, seed])
     content, parts = cached(folder, hashlib.sha256(key.encode()).hexdigest(), make)
-    tokenizer = Tokenizer.from_str(content.decode())
+    tokenizer, identity = Tokenizer.from_str(content.decode()), hashlib.sha256(content).hexdigest()
     trained, watched = parts
     with weights_from(seed, "pretrain"):
         model = Guesser(shape, recipe.dropout)
-    former = started(model.trunk, recipe, seed, hashlib.sha256(content).hexdigest(), files)
+    former = started(model.trunk, recipe, seed, identity, files)
     if recipe.cooccurrence and not former:
         with torch.no_grad():
             model.trunk.words.weight.copy_(near_each_other(trained, shape, recipe.shares, seed))
@@ -181,7 +181,7 @@ def text(
         compare=compare,
         card={
             "tokenizer": {
-                "sha256": hashlib.sha256(content).hexdigest(),
+                "sha256": identity,
                 "sample": sample,
                 "vocabulary": recipe.vocabulary,
             },

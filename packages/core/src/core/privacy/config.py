@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from core.checks import one_of, positive
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ class NoPrivacy:
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
-        if self.attack not in ATTACKS:
-            raise wrong("privacy.attack", self.attack, f"one of {', '.join(ATTACKS)}")
+        one_of("privacy.attack", self.attack, ATTACKS)
         if self.attack_rows < 50:
             raise wrong("privacy.attack_rows", self.attack_rows, "50 or more: with fewer, chance decides")
         if self.attack in ("rmia", "lira") and not 2 <= self.shadow_models <= 256:
@@ -97,9 +97,7 @@ class DifferentialPrivacy:
             )
         if self.delta is not None and not 0 < self.delta < 1:
             raise wrong("privacy.delta", self.delta, "above 0 and below 1 / (number of training units)")
-        for key in ("batch_size", "clip_norm"):
-            if not (getattr(self, key) > 0 and math.isfinite(getattr(self, key))):
-                raise wrong(f"privacy.{key}", getattr(self, key), "a finite number above 0")
+        positive("privacy", batch_size=self.batch_size, clip_norm=self.clip_norm)
         if not 0 < self.quantile < 1:
             raise wrong("privacy.quantile", self.quantile, "between 0 and 1")
         for key, choices in {
@@ -108,8 +106,7 @@ class DifferentialPrivacy:
             "engine": ENGINES,
             "normalisation": NORMALISATIONS,
         }.items():
-            if getattr(self, key) not in choices:
-                raise wrong(f"privacy.{key}", getattr(self, key), f"one of {', '.join(choices)}")
+            one_of(f"privacy.{key}", getattr(self, key), choices)
         if self.configurations_tried < 1:
             raise wrong("privacy.configurations_tried", self.configurations_tried, "1 or more")
         for key in ("audit", "audit_examples"):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from core.checks import at_least_zero, shares
+from core.checks import at_least_zero, one_of, positive, shares
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ Schedule = Callable[[int], float]
 
 
 def _check_optimizer(rate: float, weight_decay: float) -> None:
-    if not (math.isfinite(rate) and rate > 0):
-        raise wrong("optimizer.rate", rate, "the learning rate must be a number above 0")
+    positive("optimizer", rate=rate)
     at_least_zero("optimizer", weight_decay=weight_decay)
 
 
@@ -281,23 +280,14 @@ class StandardTraining:
     def check(self) -> None:
         """Raise ValueError for the first setting that can't be right, before any data is read."""
         for key, choices in (("precision", PRECISIONS), ("balanced", BALANCES), ("progress", PROGRESS)):
-            if getattr(self, key) not in choices:
-                raise wrong(f"training.{key}", getattr(self, key), f"choose one of {', '.join(choices)}")
-        if self.views not in VIEWS:
-            raise wrong("training.views", self.views, "choose 1, 2, 4 or 8")
+            one_of(f"training.{key}", getattr(self, key), choices)
+        one_of("training.views", self.views, VIEWS)
         for key in ("batch_size", "validation_batch_size", "keep"):
             if getattr(self, key) < 1:
                 raise wrong(f"training.{key}", getattr(self, key), "must be 1 or more")
         whole = ("steps", "micro_batch", "evaluate_every", "patience", "checkpoint_every")
-        for key in (
-            *whole,
-            "balanced_power",
-            "max_grad_norm",
-            "checkpoint_minutes",
-            "max_minutes",
-            "once_gib",
-        ):
-            at_least_zero("training", **{key: getattr(self, key)})
+        rest = ("balanced_power", "max_grad_norm", "checkpoint_minutes", "max_minutes", "once_gib")
+        at_least_zero("training", **{key: getattr(self, key) for key in (*whole, *rest)})
         if not 0 < self.share <= 1:
             raise wrong(
                 "training.share", self.share, "above 0, at most 1: 0.1 trains on a tenth of the labels"

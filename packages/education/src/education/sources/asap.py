@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.checks import one_of
 from core.config import option, setting, wrong
 from core.data.config import names
 
@@ -60,8 +61,7 @@ def read(config: Asap, seed: int) -> Dataset:
     from core.data.types import Dataset, Fields, SplitPlan
     from core.data.values import to_numbers
 
-    if config.protocol not in ("folds", "held_out"):
-        raise wrong("data.protocol", config.protocol, "folds or held_out")
+    one_of("data.protocol", config.protocol, ("folds", "held_out"))
     if not 0 <= config.fold <= 4:
         raise wrong("data.fold", config.fold, "0 to 4")
     if not 0 < config.validation < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from core.checks import one_of
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -52,12 +53,9 @@ def read(config: SemEval2013, seed: int) -> Dataset:
     from core.data.tables import find
     from core.data.types import Dataset, Fields, SplitPlan
 
-    if config.corpus not in CORPORA:
-        raise wrong("data.corpus", config.corpus, f"one of {', '.join(CORPORA)}")
-    if config.test not in TESTS:
-        raise wrong("data.test", config.test, f"one of {', '.join(TESTS)}")
-    if config.ways not in (2, 3):
-        raise wrong("data.ways", config.ways, "3 or 2")
+    one_of("data.corpus", config.corpus, CORPORA)
+    one_of("data.test", config.test, TESTS)
+    one_of("data.ways", config.ways, (2, 3))
     if not 0 < config.validation < 1:
         raise wrong("data.validation", config.validation, "a share between 0 and 1")
     path = find(config.path)

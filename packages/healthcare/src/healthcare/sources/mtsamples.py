@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import option, setting, wrong
+from core.checks import one_of
+from core.config import option, setting
 
 if TYPE_CHECKING:
     from core.data.config import SimulatedTask
@@ -34,8 +35,7 @@ def read(config: MtSamples, seed: int) -> Dataset:
     from core.data.tables import find, read_table
     from core.data.types import Dataset, Fields, SplitPlan
 
-    if config.labels not in LABELS:
-        raise wrong("data.labels", config.labels, f"one of {', '.join(LABELS)}")
+    one_of("data.labels", config.labels, LABELS)
     path = find(config.path)
     table = read_table(path)
     require_columns(table.frame, {"data.path": ["transcription", "medical_specialty"]}, path)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import option, setting, wrong
+from core.checks import at_least_zero
+from core.config import option, setting
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +43,7 @@ def read(config: Ashrae, seed: int) -> Dataset:
     from core.data.types import Dataset, Fields, SplitPlan
     from core.data.values import to_numbers
 
-    if config.most < 0:
-        raise wrong("data.most", config.most, "0 or more")
+    at_least_zero("data", most=config.most)
     folder = find(config.path)
     votes = _one(folder, "db_measurements")
     places = _one(folder, "db_metadata")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.checks import one_of
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -48,10 +49,8 @@ def read(config: Occupancy) -> Dataset:
     from core.data.sources import require_columns
     from core.data.types import Dataset, Fields, SplitPlan
 
-    if config.inputs not in INPUTS:
-        raise wrong("data.inputs", config.inputs, f"one of {', '.join(INPUTS)}")
-    if config.test not in TESTS:
-        raise wrong("data.test", config.test, f"one of {', '.join(TESTS)}")
+    one_of("data.inputs", config.inputs, INPUTS)
+    one_of("data.test", config.test, TESTS)
     if config.light and config.inputs == "clock":
         raise wrong("data.light", True, "Light is never shown without the other sensors; data.inputs=sensors")
     folder = find(config.path)

@@ -200,6 +200,14 @@ def test_text_weights_are_trained_written_and_taken_up(texts: dict[str, Any], tm
         TextSmallOption(weights=str(path)).build(Layout(vocabulary=300, length=10), 0)
 
 
+def renamed(card: dict[str, Any], weights: Path, stem: str, **changes: str) -> Path:
+    """Copy weights under another name, their card changed."""
+    copy = weights.with_name(f"{stem}.safetensors")
+    copy.write_bytes(weights.read_bytes())
+    copy.with_suffix(".json").write_text(json.dumps(card | changes))
+    return copy
+
+
 def test_text_training_goes_on_from_former_weights(texts: dict[str, Any], tmp_path: Path) -> None:
     pretrain(config(small_text(texts)), tmp_path / "first")
     path = tmp_path / "first" / "weights" / "text_small.safetensors"
@@ -217,6 +225,8 @@ def test_text_training_goes_on_from_former_weights(texts: dict[str, Any], tmp_pa
         ({"held_out": 0.2}, 0, "held out other texts"),
         ({}, 1, "held out other texts"),
         ({"start": str(tmp_path / "none.safetensors")}, 0, "card is missing"),
+        ({"start": str(renamed(former, path, "other", name="cnn_small"))}, 0, "cnn_small, not of text_small"),
+        ({"start": str(renamed(former, path, "altered", sha256="0"))}, 0, "is not the file"),
     ):
         recipe = small_text(texts, **{"start": str(path), **changes})
         with pytest.raises(ValueError, match=rf"recipe\.start.*{word}"):

@@ -196,17 +196,25 @@ def started(
 ) -> dict[str, Any]:
     """Put former weights into the trunk and give what their card says of them, as ``start``; empty for none.
 
-    Raises ValueError for weights without a card, of another tokenizer, or of another choice of texts to hold out.
+    Raises ValueError for weights without a card or unlike it, of another network or tokenizer, or of another choice of
+    texts to hold out.
     """
     if recipe.start == "none":
         return {}
     if recipe.start == "shipped":
         told = card("text_small")
     else:
-        beside = Path(recipe.start).expanduser().with_suffix(".json")
-        if not beside.is_file():
-            raise wrong("recipe.start", recipe.start, f"its card is missing: {beside.name} beside it")
+        weights = Path(recipe.start).expanduser()
+        beside = weights.with_suffix(".json")
+        if not (weights.is_file() and beside.is_file()):
+            raise wrong("recipe.start", recipe.start, f"it or its card is missing: {beside.name} beside it")
         told = json.loads(beside.read_text(encoding="utf-8"))
+        if told.get("name") != "text_small":
+            raise wrong(
+                "recipe.start", recipe.start, f"its card is one of {told.get('name')}, not of text_small"
+            )
+        if told["sha256"] != hashlib.sha256(weights.read_bytes()).hexdigest():
+            raise wrong("recipe.start", recipe.start, f"it is not the file that {beside.name} describes")
     if told["tokenizer"]["sha256"] != tokenizer:
         raise wrong(
             "recipe.start", recipe.start, "its tokenizer was trained on other texts or for another vocabulary"

@@ -230,6 +230,15 @@ def transfer(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+NETWORKS = {
+    "scatter": "scattering, linear",
+    "head": "CNN of traffic signs, its head alone",
+    "small": "small CNN",
+    "wide": "wide CNN",
+}
+"""What ``--size`` of dp_cifar10.py is called."""
+
+
 def dp_cifar10(rows: list[dict[str, Any]]) -> str:
     """Lay out CIFAR-10 under differential privacy beside what the literature has."""
     lines = [
@@ -241,7 +250,7 @@ def dp_cifar10(rows: list[dict[str, Any]]) -> str:
         seconds = sum(row["train_seconds"]) / len(row["train_seconds"])
         runs = f"{row['seeds']} run{'s' * (row['seeds'] > 1)}"
         lines.append(
-            f"| {spent} | {row['network']} | {shown(row['accuracy'])} | {seconds:.0f} s, {runs} "
+            f"| {spent} | {NETWORKS[row['network']]} | {shown(row['accuracy'])} | {seconds:.0f} s, {runs} "
             f"| {row['anchor'] or ''} |"
         )
     return "\n".join(lines)

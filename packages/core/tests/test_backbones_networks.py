@@ -54,6 +54,7 @@ CASES = {
     ),
     "text_small as a tagger": (TextSmallOption(weights="none"), "note and words"),
     "scatter": (ScatterOption(), "image"),
+    "scatter, mirrored, with columns": (ScatterOption(mirror=True), "image and columns"),
     "scatter with convolutions and columns": (
         ScatterOption(scales=3, orientations=4, widths=[16, 32]),
         "image and columns",

@@ -10,6 +10,7 @@ from torch.fft import fft2, ifft2
 from torch.nn.functional import pad
 
 from core.backbones.config import ScatterOption
+from core.backbones.leaves import dead_leaves
 from core.backbones.scatter import Scattering, gaussian, morlet
 from core.data.types import Layout
 
@@ -88,7 +89,7 @@ def test_flat_images_have_but_their_brightness() -> None:
 
 
 def test_neighbouring_coefficients_are_brought_to_one_scale_within_an_image() -> None:
-    network = ScatterOption().build(Layout(image=(3, 32, 32)), 0)
+    network = ScatterOption(standard="none").build(Layout(image=(3, 32, 32)), 0)
     assert sum(p.numel() for p in network.parameters()) == 0
     image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 255
     groups = network({"image": image}).pooled.reshape(2, 81, 3 * 64)
@@ -98,12 +99,81 @@ def test_neighbouring_coefficients_are_brought_to_one_scale_within_an_image() ->
     assert float(deviations[:, 0].min()) > 0.9, "the image itself has contrast enough"
 
 
+def test_coefficients_are_standardised_by_synthetic_pictures() -> None:
+    pictures = dead_leaves(64, 3, 32, seed=5) * 255  # other ones than those that the network measures
+    layout = Layout(image=(3, 32, 32))
+    found = ScatterOption().build(layout, 0)({"image": pictures}).pooled.reshape(64, 243, 64)
+    spread, mean = torch.std_mean(found, dim=(0, 2))
+    assert float(mean.abs().max()) < 0.3
+    assert 0.75 < float(spread.min()) < float(spread.max()) < 1.25
+    raw = ScatterOption(standard="none").build(layout, 0)({"image": pictures}).pooled.reshape(64, 243, 64)
+    spread = raw.std(dim=(0, 2))
+    assert float(spread.max() / spread.min()) > 5, "without it they differ"
+
+
+def test_synthetic_pictures_come_again_by_their_seed_and_have_edges_at_all_scales() -> None:
+    one, same, other = (dead_leaves(6, 3, 32, seed) for seed in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert 0 <= float(one.min()) < 0.1
+    assert 0.9 < float(one.max()) <= 1
+    grey = dead_leaves(64, 1, 64, 2)[:, 0]
+    power = torch.fft.fft2(grey - grey.mean()).abs().square().mean(0)[0, 1:17]  # along one axis
+    slope = torch.linalg.lstsq(
+        torch.stack([torch.arange(1, 17).float().log(), torch.ones(16)], 1), power.log()[:, None]
+    ).solution[0]
+    assert -3 < float(slope) < -1.2, "natural images fall with about the square of the frequency (Field 1987)"
+
+
+def test_colours_are_taken_apart_in_pictures_of_three_channels_only() -> None:
+    grey = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)).repeat(1, 3, 1, 1)
+    layout = Layout(image=(3, 32, 32))
+    brightness, *differences = (
+        ScatterOption(standard="none", together=81)
+        .build(layout, 0)({"image": grey * 255})
+        .pooled.reshape(2, 3, 81, 64)
+        .unbind(1)
+    )
+    assert all(float(one.abs().max()) < 0.02 for one in differences), "grey pictures have none"
+    alone = ScatterOption(standard="none", together=81).build(Layout(image=(1, 32, 32)), 0)
+    torch.testing.assert_close(
+        alone({"image": grey[:, :1] * 255}).pooled, brightness.flatten(1), rtol=1e-3, atol=1e-3
+    )
+    asis = ScatterOption(standard="none", together=81, colors="asis").build(layout, 0)
+    red, green, _ = asis({"image": grey * 255}).pooled.reshape(2, 3, 81, 64).unbind(1)
+    torch.testing.assert_close(red, green)
+
+
+@pytest.mark.parametrize("width", [32, 36])
+def test_a_mirror_image_is_the_same(width: int) -> None:
+    image = torch.rand(2, 3, 32, width, generator=torch.Generator().manual_seed(1)) * 255
+    network = ScatterOption(mirror=True).build(Layout(image=(3, 32, width)), 0)
+    whole = ScatterOption().build(Layout(image=(3, 32, width)), 0)
+    found = network({"image": image}).pooled
+    assert found.shape == (2, network.width)
+    assert network.width == 243 * 8 * -(-width // 8)
+    torch.testing.assert_close(found, network({"image": image.flip(-1)}).pooled, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(
+        whole({"image": image}).pooled, whole({"image": image.flip(-1)}).pooled, atol=0.1
+    )
+    assert not torch.allclose(found, network({"image": image.flip(-2)}).pooled, atol=0.1), "down is not up"
+
+
+def test_the_usual_sizes_stand_in_the_weights() -> None:
+    network = ScatterOption().build(Layout(image=(3, 32, 32)), 0)
+    assert set(network.state_dict()) == {"usual_mean", "usual_deviation"}
+    assert not ScatterOption(standard="none").build(Layout(image=(3, 32, 32)), 0).state_dict()
+
+
 @pytest.mark.parametrize(
     ("option", "key"),
     [
         (ScatterOption(scales=0), "scales"),
         (ScatterOption(together=0), "together"),
         (ScatterOption(widths=[20]), "widths"),
+        (ScatterOption(colors="hsv"), "colors"),
+        (ScatterOption(standard="data"), "standard"),
+        (ScatterOption(mirror=True, widths=[16]), "mirror"),
         (ScatterOption(wide=-1.0), "wide"),
         (ScatterOption(scales=5), "scales=5"),
     ],

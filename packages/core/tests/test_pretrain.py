@@ -128,6 +128,20 @@ def config(recipe: Any, **changes: Any) -> PretrainConfig:
     return PretrainConfig(recipe=recipe, device="cpu", precision="fp32", progress="none", **changes)
 
 
+@pytest.mark.parametrize("kept", ["objects", "signs"])
+def test_cnn_weights_can_leave_one_set_out(sets: dict[str, str], kept: str, tmp_path: Path) -> None:
+    one = {name: path if name == kept else "" for name, path in sets.items()}
+    recipe = CnnRecipe(**one, steps=2, batch_size=16, held_out=0.1, ema=0.0, move=1, cutout=0)
+    record = pretrain(config(recipe), tmp_path / "run")
+    assert set(record["files"]) == {f"{kept}.parquet"}
+    assert set(record["data"]) == {kept}
+    assert {key.partition("_")[0] for key in record["final"] if key.endswith("_loss")} == {kept}
+    card = json.loads((tmp_path / "run" / "weights" / "cnn_small.json").read_text())
+    assert set(card["files"]) == {f"{kept}.parquet"}, "the card names but what was read"
+    with pytest.raises(ValueError, match=r"recipe\.objects"):
+        CnnRecipe(objects="", signs="").check()
+
+
 def test_cnn_weights_are_trained_written_and_taken_up(sets: dict[str, str], tmp_path: Path) -> None:
     recipe = CnnRecipe(**sets, steps=40, batch_size=16, held_out=0.1, ema=0.8, move=1, cutout=0)
     record = pretrain(config(recipe), tmp_path / "run")

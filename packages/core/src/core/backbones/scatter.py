@@ -1,12 +1,15 @@
 """Scattering: features of images that are computed, not learnt, so that they spend no privacy.
 
 Sources: Bruna and Mallat 2013 (arXiv:1203.1513); Oyallon and Mallat 2015 (arXiv:1412.8659); under differential privacy
-Tramèr and Boneh 2021 (arXiv:2011.11660), who found it better than a CNN trained from noise for small budgets.
+Tramèr and Boneh 2021 (arXiv:2011.11660), who found it better than a CNN trained from noise for small budgets. Their
+normalisation by noisy statistics of the data is replaced by exact ones of synthetic pictures, which cost no privacy;
+colours are taken apart as Ohta, Kanade and Sakai 1980 (doi:10.1016/0146-664X(80)90047-7) do.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +18,7 @@ from torch.fft import fft2, ifft2
 from torch.nn.functional import group_norm, pad
 
 from core.backbones.inputs import require, side_inputs, side_of, wide_of
+from core.backbones.leaves import dead_leaves
 from core.backbones.seeding import weights_from
 from core.backbones.types import Features
 
@@ -26,10 +30,16 @@ if TYPE_CHECKING:
 
 ENVELOPE = 0.8
 """Deviation of the finest wavelet's Gaussian envelope, in pixels."""
-FEW = 16
+FEW = 4
 """Images of one pass on a processor."""
 FREQUENCY = 0.75 * math.pi
 """Centre frequency of the finest wavelets, in radians a pixel."""
+OHTA = ((1 / 3, 1 / 3, 1 / 3), (1 / 2, 0.0, -1 / 2), (-1 / 4, 1 / 2, -1 / 4))
+"""Brightness, red against blue, green against both: nearly uncorrelated in natural images."""
+LEAVES = 96 * 32 * 32
+"""Pixels of the synthetic pictures that coefficients are standardised by, ..."""
+FEWEST = 24
+"""... which are so many pictures at least."""
 
 
 def gaussian(side: int, deviation: float, angle: float, slant: float, frequency: float) -> Tensor:
@@ -155,14 +165,43 @@ class Scattering(nn.Module):
         return torch.cat(found, dim=2).reshape(b, c * self.channels, self.lines, self.columns)
 
 
+@lru_cache(maxsize=8)
+def usual(
+    channels: int, scales: int, orientations: int, groups: int, opponent: bool
+) -> tuple[Tensor, Tensor]:
+    """Give mean and deviation (C K) of each normalised coefficient over synthetic pictures, by themselves and mirrored."""
+    side = 2 ** (scales + 3)
+    pictures = dead_leaves(max(LEAVES // side**2, FEWEST), channels, side, seed=0)
+    pictures = torch.cat(
+        [pictures, pictures.flip(-1)]
+    )  # no side is preferred: the same figures for both directions
+    with torch.no_grad():
+        found = normalised(Scattering(side, side, scales, orientations), pictures, groups, opponent)
+    deviation, mean = torch.std_mean(found.double(), dim=(0, 2, 3))
+    return mean.float(), deviation.float()
+
+
+def normalised(scattering: Scattering, image_BCHW: Tensor, groups: int, opponent: bool) -> Tensor:
+    """Give coefficients of images in 0 to 1; groups of neighbouring ones have mean 0 and deviation 1 within an image."""
+    if opponent:
+        ohta = torch.tensor(OHTA, dtype=image_BCHW.dtype, device=image_BCHW.device)
+        image_BCHW = torch.einsum("dc,bchw->bdhw", ohta, image_BCHW)
+    return group_norm(scattering(image_BCHW), groups)
+
+
 class ScatterNet(nn.Module):
     """Scattering coefficients, normalised within each image; convolutions on them, or none.
 
     Neighbouring coefficients (``together`` of them, over all places) have mean 0 and a deviation of 1 at most: a flat
-    image stays flat. Without convolutions the pooled features are all coefficients, with them the last map's mean.
+    image stays flat. ``standard=leaves`` then gives each coefficient mean 0 and deviation 1 over synthetic pictures, so
+    that a linear layer learns from weak ones as fast as from strong ones. Without convolutions the pooled features are
+    all coefficients; of ``mirror=true`` those of the image and of its mirror image added up, of which one half says all.
+    With convolutions they are the last map's mean.
     """
 
     scale: Tensor
+    usual_mean: Tensor
+    usual_deviation: Tensor
     title = "scatter"
 
     def __init__(self, layout: Layout, settings: ScatterOption, seed: int) -> None:
@@ -180,7 +219,17 @@ class ScatterNet(nn.Module):
         found = channels * self.scattering.channels
         self.groups = found // settings.together if found % settings.together == 0 else channels
         self.register_buffer("scale", torch.tensor(1.0 / 255.0), persistent=False)
+        self.opponent = channels == 3 and settings.colors == "opponent"
+        self.standard = settings.standard == "leaves"
+        if self.standard:  # kept with the weights: a run is served by the figures that it was trained with
+            shape = (channels, settings.scales, settings.orientations, self.groups, self.opponent)
+            mean, deviation = usual(*shape)
+            self.register_buffer("usual_mean", mean.clone().view(-1, 1, 1))
+            self.register_buffer("usual_deviation", deviation.clone().view(-1, 1, 1))
+        self.mirror = settings.mirror
         lines, columns = self.scattering.lines, self.scattering.columns
+        if self.mirror:
+            columns = math.ceil(columns / 2)
         layers: list[nn.Module] = []
         with weights_from(seed, "backbone"):
             for wide in settings.widths:
@@ -201,8 +250,18 @@ class ScatterNet(nn.Module):
     def fixed_part(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         """Put the coefficients (B, C K, H / 2^J, W / 2^J) in the image's place."""
         image_BCHW = inputs["image"].to(self.scale.dtype) * self.scale
-        coefficients = group_norm(self.scattering(image_BCHW), self.groups)
+        coefficients = self._coefficients(image_BCHW)
+        if (
+            self.mirror
+        ):  # the halves of the sum tell the same; divided so that independent noise would keep its size
+            half = math.ceil(coefficients.shape[-1] / 2)
+            other = self._coefficients(image_BCHW.flip(-1))
+            coefficients = (coefficients[..., :half] + other[..., :half]) * 2**-0.5
         return {**{name: one for name, one in inputs.items() if name != "image"}, "scattering": coefficients}
+
+    def _coefficients(self, image_BCHW: Tensor) -> Tensor:
+        found = normalised(self.scattering, image_BCHW, self.groups, self.opponent)
+        return (found - self.usual_mean) / self.usual_deviation if self.standard else found
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read image (B, C, H, W) uint8, or what ``fixed_part`` made of it, and columns beside it."""

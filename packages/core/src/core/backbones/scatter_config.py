@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.backbones.checks import WIDE
-from core.checks import at_least_zero, positive
+from core.checks import at_least_zero, one_of, positive
 from core.config import option, setting, wrong
 
 if TYPE_CHECKING:
@@ -20,6 +20,17 @@ class ScatterOption:
     scales: int = setting(2, help="wavelet scales; each halves the image")
     orientations: int = setting(8, help="directions of the wavelets")
     together: int = setting(3, help="neighbouring coefficients that are normalised together, within an image")
+    colors: str = setting(
+        "opponent",
+        help="opponent (of three channels: brightness and two differences, Ohta et al. 1980) or asis",
+    )
+    standard: str = setting(
+        "leaves",
+        help="leaves (each coefficient is divided by its usual size in synthetic pictures: no data is read) or none",
+    )
+    mirror: bool = setting(
+        False, help="an image and its mirror image are the same: half the features, half the noise of privacy"
+    )
     widths: list[int] = setting(
         [], help="channels of 3 x 3 convolutions on the coefficients; empty: the head reads all of them"
     )
@@ -28,6 +39,14 @@ class ScatterOption:
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         positive("backbone", scales=self.scales, orientations=self.orientations, together=self.together)
+        one_of("backbone.colors", self.colors, ("opponent", "asis"))
+        one_of("backbone.standard", self.standard, ("leaves", "none"))
+        if self.mirror and self.widths:
+            raise wrong(
+                "backbone.mirror",
+                True,
+                "false where backbone.widths has convolutions: they need the whole map",
+            )
         if any(w < 16 or w % 16 for w in self.widths):
             raise wrong(
                 "backbone.widths", list(self.widths), "multiples of 16 (channels of one GroupNorm group)"

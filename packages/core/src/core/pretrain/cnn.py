@@ -155,11 +155,12 @@ def _standardized(trunk: Trunk) -> list[nn.Conv2d]:
 
 
 def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, files: dict[str, str]) -> Job:
-    """Read both sets' training parts and make the network of the shipped shape."""
-    whole = [
-        read(recipe.objects, "recipe.objects", "train", files),
-        read(recipe.signs, "recipe.signs", "train", files),
-    ]
+    """Read the sets' training parts and make the network of the shipped shape."""
+    known = {"objects": (recipe.objects, True), "signs": (recipe.signs, False)}
+    sets = {name: (path, mirrored) for name, (path, mirrored) in known.items() if path}
+    signs = round(recipe.batch_size * recipe.signs_share)
+    counts = [recipe.batch_size - signs, signs] if len(sets) == len(known) else [recipe.batch_size]
+    whole = [read(path, f"recipe.{name}", "train", files) for name, (path, _) in sets.items()]
     parts = [cut(pictures, recipe.held_out, derive_seed(seed, "part", k)) for k, pictures in enumerate(whole)]
     classes = [int(pictures.label.max()) + 1 for pictures in whole]
     with weights_from(seed, "pretrain"):
@@ -167,13 +168,11 @@ def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, file
     start_white(model.trunk, parts[0][0].image)
     standardize(model.trunk)
     model.to(device).to(memory_format=torch.channels_last)
-    signs = round(recipe.batch_size * recipe.signs_share)
     losses = OwnClasses(classes, recipe.smoothing)
-    names = ("objects", "signs")
 
     def judge() -> dict[str, float]:
         found: dict[str, float] = {}
-        for k, (name, (_, watching)) in enumerate(zip(names, parts, strict=True)):
+        for k, (name, (_, watching)) in enumerate(zip(sets, parts, strict=True)):
             columns = slice(losses.starts[k], losses.starts[k] + classes[k])
             logs = looked(model, watching, columns, device, precision)
             found |= {f"{name}_{key}": value for key, value in figures(logs, watching.label).items()}
@@ -187,8 +186,8 @@ def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, file
         losses=losses,
         stream=lambda steps: PictureBatches(
             [trained for trained, _ in parts],
-            [recipe.batch_size - signs, signs],
-            [True, False],
+            counts,
+            [mirrored for _, mirrored in sets.values()],
             steps,
             seed,
             recipe.move,
@@ -213,7 +212,7 @@ def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, file
                 "part": "train",
                 "classes": classes[k],
             }
-            for k, (name, (trained, watching)) in enumerate(zip(names, parts, strict=True))
+            for k, (name, (trained, watching)) in enumerate(zip(sets, parts, strict=True))
         },
         keep=model.trunk,
         settle=lambda: settle(model.trunk),

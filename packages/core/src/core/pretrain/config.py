@@ -35,11 +35,11 @@ class CnnRecipe:
 
     objects: str = setting(
         "core/cifar10/cifar10.parquet",
-        help="CIFAR-10, here or under PLINTH_DATA; only its training part is read",
+        help="CIFAR-10, here or under PLINTH_DATA; only its training part is read; empty: weights that never saw it",
     )
     signs: str = setting(
         "driving/gtsrb/gtsrb_32x32.parquet",
-        help="GTSRB, here or under PLINTH_DATA; only its training part is read",
+        help="GTSRB, here or under PLINTH_DATA; only its training part is read; empty: none",
     )
     signs_share: float = setting(0.25, help="share of each batch that is signs")
     held_out: float = setting(
@@ -66,6 +66,8 @@ class CnnRecipe:
         """Refuse values that can't be, naming the key."""
         _check_run(self.steps, self.minutes, self.batch_size, self.rate)
         _shares(self, "signs_share", "held_out", "smoothing", "ema", "momentum", "warmup")
+        if not self.objects and not self.signs:
+            raise wrong("recipe.objects", self.objects, "a set of pictures, or give recipe.signs")
 
 
 @recipe("cifar10")

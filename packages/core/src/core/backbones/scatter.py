@@ -169,7 +169,7 @@ class Scattering(nn.Module):
 def usual(
     channels: int, scales: int, orientations: int, groups: int, opponent: bool
 ) -> tuple[Tensor, Tensor]:
-    """Give mean and deviation (C K) of each normalised coefficient over synthetic pictures, by themselves and mirrored."""
+    """Give mean and deviation (C K) of each normalised coefficient over synthetic pictures and their mirror images."""
     side = 2 ** (scales + 3)
     pictures = dead_leaves(max(LEAVES // side**2, FEWEST), channels, side, seed=0)
     pictures = torch.cat(
@@ -182,7 +182,7 @@ def usual(
 
 
 def normalised(scattering: Scattering, image_BCHW: Tensor, groups: int, opponent: bool) -> Tensor:
-    """Give coefficients of images in 0 to 1; groups of neighbouring ones have mean 0 and deviation 1 within an image."""
+    """Give coefficients of images in 0 to 1; neighbouring ones have mean 0 and deviation 1 within an image."""
     if opponent:
         ohta = torch.tensor(OHTA, dtype=image_BCHW.dtype, device=image_BCHW.device)
         image_BCHW = torch.einsum("dc,bchw->bdhw", ohta, image_BCHW)
@@ -195,8 +195,8 @@ class ScatterNet(nn.Module):
     Neighbouring coefficients (``together`` of them, over all places) have mean 0 and a deviation of 1 at most: a flat
     image stays flat. ``standard=leaves`` then gives each coefficient mean 0 and deviation 1 over synthetic pictures, so
     that a linear layer learns from weak ones as fast as from strong ones. Without convolutions the pooled features are
-    all coefficients; of ``mirror=true`` those of the image and of its mirror image added up, of which one half says all.
-    With convolutions they are the last map's mean.
+    all coefficients; of ``mirror=true`` those of the image and of its mirror image added up, of which one half says
+    all. With convolutions they are the last map's mean.
     """
 
     scale: Tensor

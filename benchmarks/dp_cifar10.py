@@ -33,32 +33,32 @@ MOVED = (
     "augmentation=image", "augmentation.scale=0.8", "augmentation.flip=true", "augmentation.brightness=0",
     "augmentation.contrast=0", "augmentation.saturation=0", "augmentation.hue=0", "training.views=2",
 )  # fmt: skip
-STEPS = {1.0: 90, 3.0: 150, 8.0: 350}
+STEPS = {1.0: 90, 3.0: 150, 8.0: 300}
 """Steps on scattering: the smaller the budget, the fewer."""
 ANCHORS = {1.0: "56.4 %", 8.0: "81.4 %"}
 """Of De et al. 2022."""
 SIZES: dict[str, tuple[str, ...]] = {
     "scatter": (
         "backbone=scatter", "backbone.mirror=true", "augmentation=none", "privacy.batch_size=8192",
-        "optimizer.rate=0.7", "training.ema=0.95",
+        "optimizer.rate=0.7", "training.ema=0.95", "schedule=constant",
     ),
     "head": (
-        "backbone=cnn_small", "adapter=head", "augmentation=none", "privacy.batch_size=8192", "optimizer.rate=1.0",
-        "training.ema=0.95",
+        "backbone=cnn_small", "adapter=head", "augmentation=none", "privacy.batch_size=8192", "optimizer.rate=0.7",
+        "training.ema=0.95", "schedule=constant",
     ),
     "small": (
         "backbone=cnn", "backbone.width=16", "backbone.blocks=[1,1,1]", "backbone.stem=2", "privacy.batch_size=1024",
-        "training.micro_batch=256", "training.steps=400", "optimizer.rate=0.4", "training.ema=0.98", *MOVED,
+        "training.micro_batch=256", "training.steps=400", "optimizer.rate=0.4", "training.ema=0.98", "schedule.warmup=0.02", *MOVED,
     ),
     "wide": (
         "backbone=cnn", "backbone.width=64", "backbone.blocks=[2,2,2]", "backbone.stem=1", "privacy.batch_size=4096",
         "training.micro_batch=1024", "training.steps=2500", "optimizer.rate=0.4", "training.ema=0.998",
-        "training.precision=auto", *MOVED,
+        "training.precision=auto", "schedule.warmup=0.02", *MOVED,
     ),
 }  # fmt: skip
 COMMON = (
     "task=signs", "data=images", "data.target=label", "data.split=column", "data.split_column=split",
-    "data.validation=0.04", "optimizer=sgd", "optimizer.momentum=0.9", "schedule.warmup=0.02",
+    "data.validation=0.04", "optimizer=sgd", "optimizer.momentum=0.9",
     "training.channels_last=true", "training.evaluate_every=0", "privacy=dp", "privacy.delta=1e-5",
     "privacy.clip_norm=1.0", "evaluation.studies=false", "evaluation.resamples=200", "evaluation.resamples_single=50",
     "challenger=none", "fairness=none", "explanation=none", "oversight=none",

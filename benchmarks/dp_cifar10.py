@@ -48,7 +48,8 @@ SIZES: dict[str, tuple[str, ...]] = {
     ),
     "small": (
         "backbone=cnn", "backbone.width=16", "backbone.blocks=[1,1,1]", "backbone.stem=2", "privacy.batch_size=1024",
-        "training.micro_batch=256", "training.steps=400", "optimizer.rate=0.4", "training.ema=0.98", "schedule.warmup=0.02", *MOVED,
+        "training.micro_batch=256", "training.steps=400", "optimizer.rate=0.4", "training.ema=0.98",
+        "schedule.warmup=0.02", *MOVED,
     ),
     "wide": (
         "backbone=cnn", "backbone.width=64", "backbone.blocks=[2,2,2]", "backbone.stem=1", "privacy.batch_size=4096",

@@ -160,8 +160,13 @@ def test_a_mirror_image_is_the_same(width: int) -> None:
 
 
 def test_the_usual_sizes_stand_in_the_weights() -> None:
-    network = ScatterOption().build(Layout(image=(3, 32, 32)), 0)
+    layout = Layout(image=(3, 32, 32))
+    network, served = ScatterOption().build(layout, 0), ScatterOption().rebuild(layout, 0)
     assert set(network.state_dict()) == {"usual_mean", "usual_deviation"}
+    assert not torch.equal(served.usual_mean, network.usual_mean), "a saved run's sizes are not measured anew"
+    served.load_state_dict(network.state_dict())
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 255
+    assert torch.equal(served({"image": image}).pooled, network({"image": image}).pooled)
     assert not ScatterOption(standard="none").build(Layout(image=(3, 32, 32)), 0).state_dict()
 
 

@@ -204,7 +204,8 @@ class ScatterNet(nn.Module):
     usual_deviation: Tensor
     title = "scatter"
 
-    def __init__(self, layout: Layout, settings: ScatterOption, seed: int) -> None:
+    def __init__(self, layout: Layout, settings: ScatterOption, seed: int, measured: bool = True) -> None:
+        """Make it; not ``measured``: with usual sizes of 0 and 1, which a saved run's weights then replace."""
         super().__init__()
         require(layout, "scatter", ("image",), side_inputs(settings.wide))
         assert layout.image is not None
@@ -222,8 +223,11 @@ class ScatterNet(nn.Module):
         self.opponent = channels == 3 and settings.colors == "opponent"
         self.standard = settings.standard == "leaves"
         if self.standard:  # kept with the weights: a run is served by the figures that it was trained with
-            shape = (channels, settings.scales, settings.orientations, self.groups, self.opponent)
-            mean, deviation = usual(*shape)
+            mean, deviation = torch.zeros(found), torch.ones(found)
+            if measured:
+                mean, deviation = usual(
+                    channels, settings.scales, settings.orientations, self.groups, self.opponent
+                )
             self.register_buffer("usual_mean", mean.clone().view(-1, 1, 1))
             self.register_buffer("usual_deviation", deviation.clone().view(-1, 1, 1))
         self.mirror = settings.mirror

@@ -53,13 +53,13 @@ class ScatterOption:
             )
         at_least_zero("backbone", wide=self.wide)
 
-    def build(self, layout: Layout, seed: int) -> ScatterNet:
+    def build(self, layout: Layout, seed: int, measured: bool = True) -> ScatterNet:
         """Make the network for this image size."""
         from core.backbones.scatter import ScatterNet
 
         self.check()
-        return ScatterNet(layout, self, seed)
+        return ScatterNet(layout, self, seed, measured)
 
     def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> ScatterNet:
-        """Make the network of a saved run, whose weights are put in afterwards."""
-        return self.build(layout, seed)
+        """Make the network of a saved run, whose weights and usual sizes are put in afterwards."""
+        return self.build(layout, seed, measured=False)

@@ -19,6 +19,11 @@ from typing import Any
 import healthcare
 
 EPSILONS = (None, 8.0, 3.0, 1.0)
+BARE = (
+    "challenger=none", "evaluation.studies=false", "fairness=none", "explanation=none", "oversight=none", "energy=none",
+    "training.progress=none",
+)  # fmt: skip
+"""What the comparison does not need."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,7 @@ def row(case: Case, epsilon: float | None, seed: int, runs: Path, threads: int) 
     """Train (or read) one run and give its line."""
     chosen = case.plain if epsilon is None else (*case.private, f"privacy.epsilon={epsilon:g}")
     made = healthcare.train(
-        *chosen, f"seed={seed}", "challenger=none", "training.progress=none", f"threads={threads}",
-        folder=folder_of(runs, case, epsilon, seed),
+        *chosen, *BARE, f"seed={seed}", f"threads={threads}", folder=folder_of(runs, case, epsilon, seed),
     )  # fmt: skip
     record = made.record
     figure = record.metrics[case.metric]

@@ -226,6 +226,8 @@ def transfer(rows: list[dict[str, Any]]) -> str:
         part = f"{row['rows']:,} ({row['share']:.0%})"
         saw = "its training part" if row["saw"] else "nothing of it"
         probe = shown(row["probe"]) if "probe" in row else ""
+        if probe and (runs := len(row["each"]["probe"])) != row["seeds"]:
+            probe += f", {runs} seeds"
         lines.append(f"| {name} | {' | '.join([part, *arms, paired, probe, saw])} |")
     return "\n".join(lines)
 

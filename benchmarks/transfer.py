@@ -10,7 +10,8 @@ weights. ``probe`` is that first part alone: the linear probe. A share of 0.1 tr
 another tenth for each seed (``training.share``); validation and test parts stay whole.
 Weights are those after the last step: validation chooses nothing but thresholds. ``saw`` lists which of the set's own
 files the pretraining read, by the card of the weights, which also says what of them. Figures are means over seeds with
-95 % Student intervals; gains are paired by seed, over whichever arm from noise is better by its mean. A run that is
+95 % Student intervals; gains are paired by seed, over whichever arm from noise is better by its mean. The probe, in no
+pair, may have fewer seeds; the table then says how many. A run that is
 finished in FOLDER is read, not repeated, and arms that are not asked for keep the figures that FILE has. ``--choose``
 instead tries learning rates of all weights with a seed that no figure uses, and prints what the validation part says of
 each: so the rates were set.
@@ -165,7 +166,7 @@ def measure(
             rows = record.data.rows["train"]
             saw = seen(case, record.data.files)
             print(f"{name} {share:g} seed {seed} {arm}: {case.metric} {value:.4f}", file=sys.stderr)
-    counts = {len(values) for values in each.values()}
+    counts = {len(values) for arm, values in each.items() if arm != "probe"}  # it is in no paired gain
     if len(counts) > 1:
         raise SystemExit(
             f"{name}: arms of {sorted(counts)} seeds can't be compared; measure all with --seeds alike"
@@ -182,7 +183,7 @@ def measure(
         "share": share,
         "rows": rows,
         "metric": case.metric,
-        "seeds": counts.pop(),
+        "seeds": counts.pop() if counts else len(each["probe"]),
         "commands": commands,
         **{arm: interval(each[arm]) for arm in ARMS if arm in each},
         **gain,

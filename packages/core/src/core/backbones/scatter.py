@@ -175,17 +175,17 @@ def usual(
     pictures = torch.cat(
         [pictures, pictures.flip(-1)]
     )  # no side is preferred: the same figures for both directions
+    colours = torch.tensor(OHTA) if opponent else None
     with torch.no_grad():
-        found = normalised(Scattering(side, side, scales, orientations), pictures, groups, opponent)
+        found = normalised(Scattering(side, side, scales, orientations), pictures, groups, colours)
     deviation, mean = torch.std_mean(found.double(), dim=(0, 2, 3))
     return mean.float(), deviation.float()
 
 
-def normalised(scattering: Scattering, image_BCHW: Tensor, groups: int, opponent: bool) -> Tensor:
+def normalised(scattering: Scattering, image_BCHW: Tensor, groups: int, colours: Tensor | None) -> Tensor:
     """Give coefficients of images in 0 to 1; neighbouring ones have mean 0 and deviation 1 within an image."""
-    if opponent:
-        ohta = torch.tensor(OHTA, dtype=image_BCHW.dtype, device=image_BCHW.device)
-        image_BCHW = torch.einsum("dc,bchw->bdhw", ohta, image_BCHW)
+    if colours is not None:
+        image_BCHW = torch.einsum("dc,bchw->bdhw", colours, image_BCHW)
     return group_norm(scattering(image_BCHW), groups)
 
 
@@ -200,6 +200,7 @@ class ScatterNet(nn.Module):
     """
 
     scale: Tensor
+    colours: Tensor | None
     usual_mean: Tensor
     usual_deviation: Tensor
     title = "scatter"
@@ -220,13 +221,14 @@ class ScatterNet(nn.Module):
         found = channels * self.scattering.channels
         self.groups = found // settings.together if found % settings.together == 0 else channels
         self.register_buffer("scale", torch.tensor(1.0 / 255.0), persistent=False)
-        self.opponent = channels == 3 and settings.colors == "opponent"
+        opponent = channels == 3 and settings.colors == "opponent"
+        self.register_buffer("colours", torch.tensor(OHTA) if opponent else None, persistent=False)
         self.standard = settings.standard == "leaves"
         if self.standard:  # kept with the weights: a run is served by the figures that it was trained with
             mean, deviation = torch.zeros(found), torch.ones(found)
             if measured:
                 mean, deviation = usual(
-                    channels, settings.scales, settings.orientations, self.groups, self.opponent
+                    channels, settings.scales, settings.orientations, self.groups, opponent
                 )
             self.register_buffer("usual_mean", mean.clone().view(-1, 1, 1))
             self.register_buffer("usual_deviation", deviation.clone().view(-1, 1, 1))
@@ -234,6 +236,7 @@ class ScatterNet(nn.Module):
         lines, columns = self.scattering.lines, self.scattering.columns
         if self.mirror:
             columns = math.ceil(columns / 2)
+        self.columns = columns
         layers: list[nn.Module] = []
         with weights_from(seed, "backbone"):
             for wide in settings.widths:
@@ -258,13 +261,12 @@ class ScatterNet(nn.Module):
         if (
             self.mirror
         ):  # the halves of the sum tell the same; divided so that independent noise would keep its size
-            half = math.ceil(coefficients.shape[-1] / 2)
             other = self._coefficients(image_BCHW.flip(-1))
-            coefficients = (coefficients[..., :half] + other[..., :half]) * 2**-0.5
+            coefficients = (coefficients + other)[..., : self.columns] * 2**-0.5
         return {**{name: one for name, one in inputs.items() if name != "image"}, "scattering": coefficients}
 
     def _coefficients(self, image_BCHW: Tensor) -> Tensor:
-        found = normalised(self.scattering, image_BCHW, self.groups, self.opponent)
+        found = normalised(self.scattering, image_BCHW, self.groups, self.colours)
         return (found - self.usual_mean) / self.usual_deviation if self.standard else found
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:

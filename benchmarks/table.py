@@ -233,6 +233,7 @@ def transfer(rows: list[dict[str, Any]]) -> str:
 
 
 NETWORKS = {
+    "patches": "random patches, linear",
     "scatter": "scattering, linear",
     "head": "CNN of traffic signs, its head alone",
     "small": "small CNN",

@@ -60,9 +60,10 @@ def test_a_frozen_backbone_is_computed_once_and_the_run_ends_alike(tmp_path: Pat
     assert told(run(tmp_path / "whole", "backbone=cnn_small", "training.steps=1")) == ""
 
 
-def test_scattering_learns_under_privacy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backbone", ["scatter", "patches"])
+def test_computed_features_learn_under_privacy(backbone: str, tmp_path: Path) -> None:
     settings = (
-        "backbone=scatter",
+        f"backbone={backbone}",
         "augmentation=none",
         "privacy=dp",
         "privacy.epsilon=8",

@@ -19,6 +19,7 @@ from core.backbones.config import (
     CnnSmallOption,
     ConvOption,
     FullOption,
+    PatchesOption,
     ScatterOption,
     SequenceOption,
     SignalOption,
@@ -57,6 +58,11 @@ CASES = {
     "scatter, mirrored, with columns": (ScatterOption(mirror=True), "image and columns"),
     "scatter with convolutions and columns": (
         ScatterOption(scales=3, orientations=4, widths=[16, 32]),
+        "image and columns",
+    ),
+    "patches": (PatchesOption(patches=16), "image"),
+    "patches, mirrored, with columns": (
+        PatchesOption(patches=16, side=3, mirror=True),
         "image and columns",
     ),
     "signal": (SignalOption(width=8, groups=4), "signal"),
@@ -386,6 +392,7 @@ def test_the_default_cnn_is_of_the_size_two_cores_train():
         "text_small",
         "sequence causal",
         "scatter",
+        "patches",
     ],
 )
 def test_networks_compile_without_a_break(name):

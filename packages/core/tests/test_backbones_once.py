@@ -16,6 +16,7 @@ from core.backbones.config import (
     ConvOption,
     FullOption,
     HeadOption,
+    PatchesOption,
     ScatterOption,
     TextOption,
     TextSmallOption,
@@ -36,6 +37,7 @@ FIXED = {
     ),
     "text and words": (HeadOption(), TextSmallOption(weights="none"), "note and words", "joint"),
     "scattering": (HeadOption(), ScatterOption(), "image", "pooled"),
+    "random patches": (FullOption(), PatchesOption(patches=16, mirror=True), "image and columns", "pooled"),
     "scattering, all trained": (FullOption(), ScatterOption(widths=[16]), "image and columns", "pooled"),
 }
 CHANGING = {

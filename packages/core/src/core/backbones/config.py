@@ -8,6 +8,7 @@ from core.backbones.adapter_config import FullOption as FullOption
 from core.backbones.adapter_config import HeadOption as HeadOption
 from core.backbones.adapter_config import LoraOption as LoraOption
 from core.backbones.checks import POOLINGS, WIDE, transformer
+from core.backbones.patches_config import PatchesOption as PatchesOption
 from core.backbones.scatter_config import ScatterOption as ScatterOption
 from core.backbones.small_config import CnnSmallOption as CnnSmallOption
 from core.backbones.small_config import TextSmallOption as TextSmallOption

@@ -26,6 +26,10 @@ MOST = 400
 """Discs of a picture, front to back; what none covers is one shade of grey."""
 COLOUR = 0.12
 """Deviation of a disc's channels around its grey."""
+PIXELS = 96 * 32 * 32
+"""Pixels of the pictures that coefficients are standardised by, ..."""
+FEWEST = 24
+"""... which are so many pictures at least."""
 
 
 def dead_leaves(count: int, channels: int, side: int, seed: int) -> Tensor:
@@ -51,3 +55,9 @@ def dead_leaves(count: int, channels: int, side: int, seed: int) -> Tensor:
         picture = torch.where(disc[:, None], torch.from_numpy(colour).float()[:, :, None, None], picture)
         bare &= ~disc
     return avg_pool2d(picture, FINER)
+
+
+def pictures_like(channels: int, side: int) -> Tensor:
+    """Draw the pictures that coefficients are standardised by and their mirror images: no side is preferred."""
+    pictures = dead_leaves(max(PIXELS // side**2, FEWEST), channels, side, seed=0)
+    return torch.cat([pictures, pictures.flip(-1)])

@@ -17,16 +17,14 @@ from torch import nn
 from torch.fft import fft2, ifft2
 from torch.nn.functional import group_norm, pad
 
-from core.backbones.inputs import require, side_inputs, side_of, wide_of
-from core.backbones.leaves import dead_leaves
-from core.backbones.seeding import weights_from
-from core.backbones.types import Features
+from core.backbones.computed import ComputedNet, averaging
+from core.backbones.leaves import pictures_like
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.scatter_config import ScatterOption
-    from core.data.types import Json, Layout
+    from core.data.types import Layout
 
 ENVELOPE = 0.8
 """Deviation of the finest wavelet's Gaussian envelope, in pixels."""
@@ -36,10 +34,6 @@ FREQUENCY = 0.75 * math.pi
 """Centre frequency of the finest wavelets, in radians a pixel."""
 OHTA = ((1 / 3, 1 / 3, 1 / 3), (1 / 2, 0.0, -1 / 2), (-1 / 4, 1 / 2, -1 / 4))
 """Brightness, red against blue, green against both: nearly uncorrelated in natural images."""
-LEAVES = 96 * 32 * 32
-"""Pixels of the synthetic pictures that coefficients are standardised by, ..."""
-FEWEST = 24
-"""... which are so many pictures at least."""
 
 
 def gaussian(side: int, deviation: float, angle: float, slant: float, frequency: float) -> Tensor:
@@ -89,13 +83,6 @@ def moduli(spectrum: Tensor, wave: Tensor, factor: int) -> Tensor:
 def twice(spectrum: Tensor) -> Tensor:
     """Repeat each number: (..., 2)."""
     return spectrum.unsqueeze(-1).repeat_interleave(2, dim=-1)
-
-
-def averaging(points: int, first: float, step: float, side: int, deviation: float) -> Tensor:
-    """Give the matrix (points, side) of Gaussian means around places first, first + step, ... of a line."""
-    places = first + step * torch.arange(points, dtype=torch.float64)
-    weights = torch.exp(-((torch.arange(side)[None] - places[:, None]) ** 2) / (2 * deviation**2))
-    return (weights / weights.sum(1, keepdim=True)).float()
 
 
 class Scattering(nn.Module):
@@ -171,10 +158,7 @@ def usual(
 ) -> tuple[Tensor, Tensor]:
     """Give mean and deviation (C K) of each normalised coefficient over synthetic pictures and their mirror images."""
     side = 2 ** (scales + 3)
-    pictures = dead_leaves(max(LEAVES // side**2, FEWEST), channels, side, seed=0)
-    pictures = torch.cat(
-        [pictures, pictures.flip(-1)]
-    )  # no side is preferred: the same figures for both directions
+    pictures = pictures_like(channels, side)
     colours = torch.tensor(OHTA) if opponent else None
     with torch.no_grad():
         found = normalised(Scattering(side, side, scales, orientations), pictures, groups, colours)
@@ -189,26 +173,21 @@ def normalised(scattering: Scattering, image_BCHW: Tensor, groups: int, colours:
     return group_norm(scattering(image_BCHW), groups)
 
 
-class ScatterNet(nn.Module):
+class ScatterNet(ComputedNet):
     """Scattering coefficients, normalised within each image; convolutions on them, or none.
 
     Neighbouring coefficients (``together`` of them, over all places) have mean 0 and a deviation of 1 at most: a flat
     image stays flat. ``standard=leaves`` then gives each coefficient mean 0 and deviation 1 over synthetic pictures, so
-    that a linear layer learns from weak ones as fast as from strong ones. Without convolutions the pooled features are
-    all coefficients; of ``mirror=true`` those of the image and of its mirror image added up, of which one half says
-    all. With convolutions they are the last map's mean.
+    that a linear layer learns from weak ones as fast as from strong ones.
     """
 
-    scale: Tensor
     colours: Tensor | None
     usual_mean: Tensor
     usual_deviation: Tensor
-    title = "scatter"
 
     def __init__(self, layout: Layout, settings: ScatterOption, seed: int, measured: bool = True) -> None:
         """Make it; not ``measured``: with usual sizes of 0 and 1, which a saved run's weights then replace."""
-        super().__init__()
-        require(layout, "scatter", ("image",), side_inputs(settings.wide))
+        super().__init__(layout, "scatter", settings)
         assert layout.image is not None
         channels, height, width = layout.image
         if min(height, width) < 2 ** (settings.scales + 1):
@@ -220,7 +199,6 @@ class ScatterNet(nn.Module):
         self.scattering = Scattering(height, width, settings.scales, settings.orientations)
         found = channels * self.scattering.channels
         self.groups = found // settings.together if found % settings.together == 0 else channels
-        self.register_buffer("scale", torch.tensor(1.0 / 255.0), persistent=False)
         opponent = channels == 3 and settings.colors == "opponent"
         self.register_buffer("colours", torch.tensor(OHTA) if opponent else None, persistent=False)
         self.standard = settings.standard == "leaves"
@@ -232,50 +210,10 @@ class ScatterNet(nn.Module):
                 )
             self.register_buffer("usual_mean", mean.clone().view(-1, 1, 1))
             self.register_buffer("usual_deviation", deviation.clone().view(-1, 1, 1))
-        self.mirror = settings.mirror
-        lines, columns = self.scattering.lines, self.scattering.columns
-        if self.mirror:
-            columns = math.ceil(columns / 2)
-        self.columns = columns
-        layers: list[nn.Module] = []
-        with weights_from(seed, "backbone"):
-            for wide in settings.widths:
-                layers += [nn.Conv2d(found, wide, 3, 1, 1), nn.GroupNorm(wide // 16, wide), nn.ReLU()]
-                found = wide
-            self.layers = nn.Sequential(*layers)
-            for module in self.layers:
-                if isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            self.width = found if layers else found * lines * columns
-            self.side = side_of(layout, self.width)
-        self.gives = ("pooled", "map") if layers else ("pooled",)
-        self.wide = wide_of(layout, settings.wide)
-        self.wide_width = self.wide.width if self.wide else 0
-        self.wide_gain = settings.wide
-        self.architecture: dict[str, Json] = {}
+        shape = (found, self.scattering.lines, self.scattering.columns)
+        self.read(layout, shape, settings.widths, seed)
 
-    def fixed_part(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Put the coefficients (B, C K, H / 2^J, W / 2^J) in the image's place."""
-        image_BCHW = inputs["image"].to(self.scale.dtype) * self.scale
-        coefficients = self._coefficients(image_BCHW)
-        if (
-            self.mirror
-        ):  # the halves of the sum tell the same; divided so that independent noise would keep its size
-            other = self._coefficients(image_BCHW.flip(-1))
-            coefficients = (coefficients + other)[..., : self.columns] * 2**-0.5
-        return {**{name: one for name, one in inputs.items() if name != "image"}, "scattering": coefficients}
-
-    def _coefficients(self, image_BCHW: Tensor) -> Tensor:
+    def coefficients(self, image_BCHW: Tensor) -> Tensor:
+        """Give the coefficients (B, C K, H / 2^J, W / 2^J) of images in 0 to 1."""
         found = normalised(self.scattering, image_BCHW, self.groups, self.colours)
         return (found - self.usual_mean) / self.usual_deviation if self.standard else found
-
-    def forward(self, inputs: dict[str, Tensor]) -> Features:
-        """Read image (B, C, H, W) uint8, or what ``fixed_part`` made of it, and columns beside it."""
-        if "scattering" not in inputs:
-            inputs = self.fixed_part(inputs)
-        map_BDHW = self.layers(inputs["scattering"])
-        pooled_BD = map_BDHW.mean(dim=(2, 3)) if len(self.layers) else map_BDHW.flatten(1)
-        if self.side is not None:
-            pooled_BD = self.side(pooled_BD, inputs)
-        whole = map_BDHW if len(self.layers) else None
-        return Features(pooled_BD, map=whole, wide=self.wide(inputs) if self.wide else None)

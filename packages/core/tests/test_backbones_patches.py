@@ -39,8 +39,8 @@ def test_coefficients_are_those_of_the_definition() -> None:
                 values[:, y, x] = torch.cat([(likeness - t).clamp(min=0), (-likeness - t).clamp(min=0)])
         for i, down in enumerate((1.5, 4.5)):  # regions' middles: a quarter and three quarters of 0 to 6, ...
             for j, right in enumerate((2.0, 6.0)):  # ... of 0 to 8
-                weight = torch.exp(-((torch.arange(7) - down) ** 2) / (2 * (0.4 * 3.5) ** 2))[:, None] * (
-                    torch.exp(-((torch.arange(9) - right) ** 2) / (2 * (0.4 * 4.5) ** 2))
+                weight = torch.exp(-((torch.arange(7) - down) ** 2) / (2 * (0.6 * 3.5) ** 2))[:, None] * (
+                    torch.exp(-((torch.arange(9) - right) ** 2) / (2 * (0.6 * 4.5) ** 2))
                 )
                 expected = (values * weight).sum((1, 2)) / weight.sum()
                 torch.testing.assert_close(found[b, :, i, j], expected, rtol=1e-3, atol=1e-5)

@@ -40,7 +40,7 @@ LEAST = 0.05
 """Added to usual deviations, in means of them: coefficients that hardly ever differ from 0 stay small."""
 MOST_SIDE = 64
 """Pixels a side of the largest pictures that coefficients are standardised by."""
-SOFTNESS = 0.4
+SOFTNESS = 0.6
 """Deviation of the Gaussian by which places count for a region, in distances between regions."""
 AT_ONCE = {"cpu": 2**21, "cuda": 2**27}
 """Similarities of one pass: a processor keeps them in its cache, a graphics card in its memory."""

@@ -43,6 +43,8 @@ def test(arguments: list[str]) -> int:
     """Run every check, even after one failed, and give 0 if all passed."""
     install(PACKAGES, "--group", "dev")
     env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ}
+    # Tests start some hundred processes; where compiled modules may not be kept, each compiles torch anew.
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     data = ROOT.parent / "shared" / "data"
     if data.is_dir():
         env.setdefault("PLINTH_DATA", str(data))

@@ -248,7 +248,8 @@ def dp_cifar10(rows: list[dict[str, Any]]) -> str:
         "| ε (spent, δ = 1e-5) | network | accuracy | training | from scratch elsewhere |",
         "|---|---|---|---|---|",
     ]
-    for row in rows:
+    order = list(NETWORKS)
+    for row in sorted(rows, key=lambda row: (order.index(row["network"]), row["epsilon"])):
         spent = f"{row['epsilon']:g} ({row['spent']:.3f})"
         seconds = sum(row["train_seconds"]) / len(row["train_seconds"])
         runs = f"{row['seeds']} run{'s' * (row['seeds'] > 1)}"

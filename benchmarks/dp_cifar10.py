@@ -136,6 +136,7 @@ def main() -> None:
             "spent": spent,
             "delta": 1e-5,
             "accuracy": interval(values),
+            "each": values,
             "seeds": given.seeds,
             "steps": record.training.steps,
             "train_seconds": seconds,

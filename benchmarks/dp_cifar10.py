@@ -40,19 +40,14 @@ STEPS = {1.0: 90, 3.0: 150, 8.0: 300}
 """Steps on what is computed once: the smaller the budget, the fewer."""
 ANCHORS = {1.0: "56.4 %", 8.0: "81.4 %"}
 """Of De et al. 2022."""
+LINEAR = ("augmentation=none", "privacy.batch_size=8192", "training.ema=0.95", "schedule=constant")
+"""For a linear layer on what is computed once."""
 SIZES: dict[str, tuple[str, ...]] = {
     "patches": (
-        "backbone=patches", "backbone.patches=1024", "backbone.mirror=true", "augmentation=none",
-        "privacy.batch_size=8192", "optimizer.rate=0.4", "training.ema=0.95", "schedule=constant",
+        "backbone=patches", "backbone.patches=1024", "backbone.mirror=true", "optimizer.rate=0.4", *LINEAR,
     ),
-    "scatter": (
-        "backbone=scatter", "backbone.mirror=true", "augmentation=none", "privacy.batch_size=8192",
-        "optimizer.rate=0.7", "training.ema=0.95", "schedule=constant",
-    ),
-    "head": (
-        "backbone=cnn_small", "adapter=head", "augmentation=none", "privacy.batch_size=8192", "optimizer.rate=0.7",
-        "training.ema=0.95", "schedule=constant",
-    ),
+    "scatter": ("backbone=scatter", "backbone.mirror=true", "optimizer.rate=0.7", *LINEAR),
+    "head": ("backbone=cnn_small", "adapter=head", "optimizer.rate=0.7", *LINEAR),
     "small": (
         "backbone=cnn", "backbone.width=16", "backbone.blocks=[1,1,1]", "backbone.stem=2", "privacy.batch_size=1024",
         "training.micro_batch=256", "training.steps=400", "optimizer.rate=0.4", "training.ema=0.98",
@@ -115,9 +110,8 @@ def main() -> None:
         settings.append(f"backbone.weights={Path(given.weights).resolve()}")
     measured = json.loads(given.json.read_text()) if given.json and given.json.exists() else []
     for epsilon in given.epsilons:
-        steps = given.steps or (
-            STEPS.get(epsilon, 200) if given.size in ("patches", "scatter", "head") else None
-        )
+        linear = set(LINEAR) <= set(SIZES[given.size])
+        steps = given.steps or (STEPS.get(epsilon, 200) if linear else None)
         own = [*settings, f"privacy.epsilon={epsilon:g}", *([f"training.steps={steps}"] if steps else [])]
         values, spent, seconds = [], 0.0, []
         for seed in range(given.seeds):

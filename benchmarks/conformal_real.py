@@ -21,7 +21,7 @@ from statistics import fmean
 from typing import Any
 
 import core
-from core.config import derive_seed, restored
+from core.config import derive_seed, from_dict
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.conformal import Pixels, calibrate, look
 from core.evaluation.deferral import error_unit
@@ -38,8 +38,8 @@ def pixels_of(run: Run, options: StandardOversight, seed: int) -> dict[str, Pixe
     loaded = core.load(run.path)
     importlib.import_module(run.record.run.domain).train.configure()  # registers its data sources
     config = run.record.run.config
-    task = restored("task_schema", config["task"])
-    frame = restored("data", config["data"]).read(task, config["seed"]).frame
+    task = from_dict("task", config["task"])
+    frame = from_dict("data", config["data"]).read(task, config["seed"]).frame
     found = {}
     for name in ("validation", "test"):
         part = run.predictions(name)

@@ -64,7 +64,7 @@ COMMON = (
     "data.validation=0.04", "optimizer=sgd", "optimizer.momentum=0.9",
     "training.channels_last=true", "training.evaluate_every=0", "privacy=dp", "privacy.delta=1e-5",
     "privacy.clip_norm=1.0", "evaluation.studies=false", "evaluation.resamples=200", "evaluation.resamples_single=50",
-    "challenger=none", "fairness=none", "explanation=none", "oversight=none",
+    "baseline=none", "fairness=none", "explanation=none", "oversight=none",
 )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ import healthcare
 
 EPSILONS = (None, 8.0, 3.0, 1.0)
 BARE = (
-    "challenger=none", "evaluation.studies=false", "fairness=none", "explanation=none", "oversight=none", "energy=none",
+    "baseline=none", "evaluation.studies=false", "fairness=none", "explanation=none", "oversight=none", "energy=none",
     "training.progress=none",
 )  # fmt: skip
 """What the comparison does not need."""

@@ -29,7 +29,7 @@ class Set:
 
 
 SMALL = (
-    "challenger=none",
+    "baseline=none",
     "evaluation.studies=false",
     "evaluation.resamples=100",
     "evaluation.resamples_single=20",

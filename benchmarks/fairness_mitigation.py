@@ -2,7 +2,7 @@
 
 PLINTH_DATA=... python benchmarks/fairness_mitigation.py [--only taiwan ...] [--options threshold ...] [--seeds 3]
     [--runs FOLDER] [--json FILE]
-Each option is set beside the run with the audit alone on the same split (fairness.baseline), so that its price is
+Each option is set beside the run with the audit alone on the same split (fairness.reference_run), so that its price is
 paired. The gap is that of equalised odds, the wider of the differences of true and of false positive rates between the
 groups of the attribute; a gap and a price are means over seeds with 95 % Student intervals. A run that is finished in
 FOLDER is read, not repeated.
@@ -21,7 +21,7 @@ from typing import Any
 from measured import interval
 
 BARE = (
-    "evaluation.studies=false", "evaluation.resamples_single=50", "challenger=none", "explanation=none",
+    "evaluation.studies=false", "evaluation.resamples_single=50", "baseline=none", "explanation=none",
     "oversight=none", "energy=none", "privacy.attack=none", "training.progress=none",
 )  # fmt: skip
 """What the comparison does not need."""
@@ -72,9 +72,9 @@ def measure(name: str, options: list[str], seeds: int, runs: Path) -> list[dict[
         for option in options:
             mended = train(
                 *common, f"seed={seed}", f"fairness={option}", f"fairness.attribute={case.attribute}",
-                *OPTIONS[option], f"fairness.baseline={plain_folder}", folder=runs / name / f"{option}_{seed}",
+                *OPTIONS[option], f"fairness.reference_run={plain_folder}", folder=runs / name / f"{option}_{seed}",
             ).record  # fmt: skip
-            beside = mended.fairness["baseline"]
+            beside = mended.fairness["reference_run"]
             found[option].append(
                 {
                     "seed": seed,

@@ -1,4 +1,4 @@
-"""Real data: a domain's model and its classical challenger on the same splits, over seeds; for real_<domain>.py."""
+"""Real data: a domain's model and its classical baseline on the same splits, over seeds; for real_<domain>.py."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def measure(domain: str, row: Row, runs: Path) -> dict[str, Any]:
     """Carry out (or read) every repetition of a row."""
     ours: dict[str, list[float]] = {m: [] for m in row.metrics}
     theirs: dict[str, list[float]] = {m: [] for m in row.metrics}
-    seconds, challenger = [], None
+    seconds, baseline = [], None
     for repeat in row.repeats:
         kind = "_".join([row.experiment, *row.overrides]).replace("/", "-")
         folder = runs / kind / "_".join(part.replace("data.", "") for part in repeat)
@@ -61,19 +61,19 @@ def measure(domain: str, row: Row, runs: Path) -> dict[str, Any]:
             value = (run.record.studies[study].figures[figure] if dot else run.metrics[metric]).value
             assert value is not None, f"{folder}: {metric} is undefined"
             ours[metric].append(value)
-            if run.record.challenger is not None and metric in run.record.challenger.metrics:
-                other = run.record.challenger.metrics[metric].value
-                assert other is not None, f"{folder}: the challenger's {metric} is undefined"
+            if run.record.baseline is not None and metric in run.record.baseline.metrics:
+                other = run.record.baseline.metrics[metric].value
+                assert other is not None, f"{folder}: the baseline's {metric} is undefined"
                 theirs[metric].append(other)
-        challenger = run.record.challenger.name if run.record.challenger else None
+        baseline = run.record.baseline.name if run.record.baseline else None
     return {
         "name": row.name,
         "command": " ".join([f"python -m {domain}.train experiment={row.experiment}", *row.overrides]),
         "repeats": len(row.repeats),
         "train_seconds": statistics.median(seconds),
         "metrics": {m: interval(grouped(v, row.group)) for m, v in ours.items()},
-        "challenger": challenger,
-        "challenger_metrics": {m: interval(grouped(v, row.group)) for m, v in theirs.items() if v},
+        "baseline": baseline,
+        "baseline_metrics": {m: interval(grouped(v, row.group)) for m, v in theirs.items() if v},
     }
 
 
@@ -101,6 +101,6 @@ def main(domain: str, rows: Sequence[Row], text: str) -> None:
             given.json.write_text(json.dumps(both, indent=1) + "\n")
     for found in measured:
         for metric, figure in found["metrics"].items():
-            other = found["challenger_metrics"].get(metric)
-            beside = f"{found['challenger']} {shown(other)}" if other else ""
+            other = found["baseline_metrics"].get(metric)
+            beside = f"{found['baseline']} {shown(other)}" if other else ""
             print(f"{found['name']:44} {metric:18} {shown(figure):28} {beside}")

@@ -1,4 +1,4 @@
-"""Finance on real data: the model and its classical challenger on the same splits, over seeds.
+"""Finance on real data: the model and its classical baseline on the same splits, over seeds.
 
 PLINTH_DATA=... python benchmarks/real_finance.py [--only fdh_week ...] [--runs FOLDER] [--json FILE]
 A run that is finished in FOLDER is read, not repeated.

@@ -1,4 +1,4 @@
-"""Smarthome on real data: the model and its classical challenger on the same splits, over seeds.
+"""Smarthome on real data: the model and its classical baseline on the same splits, over seeds.
 
 PLINTH_DATA=... python benchmarks/real_smarthome.py [--only snips ...] [--runs FOLDER] [--json FILE]
 A run that is finished in FOLDER is read, not repeated.

@@ -23,12 +23,12 @@ def shown(figure: dict[str, float | None] | None) -> str:
 
 def domain(rows: list[dict[str, Any]]) -> str:
     """Lay out a domain's rows: one line a metric."""
-    lines = ["| data, task | metric | Plinth | challenger | training |", "|---|---|---|---|---|"]
+    lines = ["| data, task | metric | Plinth | baseline | training |", "|---|---|---|---|---|"]
     for row in rows:
         for n, (metric, figure) in enumerate(row["metrics"].items()):
             name = row["name"] if n == 0 else ""
-            other = row["challenger_metrics"].get(metric)
-            beside = f"{shown(other)} {row['challenger']}" if other else "—"
+            other = row["baseline_metrics"].get(metric)
+            beside = f"{shown(other)} {row['baseline']}" if other else "—"
             seconds = (
                 f"{row['train_seconds']:.0f} s, {row['repeats']} run{'s' * (row['repeats'] > 1)}"
                 if n == 0

@@ -30,7 +30,7 @@ from typing import Any
 from measured import interval
 
 BARE = (
-    "evaluation.studies=false", "evaluation.resamples=100", "evaluation.resamples_single=50", "challenger=none",
+    "evaluation.studies=false", "evaluation.resamples=100", "evaluation.resamples_single=50", "baseline=none",
     "fairness=none", "explanation=none", "oversight=none", "energy=none", "privacy.attack=none",
     "training.progress=none", "training.evaluate_every=0", "training.precision=auto", "optimizer=adamw",
     "optimizer.beta2=0.98", "optimizer.weight_decay=0.05", "schedule.warmup=0.1",
@@ -76,7 +76,7 @@ CASES = {
     ),
     "camvid": Case(
         "driving",
-        ("task=scene", "data=camvid", "target=mask", "target.class_weights=sqrt", *PICTURES,
+        ("task=segmentation", "data=camvid", "target=mask", "target.class_weights=sqrt", *PICTURES,
          "encoder.image_size=240", "encoder.image_width=320", "augmentation.side=0.4", "augmentation.scale=0.1",
          "training.steps=80", "training.batch_size=8", "training.validation_batch_size=8"),
         "miou", 2e-3, 5e-3, 1e-4,

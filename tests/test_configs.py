@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from domains import DOMAINS, ROOT, tasks
 
-from core.config import OPTIONS, saved
+from core.config import OPTIONS, to_dict
 
 SPANNING = sorted(
     (path.parent.name, path.stem)
@@ -54,7 +54,7 @@ def test_own_experiments_compose(domain: str) -> None:
     assert names, f"{domain} ships no experiment"
     for name in names:
         assert composed(domain, f"experiment={name}").task.name in tasks(domain)
-        bare = composed(domain, f"experiment={name}", "challenger=none", "fairness=none", "explanation=none")
+        bare = composed(domain, f"experiment={name}", "baseline=none", "fairness=none", "explanation=none")
         assert bare.task.name in tasks(domain), f"{name} can't do without its judges"
 
 
@@ -89,11 +89,11 @@ def test_domains_in_one_process_keep_tasks_of_the_same_name_apart() -> None:
         for domain in ("driving", "smarthome"):
             config = importlib.import_module(domain).train.configure("task=scene")
             assert type(config.task).__module__ == f"{domain}.scene"
-            assert saved(config)["task"]["option"] == "scene"
+            assert to_dict(config)["task"]["option"] == "scene"
 
 
 def test_a_sweep_forecasts_all_its_runs(tmp_path: Path) -> None:
-    small = ["data.rows=400", "training.epochs=12", "challenger=none", "evaluation.resamples=50"]
+    small = ["data.rows=400", "training.epochs=12", "baseline=none", "evaluation.resamples=50"]
     done = subprocess.run(
         [sys.executable, "-m", "healthcare.train", "-m", "seed=0,1", *small, f"hydra.sweep.dir={tmp_path}"],
         capture_output=True, text=True, check=True, timeout=300,

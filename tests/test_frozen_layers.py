@@ -23,7 +23,7 @@ SMALL = (
     "evaluation.resamples=20",
     "evaluation.resamples_single=20",
     "explanation=none",
-    "challenger=none",
+    "baseline=none",
     "threads=1",
 )
 ONCE = "what frozen layers give was computed once"

@@ -21,7 +21,7 @@ SMALL = (
     "evaluation.resamples=20",
     "evaluation.resamples_single=20",
     "explanation=none",
-    "challenger=none",
+    "baseline=none",
     "threads=1",
 )
 TEXT = ("backbone=text_small", "encoder.tokenizer=text_small", "encoder.length=32")

@@ -15,7 +15,7 @@ from core.evaluation.study import Findings, Gate, Held, Study
 from core.serving.load import load
 from healthcare.records import Records
 
-SMALL = ("data.rows=300", "training.epochs=1", "evaluation.resamples=50", "challenger=none")
+SMALL = ("data.rows=300", "training.epochs=1", "evaluation.resamples=50", "baseline=none")
 
 
 @dataclass

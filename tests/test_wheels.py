@@ -36,7 +36,7 @@ def test_wheel_alone(domain: str, tmp_path: Path) -> None:
 
     work = tmp_path / "elsewhere"
     work.mkdir()
-    overrides = ["data.rows=300", "training.epochs=1", "evaluation.resamples=50", "challenger=none"]
+    overrides = ["data.rows=300", "training.epochs=1", "evaluation.resamples=50", "baseline=none"]
     command = [str(python), "-m", f"{domain}.train", *overrides, "hydra.run.dir=run"]
     done = subprocess.run(command, cwd=work, capture_output=True, text=True, env=env, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -8,7 +8,7 @@ from core.evaluation.config import StandardEvaluation
 from core.evaluation.evaluate import compare, evaluate
 from core.evaluation.types import Challenge
 from core.report.record import (
-    ChallengerSection,
+    BaselineSection,
     DataSection,
     EnvironmentSection,
     FindingSection,
@@ -63,7 +63,7 @@ def rows(kind: str, classes: tuple[str, ...], seed: int) -> Predictions:
 
 
 def record(kind: str = "binary", simulated: bool = True, classes: tuple[str, ...] | None = None) -> Record:
-    """Evaluate a model and a challenger, and record them."""
+    """Evaluate a model and a baseline, and record them."""
     default = {"binary": ("no", "yes"), "regression": ()}.get(kind, ("a", "b", "c"))
     classes = default if classes is None else classes
     target = BinaryTarget("y", classes) if kind == "binary" else Decider(kind, classes)
@@ -87,7 +87,7 @@ def record(kind: str = "binary", simulated: bool = True, classes: tuple[str, ...
         training=TrainingSection(
             history=[{"step": s, "loss": 1 / (1 + s), "validation_auroc": 0.5 + s / 100} for s in range(10)]
         ),
-        challenger=ChallengerSection(**plain(other.json())),
+        baseline=BaselineSection(**plain(other.json())),
         **plain(evaluation.json()),
     )
 

@@ -7,33 +7,33 @@ import pytest
 import core.training.config  # noqa: F401 - registers options
 from core.config import (
     OPTIONS,
+    config_error,
     derive_seed,
     differences,
+    field,
+    field_help,
+    from_dict,
     from_yaml,
-    help_of,
-    option,
-    restored,
-    setting,
+    register,
     to_yaml,
-    wrong,
 )
 
 
 def test_unknown_group_is_refused() -> None:
     with pytest.raises(ValueError, match="optimiser"):
-        option("optimiser", "adam")
+        register("optimiser", "adam")
 
 
 def test_option_comes_back_equal_through_yaml() -> None:
     made = OPTIONS["schedule", "step"](at=[0.2, 0.9], factor=0.3)
     content = {"option": "step", "warmup": made.warmup, "at": made.at, "factor": made.factor}
-    back = restored("schedule", from_yaml(to_yaml({"schedule": content}))["schedule"])
+    back = from_dict("schedule", from_yaml(to_yaml({"schedule": content}))["schedule"])
     assert back == made
 
 
 def test_unknown_option_says_what_to_do() -> None:
     with pytest.raises(ValueError, match="packages that wrote it"):
-        restored("optimizer", {"option": "lion"})
+        from_dict("optimizer", {"option": "lion"})
 
 
 def test_differences_name_key_old_and_new() -> None:
@@ -52,7 +52,7 @@ def test_streams_are_independent_and_stable() -> None:
 
 
 def test_settings_carry_their_help() -> None:
-    found = help_of(OPTIONS["optimizer", "adamw"])
+    found = field_help(OPTIONS["optimizer", "adamw"])
     assert found["rate"]
     assert all(found.values()), found
 
@@ -61,7 +61,7 @@ def test_every_option_explains_every_key() -> None:
     silent = [
         f"{group}={name}.{key}"
         for (group, name), made in OPTIONS.items()
-        for key, text in help_of(made).items()
+        for key, text in field_help(made).items()
         if not text
     ]
     assert silent == []
@@ -74,8 +74,8 @@ def test_mutable_defaults_are_not_shared() -> None:
 
 
 def test_wrong_names_key_value_and_remedy() -> None:
-    assert str(wrong("training.epochs", 0, "give 1 or more")) == "training.epochs=0: give 1 or more"
+    assert str(config_error("training.epochs", 0, "give 1 or more")) == "training.epochs=0: give 1 or more"
 
 
 def test_setting_with_a_list() -> None:
-    assert setting([1], help="x").default_factory() == [1]
+    assert field([1], help="x").default_factory() == [1]

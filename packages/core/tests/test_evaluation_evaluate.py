@@ -162,10 +162,10 @@ def test_wrong_settings_name_key_and_value(key: str, value: object) -> None:
         StandardEvaluation(**{key: value}).check()
 
 
-def test_wrong_challenger_settings_name_key_and_value() -> None:
-    with pytest.raises(ValueError, match=r"challenger\.strengths=\[\]"):
+def test_wrong_baseline_settings_name_key_and_value() -> None:
+    with pytest.raises(ValueError, match=r"baseline\.strengths=\[\]"):
         Logistic(strengths=[]).check()
-    with pytest.raises(ValueError, match=r"challenger\.rows=5"):
+    with pytest.raises(ValueError, match=r"baseline\.rows=5"):
         Boosting(rows=5).check()
     StandardEvaluation().check()
     Boosting().check()

@@ -1,4 +1,4 @@
-"""The challenger of masks: it learns what colour and place tell, and is judged on the model's own resamples."""
+"""The baseline of masks: it learns what colour and place tell, and is judged on the model's own resamples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from core.data.config import FieldsConfig
 from core.data.masks import to_png
 from core.data.types import Fields
-from core.evaluation.config import AutoChallenger, Boosting, Logistic, StandardEvaluation
+from core.evaluation.config import AutoBaseline, Boosting, Logistic, StandardEvaluation
 from core.evaluation.evaluate import compare, evaluate
 from core.targets.config import MaskOption
 
@@ -40,7 +40,7 @@ def test_boosted_pixels_learn_and_are_compared() -> None:
     encoder = FieldsConfig().build(FIELDS)
     encoder.fit(frames["train"])
     target = MaskOption().build(frames["train"], FIELDS)
-    found = AutoChallenger().run(frames, encoder, FIELDS, target, 0)
+    found = AutoBaseline().run(frames, encoder, FIELDS, target, 0)
     assert found is not None
     assert found.name == "boosting"
     config = StandardEvaluation(resamples=40, resamples_single=20)

@@ -11,9 +11,9 @@ from fairlearn.metrics import MetricFrame, equalized_odds_difference, selection_
 
 from core.evaluation.intervals import resampled_weights
 from core.fairness.audit import audit
-from core.fairness.baseline import beside, same_rows
 from core.fairness.config import AuditOption, NoAudit
 from core.fairness.notions import notions
+from core.fairness.run_comparison import compare_runs, same_rows
 from core.targets.types import Array, Predictions
 
 
@@ -280,7 +280,7 @@ def narrowed(p: Predictions, seed: int = 7) -> Predictions:
 def test_gaps_beside_a_baseline_are_paired_and_found() -> None:
     there = binary(3000, 0, 0.3)
     here = narrowed(there)
-    lines = beside(here, there, lambda: weights(here), 0.95, 50)
+    lines = compare_runs(here, there, lambda: weights(here), 0.95, 50)
     line = next(x for x in lines if (x["group"], x["notion"]) == ("B", "true positive rate"))
     ours, theirs = (
         next(
@@ -299,10 +299,10 @@ def test_gaps_beside_a_baseline_are_paired_and_found() -> None:
 
 def test_a_run_beside_itself_changes_nothing_and_a_nearly_equal_one_is_no_alarm() -> None:
     p = binary(2000, 1, 0.2)
-    assert beside(p, p, lambda: weights(p), 0.95, 50) == []
+    assert compare_runs(p, p, lambda: weights(p), 0.95, 50) == []
     labels = p.labels.copy()
     labels[::100] = 1 - labels[::100]
-    lines = beside(replace(p, labels=labels), p, lambda: weights(p), 0.95, 50)
+    lines = compare_runs(replace(p, labels=labels), p, lambda: weights(p), 0.95, 50)
     assert lines
     assert not any(x["found"] for x in lines)
     assert max(x["high"] - x["low"] for x in lines if x["attribute"] == "age") < 0.1, "paired, so narrow"

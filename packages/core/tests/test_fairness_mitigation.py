@@ -437,7 +437,7 @@ def test_settings_name_what_is_wrong() -> None:
             rows, groups, regression
         ),
         r"fairness\.minimum=500": lambda: Dro(minimum=500).objective(rows, groups, BINARY),
-        r"fairness\.baseline='nowhere': no record\.json": lambda: Threshold(baseline="nowhere").check(),
+        r"fairness\.reference_run='nowhere': no record\.json": lambda: Threshold(reference_run="nowhere").check(),
     }  # fmt: skip
     for message, act in wrong.items():
         with pytest.raises(ValueError, match=message):
@@ -516,4 +516,4 @@ def test_group_robust_training_halves_the_gap_of_losses() -> None:
 
 def test_mitigations_stand_in_the_register_and_explain_their_keys() -> None:
     for name in ("audit", "reweight", "dro", "penalty", "threshold", "decorrelate"):
-        assert hasattr(OPTIONS["fairness", name](), "baseline")
+        assert hasattr(OPTIONS["fairness", name](), "reference_run")

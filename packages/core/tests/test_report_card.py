@@ -62,7 +62,7 @@ def test_every_link_of_the_card_leads_to_the_figure_it_shows() -> None:
     links = LINK.findall(text)
     assert len(links) > 90
     for where in ("/metrics/auroc", "/fairness/comparisons/0/difference", "/privacy/epsilon", "/energy/carbon/grams",
-                  "/challenger/difference/auroc", "/performance/latency_ms/p50"):  # fmt: skip
+                  "/baseline/difference/auroc", "/performance/latency_ms/p50"):  # fmt: skip
         assert any(unquote(link[1]) == where for link in links), where
     for shown, anchor, title in links:
         value = resolve(content, unquote(anchor))

@@ -150,7 +150,7 @@ def test_text_has_contrast_by_day_by_night_and_on_paper(tmp_path: Path) -> None:
             for ground in ("paper", "card"):
                 assert contrast(c[text], c[ground]) >= 4.5, (theme, text, ground)
         assert contrast(c["warn-ink"], c["warn"]) >= 4.5, theme
-        assert min(contrast(c[line], c["card"]) for line in ("challenger", "third")) >= 3, theme
+        assert min(contrast(c[line], c["card"]) for line in ("baseline", "third")) >= 3, theme
     assert contrast("#000", "#ffffff") == pytest.approx(21)
     assert contrast("#767676", "#fff") == pytest.approx(4.54, abs=0.01)
 
@@ -188,7 +188,7 @@ def test_a_concern_that_words_its_own_answer_is_shown() -> None:
     assert "no clear difference" in told["How good?"].detail
 
 
-def test_console_shows_figures_challenger_notice_and_folder_last(tmp_path: Path) -> None:
+def test_console_shows_figures_baseline_notice_and_folder_last(tmp_path: Path) -> None:
     out = io.StringIO()
     made = record()
     summarise(made, tmp_path / "run", Console(file=out, width=120))

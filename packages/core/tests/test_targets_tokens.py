@@ -363,7 +363,7 @@ def test_a_backbone_without_words_is_refused():
         build_head(backbone, target.width, target.reads, 0, "linear", 0.0)
 
 
-# --- evaluation, tables, challenger
+# --- evaluation, tables, baseline
 
 
 def test_evaluation_has_every_figure_with_an_interval(tmp_path):
@@ -400,7 +400,7 @@ def test_scaling_leaves_the_words_alone():
     assert intents(p).scores.shape == (60, 2)
 
 
-def test_the_challenger_reads_intents_and_slots():
+def test_the_baseline_reads_intents_and_slots():
     rng = np.random.default_rng(0)
     places, things = ["kitchen", "bedroom", "office", "hall"], ["lamp", "fan", "radio"]
     rows = []

@@ -21,7 +21,7 @@ QUICK = (
     "evaluation.resamples=20",
     "evaluation.resamples_single=20",
     "evaluation.studies=false",
-    "challenger=none",
+    "baseline=none",
     "threads=1",
 )
 
@@ -77,7 +77,7 @@ def test_new_masks_are_judged_as_the_run_decides(finished: Path, streets: Path, 
 
 def test_masks_are_learnt_under_differential_privacy(tmp_path: Path) -> None:
     run = driving.train(
-        "task=scene", "data.rows=120", "privacy=dp", "privacy.batch_size=16", "training.steps=3", *QUICK[1:],
+        "task=segmentation", "data.rows=120", "privacy=dp", "privacy.batch_size=16", "training.steps=3", *QUICK[1:],
         folder=tmp_path / "run",
     )  # fmt: skip
     assert run.record.privacy is not None
@@ -103,13 +103,13 @@ def test_own_signs_from_class_folders(tmp_path: Path) -> None:
     ("overrides", "said"),
     [
         (("task=signs", "task.robustness_rows=1"), "task.robustness_rows"),
-        (("task=scene", "challenger=tfidf"), "target=mask"),
-        (("task=scene", "backbone=vision", "backbone.name=vit_tiny_patch16_224"), "map"),
-        (("task=scene", "training.balanced=class"), "class_weights"),
+        (("task=segmentation", "baseline=tfidf"), "target=mask"),
+        (("task=segmentation", "backbone=vision", "backbone.name=vit_tiny_patch16_224"), "map"),
+        (("task=segmentation", "training.balanced=class"), "class_weights"),
         (("task=signs", "task.outliers=nowhere.parquet"), "task.outliers"),
     ],
 )
 def test_mistakes_are_named(overrides: tuple[str, ...], said: str, tmp_path: Path) -> None:
-    quick = [q for q in QUICK if not q.startswith(("challenger", "evaluation.studies"))]
+    quick = [q for q in QUICK if not q.startswith(("baseline", "evaluation.studies"))]
     with pytest.raises(ValueError, match=said.replace(".", r"\.")):
         driving.train("data.rows=100", *quick, *overrides, folder=tmp_path / "run")

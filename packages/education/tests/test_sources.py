@@ -165,7 +165,7 @@ def test_asap_trains_and_beats_chance(tmp_path: Path) -> None:
     path = essays(tmp_path / "training_set_rel3.tsv")
     run = education.train(
         "task=essays", "data=asap", f"data.path={path}", "data.essay_set=1", "training.progress=none", "threads=1",
-        "evaluation.resamples=50", "evaluation.resamples_single=20", "challenger=none", "training.epochs=40",
+        "evaluation.resamples=50", "evaluation.resamples_single=20", "baseline=none", "training.epochs=40",
         "training.batch_size=16", "backbone.width=32", "backbone.layers=0", "backbone.pooling=mean",
         "encoder.bag=100", "backbone.wide=5",
         folder=tmp_path / "run",
@@ -184,7 +184,7 @@ def test_a_held_out_prompt_is_scored_by_a_model_of_the_others(tmp_path: Path) ->
     run = education.train(
         "task=essays", "data=asap", f"data.path={path}", "data.protocol=held_out", "data.essay_set=3",
         "training.progress=none", "threads=1", "evaluation.resamples=50", "evaluation.resamples_single=20",
-        "challenger=none", "training.epochs=5", "training.batch_size=16", "backbone.width=32", "backbone.layers=0",
+        "baseline=none", "training.epochs=5", "training.batch_size=16", "backbone.width=32", "backbone.layers=0",
         "backbone.pooling=mean", "encoder.bag=100",
         folder=tmp_path / "run",
     )  # fmt: skip
@@ -223,7 +223,7 @@ def test_local_weights_of_the_hub_layout_read_the_answer_and_its_references(tmp_
     run = education.train(
         "backbone=hf_text", f"backbone.name={folder}", f"encoder.tokenizer={folder}", "encoder.bag=0",
         "encoder.length=48", "data.rows=200", "training.epochs=1", "training.progress=none", "threads=1",
-        "evaluation.resamples=50", "evaluation.resamples_single=20", "evaluation.studies=false", "challenger=none",
+        "evaluation.resamples=50", "evaluation.resamples_single=20", "evaluation.studies=false", "baseline=none",
         folder=tmp_path / "run",
     )  # fmt: skip
     assert run.record.model.backbone == "hf_text"

@@ -18,7 +18,7 @@ QUICK = (
     "training.epochs=4",
     "evaluation.studies=false",
     "evaluation.resamples_single=20",
-    "challenger=none",
+    "baseline=none",
     "explanation=none",
     "oversight=none",
     "energy=none",
@@ -55,7 +55,7 @@ def test_the_planted_bias_is_found_and_is_the_truth(unfair: Run) -> None:
 @pytest.mark.parametrize("how", ["threshold", "penalty", "decorrelate"])
 def test_a_mitigation_at_least_halves_it_and_says_the_price(tmp_path: Path, unfair: Run, how: str) -> None:
     stronger = ("fairness.strength=60",) if how == "penalty" else ()  # its 172 steps are few
-    beside = (f"fairness={how}", f"fairness.baseline={unfair.path}")
+    beside = (f"fairness={how}", f"fairness.reference_run={unfair.path}")
     mended = run(tmp_path / how, "data.rows=6000", *beside, *stronger)
     section = mended.record.fairness
     assert section["mitigation"]["kind"] == how
@@ -63,18 +63,18 @@ def test_a_mitigation_at_least_halves_it_and_says_the_price(tmp_path: Path, unfa
     assert abs(gap(mended)) < gap(unfair) / 2
     (line,) = [
         x
-        for x in section["baseline"]["comparisons"]
+        for x in section["reference_run"]["comparisons"]
         if (x["attribute"], x["group"], x["notion"]) == ("arrival", "newcomer", "false positive rate")
     ]
     assert line["gap_there"] == pytest.approx(gap(unfair))
     assert line["gap_here"] == pytest.approx(gap(mended))
     assert line["found"]
     assert not line["wider"]
-    price = section["baseline"]["price"]
+    price = section["reference_run"]["price"]
     assert price["metric"] == "auroc"
     assert price["value"] == pytest.approx(mended.metrics["auroc"].value - unfair.metrics["auroc"].value)
     assert price["low"] > -0.05
-    (decisions,) = section["baseline"]["further_prices"]
+    (decisions,) = section["reference_run"]["further_prices"]
     assert decisions["metric"] == "balanced_accuracy"
     assert decisions["high"] > -0.05
     assert "Against the baseline" in section["detail"]
@@ -122,9 +122,9 @@ def test_decorrelated_inputs_come_back_with_the_run(tmp_path: Path) -> None:
 
 def test_a_baseline_of_other_rows_is_refused(tmp_path: Path, by_thresholds: Run) -> None:
     with pytest.raises(
-        ValueError, match=r"fairness\.baseline=.*judged on other test rows; train it with the same"
+        ValueError, match=r"fairness\.reference_run=.*judged on other test rows; train it with the same"
     ):
-        run(tmp_path / "other", *SMALL, "seed=1", f"fairness.baseline={by_thresholds.path}")
+        run(tmp_path / "other", *SMALL, "seed=1", f"fairness.reference_run={by_thresholds.path}")
 
 
 def test_privacy_cost_by_group_is_told_and_given_weights_are_allowed(
@@ -136,11 +136,11 @@ def test_privacy_cost_by_group_is_told_and_given_weights_are_allowed(
         "privacy=dp",
         "fairness=reweight",
         "+fairness.weights.newcomer=2.0",
-        f"fairness.baseline={by_thresholds.path}",
+        f"fairness.reference_run={by_thresholds.path}",
     )
     section: dict[str, Any] = private.record.fairness
-    assert section["baseline"]["epsilon_here"] == pytest.approx(private.record.privacy["epsilon"])
-    assert section["baseline"]["epsilon_there"] is None
+    assert section["reference_run"]["epsilon_here"] == pytest.approx(private.record.privacy["epsilon"])
+    assert section["reference_run"]["epsilon_there"] is None
     assert "Privacy cost by group" in section["detail"]
     assert section["mitigation"]["settings"]["weights"] == {"newcomer": 2.0}
 

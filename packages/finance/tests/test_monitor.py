@@ -24,7 +24,7 @@ QUICK = (
     "training.progress=none",
     "evaluation.resamples=20",
     "evaluation.resamples_single=20",
-    "challenger=none",
+    "baseline=none",
 )
 STREAM = ["transaction", "time", "card", "terminal", "amount", "channel", "fraud"]
 

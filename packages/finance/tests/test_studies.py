@@ -67,7 +67,7 @@ def test_what_was_planted_raises_the_risk() -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     quick = (
         "training.progress=none",
-        "challenger=none",
+        "baseline=none",
         "evaluation.resamples=50",
         "evaluation.resamples_single=20",
     )
@@ -126,7 +126,7 @@ def test_reasons_of_frauds_name_what_was_planted(run: Run) -> None:
 def test_the_planted_bias_against_newcomers_is_found_and_without_it_there_is_none(tmp_path: Path) -> None:
     quick = (
         "training.progress=none",
-        "challenger=none",
+        "baseline=none",
         "evaluation.resamples=50",
         "evaluation.resamples_single=20",
     )

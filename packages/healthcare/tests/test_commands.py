@@ -23,7 +23,7 @@ QUICK = (
     "training.progress=none",
     "evaluation.resamples=50",
     "evaluation.resamples_single=20",
-    "challenger=none",
+    "baseline=none",
 )
 Command = Callable[..., tuple[int, str, str]]
 

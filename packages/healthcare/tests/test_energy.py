@@ -8,7 +8,7 @@ import pytest
 
 from healthcare import train
 
-SMALL = ("data.rows=400", "evaluation.resamples=50", "challenger=none", "training.progress=none", "threads=1")
+SMALL = ("data.rows=400", "evaluation.resamples=50", "baseline=none", "training.progress=none", "threads=1")
 
 
 def test_a_run_says_what_it_used_by_phase_and_by_component(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def test_commands_protect_homes(tmp_path: Path) -> None:
         "evaluation.resamples=50",
         "evaluation.resamples_single=20",
         "evaluation.studies=false",
-        "challenger=none",
+        "baseline=none",
         "threads=1",
         folder=tmp_path / "run",
     )

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +24,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from core.config import GROUPS, RunConfig, setting, speak_for
+from core.config import GROUPS, RunConfig, field
 from core.domain import Domain
 from core.guard import guarded
 from core.help import show
@@ -58,41 +59,39 @@ ROOMS = (
 class EvaluateConfig:
     """Evaluate a saved run on new labelled data."""
 
-    defaults: list[Any] = field(default_factory=lambda: [{"data": "table"}])
-    run: str = setting(MISSING, "folder of a finished run")
+    defaults: list[Any] = dataclasses.field(default_factory=lambda: [{"data": "table"}])
+    run: str = field(MISSING, "folder of a finished run")
     data: Any = MISSING
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
-    batch_size: int = setting(256, "rows of one forward pass")
+    device: str = field("auto", "auto, cpu, cuda, cuda:1, mps")
+    batch_size: int = field(256, "rows of one forward pass")
 
 
 @dataclass
 class PredictConfig:
     """Predict raw rows, texts or images with a saved run."""
 
-    run: str = setting(MISSING, "folder of a finished run")
-    input: str = setting(MISSING, "table (CSV, TSV, JSONL, Parquet; gz, xz, zst), image folder or image file")
-    output: str = setting("predictions.csv", "table to write: .csv, .tsv, .jsonl or .parquet")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
-    batch_size: int = setting(256, "rows of one forward pass")
+    run: str = field(MISSING, "folder of a finished run")
+    input: str = field(MISSING, "table (CSV, TSV, JSONL, Parquet; gz, xz, zst), image folder or image file")
+    output: str = field("predictions.csv", "table to write: .csv, .tsv, .jsonl or .parquet")
+    device: str = field("auto", "auto, cpu, cuda, cuda:1, mps")
+    batch_size: int = field(256, "rows of one forward pass")
 
 
 @dataclass
 class CardConfig:
     """Write report.html, CARD.md and evidence/ of a finished run again, from its record, or check them."""
 
-    run: str = setting(MISSING, "folder of a finished run")
-    overwrite: bool = setting(False, "also documents that somebody edited since they were written")
-    check: bool = setting(
-        False, "write nothing: compare each figure of CARD.md and evidence/ with the record"
-    )
+    run: str = field(MISSING, "folder of a finished run")
+    overwrite: bool = field(False, "also documents that somebody edited since they were written")
+    check: bool = field(False, "write nothing: compare each figure of CARD.md and evidence/ with the record")
 
 
 @dataclass
 class CompareConfig:
     """Set finished runs of one task beside each other: utility, privacy, energy, fairness."""
 
-    runs: list[str] = setting(MISSING, "folders of finished runs: [a,b,c]")  # noqa: RUF009 - makes a field
-    output: str = setting("comparison", "folder for comparison.html and comparison.csv")
+    runs: list[str] = field(MISSING, "folders of finished runs: [a,b,c]")  # noqa: RUF009 - makes a field
+    output: str = field("comparison", "folder for comparison.html and comparison.csv")
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,6 @@ class Application:
             importlib.import_module(f"core.{room}.config")
         for module in self.domain.modules:
             importlib.import_module(module)
-        speak_for(self.domain.name)
         store = ConfigStore.instance()
         store.store(name=f"core_{self.verb}", node=self.schema, provider="core")
         store.store(name="core_output", node=_output(self.domain), package="_global_", provider="core")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core.config import GROUPS, RunConfig, differences, from_yaml, restored, saved, to_yaml
+from core.config import GROUPS, RunConfig, differences, from_dict, from_yaml, to_dict, to_yaml
 from core.domain import Domain
 from core.privacy.secret import forget_secret
 from core.report.console import summarise
@@ -24,7 +24,7 @@ class RunFolder:
         self.path = path
         self.domain = domain
         self.config = config
-        self.content: dict[str, Any] = {"domain": domain.name, **saved(config)}
+        self.content: dict[str, Any] = {"domain": domain.name, **to_dict(config)}
         self.started = datetime.now(UTC)
         self._fresh = False
         self._check(config)
@@ -108,11 +108,12 @@ def _identity(content: dict[str, Any]) -> dict[str, Any]:
     fairness = {
         key: value
         for key, value in content.get("fairness", {"option": "audit"}).items()
-        if key not in ("confidence", "intersections", "baseline")  # they only say how groups are compared
+        if key
+        not in ("confidence", "intersections", "reference_run")  # they only say how groups are compared
     }
     kept = content.get("oversight", {"option": "standard"})
     oversight = {
         "option": kept["option"],
-        **vars(restored("oversight", kept)),
+        **vars(from_dict("oversight", kept)),
     }  # an older run had the defaults
     return {**content, "training": training, "energy": energy, "fairness": fairness, "oversight": oversight}

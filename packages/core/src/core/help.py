@@ -12,7 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf
 
-from core.config import GROUPS, help_of
+from core.config import GROUPS, field_help
 
 
 def show(
@@ -55,7 +55,7 @@ def show(
 
 def _print_keys(node: DictConfig, prefix: str, width: int, only: list[str] | None = None) -> None:
     kind = OmegaConf.get_type(node)
-    words = help_of(kind) if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__") else {}
+    words = field_help(kind) if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__") else {}
     for key in only if only is not None else [str(k) for k in node]:
         if key in ("defaults", "hydra") or key.startswith("_"):
             continue

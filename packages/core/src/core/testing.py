@@ -21,7 +21,7 @@ SMALL = (
     "training.progress=none",
     "evaluation.resamples=50",
     "evaluation.resamples_single=20",
-    "challenger=none",
+    "baseline=none",
 )
 FILES = (
     "record.json",

@@ -13,7 +13,7 @@ DOMAIN = Domain(
     title="traffic signs and street scenes from the camera",
     modules=(
         "driving.signs",
-        "driving.scene",
+        "driving.segmentation",
         "driving.sources.gtsrb",
         "driving.sources.camvid",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import setting, task, wrong
+from core.config import TaskConfig, config_error, field, register
 from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@task("signs")
-class Signs:
+@register(
+    "task",
+    "signs",
+    defaults={"backbone": "cnn", "optimizer": "sgd"},
+    values={"optimizer": {"rate": 0.1}, "training": {"epochs": 3, "batch_size": 16}},
+)
+class Signs(TaskConfig):
     """Which traffic sign a picture shows."""
 
     name: ClassVar[str] = "signs"
@@ -34,18 +39,16 @@ class Signs:
         responsible="the driver",
         acts=True,
     )
-    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
-    robustness_rows: int = setting(40, "test rows that are spoilt in 15 ways at 5 severities")
-    outliers: str | None = setting(
-        None, "Parquet of foreign pictures in strips of 32 x 32 (CIFAR-10), or none"
-    )
-    outlier_rows: int = setting(120, "foreign pictures of each set, and as many test rows")
+    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    robustness_rows: int = field(40, "test rows that are spoilt in 15 ways at 5 severities")
+    outliers: str | None = field(None, "Parquet of foreign pictures in strips of 32 x 32 (CIFAR-10), or none")
+    outlier_rows: int = field(120, "foreign pictures of each set, and as many test rows")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key, before any data is read."""
         for key in ("robustness_rows", "outlier_rows"):
             if getattr(self, key) < 10:
-                raise wrong(f"task.{key}", getattr(self, key), "at least 10")
+                raise config_error(f"task.{key}", getattr(self, key), "at least 10")
         if self.outliers is not None:
             from core.data.files import find
 

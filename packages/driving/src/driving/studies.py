@@ -16,7 +16,7 @@ from driving.metrics import pixel_recall_of, recall_of
 
 if TYPE_CHECKING:
     from core.evaluation.study import Study
-    from driving.scene import Scene
+    from driving.segmentation import Scene
     from driving.signs import Signs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import setting, task
+from core.config import TaskConfig, field, register
 from core.oversight.types import Oversight
 from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
 
@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@task("answers")
-class Answers:
+@register(
+    "task",
+    "answers",
+    defaults={"backbone": "text"},
+    values={"encoder": {"length": 32, "bag": 2000}, "training": {"epochs": 3}},
+)
+class Answers(TaskConfig):
     """Grade of a short answer, compared with reference answers."""
 
     name: ClassVar[str] = "answers"
@@ -38,14 +43,14 @@ class Answers:
         acts=True,
         agreement="review_agreement",
     )
-    bias: float = setting(1.0, BIAS)
-    order: list[str] = setting(["contradictory", "incorrect", "correct"], ORDER)
-    raters: list[str] = setting(["rater1", "rater2"], RATERS)
-    by: list[str] = setting(
+    bias: float = field(1.0, BIAS)
+    order: list[str] = field(["contradictory", "incorrect", "correct"], ORDER)
+    raters: list[str] = field(["rater1", "rater2"], RATERS)
+    by: list[str] = field(
         ["question", "module"], "columns whose values are judged apart, where the data have them"
     )
-    review_agreement: float = setting(0.85, AGREEMENT)
-    false_alarms: float = setting(0.05, FALSE_ALARMS)
+    review_agreement: float = field(0.85, AGREEMENT)
+    false_alarms: float = field(0.05, FALSE_ALARMS)
 
     def check(self) -> None:
         """Refuse values that can't be meant."""

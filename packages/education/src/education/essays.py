@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import setting, task
+from core.config import TaskConfig, field, register
 from core.oversight.types import Oversight
 from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
 
@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@task("essays")
-class Essays:
+@register(
+    "task",
+    "essays",
+    defaults={"backbone": "text", "target": "ordinal"},
+    values={"encoder": {"length": 96, "bag": 2000}, "training": {"epochs": 2}},
+)
+class Essays(TaskConfig):
     """Score of an essay on its prompt's scale."""
 
     name: ClassVar[str] = "essays"
@@ -37,12 +42,12 @@ class Essays:
         responsible="the chief examiner",
         agreement="review_agreement",
     )
-    bias: float = setting(1.0, BIAS)
-    order: list[str] = setting([], ORDER)
-    raters: list[str] = setting(["rater1", "rater2"], RATERS)
-    by: list[str] = setting(["essay_set"], "columns whose values are judged apart, where the data have them")
-    review_agreement: float = setting(0.55, AGREEMENT)
-    false_alarms: float = setting(0.05, FALSE_ALARMS)
+    bias: float = field(1.0, BIAS)
+    order: list[str] = field([], ORDER)
+    raters: list[str] = field(["rater1", "rater2"], RATERS)
+    by: list[str] = field(["essay_set"], "columns whose values are judged apart, where the data have them")
+    review_agreement: float = field(0.55, AGREEMENT)
+    false_alarms: float = field(0.05, FALSE_ALARMS)
 
     def check(self) -> None:
         """Refuse values that can't be meant."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.app import Application, callable_module
-from core.config import MISSING, setting
+from core.config import MISSING, field
 from education import DOMAIN
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class FeedbackConfig:
     """Grade raw answers with a saved run and say why, one JSON line each."""
 
-    run: str = setting(MISSING, "folder of a finished run of answers or essays")
-    input: str = setting(MISSING, "table of answers (CSV, TSV, JSONL, Parquet; gz, xz, zst)")
-    output: str = setting("feedback.jsonl", "JSON lines to write")
-    words: int = setting(5, "words that are named as having moved the grade; 0 for none")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
+    run: str = field(MISSING, "folder of a finished run of answers or essays")
+    input: str = field(MISSING, "table of answers (CSV, TSV, JSONL, Parquet; gz, xz, zst)")
+    output: str = field("feedback.jsonl", "JSON lines to write")
+    words: int = field(5, "words that are named as having moved the grade; 0 for none")
+    device: str = field("auto", "auto, cpu, cuda, cuda:1, mps")
 
 
 def _work(config: FeedbackConfig, folder: Path, domain: Domain) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import setting, task
+from core.config import TaskConfig, field, register
 from core.oversight.types import Oversight
 from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
 
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@task("performance")
-class Performance:
+@register(
+    "task",
+    "performance",
+    defaults={"backbone": "tabular", "target": "regression"},
+)
+class Performance(TaskConfig):
     """Final grade of a pupil."""
 
     name: ClassVar[str] = "performance"
@@ -33,12 +37,12 @@ class Performance:
         ),
         responsible="the school's counsellor",
     )
-    bias: float = setting(1.0, BIAS)
-    order: list[str] = setting([], ORDER)
-    raters: list[str] = setting([], RATERS)
-    by: list[str] = setting(["subject"], "columns whose values are judged apart, where the data have them")
-    review_agreement: float = setting(0.75, AGREEMENT)
-    false_alarms: float = setting(0.05, FALSE_ALARMS)
+    bias: float = field(1.0, BIAS)
+    order: list[str] = field([], ORDER)
+    raters: list[str] = field([], RATERS)
+    by: list[str] = field(["subject"], "columns whose values are judged apart, where the data have them")
+    review_agreement: float = field(0.75, AGREEMENT)
+    false_alarms: float = field(0.05, FALSE_ALARMS)
 
     def check(self) -> None:
         """Refuse values that can't be meant."""

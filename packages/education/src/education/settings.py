@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Protocol
 
-from core.config import wrong
+from core.config import config_error
 
 BIAS = "strength of the bias planted in simulated data; 0 plants none"
 ORDER = "grades that are no numbers, lowest first: the scale of kappa and of mean differences"
@@ -32,6 +32,6 @@ class Grading(Protocol):
 def check_grading(review_agreement: float, false_alarms: float) -> None:
     """Refuse shares that can't be meant, naming the key."""
     if not 0 < review_agreement <= 1:
-        raise wrong("task.review_agreement", review_agreement, "a share above 0 and up to 1")
+        raise config_error("task.review_agreement", review_agreement, "a share above 0 and up to 1")
     if not 0 < false_alarms < 1:
-        raise wrong("task.false_alarms", false_alarms, "a share between 0 and 1")
+        raise config_error("task.false_alarms", false_alarms, "a share between 0 and 1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import setting, task, wrong
+from core.config import TaskConfig, config_error, field, register
 from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@task("credit")
-class Credit:
+@register(
+    "task",
+    "credit",
+    defaults={"backbone": "tabular"},
+)
+class Credit(TaskConfig):
     """Default on the next payment, from a client's record."""
 
     name: ClassVar[str] = "credit"
@@ -35,24 +39,22 @@ class Credit:
         responsible="the deciding credit officer",
         confirm_positive=True,
     )
-    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
-    refuse_cost: float = setting(1.0, "cost of refusing a client who would have paid")
-    default_cost: float = setting(5.0, "cost of lending to a client who defaults")
-    equality_gap: float = setting(
-        0.05, "bar for the largest difference of false positive rates between groups"
-    )
-    reasons: int = setting(4, "reasons given with a refusal")
+    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    refuse_cost: float = field(1.0, "cost of refusing a client who would have paid")
+    default_cost: float = field(5.0, "cost of lending to a client who defaults")
+    equality_gap: float = field(0.05, "bar for the largest difference of false positive rates between groups")
+    reasons: int = field(4, "reasons given with a refusal")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         if self.reasons < 1:
-            raise wrong("task.reasons", self.reasons, "a whole number of at least 1")
+            raise config_error("task.reasons", self.reasons, "a whole number of at least 1")
         for key in ("bias", "equality_gap"):
             if getattr(self, key) < 0:
-                raise wrong(f"task.{key}", getattr(self, key), "zero or more")
+                raise config_error(f"task.{key}", getattr(self, key), "zero or more")
         for key in ("refuse_cost", "default_cost"):
             if getattr(self, key) <= 0:
-                raise wrong(f"task.{key}", getattr(self, key), "a cost above 0")
+                raise config_error(f"task.{key}", getattr(self, key), "a cost above 0")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw simulated clients."""

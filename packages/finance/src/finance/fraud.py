@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import setting, task, wrong
+from core.config import TaskConfig, config_error, field, register
 from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
@@ -15,8 +15,13 @@ if TYPE_CHECKING:
     from finance.ledger import Ledger
 
 
-@task("fraud")
-class Fraud:
+@register(
+    "task",
+    "fraud",
+    defaults={"backbone": "sequence"},
+    values={"encoder": {"history": 12}, "target": {"select": "auprc"}, "training": {"epochs": 8}},
+)
+class Fraud(TaskConfig):
     """Fraudulent card transactions, from what was known of card and terminal at that moment."""
 
     name: ClassVar[str] = "fraud"
@@ -37,28 +42,26 @@ class Fraud:
         acts=True,
         confirm_positive=True,
     )
-    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
-    terminal: bool = setting(
+    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    terminal: bool = field(
         True, "simulated data: also sum up the past of terminals, over all customers (false for privacy=dp)"
     )
-    capacity: int = setting(100, "cards that investigators can look at in a day")
-    review_cost: float = setting(5.0, "cost of looking at one alert, in the unit of the amounts")
-    friction_cost: float = setting(10.0, "cost of stopping a genuine transaction, in the unit of the amounts")
-    miss_share: float = setting(1.0, "share of a missed fraud's amount that is lost")
-    miss_cost: float = setting(25.0, "fixed cost of a missed fraud, in the unit of the amounts")
-    equality_gap: float = setting(
-        0.05, "bar for the largest difference of false positive rates between groups"
-    )
-    reasons: int = setting(3, "reasons given with an alert")
+    capacity: int = field(100, "cards that investigators can look at in a day")
+    review_cost: float = field(5.0, "cost of looking at one alert, in the unit of the amounts")
+    friction_cost: float = field(10.0, "cost of stopping a genuine transaction, in the unit of the amounts")
+    miss_share: float = field(1.0, "share of a missed fraud's amount that is lost")
+    miss_cost: float = field(25.0, "fixed cost of a missed fraud, in the unit of the amounts")
+    equality_gap: float = field(0.05, "bar for the largest difference of false positive rates between groups")
+    reasons: int = field(3, "reasons given with an alert")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         for key in ("capacity", "reasons"):
             if getattr(self, key) < 1:
-                raise wrong(f"task.{key}", getattr(self, key), "a whole number of at least 1")
+                raise config_error(f"task.{key}", getattr(self, key), "a whole number of at least 1")
         for key in ("bias", "review_cost", "friction_cost", "miss_share", "miss_cost", "equality_gap"):
             if getattr(self, key) < 0:
-                raise wrong(f"task.{key}", getattr(self, key), "zero or more")
+                raise config_error(f"task.{key}", getattr(self, key), "zero or more")
 
     def ledger(self) -> Ledger:
         """Name the columns of the simulated transactions."""

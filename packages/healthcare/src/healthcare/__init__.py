@@ -15,7 +15,7 @@ DOMAIN = Domain(
         "healthcare.records",
         "healthcare.notes",
         "healthcare.images",
-        "healthcare.beats",
+        "healthcare.ecg",
         "healthcare.sources.diabetes130",
         "healthcare.sources.heart",
         "healthcare.sources.mtsamples",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import setting, task
+from core.config import TaskConfig, field, register
 from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@task("notes")
-class Notes:
+@register(
+    "task",
+    "notes",
+    defaults={"backbone": "text"},
+    values={"encoder": {"length": 128}, "training": {"epochs": 5}},
+)
+class Notes(TaskConfig):
     """Specialties of a clinical note."""
 
     name: ClassVar[str] = "notes"
@@ -33,7 +38,7 @@ class Notes:
         ),
         responsible="the head of the records office",
     )
-    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw simulated clinical notes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import setting, task
+from core.config import TaskConfig, field, register
 from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@task("records")
-class Records:
+@register(
+    "task",
+    "records",
+    defaults={"backbone": "tabular"},
+)
+class Records(TaskConfig):
     """Diagnosis from a patient's records: vitals, laboratory values, codes, a short note."""
 
     name: ClassVar[str] = "records"
@@ -33,7 +37,7 @@ class Records:
         ),
         responsible="the treating clinician",
     )
-    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw simulated ward assessments."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.checks import positive
-from core.config import setting, task, wrong
+from core.config import TaskConfig, config_error, field, register
+from core.config.validate import positive
 from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
@@ -14,8 +14,24 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@task("commands")
-class Commands:
+@register(
+    "task",
+    "commands",
+    defaults={"backbone": "words", "target": "tokens", "schedule": "onecycle"},
+    values={
+        "encoder": {
+            "tokens": False,
+            "words": True,
+            "word_features": 20000,
+            "bag": 2048,
+            "bag_words": 2,
+            "bag_chars": 4,
+        },
+        "optimizer": {"rate": 0.003},
+        "training": {"epochs": 5, "batch_size": 64},
+    },
+)
+class Commands(TaskConfig):
     """Intent and slots of what is said to a home."""
 
     name: ClassVar[str] = "commands"
@@ -45,17 +61,15 @@ class Commands:
             *("garage", "gate", "door", "doors"),
         ),
     )
-    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
-    watts: float = setting(
-        15.0, "power of the processor package in watts, for the modelled joules per command"
-    )
-    cores: int = setting(4, "cores that share this power")
+    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    watts: float = field(15.0, "power of the processor package in watts, for the modelled joules per command")
+    cores: int = field(4, "cores that share this power")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         positive("task", watts=self.watts)
         if self.cores < 1:
-            raise wrong("task.cores", self.cores, "it must be 1 or more")
+            raise config_error("task.cores", self.cores, "it must be 1 or more")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw what simulated homes say."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.app import Application, callable_module
-from core.config import MISSING, setting, wrong
+from core.config import MISSING, config_error, field
 from smarthome import DOMAIN
 
 if TYPE_CHECKING:
@@ -23,30 +23,28 @@ if TYPE_CHECKING:
 class ControlConfig:
     """Turn utterances and sensed scenes into actions of a simulated home."""
 
-    run: str = setting(MISSING, "folder of a finished run of task=commands")
-    scene_run: str | None = setting(None, "folder of a finished run of task=scene, for lines with sensors")
-    input: str = setting("-", "file of utterances or JSON lines; - reads standard input, line by line")
-    output: str = setting("-", "file for the answers, JSON lines; - writes standard output")
-    home: str | None = setting(
-        None, "JSON file of the home: areas and devices; empty: the one in the package"
-    )
-    area: str | None = setting(None, "area in which things are said, for what names no place")
-    least: float | None = setting(
+    run: str = field(MISSING, "folder of a finished run of task=commands")
+    scene_run: str | None = field(None, "folder of a finished run of task=scene, for lines with sensors")
+    input: str = field("-", "file of utterances or JSON lines; - reads standard input, line by line")
+    output: str = field("-", "file for the answers, JSON lines; - writes standard output")
+    home: str | None = field(None, "JSON file of the home: areas and devices; empty: the one in the package")
+    area: str | None = field(None, "area in which things are said, for what names no place")
+    least: float | None = field(
         None, "confidence below which is refused; empty: the run's own (from validation), else 0.5"
     )
-    comfort: float = setting(21.0, "set-point in degrees Celsius where someone is")
-    away: float = setting(17.0, "set-point in degrees Celsius where no one is")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1, mps")
+    comfort: float = field(21.0, "set-point in degrees Celsius where someone is")
+    away: float = field(17.0, "set-point in degrees Celsius where no one is")
+    device: str = field("auto", "auto, cpu, cuda, cuda:1, mps")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         if self.least is not None and not 0 <= self.least <= 1:
-            raise wrong("least", self.least, "a probability between 0 and 1")
+            raise config_error("least", self.least, "a probability between 0 and 1")
         from smarthome.safety import COMFORT
 
         for key in ("comfort", "away"):
             if not COMFORT[0] <= getattr(self, key) <= COMFORT[1]:
-                raise wrong(key, getattr(self, key), f"between {COMFORT[0]:g} and {COMFORT[1]:g} °C")
+                raise config_error(key, getattr(self, key), f"between {COMFORT[0]:g} and {COMFORT[1]:g} °C")
 
 
 def _work(config: ControlConfig, folder: Path, domain: Domain) -> list[dict[str, Any]]:

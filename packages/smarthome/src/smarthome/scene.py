@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import setting, task
+from core.config import TaskConfig, field, register
 from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@task("scene")
-class Scene:
+@register(
+    "task",
+    "scene",
+    defaults={"backbone": "sequence"},
+    values={"encoder": {"history": 13}, "training": {"epochs": 8}},
+)
+class Scene(TaskConfig):
     """Presence, comfort or consumption from sensor readings."""
 
     name: ClassVar[str] = "scene"
@@ -36,7 +41,7 @@ class Scene:
         responsible="the person who lives there",
         acts=True,
     )
-    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw the readings of simulated homes."""

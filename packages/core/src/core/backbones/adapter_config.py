@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from core.checks import at_least_zero, one_of, positive, shares
-from core.config import option, setting
+from core.config import AdapterConfig, field, register
+from core.config.validate import at_least_zero, fractions, one_of, positive
 
 if TYPE_CHECKING:
     from core.backbones.model import Model
@@ -26,14 +26,14 @@ class HeadFirst(Protocol):
     head_rate: float
 
 
-@option("adapter", "full")
-class FullOption:
+@register("adapter", "full")
+class FullOption(AdapterConfig):
     """Train every weight."""
 
-    head: str = setting("linear", help=_HEAD)
-    dropout: float = setting(0.0, help="dropout before the head")
-    head_epochs: int = setting(0, help=_FIRST)
-    head_rate: float = setting(1e-2, help=_RATE)
+    head: str = field("linear", help=_HEAD)
+    dropout: float = field(0.0, help="dropout before the head")
+    head_epochs: int = field(0, help=_FIRST)
+    head_rate: float = field(1e-2, help=_RATE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -49,12 +49,12 @@ class FullOption:
         return full(backbone, width, reads, seed, self.head, self.dropout)
 
 
-@option("adapter", "head")
-class HeadOption:
+@register("adapter", "head")
+class HeadOption(AdapterConfig):
     """Train the head only; the backbone stays as loaded."""
 
-    head: str = setting("linear", help=_HEAD)
-    dropout: float = setting(0.0, help="dropout before the head")
+    head: str = field("linear", help=_HEAD)
+    dropout: float = field(0.0, help="dropout before the head")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -68,27 +68,27 @@ class HeadOption:
         return head_only(backbone, width, reads, seed, self.head, self.dropout)
 
 
-@option("adapter", "lora")
-class LoraOption:
+@register("adapter", "lora")
+class LoraOption(AdapterConfig):
     """Train low-rank additions to the linear layers, and the head."""
 
-    rank: int = setting(8, help="rank of each addition")
-    alpha: float = setting(16.0, help="additions are scaled by alpha / rank")
-    lora_dropout: float = setting(0.0, help="dropout before each addition")
-    layers: list[str] = setting(
+    rank: int = field(8, help="rank of each addition")
+    alpha: float = field(16.0, help="additions are scaled by alpha / rank")
+    lora_dropout: float = field(0.0, help="dropout before each addition")
+    layers: list[str] = field(
         [], help="ends of the layers' names to adapt (qkv, proj, ...); empty: all linear layers"
     )
-    head: str = setting("linear", help=_HEAD)
-    dropout: float = setting(0.0, help="dropout before the head")
-    head_epochs: int = setting(0, help=_FIRST)
-    head_rate: float = setting(1e-2, help=_RATE)
+    head: str = field("linear", help=_HEAD)
+    dropout: float = field(0.0, help="dropout before the head")
+    head_epochs: int = field(0, help=_FIRST)
+    head_rate: float = field(1e-2, help=_RATE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_head(self.head, self.dropout)
         at_least_zero("adapter", head_epochs=self.head_epochs)
         positive("adapter", rank=self.rank, alpha=self.alpha, head_rate=self.head_rate)
-        shares("adapter", lora_dropout=self.lora_dropout)
+        fractions("adapter", lora_dropout=self.lora_dropout)
 
     def apply(self, backbone: Backbone, width: int, reads: str, seed: int) -> Model:
         """Attach a head of ``width`` outputs, add the low-rank weights and freeze the rest."""
@@ -100,4 +100,4 @@ class LoraOption:
 
 def _check_head(head: str, dropout: float) -> None:
     one_of("adapter.head", head, ("linear", "mlp"))
-    shares("adapter", dropout=dropout)
+    fractions("adapter", dropout=dropout)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.checks import at_least_zero, positive, shares
-from core.config import wrong
+from core.config import config_error
+from core.config.validate import at_least_zero, fractions, positive
 
 POOLINGS = ("mean", "attention", "cls")
 WIDE = (
@@ -17,5 +17,5 @@ def transformer(width: int, layers: int, heads: int, ffn: float, dropout: float)
     positive("backbone", width=width, heads=heads, ffn=ffn)
     at_least_zero("backbone", layers=layers)
     if width % heads:
-        raise wrong("backbone.heads", heads, f"it must divide backbone.width={width}")
-    shares("backbone", dropout=dropout)
+        raise config_error("backbone.heads", heads, f"it must divide backbone.width={width}")
+    fractions("backbone", dropout=dropout)

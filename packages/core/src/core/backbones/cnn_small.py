@@ -11,7 +11,7 @@ from torch import nn
 from core.backbones.inputs import require, side_inputs, side_of, wide_of
 from core.backbones.seeding import weights_from
 from core.backbones.types import Features
-from core.config import wrong
+from core.config import config_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -137,7 +137,9 @@ class CnnSmall(nn.Module):
         assert layout.image is not None
         channels, height, width = layout.image
         if channels not in (1, 3):
-            raise wrong("encoder.image_channels", channels, "backbone=cnn_small reads 1 (grey) or 3 (colour)")
+            raise config_error(
+                "encoder.image_channels", channels, "backbone=cnn_small reads 1 (grey) or 3 (colour)"
+            )
         side = min(height, width)
         auto = 1 if side < 48 else 2 if side < 128 else 4
         stride = auto if settings.stem == "auto" else int(settings.stem)

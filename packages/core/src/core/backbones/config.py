@@ -15,8 +15,8 @@ from core.backbones.small_config import TextSmallOption as TextSmallOption
 from core.backbones.text_config import HubTextOption as HubTextOption
 from core.backbones.text_config import TextOption as TextOption
 from core.backbones.text_config import WordsOption as WordsOption
-from core.checks import at_least_zero, one_of, positive, shares
-from core.config import option, setting, wrong
+from core.config import BackboneConfig, config_error, field, register
+from core.config.validate import at_least_zero, fractions, one_of, positive
 
 if TYPE_CHECKING:
     from core.backbones.cnn import SmallConvNet
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     from core.data.types import Json, Layout
 
 
-@option("backbone", "tabular")
-class TabularOption:
+@register("backbone", "tabular")
+class TabularOption(BackboneConfig):
     """Feature-token Transformer over columns (and a short note), with a wide linear path."""
 
-    width: int = setting(32, help="size of a token")
-    layers: int = setting(1, help="Transformer blocks; 0 leaves the tokens alone")
-    heads: int = setting(4, help="attention heads")
-    ffn: float = setting(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
-    dropout: float = setting(0.1, help="dropout inside the blocks")
-    token_dropout: float = setting(0.1, help="share of feature tokens hidden at random in training")
-    numbers: str = setting(
+    width: int = field(32, help="size of a token")
+    layers: int = field(1, help="Transformer blocks; 0 leaves the tokens alone")
+    heads: int = field(4, help="attention heads")
+    ffn: float = field(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
+    dropout: float = field(0.1, help="dropout inside the blocks")
+    token_dropout: float = field(0.1, help="share of feature tokens hidden at random in training")
+    numbers: str = field(
         "piecewise", help="piecewise (linear between quantiles) or linear tokens for numeric columns"
     )
-    pooling: str = setting("cls", help="cls, mean or attention")
-    wide: float = setting(3.0, help=WIDE)
+    pooling: str = field("cls", help="cls, mean or attention")
+    wide: float = field(3.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
-        shares("backbone", token_dropout=self.token_dropout)
+        fractions("backbone", token_dropout=self.token_dropout)
         one_of("backbone.numbers", self.numbers, ("piecewise", "linear"))
         one_of("backbone.pooling", self.pooling, POOLINGS)
         if not self.layers and self.pooling == "cls":
-            raise wrong(
+            raise config_error(
                 "backbone.pooling",
                 self.pooling,
                 "without layers the first token sees nothing; use mean or attention",
@@ -71,38 +71,36 @@ class TabularOption:
         return self.build(layout, seed)
 
 
-@option("backbone", "vision")
-class VisionOption:
+@register("backbone", "vision")
+class VisionOption(BackboneConfig):
     """Any image network of timm, by name."""
 
-    name: str = setting(
+    name: str = field(
         "resnet18", help="a timm architecture (resnet18, convnext_atto, vit_tiny_patch16_224, ...)"
     )
-    pretrained: bool = setting(False, help="fetch its published weights from the hub")
-    weights: str | None = setting(
+    pretrained: bool = field(False, help="fetch its published weights from the hub")
+    weights: str | None = field(
         None, help="a local file of weights instead (.safetensors; .bin, .pth without pickle)"
     )
-    normalisation: str = setting(
-        "batch", help="batch (as published) or group (GroupNorm: right under privacy)"
-    )
-    stem: str = setting(
+    normalisation: str = field("batch", help="batch (as published) or group (GroupNorm: right under privacy)")
+    stem: str = field(
         "auto",
         help="how much the first layers shrink the image: published, 1, 2, 4, 8 or 16; auto: 2 below 48 px",
     )
-    colours: str = setting(
+    colours: str = field(
         "auto", help="scaling of pixels: auto (imagenet with published weights), imagenet, own (-1 to 1)"
     )
-    drop_path: float = setting(0.0, help="share of residual branches skipped at random in training")
-    wide: float = setting(1.0, help=WIDE)
+    drop_path: float = field(0.0, help="share of residual branches skipped at random in training")
+    wide: float = field(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         one_of("backbone.normalisation", self.normalisation, ("batch", "group"))
         one_of("backbone.stem", self.stem, ("auto", "published", "1", "2", "4", "8", "16"))
         one_of("backbone.colours", self.colours, ("auto", "imagenet", "own"))
-        shares("backbone", drop_path=self.drop_path)
+        fractions("backbone", drop_path=self.drop_path)
         if self.pretrained and self.weights is not None:
-            raise wrong("backbone.weights", self.weights, "give a file or pretrained=true, not both")
+            raise config_error("backbone.weights", self.weights, "give a file or pretrained=true, not both")
         at_least_zero("backbone", wide=self.wide)
 
     def build(self, layout: Layout, seed: int) -> TimmVision:
@@ -120,30 +118,30 @@ class VisionOption:
         return TimmVision(layout, self, seed, fetch=False)
 
 
-@option("backbone", "cnn")
-class ConvOption:
+@register("backbone", "cnn")
+class ConvOption(BackboneConfig):
     """Small residual CNN with GroupNorm, for 32 to 96 px on two cores."""
 
-    width: int = setting(16, help="channels of the first stage; doubled by each further stage")
-    blocks: list[int] = setting(
+    width: int = field(16, help="channels of the first stage; doubled by each further stage")
+    blocks: list[int] = field(
         [1, 1, 1, 1], help="residual blocks of each stage; each stage after the first halves the image"
     )
-    groups: int = setting(8, help="channels in one group of GroupNorm")
-    stem: str = setting(
-        "auto", help="stride of the first convolution: auto (2 from 48 px, else 1), 1, 2 or 4"
-    )
-    dropout: float = setting(0.0, help="dropout on the pooled features")
-    wide: float = setting(1.0, help=WIDE)
+    groups: int = field(8, help="channels in one group of GroupNorm")
+    stem: str = field("auto", help="stride of the first convolution: auto (2 from 48 px, else 1), 1, 2 or 4")
+    dropout: float = field(0.0, help="dropout on the pooled features")
+    wide: float = field(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         positive("backbone", width=self.width, groups=self.groups)
         one_of("backbone.stem", self.stem, ("auto", "1", "2", "4"))
         if not self.blocks or min(self.blocks) < 1:
-            raise wrong("backbone.blocks", self.blocks, "it must be a list of numbers above 0, one a stage")
+            raise config_error(
+                "backbone.blocks", self.blocks, "it must be a list of numbers above 0, one a stage"
+            )
         if self.width % self.groups:
-            raise wrong("backbone.groups", self.groups, f"it must divide backbone.width={self.width}")
-        shares("backbone", dropout=self.dropout)
+            raise config_error("backbone.groups", self.groups, f"it must divide backbone.width={self.width}")
+        fractions("backbone", dropout=self.dropout)
         at_least_zero("backbone", wide=self.wide)
 
     def build(self, layout: Layout, seed: int) -> SmallConvNet:
@@ -158,31 +156,33 @@ class ConvOption:
         return self.build(layout, seed)
 
 
-@option("backbone", "signal")
-class SignalOption:
+@register("backbone", "signal")
+class SignalOption(BackboneConfig):
     """Residual CNN over time with GroupNorm, for sampled signals."""
 
-    width: int = setting(32, help="channels of the first stage; doubled by every second stage")
-    blocks: list[int] = setting(
+    width: int = field(32, help="channels of the first stage; doubled by every second stage")
+    blocks: list[int] = field(
         [1, 1, 1, 1], help="residual blocks of each stage; each stage halves the signal"
     )
-    kernel: int = setting(7, help="samples a convolution sees; odd")
-    groups: int = setting(8, help="channels in one group of GroupNorm")
-    dropout: float = setting(0.1, help="dropout inside the blocks")
-    pooling: str = setting("mean_max", help="mean_max (both, side by side), mean or attention, over time")
-    wide: float = setting(1.0, help=WIDE)
+    kernel: int = field(7, help="samples a convolution sees; odd")
+    groups: int = field(8, help="channels in one group of GroupNorm")
+    dropout: float = field(0.1, help="dropout inside the blocks")
+    pooling: str = field("mean_max", help="mean_max (both, side by side), mean or attention, over time")
+    wide: float = field(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         positive("backbone", width=self.width, groups=self.groups, kernel=self.kernel)
         if self.kernel % 2 == 0:
-            raise wrong("backbone.kernel", self.kernel, "it must be odd")
+            raise config_error("backbone.kernel", self.kernel, "it must be odd")
         if not self.blocks or min(self.blocks) < 1:
-            raise wrong("backbone.blocks", self.blocks, "it must be a list of numbers above 0, one a stage")
+            raise config_error(
+                "backbone.blocks", self.blocks, "it must be a list of numbers above 0, one a stage"
+            )
         if self.width % self.groups:
-            raise wrong("backbone.groups", self.groups, f"it must divide backbone.width={self.width}")
+            raise config_error("backbone.groups", self.groups, f"it must divide backbone.width={self.width}")
         one_of("backbone.pooling", self.pooling, ("mean_max", "mean", "attention"))
-        shares("backbone", dropout=self.dropout)
+        fractions("backbone", dropout=self.dropout)
         at_least_zero("backbone", wide=self.wide)
 
     def build(self, layout: Layout, seed: int) -> SignalConvNet:
@@ -199,29 +199,29 @@ class SignalOption:
         return self.build(layout, seed)
 
 
-@option("backbone", "sequence")
-class SequenceOption:
+@register("backbone", "sequence")
+class SequenceOption(BackboneConfig):
     """Transformer over events in time, or over patches of a sampled signal."""
 
-    width: int = setting(64, help="size of a token")
-    layers: int = setting(2, help="Transformer blocks")
-    heads: int = setting(4, help="attention heads")
-    ffn: float = setting(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
-    dropout: float = setting(0.1, help="dropout inside the blocks")
-    token_dropout: float = setting(0.0, help="share of events hidden at random in training")
-    causal: bool = setting(False, help="an event sees only itself and earlier ones")
-    patch: int = setting(8, help="samples of a signal that make one token")
-    pooling: str = setting("attention", help="mean, attention, cls or last (the latest real event)")
-    wide: float = setting(1.0, help=WIDE)
+    width: int = field(64, help="size of a token")
+    layers: int = field(2, help="Transformer blocks")
+    heads: int = field(4, help="attention heads")
+    ffn: float = field(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
+    dropout: float = field(0.1, help="dropout inside the blocks")
+    token_dropout: float = field(0.0, help="share of events hidden at random in training")
+    causal: bool = field(False, help="an event sees only itself and earlier ones")
+    patch: int = field(8, help="samples of a signal that make one token")
+    pooling: str = field("attention", help="mean, attention, cls or last (the latest real event)")
+    wide: float = field(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
         positive("backbone", patch=self.patch)
-        shares("backbone", token_dropout=self.token_dropout)
+        fractions("backbone", token_dropout=self.token_dropout)
         one_of("backbone.pooling", self.pooling, (*POOLINGS, "last"))
         if self.causal and self.pooling == "cls":
-            raise wrong(
+            raise config_error(
                 "backbone.pooling", self.pooling, "a causal network's first token sees nothing; use last"
             )
         at_least_zero("backbone", wide=self.wide)

@@ -20,7 +20,7 @@ from core.backbones.inputs import require, side_inputs, side_of, wide_of, words_
 from core.backbones.layers import Pooling
 from core.backbones.seeding import weights_from
 from core.backbones.types import Features
-from core.config import wrong
+from core.config import config_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,7 +92,7 @@ def _read_config(settings: HubTextOption) -> Any:
     try:
         return AutoConfig.from_pretrained(settings.name)
     except (OSError, ValueError) as error:
-        raise wrong(
+        raise config_error(
             "backbone.name",
             settings.name,
             f"it is no local folder with a config.json and could not be fetched from the hub ({error}); with "
@@ -107,13 +107,13 @@ def _check_length(config: Any, layout: Layout, name: str) -> None:
             places - config.pad_token_id - 1
         )  # These count positions from after the padding token's number.
     if places is not None and layout.length > places:
-        raise wrong("encoder.length", layout.length, f"{name} reads at most {places} tokens")
+        raise config_error("encoder.length", layout.length, f"{name} reads at most {places} tokens")
 
 
 def _pretrained(layout: Layout, settings: HubTextOption) -> Any:
     config = _read_config(settings)
     if layout.vocabulary > config.vocab_size:
-        raise wrong(
+        raise config_error(
             "encoder.tokenizer",
             f"{layout.vocabulary} tokens",
             f"{settings.name} knows {config.vocab_size}; set encoder.tokenizer to the network's own name or folder",
@@ -126,14 +126,14 @@ def _pretrained(layout: Layout, settings: HubTextOption) -> Any:
             settings.name, config=config, output_loading_info=True, dtype=torch.float32
         )
     except (OSError, ValueError, RuntimeError) as error:
-        raise wrong(
+        raise config_error(
             "backbone.name",
             settings.name,
             f"its weights could not be loaded ({error}); give a local folder or set backbone.pretrained=false",
         ) from error
     lacking = [n for n in report["missing_keys"] if "pooler" not in n]
     if lacking:
-        raise wrong(
+        raise config_error(
             "backbone.name",
             settings.name,
             f"its file lacks {len(lacking)} weights, among them {', '.join(sorted(lacking)[:3])}",
@@ -150,7 +150,7 @@ def _fresh(layout: Layout, settings: HubTextOption) -> Any:
     changes: dict[str, Any] = {"vocab_size": layout.vocabulary, "pad_token_id": layout.padding}
     for key, value in settings.settings.items():
         if not hasattr(config, key):
-            raise wrong(f"backbone.settings.{key}", value, f"{settings.name} has no such size")
+            raise config_error(f"backbone.settings.{key}", value, f"{settings.name} has no such size")
         changes[key] = value
     for key in ("bos_token_id", "eos_token_id"):
         number = getattr(config, key, None)

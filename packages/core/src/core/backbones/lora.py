@@ -12,7 +12,7 @@ from core.backbones.adapters import FRESH, freeze, train_fresh
 from core.backbones.heads import build_head
 from core.backbones.model import Model
 from core.backbones.seeding import weights_from
-from core.config import wrong
+from core.config import config_error
 
 if TYPE_CHECKING:
     from core.backbones.config import LoraOption
@@ -44,7 +44,7 @@ def lora(backbone: Backbone, width: int, reads: str, seed: int, settings: LoraOp
         idle = [e for e in ends if not any(n == e or n.endswith(f".{e}") for n in linear)]
         if idle:
             known = sorted({n.rpartition(".")[2] for n in linear})
-            raise wrong(
+            raise config_error(
                 "adapter.layers", idle, f"{backbone.title} has linear layers ending in {', '.join(known)}"
             )
     config = LoraConfig(

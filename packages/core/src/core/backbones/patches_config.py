@@ -5,39 +5,39 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.backbones.checks import WIDE
-from core.checks import at_least_zero, positive
-from core.config import option, setting, wrong
+from core.config import BackboneConfig, config_error, field, register
+from core.config.validate import at_least_zero, positive
 
 if TYPE_CHECKING:
     from core.backbones.patches import PatchNet
     from core.data.types import Json, Layout
 
 
-@option("backbone", "patches")
-class PatchesOption:
+@register("backbone", "patches")
+class PatchesOption(BackboneConfig):
     """Likeness of an image's patches to those of synthetic pictures: features that need no training, for privacy."""
 
-    patches: int = setting(
-        512, help="patches that are compared with, half of them mirror images of the others"
-    )
-    side: int = setting(6, help="pixels a side of a patch")
-    places: int = setting(4, help="regions a side of the image, in each of which likeness is averaged")
-    threshold: float = setting(
+    patches: int = field(512, help="patches that are compared with, half of them mirror images of the others")
+    side: int = field(6, help="pixels a side of a patch")
+    places: int = field(4, help="regions a side of the image, in each of which likeness is averaged")
+    threshold: float = field(
         2.0, help="likeness that counts as none, in deviations of chance: higher gives sparser coefficients"
     )
-    mirror: bool = setting(
+    mirror: bool = field(
         False, help="an image and its mirror image are the same: half the features, half the noise of privacy"
     )
-    wide: float = setting(1.0, help=WIDE)
+    wide: float = field(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         positive("backbone", patches=self.patches, places=self.places)
         at_least_zero("backbone", wide=self.wide, threshold=self.threshold)
         if self.patches % 2:
-            raise wrong("backbone.patches", self.patches, "an even number: each patch and its mirror image")
+            raise config_error(
+                "backbone.patches", self.patches, "an even number: each patch and its mirror image"
+            )
         if self.side < 2:
-            raise wrong("backbone.side", self.side, "2 or more: one pixel has no contrast")
+            raise config_error("backbone.side", self.side, "2 or more: one pixel has no contrast")
 
     def build(self, layout: Layout, seed: int, measured: bool = True) -> PatchNet:
         """Make the network for this image size."""

@@ -5,36 +5,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.backbones.checks import WIDE
-from core.checks import at_least_zero, one_of, positive
-from core.config import option, setting, wrong
+from core.config import BackboneConfig, config_error, field, register
+from core.config.validate import at_least_zero, one_of, positive
 
 if TYPE_CHECKING:
     from core.backbones.scatter import ScatterNet
     from core.data.types import Json, Layout
 
 
-@option("backbone", "scatter")
-class ScatterOption:
+@register("backbone", "scatter")
+class ScatterOption(BackboneConfig):
     """Wavelet scattering of an image: features that need no training, for small privacy budgets and few labels."""
 
-    scales: int = setting(2, help="wavelet scales; each halves the image")
-    orientations: int = setting(8, help="directions of the wavelets")
-    together: int = setting(3, help="neighbouring coefficients that are normalised together, within an image")
-    colors: str = setting(
+    scales: int = field(2, help="wavelet scales; each halves the image")
+    orientations: int = field(8, help="directions of the wavelets")
+    together: int = field(3, help="neighbouring coefficients that are normalised together, within an image")
+    colors: str = field(
         "opponent",
         help="opponent (of three channels: brightness and two differences, Ohta et al. 1980) or asis",
     )
-    standard: str = setting(
+    standard: str = field(
         "leaves",
         help="leaves (each coefficient is divided by its usual size in synthetic pictures: no data is read) or none",
     )
-    mirror: bool = setting(
+    mirror: bool = field(
         False, help="an image and its mirror image are the same: half the features, half the noise of privacy"
     )
-    widths: list[int] = setting(
+    widths: list[int] = field(
         [], help="channels of 3 x 3 convolutions on the coefficients; empty: the head reads all of them"
     )
-    wide: float = setting(1.0, help=WIDE)
+    wide: float = field(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -42,13 +42,13 @@ class ScatterOption:
         one_of("backbone.colors", self.colors, ("opponent", "asis"))
         one_of("backbone.standard", self.standard, ("leaves", "none"))
         if self.mirror and self.widths:
-            raise wrong(
+            raise config_error(
                 "backbone.mirror",
                 True,
                 "false where backbone.widths has convolutions: they need the whole map",
             )
         if any(w < 16 or w % 16 for w in self.widths):
-            raise wrong(
+            raise config_error(
                 "backbone.widths", list(self.widths), "multiples of 16 (channels of one GroupNorm group)"
             )
         at_least_zero("backbone", wide=self.wide)

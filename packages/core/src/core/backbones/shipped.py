@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
-from core.config import wrong
+from core.config import config_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ def card(name: str) -> dict[str, Any]:
     """Read the card of shipped weights, raising ValueError where this package has none of this name."""
     found = folder().joinpath(f"{name}.json")
     if not found.is_file():
-        raise wrong(
+        raise config_error(
             "backbone.weights",
             "shipped",
             f"this installation has no weights of {name}; set backbone.weights=none or give a file",
@@ -62,23 +62,23 @@ def load_into(trunk: nn.Module, name: str, weights: str, key: str = "backbone.we
         told = card(name)
         content = folder().joinpath(f"{name}.safetensors").read_bytes()
         if hashlib.sha256(content).hexdigest() != told["sha256"]:
-            raise wrong(key, "shipped", f"{name}.safetensors differs from its card: install anew")
+            raise config_error(key, "shipped", f"{name}.safetensors differs from its card: install anew")
     else:
         path = Path(weights).expanduser()
         if not path.is_file():
-            raise wrong(key, weights, "there is no such file; shipped and none are the other choices")
+            raise config_error(key, weights, "there is no such file; shipped and none are the other choices")
         content = path.read_bytes()
     try:
         state = load_tensors(content)
     except SafetensorError as error:
-        raise wrong(key, weights, f"it is no whole safetensors file ({error})") from error
+        raise config_error(key, weights, f"it is no whole safetensors file ({error})") from error
     expected = trunk.state_dict()
     differ = sorted(
         (set(state) ^ set(expected))
         | {n for n in set(state) & set(expected) if state[n].shape != expected[n].shape}
     )
     if differ:
-        raise wrong(key, weights, f"these are no weights of {name}: {', '.join(differ[:3])} differ")
+        raise config_error(key, weights, f"these are no weights of {name}: {', '.join(differ[:3])} differ")
     with torch.no_grad():
         trunk.load_state_dict({key: tensor.to(expected[key].dtype) for key, tensor in state.items()})
 
@@ -86,7 +86,7 @@ def load_into(trunk: nn.Module, name: str, weights: str, key: str = "backbone.we
 def same_tokens(layout: Layout, name: str) -> None:
     """Refuse tokens of another tokenizer than the one the weights were trained with."""
     if list(layout.sample) != card(name)["tokenizer"]["sample"]:
-        raise wrong(
+        raise config_error(
             "encoder.tokenizer",
             f"a tokenizer of {layout.vocabulary} tokens",
             f"the weights of {name} know those of encoder.tokenizer={name} only; set that, or backbone.weights=none",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.backbones.checks import WIDE, WIDE_WORDS
-from core.checks import at_least_zero, one_of, shares
-from core.config import option, setting
+from core.config import BackboneConfig, field, register
+from core.config.validate import at_least_zero, fractions, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,36 +18,38 @@ if TYPE_CHECKING:
 _WEIGHTS = "shipped (with this package), none (from noise), or a local .safetensors file of the same network"
 
 
-def _started(option: str, weights: str) -> str:
+def _started(register: str, weights: str) -> str:
     """Say in words where the first weights come from; empty where they are drawn."""
     if weights == "none":
         return ""
     return (
-        f"the weights of {option} shipped with core" if weights == "shipped" else f"the weights in {weights}"
+        f"the weights of {register} shipped with core"
+        if weights == "shipped"
+        else f"the weights in {weights}"
     )
 
 
-def _read_before(option: str, weights: str, files: Mapping[str, str]) -> list[str]:
+def _read_before(register: str, weights: str, files: Mapping[str, str]) -> list[str]:
     from core.backbones.shipped import read_before
 
-    return read_before(option, files) if weights == "shipped" else []
+    return read_before(register, files) if weights == "shipped" else []
 
 
-@option("backbone", "cnn_small")
-class CnnSmallOption:
+@register("backbone", "cnn_small")
+class CnnSmallOption(BackboneConfig):
     """Residual CNN with GroupNorm of 3.3 million weights, pretrained; 32 to 96 px."""
 
-    weights: str = setting("shipped", help=_WEIGHTS)
-    stem: str = setting(
+    weights: str = field("shipped", help=_WEIGHTS)
+    stem: str = field(
         "auto", help="stride of the first convolution: auto (2 from 48 px, 4 from 128 px, else 1), 1, 2 or 4"
     )
-    dropout: float = setting(0.0, help="dropout on the pooled features")
-    wide: float = setting(1.0, help=WIDE)
+    dropout: float = field(0.0, help="dropout on the pooled features")
+    wide: float = field(1.0, help=WIDE)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         one_of("backbone.stem", self.stem, ("auto", "1", "2", "4"))
-        shares("backbone", dropout=self.dropout)
+        fractions("backbone", dropout=self.dropout)
         at_least_zero("backbone", wide=self.wide)
 
     def started_from(self) -> str:
@@ -76,21 +78,21 @@ class CnnSmallOption:
         return CnnSmall(layout, self, seed)
 
 
-@option("backbone", "text_small")
-class TextSmallOption:
+@register("backbone", "text_small")
+class TextSmallOption(BackboneConfig):
     """Transformer encoder of 5.3 million weights over its own tokens, pretrained (encoder.tokenizer=text_small)."""
 
-    weights: str = setting("shipped", help=_WEIGHTS)
-    pooling: str = setting("mean", help="mean, attention or cls")
-    dropout: float = setting(0.1, help="dropout after the embeddings and inside the blocks")
-    token_dropout: float = setting(0.0, help="share of tokens hidden at random in training")
-    wide: float = setting(1.0, help=WIDE)
-    wide_words: float = setting(1.0, help=WIDE_WORDS)
+    weights: str = field("shipped", help=_WEIGHTS)
+    pooling: str = field("mean", help="mean, attention or cls")
+    dropout: float = field(0.1, help="dropout after the embeddings and inside the blocks")
+    token_dropout: float = field(0.0, help="share of tokens hidden at random in training")
+    wide: float = field(1.0, help=WIDE)
+    wide_words: float = field(1.0, help=WIDE_WORDS)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         one_of("backbone.pooling", self.pooling, ("mean", "attention", "cls"))
-        shares("backbone", dropout=self.dropout, token_dropout=self.token_dropout)
+        fractions("backbone", dropout=self.dropout, token_dropout=self.token_dropout)
         at_least_zero("backbone", wide=self.wide, wide_words=self.wide_words)
 
     def started_from(self) -> str:

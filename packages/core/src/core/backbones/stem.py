@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from core.config import wrong
+from core.config import config_error
 
 _POOLS = ("maxpool", "stem.pool", "features.pool0")
 _SMALL = 48
@@ -34,7 +34,9 @@ def shrink_less(network: Any, stem: str, side: int) -> None:
     if not convolutions:
         if stem == "auto":
             return
-        raise wrong("backbone.stem", stem, "this network's first layers can't be changed; use published")
+        raise config_error(
+            "backbone.stem", stem, "this network's first layers can't be changed; use published"
+        )
     wanted = 2 if stem == "auto" else int(stem)
     strides = {layer.stride[0] for layer in convolutions}
     assert len(strides) == 1, "parallel first convolutions have one stride"

@@ -12,7 +12,7 @@ from core.backbones.layers import Blocks, FirstToken, Offsets, Pooling, hide_at_
 from core.backbones.seeding import weights_from
 from core.backbones.topics import Topics
 from core.backbones.types import Features
-from core.config import wrong
+from core.config import config_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class TextTransformer(nn.Module):
         super().__init__()
         require(layout, "text", ("tokens",), side_inputs(settings.wide + settings.topics))
         if settings.topics and not layout.bag:
-            raise wrong(
+            raise config_error(
                 "backbone.topics", settings.topics, "the inputs have no TF-IDF; set encoder.bag above 0"
             )
         d = settings.width

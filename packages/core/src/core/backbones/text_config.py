@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.backbones.checks import POOLINGS, WIDE, WIDE_WORDS, transformer
-from core.checks import at_least_zero, one_of, shares
-from core.config import option, setting, wrong
+from core.config import BackboneConfig, config_error, field, register
+from core.config.validate import at_least_zero, fractions, one_of
 
 if TYPE_CHECKING:
     from core.backbones.hf_text import HubText
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
     from core.data.types import Json, Layout
 
 
-@option("backbone", "text")
-class TextOption:
+@register("backbone", "text")
+class TextOption(BackboneConfig):
     """Small Transformer encoder over a text's tokens, with a wide linear path (TF-IDF)."""
 
-    width: int = setting(128, help="size of a token")
-    layers: int = setting(2, help="Transformer blocks; 0 leaves the embeddings alone")
-    heads: int = setting(4, help="attention heads")
-    ffn: float = setting(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
-    dropout: float = setting(0.1, help="dropout after the embeddings and inside the blocks")
-    token_dropout: float = setting(0.0, help="share of tokens hidden at random in training")
-    pooling: str = setting("attention", help="mean, attention or cls")
-    wide: float = setting(1.0, help=WIDE)
-    topics: int = setting(0, help="size of a dense reading of TF-IDF beside the tokens; 0: none")
-    bag_dropout: float = setting(
+    width: int = field(128, help="size of a token")
+    layers: int = field(2, help="Transformer blocks; 0 leaves the embeddings alone")
+    heads: int = field(4, help="attention heads")
+    ffn: float = field(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
+    dropout: float = field(0.1, help="dropout after the embeddings and inside the blocks")
+    token_dropout: float = field(0.0, help="share of tokens hidden at random in training")
+    pooling: str = field("attention", help="mean, attention or cls")
+    wide: float = field(1.0, help=WIDE)
+    topics: int = field(0, help="size of a dense reading of TF-IDF beside the tokens; 0: none")
+    bag_dropout: float = field(
         0.3, help="share of TF-IDF features that topics do not see, at random in training"
     )
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
-        shares("backbone", token_dropout=self.token_dropout)
+        fractions("backbone", token_dropout=self.token_dropout)
         one_of("backbone.pooling", self.pooling, POOLINGS)
         if not self.layers and self.pooling == "cls":
-            raise wrong(
+            raise config_error(
                 "backbone.pooling",
                 self.pooling,
                 "without layers the first token sees nothing; use mean or attention",
             )
         at_least_zero("backbone", wide=self.wide, topics=self.topics)
-        shares("backbone", bag_dropout=self.bag_dropout)
+        fractions("backbone", bag_dropout=self.bag_dropout)
 
     def build(self, layout: Layout, seed: int) -> TextTransformer:
         """Make the network for this vocabulary and length."""
@@ -60,28 +60,28 @@ class TextOption:
         return self.build(layout, seed)
 
 
-@option("backbone", "hf_text")
-class HubTextOption:
+@register("backbone", "hf_text")
+class HubTextOption(BackboneConfig):
     """Any text network of transformers, by name or from a local folder."""
 
-    name: str = setting(
+    name: str = field(
         "distilbert-base-uncased", help="a model's name on the hub, an architecture, or a local folder"
     )
-    pretrained: bool = setting(
+    pretrained: bool = field(
         True, help="load its weights; false: only its architecture, weights from the seed"
     )
-    settings: dict[str, int] = setting(
+    settings: dict[str, int] = field(
         {}, help="with pretrained=false: sizes to change (hidden_size: 128, ...)"
     )
-    pooling: str = setting("mean", help="mean, attention, cls or last (for causal networks)")
-    wide: float = setting(1.0, help=WIDE)
-    wide_words: float = setting(1.0, help=WIDE_WORDS)
+    pooling: str = field("mean", help="mean, attention, cls or last (for causal networks)")
+    wide: float = field(1.0, help=WIDE)
+    wide_words: float = field(1.0, help=WIDE_WORDS)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         one_of("backbone.pooling", self.pooling, (*POOLINGS, "last"))
         if self.pretrained and self.settings:
-            raise wrong(
+            raise config_error(
                 "backbone.settings", self.settings, "sizes can be changed with backbone.pretrained=false only"
             )
         at_least_zero("backbone", wide=self.wide, wide_words=self.wide_words)
@@ -101,24 +101,24 @@ class HubTextOption:
         return HubText(layout, self, seed, architecture)
 
 
-@option("backbone", "words")
-class WordsOption:
+@register("backbone", "words")
+class WordsOption(BackboneConfig):
     """Transformer over words with features (encoder.words), with a linear path for each word and for TF-IDF."""
 
-    width: int = setting(96, help="size of a word")
-    layers: int = setting(2, help="Transformer blocks")
-    heads: int = setting(4, help="attention heads")
-    ffn: float = setting(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
-    dropout: float = setting(0.2, help="dropout after the embeddings and inside the blocks")
-    feature_dropout: float = setting(0.1, help="share of a word's features hidden at random in training")
-    pooling: str = setting("attention", help="mean, attention or cls")
-    wide: float = setting(1.0, help=WIDE)
-    wide_words: float = setting(1.0, help=WIDE_WORDS)
+    width: int = field(96, help="size of a word")
+    layers: int = field(2, help="Transformer blocks")
+    heads: int = field(4, help="attention heads")
+    ffn: float = field(2.0, help="hidden size of a block's feed-forward layer, as a multiple of width")
+    dropout: float = field(0.2, help="dropout after the embeddings and inside the blocks")
+    feature_dropout: float = field(0.1, help="share of a word's features hidden at random in training")
+    pooling: str = field("attention", help="mean, attention or cls")
+    wide: float = field(1.0, help=WIDE)
+    wide_words: float = field(1.0, help=WIDE_WORDS)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         transformer(self.width, self.layers, self.heads, self.ffn, self.dropout)
-        shares("backbone", feature_dropout=self.feature_dropout)
+        fractions("backbone", feature_dropout=self.feature_dropout)
         one_of("backbone.pooling", self.pooling, POOLINGS)
         at_least_zero("backbone", wide=self.wide, wide_words=self.wide_words)
 

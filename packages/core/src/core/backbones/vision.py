@@ -17,7 +17,7 @@ from core.backbones.normalisation import to_group_norm
 from core.backbones.seeding import weights_from
 from core.backbones.stem import patch_for, shrink_less
 from core.backbones.types import Features
-from core.config import wrong
+from core.config import config_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,7 +99,9 @@ def _network(settings: VisionOption, size: tuple[int, int, int], fetch: bool) ->
         near = (
             ", ".join(get_close_matches(settings.name, timm.list_models(), n=6)) or "see timm.list_models()"
         )
-        raise wrong("backbone.name", settings.name, f"timm knows no network of this name; near it: {near}")
+        raise config_error(
+            "backbone.name", settings.name, f"timm knows no network of this name; near it: {near}"
+        )
     loads = settings.pretrained or settings.weights is not None
     changes = _changes(settings, size, loads)
     if not loads or not fetch:
@@ -129,7 +131,7 @@ def _changes(settings: VisionOption, size: tuple[int, int, int], loads: bool) ->
         try:
             plain = timm.create_model(settings.name, pretrained=False, **changes)
         except TypeError as error:
-            raise wrong(
+            raise config_error(
                 "backbone.drop_path", settings.drop_path, f"{settings.name} has none ({error})"
             ) from error
         if not plain.pretrained_cfg.get("fixed_input_size"):
@@ -142,12 +144,12 @@ def _changes(settings: VisionOption, size: tuple[int, int, int], loads: bool) ->
                 timm.create_model(settings.name, pretrained=False, **candidate)
             except TypeError as error:  # The class does not take one of these; the next candidate has fewer.
                 if patch and settings.stem != "auto":
-                    raise wrong(
+                    raise config_error(
                         "backbone.stem", settings.stem, f"{settings.name} takes no patch size"
                     ) from error
                 continue
             except (AssertionError, RuntimeError, ValueError) as error:
-                raise wrong(
+                raise config_error(
                     "backbone.name", settings.name, f"it can't read {size[1]} x {size[2]} pixels: {error}"
                 ) from error
             return candidate
@@ -169,7 +171,7 @@ def _from_file(settings: VisionOption, changes: dict[str, Any]) -> Any:
             **changes,
         )
     except (RuntimeError, KeyError, AttributeError) as error:
-        raise wrong(
+        raise config_error(
             "backbone.weights", settings.weights, f"these are no weights of {settings.name}: {error}"
         ) from error
     # timm loads what fits and says nothing of the rest: what still equals a fresh draw was not in the file.
@@ -183,7 +185,7 @@ def _from_file(settings: VisionOption, changes: dict[str, Any]) -> Any:
         and torch.equal(tensor, drawn[name])
     ]
     if untouched:
-        raise wrong(
+        raise config_error(
             "backbone.weights",
             settings.weights,
             f"the file lacks {len(untouched)} weights of {settings.name}, among them {', '.join(untouched[:3])}",
@@ -197,23 +199,25 @@ def read_state(path: Path) -> dict[str, Tensor]:
     Raises ValueError naming the file when it is missing, damaged or holds anything but tensors.
     """
     if not path.is_file():
-        raise wrong("backbone.weights", str(path), "there is no such file")
+        raise config_error("backbone.weights", str(path), "there is no such file")
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise wrong("backbone.weights", str(path), f"it is damaged ({error})") from error
+            raise config_error("backbone.weights", str(path), f"it is damaged ({error})") from error
     if path.suffix not in (".bin", ".pth", ".pt"):
-        raise wrong("backbone.weights", str(path), "it must end in .safetensors, .bin, .pth or .pt")
+        raise config_error("backbone.weights", str(path), "it must end in .safetensors, .bin, .pth or .pt")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # The unpickler raises whatever the file's damage leads to.
-        raise wrong("backbone.weights", str(path), f"it can't be read as plain weights ({error})") from error
+        raise config_error(
+            "backbone.weights", str(path), f"it can't be read as plain weights ({error})"
+        ) from error
     for key in ("state_dict_ema", "model_ema", "state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise wrong("backbone.weights", str(path), "it holds more than named tensors")
+        raise config_error("backbone.weights", str(path), "it holds more than named tensors")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 

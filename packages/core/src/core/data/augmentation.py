@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.checks import shares
-from core.config import wrong
+from core.config import config_error
+from core.config.validate import fractions
 from core.data.encoders.stores import resized
 
 if TYPE_CHECKING:
@@ -59,7 +59,9 @@ class ImageChanges:
 
     def __init__(self, config: ImageAugmentation, layout: Layout) -> None:
         if layout.image is None:
-            raise wrong("augmentation", "image", "the data holds no image column; use none, signal or table")
+            raise config_error(
+                "augmentation", "image", "the data holds no image column; use none, signal or table"
+            )
         for key, low, high in (
             ("scale", 1e-3, 1.0), ("ratio", 1.0, 10.0), ("cutout", 0.0, 1.0), ("probability", 0.0, 1.0),
             ("brightness", 0.0, 1.0), ("contrast", 0.0, 1.0), ("saturation", 0.0, 1.0), ("balance", 0.0, 1.0),
@@ -67,7 +69,7 @@ class ImageChanges:
             ("side", 0.1, 1.0),
         ):  # fmt: skip
             if not low <= getattr(config, key) <= high:
-                raise wrong(f"augmentation.{key}", getattr(config, key), f"from {low:g} to {high:g}")
+                raise config_error(f"augmentation.{key}", getattr(config, key), f"from {low:g} to {high:g}")
         self._config = config
         self._size = _share(layout.image[1:], config.side)
         c = config
@@ -212,10 +214,12 @@ class SignalChanges:
 
     def __init__(self, config: SignalAugmentation, layout: Layout) -> None:
         if layout.signal is None:
-            raise wrong("augmentation", "signal", "the data holds no signal column; use none, image or table")
+            raise config_error(
+                "augmentation", "signal", "the data holds no signal column; use none, image or table"
+            )
         for key in ("gain", "shift", "stretch", "probability"):
             if not 0 <= getattr(config, key) <= 1:
-                raise wrong(f"augmentation.{key}", getattr(config, key), "from 0 to 1")
+                raise config_error(f"augmentation.{key}", getattr(config, key), "from 0 to 1")
         self._config = config
 
     def __call__(self, inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
@@ -262,7 +266,7 @@ class TableChanges:
     """Hides single numbers, categories, tokens and bag features."""
 
     def __init__(self, config: TableAugmentation, layout: Layout) -> None:
-        shares(
+        fractions(
             "augmentation",
             numeric=config.numeric,
             categorical=config.categorical,

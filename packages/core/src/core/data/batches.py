@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.checks import one_of
-from core.config import derive_seed, wrong
+from core.config import config_error, derive_seed
+from core.config.validate import one_of
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
@@ -52,7 +52,7 @@ class ShuffledBatches:
         """
         one_of("training.balanced", balanced, BALANCED)
         if batch_size < 1:
-            raise wrong("training.batch_size", batch_size, "at least 1")
+            raise config_error("training.batch_size", batch_size, "at least 1")
         assert (epochs is None) != (steps is None), "give epochs or steps"
         self.part = part
         self.batch_size = min(batch_size, len(part))
@@ -113,14 +113,20 @@ def _weights(part: Part, balanced: str, power: float) -> NDArray[np.float64]:
     columns = []
     if balanced in ("group", "group_class"):
         if not part.group_codes:
-            raise wrong("training.balanced", balanced, "the data names no sensitive columns (data.sensitive)")
+            raise config_error(
+                "training.balanced", balanced, "the data names no sensitive columns (data.sensitive)"
+            )
         columns += [codes.numpy() for codes in part.group_codes.values()]
     if balanced in ("class", "group_class"):
         targets = part.targets
         if targets.ndim > 2:
-            raise wrong("training.balanced", balanced, "a mask has many classes; use target.class_weights")
+            raise config_error(
+                "training.balanced", balanced, "a mask has many classes; use target.class_weights"
+            )
         if targets.is_floating_point() and targets.ndim == 1 and len(np.unique(targets.numpy())) > 2:
-            raise wrong("training.balanced", balanced, "the target is a quantity, which has no classes")
+            raise config_error(
+                "training.balanced", balanced, "the target is a quantity, which has no classes"
+            )
         columns.append(_rarest_label(targets.numpy()) if targets.ndim == 2 else targets.numpy())
     stratum = np.zeros(len(part), np.int64)
     for column in columns:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from core.config import wrong
+from core.config import config_error
 from core.data.config import MaskFolderData, split_plan
 from core.data.files import sha256
 from core.data.sources import IMAGE_ENDINGS, PARTS, joined, require_columns
@@ -27,7 +27,7 @@ def own_mask_folder(config: MaskFolderData, seed: int) -> Dataset:
     plan = split_plan(config, seed)
     root = find(config.path)
     if not root.is_dir():
-        raise wrong("data.path", config.path, "is a file; give the folder that holds images and masks")
+        raise config_error("data.path", config.path, "is a file; give the folder that holds images and masks")
     names = _names(root / config.classes)
     parts = [f for f in sorted(root.iterdir()) if f.is_dir() and f.name.lower() in PARTS]
     frames = [_pairs(f, config).assign(part=PARTS[f.name.lower()]) for f in parts]
@@ -72,7 +72,7 @@ def own_mask_folder(config: MaskFolderData, seed: int) -> Dataset:
 
 def _names(path: Path) -> tuple[str, ...]:
     if not path.is_file():
-        raise wrong(
+        raise config_error(
             "data.classes",
             path.name,
             f"no such file in {path.parent}: write the names of pixel values 0, 1, ... there",
@@ -93,7 +93,7 @@ def _pairs(folder: Path, config: MaskFolderData) -> pd.DataFrame:
     for key in ("images", "masks"):
         below = folder / str(getattr(config, key))
         if not below.is_dir():
-            raise wrong(f"data.{key}", getattr(config, key), f"no such folder in {folder}")
+            raise config_error(f"data.{key}", getattr(config, key), f"no such folder in {folder}")
         files = sorted(f for f in below.rglob("*") if f.suffix.lower() in IMAGE_ENDINGS and f.is_file())
         found[key] = {f.relative_to(below).with_suffix("").as_posix(): f for f in files}
     images, masks = found["images"], found["masks"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from core.config import wrong
+from core.config import config_error
 from core.data.config import ImageFolderData, ImagesData, TableData, split_plan
 from core.data.roles import infer
 from core.data.tables import Table, find, read_table
@@ -30,10 +30,10 @@ def own_table(config: TableData, seed: int) -> Dataset:
     """Read ``data=table``, ``data=text`` or ``data=images``; raises ``ValueError`` that names key, column and file."""
     plan = split_plan(config, seed)
     if not config.target:
-        raise wrong("data.target", [], "name the column to predict")
+        raise config_error("data.target", [], "name the column to predict")
     path = find(config.path)
     if path.is_dir():
-        raise wrong("data.path", config.path, "is a folder; data=image_folder reads folders")
+        raise config_error("data.path", config.path, "is a folder; data=image_folder reads folders")
     table = read_table(path, delimiter=config.delimiter, encoding=config.encoding, missing=config.missing)
     image = config.image if isinstance(config, ImagesData) else None
     given = Fields(
@@ -128,7 +128,9 @@ def own_image_folder(config: ImageFolderData, seed: int) -> Dataset:
     plan = split_plan(config, seed)
     root = find(config.path)
     if not root.is_dir():
-        raise wrong("data.path", config.path, "is a file; data=images reads Parquet files with images inside")
+        raise config_error(
+            "data.path", config.path, "is a file; data=images reads Parquet files with images inside"
+        )
     files = sorted(f for f in root.rglob("*") if f.suffix.lower() in IMAGE_ENDINGS and f.is_file())
     if not files:
         raise ValueError(f"{root}: no images below this folder (looked for {', '.join(IMAGE_ENDINGS)})")
@@ -159,7 +161,7 @@ def own_image_folder(config: ImageFolderData, seed: int) -> Dataset:
         notes += told
     target = config.target if config.metadata is not None and config.target in frame else "label"
     if target not in frame:
-        raise wrong(
+        raise config_error(
             "data.target", config.target, f"no class folders, and no such column in {config.metadata}"
         )
     require_columns(
@@ -188,7 +190,7 @@ def joined(
     """Join metadata to images by path below the folder, file name, or name without its ending."""
     rows = table.frame
     if config.file not in rows:
-        raise wrong(
+        raise config_error(
             "data.file", config.file, f"no such column in {config.metadata}; it has {', '.join(rows.columns)}"
         )
     wanted = rows[config.file].astype("str")

@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from importlib.resources import files
 
-from core.config import wrong
+from core.config import config_error
 
 SOURCE = "Ember and Energy Institute, by Our World in Data"
 
@@ -33,7 +33,7 @@ def grid_of(region: str) -> Grid:
         row["region"]: row for row in csv.DictReader(line for line in text.splitlines() if line[0] != "#")
     }
     if region not in rows:
-        raise wrong(
+        raise config_error(
             "energy.region",
             region,
             f"the table has {', '.join(rows)}; for another give energy.grid_intensity in g CO2e per kWh",

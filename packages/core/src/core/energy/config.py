@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.checks import at_least_zero
-from core.config import option, setting, wrong
+from core.config import EnergyConfig, config_error, field, register
+from core.config.validate import at_least_zero
 
 if TYPE_CHECKING:
     from core.energy.carbon import Grid
@@ -14,29 +14,31 @@ if TYPE_CHECKING:
     from core.energy.watch import Say, TrainingEnergy
 
 
-@option("energy", "meter")
-class MeterOption:
+@register("energy", "meter")
+class MeterOption(EnergyConfig):
     """Measure the run's energy, from counters where there are any and by a model of the processor where not."""
 
-    region: str = setting(
+    region: str = field(
         "world", "whose electricity it is: world, or a country such as DE (dated table, offline)"
     )
-    grid_intensity: float | None = setting(None, "g CO2e per kWh, instead of the region's")
-    pue: float = setting(
+    grid_intensity: float | None = field(None, "g CO2e per kWh, instead of the region's")
+    pue: float = field(
         1.0, "power usage effectiveness of the building: all power over the machines' (1: no cooling)"
     )
-    watts_per_core: float | None = setting(
+    watts_per_core: float | None = field(
         None,
         "power of one busy processor core, where no counter can be read; null: 12 W, give or take a half",
     )
-    budget_wh: float = setting(
+    budget_wh: float = field(
         0.0, "end training at so many watt-hours, its best weights kept; 0 sets no limit"
     )
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         if self.pue < 1:
-            raise wrong("energy.pue", self.pue, "1 at least: a building can't use less than its machines")
+            raise config_error(
+                "energy.pue", self.pue, "1 at least: a building can't use less than its machines"
+            )
         at_least_zero("energy", budget_wh=self.budget_wh)
         for key in ("grid_intensity", "watts_per_core"):
             value = getattr(self, key)
@@ -71,16 +73,18 @@ class MeterOption:
         return found(self.watts_per_core)
 
 
-@option("energy", "none")
-class NoMeter:
+@register("energy", "none")
+class NoMeter(EnergyConfig):
     """Measure no energy; time by phase stays in the record."""
 
-    budget_wh: float = setting(0.0, "there is nothing to compare a budget with; leave it at 0")
+    budget_wh: float = field(0.0, "there is nothing to compare a budget with; leave it at 0")
 
     def check(self) -> None:
         """Refuse a budget that nobody could keep."""
         if self.budget_wh:
-            raise wrong("energy.budget_wh", self.budget_wh, "energy=none measures nothing; use energy=meter")
+            raise config_error(
+                "energy.budget_wh", self.budget_wh, "energy=none measures nothing; use energy=meter"
+            )
 
     def watch(self, meter: Meter, steps: int, say: Say | None) -> TrainingEnergy:
         """Watch the time of a training, which a resumed run adds up."""

@@ -1,1 +1,1 @@
-"""Evaluation: held-out metrics with intervals, calibration, thresholds, decision curves, the challenger."""
+"""Evaluation: held-out metrics with intervals, calibration, thresholds, decision curves, the baseline."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.config import derive_seed, wrong
+from core.config import config_error, derive_seed
 from core.evaluation.figures import log_losses, truths
 from core.evaluation.types import Array, Json, Statistic, Weighted
 from core.targets.slots import intents
@@ -198,7 +198,7 @@ def choose_scaling(validation: Predictions, wanted: str, seed: int) -> Scaling:
     if wanted == "auto":
         method = "platt" if validation.kind in ("binary", "multilabel") else "temperature"
     if method == "platt" and validation.kind not in ("binary", "multilabel"):
-        raise wrong(
+        raise config_error(
             "evaluation.scaling", wanted, f"a {validation.kind} target takes temperature, auto or none"
         )
     full = _fit(validation, method)

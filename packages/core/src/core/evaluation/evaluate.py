@@ -82,15 +82,15 @@ def compare(
     extra_metrics: Mapping[str, Metric] | None = None,
     seed: int = 0,
 ) -> Comparison:
-    """Judge a challenger by the same procedure and on the same resamples as the model.
+    """Judge a baseline by the same procedure and on the same resamples as the model.
 
     Rows must be in the model's order; groups, units and row numbers are taken from the model's predictions.
     """
     theirs = {}
     for name, raw in (("validation", challenge.validation), ("test", challenge.test)):
         ours = evaluation.parts[name]
-        assert len(raw) == len(ours), f"{name}: the challenger predicted other rows than the model"
-        assert np.array_equal(raw.targets, ours.targets), f"{name}: the challenger saw another truth"
+        assert len(raw) == len(ours), f"{name}: the baseline predicted other rows than the model"
+        assert np.array_equal(raw.targets, ours.targets), f"{name}: the baseline saw another truth"
         theirs[name] = replace(raw, groups=ours.groups, units=ours.units, index=ours.index)
     other = evaluate(theirs["validation"], theirs["test"], target, config, extra_metrics, seed)
     difference = {}

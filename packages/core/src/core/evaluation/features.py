@@ -163,7 +163,7 @@ class _Topics:
 
 def _some(blocks: list[Block]) -> list[Block]:
     if not blocks:
-        raise ValueError("the challenger found no input column; name inputs in data, or set challenger=none")
+        raise ValueError("the baseline found no input column; name inputs in data, or set baseline=none")
     return blocks
 
 

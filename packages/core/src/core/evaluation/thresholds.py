@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.config import wrong
+from core.config import config_error
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.figures import called, truths
 from core.evaluation.ranks import Ranking
@@ -130,7 +130,7 @@ def balance_classes(validation: Predictions, rule: str = "balanced") -> dict[str
     Raises ValueError for a target that is not one of several classes.
     """
     if validation.kind != "multiclass":
-        raise wrong(
+        raise config_error(
             "evaluation.rule", rule, f"needs several classes, not a {validation.kind} target; use auto"
         )
     truth = validation.targets.astype(np.int64)

@@ -85,17 +85,17 @@ class Challenge:
 
 @dataclass
 class Comparison:
-    """The challenger beside the model: ready for JSON."""
+    """The baseline beside the model: ready for JSON."""
 
     name: str
     metrics: dict[str, dict[str, Json]]
     difference: dict[str, dict[str, Json]]
-    """Model minus challenger, {value, low, high}, paired: both seen on the same resamples."""
+    """Model minus baseline, {value, low, high}, paired: both seen on the same resamples."""
     details: Mapping[str, Json]
     evaluation: Evaluation = field(repr=False)
 
     def json(self) -> dict[str, Json]:
-        """Give the record's ``challenger``."""
+        """Give the record's ``baseline``."""
         return {
             "name": self.name,
             "metrics": self.metrics,

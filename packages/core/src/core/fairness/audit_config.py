@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from core.config import option, setting, wrong
+from core.config import FairnessConfig, config_error, field, register
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     AnyObjective = CellWeights | GroupRobust | GapPenalty
 
 
-class NothingDone:
+class NoMitigation(FairnessConfig):
     """What an option is asked for in a run, answered by one that changes nothing."""
 
     def check_run(self, config: RunConfig) -> None:
@@ -60,15 +60,15 @@ class NothingDone:
         return None
 
 
-@option("fairness", "audit")
-class AuditOption(NothingDone):
+@register("fairness", "audit")
+class AuditOption(NoMitigation):
     """Compare each group of the sensitive attributes with all others, by the notions that suit the target."""
 
-    confidence: float = setting(0.95, help="chance that all intervals of the audit hold at once")
-    intersections: bool = setting(
+    confidence: float = field(0.95, help="chance that all intervals of the audit hold at once")
+    intersections: bool = field(
         True, help="also compare the pairs of attributes, such as sex and age together"
     )
-    baseline: str = setting(
+    reference_run: str = field(
         "",
         help="folder of a finished run on the same rows: whose gaps grew or closed since, and at what price",
     )
@@ -76,10 +76,12 @@ class AuditOption(NothingDone):
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         if not 0.5 <= self.confidence < 1:
-            raise wrong("fairness.confidence", self.confidence, "from 0.5 to below 1, such as 0.95")
-        if self.baseline and not (Path(self.baseline) / "record.json").is_file():
-            raise wrong(
-                "fairness.baseline", self.baseline, "no record.json there; give a finished run's folder"
+            raise config_error("fairness.confidence", self.confidence, "from 0.5 to below 1, such as 0.95")
+        if self.reference_run and not (Path(self.reference_run) / "record.json").is_file():
+            raise config_error(
+                "fairness.reference_run",
+                self.reference_run,
+                "no record.json there; give a finished run's folder",
             )
 
     def judge(
@@ -93,11 +95,11 @@ class AuditOption(NothingDone):
         )
 
 
-@option("fairness", "none")
-class NoAudit(NothingDone):
+@register("fairness", "none")
+class NoAudit(NoMitigation):
     """Compare nobody; the figures by group stay in the record."""
 
-    baseline: ClassVar[str] = ""
+    reference_run: ClassVar[str] = ""
 
     def judge(
         self, test: Predictions, weights: Iterable[Array], minimum: int, unit: str

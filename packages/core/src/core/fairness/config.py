@@ -1,6 +1,6 @@
 """The options of ``fairness=``: an audit, and what may be done before, in and after training. Imports no torch.
 
-Every option has the same methods (``core.fairness.audit_config.NothingDone``), so that the steps of a run call them
+Every option has the same methods (``core.fairness.audit_config.NoMitigation``), so that the steps of a run call them
 without asking which it is: ``encoder`` (before), ``objective`` (in training), ``decide`` (after), ``judge`` and
 ``told`` (the record). What is done is always audited too.
 """
@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core.checks import one_of
-from core.config import OPTIONS, option, setting, wrong
+from core.config import OPTIONS, config_error, field, register
+from core.config.validate import one_of
 from core.fairness.audit_config import AuditOption as AuditOption
 from core.fairness.audit_config import NoAudit as NoAudit
 
@@ -31,18 +31,16 @@ if TYPE_CHECKING:
 NEED_COUNTS = "it reads training rows without noise, which privacy=dp forbids"
 
 
-@option("fairness", "reweight")
+@register("fairness", "reweight")
 class Reweight(AuditOption):
     """Weigh training rows so that group and class are independent, or as you say; then audit.
 
     Kamiran and Calders (2012). Where rows have no single class, each group counts the same.
     """
 
-    attribute: str = setting("", help="the sensitive attribute; a+b joins two; default: the first")
-    by: str = setting(
-        "auto", help="auto, group_class (group and class independent), group (all groups alike)"
-    )
-    weights: dict[str, float] = setting(
+    attribute: str = field("", help="the sensitive attribute; a+b joins two; default: the first")
+    by: str = field("auto", help="auto, group_class (group and class independent), group (all groups alike)")
+    weights: dict[str, float] = field(
         {},
         help="your own weight of each group, others 1 (nothing is counted, so privacy=dp allows it): "
         "+fairness.weights.female=2",
@@ -54,21 +52,23 @@ class Reweight(AuditOption):
         one_of("fairness.by", self.by, ("auto", "group_class", "group"))
         for name, weight in self.weights.items():
             if not 0 <= weight < float("inf"):
-                raise wrong("fairness.weights", {name: weight}, "each weight is a finite number, 0 or above")
+                raise config_error(
+                    "fairness.weights", {name: weight}, "each weight is a finite number, 0 or above"
+                )
         if self.weights and not any(self.weights.values()):
-            raise wrong(
+            raise config_error(
                 "fairness.weights", dict(self.weights), "all are 0: nothing would be learnt of these groups"
             )
 
     def check_run(self, config: RunConfig) -> None:
         """Refuse counting training rows under differential privacy."""
         if not self.weights and _private(config):
-            raise wrong(
+            raise config_error(
                 "fairness", "reweight",
                 f"{NEED_COUNTS} (it counts their groups); give +fairness.weights.GROUP=WEIGHT, known beforehand",
             )  # fmt: skip
         if _private(config) and config.privacy.clipping == "automatic":
-            raise wrong(
+            raise config_error(
                 "privacy.clipping",
                 "automatic",
                 "it undoes weights (every gradient gets one length); use flat",
@@ -80,7 +80,7 @@ class Reweight(AuditOption):
         from core.fairness.weights import counted, given
 
         if self.by == "group_class" and target.kind not in CLASSED:
-            raise wrong(
+            raise config_error(
                 "fairness.by", self.by, f"rows of a {target.kind} target have no single class; use group"
             )
         by_class = target.kind in CLASSED and self.by != "group" and not self.weights
@@ -98,23 +98,23 @@ class Reweight(AuditOption):
         return _done("reweight", self.attribute, groups, text, {"weights": self.weights})
 
 
-@option("fairness", "dro")
+@register("fairness", "dro")
 class Dro(AuditOption):
     """Group DRO: groups (and classes) with a high loss count more, step by step; then audit. Not under privacy=dp.
 
     Sagawa, Koh, Hashimoto and Liang (2020).
     """
 
-    attribute: str = setting("", help="the sensitive attribute; a+b joins two; default: the first")
-    by_class: bool = setting(True, help="tell the classes of a group apart, where rows have one class")
-    rate: float = setting(0.02, help="how fast weights move towards the groups with the highest loss")
-    minimum: int = setting(50, help="groups (of a class) with fewer training rows keep weight 1")
+    attribute: str = field("", help="the sensitive attribute; a+b joins two; default: the first")
+    by_class: bool = field(True, help="tell the classes of a group apart, where rows have one class")
+    rate: float = field(0.02, help="how fast weights move towards the groups with the highest loss")
+    minimum: int = field(50, help="groups (of a class) with fewer training rows keep weight 1")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         super().check()
         if not 0 < self.rate <= 10:
-            raise wrong("fairness.rate", self.rate, "above 0, at most 10; 0.02 is usual")
+            raise config_error("fairness.rate", self.rate, "above 0, at most 10; 0.02 is usual")
         _at_least("minimum", self.minimum, 1)
 
     def check_run(self, config: RunConfig) -> None:
@@ -129,7 +129,9 @@ class Dro(AuditOption):
         strata = Strata.of(self.attribute, groups, target, self.by_class and target.kind in CLASSED)
         counts_C = strata.counts(rows)
         if int((counts_C >= self.minimum).sum()) < 2:
-            raise wrong("fairness.minimum", self.minimum, "fewer than two groups have so many training rows")
+            raise config_error(
+                "fairness.minimum", self.minimum, "fewer than two groups have so many training rows"
+            )
         return GroupRobust(strata, counts_C, self.rate, self.minimum)
 
     def told(self, groups: Groups) -> dict[str, Any]:
@@ -138,18 +140,18 @@ class Dro(AuditOption):
         return _done("dro", self.attribute, groups, text, {"rate": self.rate})
 
 
-@option("fairness", "penalty")
+@register("fairness", "penalty")
 class Penalty(AuditOption):
     """A penalty on the squared gaps between groups in the training loss; then audit. Not under privacy=dp."""
 
-    attribute: str = setting("", help="the sensitive attribute; a+b joins two; default: the first")
-    notion: str = setting(
+    attribute: str = field("", help="the sensitive attribute; a+b joins two; default: the first")
+    notion: str = field(
         "auto",
         help="what should be alike: equalized_odds, equal_opportunity, demographic_parity (probabilities, where rows "
         "have one class), equal_loss (any target); auto: equalized_odds, else equal_loss",
     )
-    strength: float = setting(10.0, help="factor of the squared gaps; 0 penalises nothing")
-    minimum: int = setting(50, help="groups (of a class) with fewer training rows are left alone")
+    strength: float = field(10.0, help="factor of the squared gaps; 0 penalises nothing")
+    minimum: int = field(50, help="groups (of a class) with fewer training rows are left alone")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -160,7 +162,7 @@ class Penalty(AuditOption):
             ("auto", "equalized_odds", "equal_opportunity", "demographic_parity", "equal_loss"),
         )
         if not 0 <= self.strength < float("inf"):
-            raise wrong("fairness.strength", self.strength, "a finite number, 0 or above; 10 is usual")
+            raise config_error("fairness.strength", self.strength, "a finite number, 0 or above; 10 is usual")
         _at_least("minimum", self.minimum, 1)
 
     def check_run(self, config: RunConfig) -> None:
@@ -174,7 +176,7 @@ class Penalty(AuditOption):
 
         classed = target.kind in CLASSED
         if not classed and self.notion not in ("auto", "equal_loss"):
-            raise wrong(
+            raise config_error(
                 "fairness.notion", self.notion, f"rows of a {target.kind} target have no single class; use equal_loss"
             )  # fmt: skip
         notion = self.notion if self.notion != "auto" else "equalized_odds" if classed else "equal_loss"
@@ -189,7 +191,7 @@ class Penalty(AuditOption):
         )
 
 
-@option("fairness", "threshold")
+@register("fairness", "threshold")
 class Threshold(AuditOption):
     """Thresholds of their own for groups, chosen on validation after training; then audit.
 
@@ -197,15 +199,13 @@ class Threshold(AuditOption):
     row that is predicted later.
     """
 
-    attribute: str = setting("", help="the sensitive attribute; a+b joins two; default: the first")
-    notion: str = setting(
+    attribute: str = field("", help="the sensitive attribute; a+b joins two; default: the first")
+    notion: str = field(
         "equalized_odds",
         help="what should be alike: equalized_odds, equal_opportunity, predictive_equality, demographic_parity",
     )
-    strength: float = setting(
-        1.0, help="what a gap costs, in points of balanced accuracy (macro F1 of labels)"
-    )
-    minimum: int = setting(50, help="groups with fewer validation rows keep the common thresholds")
+    strength: float = field(1.0, help="what a gap costs, in points of balanced accuracy (macro F1 of labels)")
+    minimum: int = field(50, help="groups with fewer validation rows keep the common thresholds")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -216,14 +216,14 @@ class Threshold(AuditOption):
             ("equalized_odds", "equal_opportunity", "predictive_equality", "demographic_parity"),
         )
         if not 0 < self.strength < float("inf"):
-            raise wrong("fairness.strength", self.strength, "a finite number above 0; 1 is usual")
+            raise config_error("fairness.strength", self.strength, "a finite number above 0; 1 is usual")
         _at_least("minimum", self.minimum, 20)
 
     def check_run(self, config: RunConfig) -> None:
         """Refuse another rule for the same thresholds."""
         rule = config.evaluation.rule
         if rule not in ("auto", "youden", "balanced"):
-            raise wrong(
+            raise config_error(
                 "evaluation.rule", rule,
                 "fairness=threshold chooses thresholds by balanced accuracy and gap; use auto, or fairness=audit",
             )  # fmt: skip
@@ -234,7 +234,7 @@ class Threshold(AuditOption):
         from core.fairness.strata import chosen
 
         if target.kind not in KINDS:
-            raise wrong(
+            raise config_error(
                 "fairness", "threshold",
                 f"a {target.kind} target is not decided by thresholds; use reweight, dro or penalty",
             )  # fmt: skip
@@ -257,21 +257,21 @@ class Threshold(AuditOption):
         return _done("threshold", self.attribute, groups, text, settings, needed=True)
 
 
-@option("fairness", "decorrelate")
+@register("fairness", "decorrelate")
 class Decorrelate(AuditOption):
     """Take from the numeric inputs what correlates with the attribute, before training; then audit. Not under dp.
 
     The attribute must be known of every row that is predicted later.
     """
 
-    attribute: str = setting("", help="the sensitive attribute; a+b takes out both; default: the first")
-    strength: float = setting(1.0, help="share of the correlation that is taken: 0 nothing, 1 all")
+    attribute: str = field("", help="the sensitive attribute; a+b takes out both; default: the first")
+    strength: float = field(1.0, help="share of the correlation that is taken: 0 nothing, 1 all")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         super().check()
         if not 0 <= self.strength <= 1:
-            raise wrong("fairness.strength", self.strength, "from 0 (nothing taken) to 1 (all)")
+            raise config_error("fairness.strength", self.strength, "from 0 (nothing taken) to 1 (all)")
 
     def check_run(self, config: RunConfig) -> None:
         """Refuse fitting on training rows under differential privacy."""
@@ -308,7 +308,7 @@ def _done(
 
 def _at_least(key: str, value: int, least: int) -> None:
     if value < least:
-        raise wrong(f"fairness.{key}", value, f"a whole number of at least {least}")
+        raise config_error(f"fairness.{key}", value, f"a whole number of at least {least}")
 
 
 def _private(config: RunConfig) -> bool:
@@ -317,7 +317,7 @@ def _private(config: RunConfig) -> bool:
 
 def _not_private(config: RunConfig, name: str, why: str) -> None:
     if _private(config):
-        raise wrong(
+        raise config_error(
             "fairness", name,
             f"{why}; under privacy=dp use fairness=threshold, or reweight with +fairness.weights.GROUP=WEIGHT",
         )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.config import wrong
+from core.config import config_error
 from core.targets.crossing import JOIN
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def large_groups(
     if len(own) < 2:
         sizes = ", ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True))
         right = f"needs two groups of {minimum} validation rows (fairness.minimum); there are {sizes}"
-        raise wrong("fairness.attribute", JOIN.join(attributes), right)
+        raise config_error("fairness.attribute", JOIN.join(attributes), right)
     return whose, own, [str(n) for n in names if str(n) not in own]
 
 
@@ -80,7 +80,7 @@ class _Counts:
     """Of one group's rows, for each judged class: (K,) each."""
 
     found: Array
-    wrong: Array
+    config_error: Array
     truly: Array
     rest: Array
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from fairlearn.preprocessing import CorrelationRemover
 
-from core.config import wrong
+from core.config import config_error
 from core.data.encoders.decorrelated import Decorrelated, read_numbers
 from core.fairness.strata import chosen
 
@@ -29,14 +29,14 @@ def decorrelated(
     """
     attributes = chosen(asked, list(groups.groupings))
     if not fields.numeric:
-        raise wrong(
+        raise config_error(
             "fairness",
             "decorrelate",
             "the data has no numeric inputs to decorrelate; use reweight, dro or penalty",
         )
     seen = [name for name in attributes if name in fields.inputs()]
     if seen:
-        raise wrong(
+        raise config_error(
             "fairness.attribute",
             asked or seen[0],
             f"{seen[0]} is an input itself; leave it out of the inputs",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import torch
 
-from core.config import wrong
+from core.config import config_error
 from core.targets.crossing import JOIN
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def chosen(asked: str, there: Sequence[str]) -> tuple[str, ...]:
     names = (asked,) if asked in there else tuple(part.strip() for part in asked.split("+"))
     unknown = [name for name in names if name not in there]
     if unknown:
-        raise wrong(
+        raise config_error(
             "fairness.attribute",
             asked,
             f"no attribute {unknown[0]!r}; there are {', '.join(there)} (a+b joins two)",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from core.config import wrong
+from core.config import config_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ def given(strata: Strata, weights: Mapping[str, float]) -> CellWeights:
     """Weigh groups as the user says, others by 1: nothing is counted. ValueError names a group that is not there."""
     unknown = [name for name in weights if name not in strata.names]
     if unknown:
-        raise wrong(
+        raise config_error(
             "fairness.weights", dict(weights), f"no group {unknown[0]!r}; there are {', '.join(strata.names)}"
         )
     table = torch.tensor([float(weights.get(name, 1.0)) for name in strata.names])

@@ -14,7 +14,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from core.config import help_of
+from core.config import field_help
 from core.guard import guarded
 from core.pretrain.config import RECIPES, PretrainConfig
 
@@ -61,7 +61,7 @@ def show_help() -> None:
 
 
 def _keys(cls: type, prefix: str, without: tuple[str, ...] = ()) -> None:
-    made, words = cls(), help_of(cls)
+    made, words = cls(), field_help(cls)
     for f in fields(cls):
         if f.name not in without:
             value = getattr(made, f.name)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from core.config import derive_seed, wrong
+from core.config import config_error, derive_seed
 from core.data.files import find
 from core.data.sources import require_columns
 from core.data.tables import read_table
@@ -75,7 +75,9 @@ def read(recipe: TextRecipe, files: dict[str, str]) -> list[Texts]:
         kept |= dict.fromkeys(_utterances(path, files))
     found[2].whole = found[2].units = list(kept)
     if not any(texts.whole for texts in found):
-        raise wrong("recipe.novels", recipe.novels, "no source is given: recipe.novels, medical, commands")
+        raise config_error(
+            "recipe.novels", recipe.novels, "no source is given: recipe.novels, medical, commands"
+        )
     return found
 
 
@@ -199,7 +201,7 @@ class TextBatches:
         least = recipe.length * (4 if recipe.long_every else 1)
         shares = [s if len(t) > least else 0.0 for s, t in zip(recipe.shares, part.streams, strict=True)]
         if not sum(shares):
-            raise wrong(
+            raise config_error(
                 "recipe.length", recipe.length, f"no source with a share has as many as {least} tokens"
             )
         self.shares = torch.tensor(shares, device=device)

@@ -18,7 +18,7 @@ from core.backbones.modes import evaluating
 from core.backbones.seeding import weights_from
 from core.backbones.shipped import card, load_into
 from core.backbones.text_small import Shape, Trunk
-from core.config import derive_seed, wrong
+from core.config import config_error, derive_seed
 from core.data.encoders.tokens import SAMPLE, byte_level_bpe
 from core.pretrain.corpus import PAD, SOURCES, Part, TextBatches, cached, counts, read, tokenised
 from core.pretrain.job import Job
@@ -207,21 +207,25 @@ def started(
         weights = Path(recipe.start).expanduser()
         beside = weights.with_suffix(".json")
         if not (weights.is_file() and beside.is_file()):
-            raise wrong("recipe.start", recipe.start, f"it or its card is missing: {beside.name} beside it")
+            raise config_error(
+                "recipe.start", recipe.start, f"it or its card is missing: {beside.name} beside it"
+            )
         told = json.loads(beside.read_text(encoding="utf-8"))
         if told.get("name") != "text_small":
-            raise wrong(
+            raise config_error(
                 "recipe.start", recipe.start, f"its card is one of {told.get('name')}, not of text_small"
             )
         if told["sha256"] != hashlib.sha256(weights.read_bytes()).hexdigest():
-            raise wrong("recipe.start", recipe.start, f"it is not the file that {beside.name} describes")
+            raise config_error(
+                "recipe.start", recipe.start, f"it is not the file that {beside.name} describes"
+            )
     if told["tokenizer"]["sha256"] != tokenizer:
-        raise wrong(
+        raise config_error(
             "recipe.start", recipe.start, "its tokenizer was trained on other texts or for another vocabulary"
         )
     known = {name: one["sha256"] for name, one in told["files"].items()}
     if (told["seed"], told["settings"]["held_out"], known) != (seed, recipe.held_out, files):
-        raise wrong(
+        raise config_error(
             "recipe.start", recipe.start,
             f"it held out other texts to watch the training: give its files, seed={told['seed']} and "
             f"recipe.held_out={told['settings']['held_out']}",

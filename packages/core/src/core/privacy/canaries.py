@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from core.config import wrong
+from core.config import config_error
 from core.privacy.audit import Guessing, choose_tests, log_odds, refuted, verdict
 from core.privacy.rules.trace import mark_rows
 from core.privacy.secret import stream
@@ -41,7 +41,7 @@ class Canaries:
         """Place the canaries, raising ValueError where the weights have no room for so many."""
         room = {name: p.numel() // BLOCK * BLOCK for name, p in parameters.items()}
         if sum(room.values()) < count:
-            raise wrong(
+            raise config_error(
                 "privacy.audit",
                 count,
                 f"the trainable weights have room for at most {sum(room.values())} canaries",

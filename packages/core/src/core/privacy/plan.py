@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.config import wrong
+from core.config import config_error
 from core.privacy.accounting import Spend, calibrate, epsilon_of
 
 
@@ -66,24 +66,28 @@ class PrivacyPlan:
         request that can't be promised: epsilon not above 0, delta not in (0, 1/units), a batch above units.
         """
         if not (epsilon > 0 and math.isfinite(epsilon)):
-            raise wrong("privacy.epsilon", epsilon, "a finite number above 0 (1 strong, 3 usual, 8 weak)")
+            raise config_error(
+                "privacy.epsilon", epsilon, "a finite number above 0 (1 strong, 3 usual, 8 weak)"
+            )
         if units < 2:
-            raise wrong(
+            raise config_error(
                 "data", f"{units} {unit}", "at least two training units are needed to hide one among them"
             )
         if delta is None:
             delta = 1 / (10 * units)
         if not 0 < delta < 1 / units:
-            raise wrong(
+            raise config_error(
                 "privacy.delta",
                 delta,
                 f"above 0 and below 1 / (number of training {unit}s) = {1 / units:.2g}; a larger delta would allow "
                 f"publishing one {unit} outright",
             )
         if not 0 < batch <= units:
-            raise wrong("privacy.batch_size", batch, f"above 0 and at most the {units} training {unit}s")
+            raise config_error(
+                "privacy.batch_size", batch, f"above 0 and at most the {units} training {unit}s"
+            )
         if steps < 1:
-            raise wrong("training.epochs", steps, "at least one step is needed")
+            raise config_error("training.epochs", steps, "at least one step is needed")
         rate = batch / units
         effective = calibrate(epsilon, delta, rate, steps, accountant)
         noise, count_noise = effective, 0.0

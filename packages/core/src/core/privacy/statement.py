@@ -129,7 +129,7 @@ def without_noise(layout: Layout, fields: Fields, challenged: bool, own_tokens: 
         found.append("the groups' names and bands")
     found.append("what the checks of the data found")
     if challenged:
-        found.append("the held-out figures of the classical challenger, which is trained without noise")
+        found.append("the held-out figures of the classical baseline, which is trained without noise")
     return found
 
 

@@ -122,12 +122,12 @@ def _good(record: Record) -> Answer:
     if spread(figure):
         share = f"{100 * confidence:.4g} % interval" if confidence else "interval"
         said.append(f"{share} {spread(figure)}, on the test part.")
-    if record.challenger is not None and metric in record.challenger.metrics:
-        theirs = record.challenger.metrics[metric]
+    if record.baseline is not None and metric in record.baseline.metrics:
+        theirs = record.baseline.metrics[metric]
         said.append(
-            f"The classical challenger ({plain_name(record.challenger.name)}) reaches {number(theirs.value)}:"
+            f"The classical baseline ({plain_name(record.baseline.name)}) reaches {number(theirs.value)}:"
         )
-        difference = record.challenger.difference.get(metric)
+        difference = record.baseline.difference.get(metric)
         word = verdict(metric, difference) if difference is not None else ""
         if difference is not None and word:
             said.append(f"this model is {word}." if word != "no clear difference" else f"{word}.")
@@ -137,8 +137,8 @@ def _good(record: Record) -> Answer:
     return Answer("How good?", headline, " ".join(said), True, "metrics", pointer("metrics", metric, "value"))
 
 
-def plain_name(challenger: str) -> str:
-    """Name a challenger for a reader."""
+def plain_name(baseline: str) -> str:
+    """Name a baseline for a reader."""
     names = {
         "boosting": "gradient boosting",
         "logistic": "logistic regression",
@@ -146,7 +146,7 @@ def plain_name(challenger: str) -> str:
         "tfidf_tagger": "TF-IDF and a linear tagger",
         "linear_probe": "linear probe of histograms",
     }
-    return names.get(challenger, challenger)
+    return names.get(baseline, baseline)
 
 
 def _private(section: dict[str, Any] | None) -> Answer:

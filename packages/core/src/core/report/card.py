@@ -33,7 +33,7 @@ def card(record: Record) -> str:
         named=lambda name: escaped(named(name)),
         answers=[*answers(record), responsible(record), speed(record)],
         metrics=shown_metrics(record),
-        challenger=plain_name(record.challenger.name) if record.challenger else "",
+        baseline=plain_name(record.baseline.name) if record.baseline else "",
         compared=(record.fairness or {}).get("comparisons", [])[:COMPARED],
         suppressed={name: t["suppressed"] for name, t in record.groups.items() if t.get("suppressed")},
         warnings=[n for n, f in enumerate(record.data.findings) if f.level != "info"],

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def summarise(record: Record, folder: Path, console: Console | None = None) -> None:
-    """Print the metrics with their intervals beside the challenger's, the answers, and where the run is.
+    """Print the metrics with their intervals beside the baseline's, the answers, and where the run is.
 
     Figures of single classes stay in the record and on the page. The last line is the folder's path alone, so
     that a script can take it.
@@ -36,15 +36,15 @@ def summarise(record: Record, folder: Path, console: Console | None = None) -> N
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column(f"{record.run.domain} · {record.run.task}")
     table.add_column("model", justify="right", no_wrap=True)
-    if record.challenger:
-        table.add_column(escape(plain_name(record.challenger.name)), justify="right", no_wrap=True)
+    if record.baseline:
+        table.add_column(escape(plain_name(record.baseline.name)), justify="right", no_wrap=True)
         table.add_column("this model is", no_wrap=True)
     for metric, figure in record.metrics.items():
         if metric in single:
             continue
         cells = [escape(named(metric)), _cell(figure)]
-        if record.challenger:
-            theirs, apart = record.challenger.metrics.get(metric), record.challenger.difference.get(metric)
+        if record.baseline:
+            theirs, apart = record.baseline.metrics.get(metric), record.baseline.difference.get(metric)
             cells += [_cell(theirs) if theirs else "", _coloured(verdict(metric, apart)) if apart else ""]
         table.add_row(*cells)
     out.print(table)

@@ -39,8 +39,8 @@ def method(content: Json) -> Markup:
         )
     unit = f"{content['data']['unit_name']}s" if made["resampled"] == "units" else "rows"
     rest = (
-        " Model and challenger were trained on the same rows and compared on the same resamples."
-        if content["challenger"]
+        " Model and baseline were trained on the same rows and compared on the same resamples."
+        if content["baseline"]
         else ""
     )
     return _said(
@@ -131,7 +131,7 @@ def model(record: Record, content: Json) -> list[tuple[str, Markup]]:
             for n, told in enumerate(t.get("messages", []))
         ),
         ("Seed", marked(str(run["seed"]), "/run/seed") if run["seed"] is not None else None),
-        ("Challenger", _challenger(record, content)),
+        ("Baseline", _baseline(record, content)),
         ("Command", _text(run["command"], "/run/command")),
     ]
     return [(name, value) for name, value in told if value is not None]
@@ -141,11 +141,11 @@ def _text(value: str | None, where: str) -> Markup | None:
     return None if value is None else marked(value, where)
 
 
-def _challenger(record: Record, content: Json) -> Markup | None:
-    if record.challenger is None:
+def _baseline(record: Record, content: Json) -> Markup | None:
+    if record.baseline is None:
         return None
-    name = plain_name(record.challenger.name)
-    details = content["challenger"].get("details", {})
+    name = plain_name(record.baseline.name)
+    details = content["baseline"].get("details", {})
     if "rows" not in details:
         return _said("{}", name)
     rows, available = whole(details["rows"]), whole(details["rows_available"])

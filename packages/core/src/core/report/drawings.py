@@ -24,7 +24,7 @@ Drawing = tuple[Plot, str]
 def drawings(record: Record) -> Iterator[Drawing]:
     """Draw what the record holds, in the page's order."""
     curves = record.curves
-    theirs = ((record.challenger.model_extra or {}).get("curves") or {}) if record.challenger else {}
+    theirs = ((record.baseline.model_extra or {}).get("curves") or {}) if record.baseline else {}
     roc = {c: p for c, p in curves.get("roc", {}).items() if p is not None}
     if len(roc) == 1:
         yield _roc(record, roc, theirs.get("roc") or {})
@@ -39,7 +39,7 @@ def drawings(record: Record) -> Iterator[Drawing]:
     if record.decision_curve:
         yield _decision(
             record.decision_curve,
-            (record.challenger.model_extra or {}).get("decision_curve") if record.challenger else None,
+            (record.baseline.model_extra or {}).get("decision_curve") if record.baseline else None,
         )
     if "counts" in curves.get("confusion", {}) and len(labels) <= MOST_CLASSES:
         yield _confusion(labels, np.asarray(curves["confusion"]["counts"], np.float64))
@@ -62,8 +62,8 @@ def _unit(axes: Axes) -> None:
 
 
 def _pair_label(record: Record, metric: str) -> tuple[str, str]:
-    theirs = record.challenger.metrics if record.challenger else {}
-    return f"model {_figure(record.metrics, metric)}", f"challenger {_figure(theirs, metric)}"
+    theirs = record.baseline.metrics if record.baseline else {}
+    return f"model {_figure(record.metrics, metric)}", f"baseline {_figure(theirs, metric)}"
 
 
 def _roc(record: Record, curves: dict[str, Any], theirs: dict[str, Any]) -> Drawing:
@@ -113,7 +113,7 @@ def _reliability(points: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> 
                 color=CHALLENGER,
                 ls="--",
                 lw=1.2,
-                label="challenger",
+                label="baseline",
             )
         x, y = [p["forecast"] for p in points], [p["observed"] for p in points]
         # At 0 and 1 rounding can put the end of Wilson's interval a hair inside the observed share.
@@ -144,7 +144,7 @@ def _decision(curve: dict[str, Any], theirs: dict[str, Any] | None) -> Drawing:
         axes.plot(x, everyone, color=THIRD, lw=1.4, ls="-.", label="treat all")
         if theirs:
             axes.plot(
-                theirs["thresholds"], theirs["model"], color=CHALLENGER, ls="--", lw=1.4, label="challenger"
+                theirs["thresholds"], theirs["model"], color=CHALLENGER, ls="--", lw=1.4, label="baseline"
             )
         axes.fill_between(x, curve["low"], curve["high"], color=MODEL, alpha=0.18, lw=0)
         axes.plot(x, model, color=MODEL, label="model")
@@ -253,7 +253,7 @@ def _learning(history: list[dict[str, Any]]) -> Drawing:
 def _classes(record: Record, classes: dict[str, dict[str, str]]) -> Drawing:
     head = next(h for h in ("iou", "auroc", "f1", "recall") if h in next(iter(classes.values())))
     rows = [(name, figures[head]) for name, figures in classes.items() if head in figures]
-    theirs = record.challenger.metrics if record.challenger else {}
+    theirs = record.baseline.metrics if record.baseline else {}
     ours = [(name, record.metrics[metric], theirs.get(metric)) for name, metric in rows]
     title = f"{named(head)} of each class"
     alt = f"{title}: " + ", ".join(f"{name} {number(figure.value)}" for name, figure, _ in ours) + "."
@@ -283,7 +283,7 @@ def _forest(record: Record, metric: str) -> Drawing:
 
 
 def _intervals(axes: Axes, rows: list[tuple[str, Figure, Figure | None]], label: str) -> None:
-    """Figures with their intervals under each other, the challenger's beside where there is one."""
+    """Figures with their intervals under each other, the baseline's beside where there is one."""
     compared = any(theirs is not None for *_, theirs in rows)
     for y, (_, ours, theirs) in enumerate(rows):
         shift = 0.16 if theirs is not None else 0.0
@@ -292,7 +292,7 @@ def _intervals(axes: Axes, rows: list[tuple[str, Figure, Figure | None]], label:
                 continue
             if figure.low is not None and figure.high is not None:
                 axes.plot([figure.low, figure.high], [at, at], color=colour, lw=1.6, solid_capstyle="butt")
-            name = ("model" if colour == MODEL else "challenger") if y == 0 and compared else None
+            name = ("model" if colour == MODEL else "baseline") if y == 0 and compared else None
             axes.plot([figure.value], [at], mark, color=colour, ms=5 if mark == "o" else 3.8, label=name)
     names = [name if len(name) <= 26 else f"{name[:25]}…" for name, *_ in rows]
     axes.set_yticks(range(len(rows)), names)

@@ -63,7 +63,7 @@ def page(record: Record, plots: list[Plot]) -> str:
             answers=[*answers(record), responsible(record)],
             speed=speed(record),
             method=method(content),
-            challenger_name=plain_name(record.challenger.name) if record.challenger else "",
+            baseline_name=plain_name(record.baseline.name) if record.baseline else "",
             rows=[_row(record, content, metric) for metric in shown],
             undefined=undefined(content),
             classes=classes,
@@ -85,9 +85,9 @@ def page(record: Record, plots: list[Plot]) -> str:
 
 
 def _row(record: Record, content: Json, metric: str) -> dict[str, Any]:
-    challenger = record.challenger
-    difference = challenger.difference.get(metric) if challenger else None
-    theirs = content["challenger"] or {"metrics": {}, "difference": {}}
+    baseline = record.baseline
+    difference = baseline.difference.get(metric) if baseline else None
+    theirs = content["baseline"] or {"metrics": {}, "difference": {}}
     return {
         "name": named(metric),
         "meaning": meaning(metric),

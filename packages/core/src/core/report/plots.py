@@ -1,6 +1,6 @@
 """Plots of a record: files in ``plots/`` on white paper, and the same drawings ready to stand in the page.
 
-Colours follow Okabe and Ito (2008), told apart by colour-blind readers; model and challenger also differ in
+Colours follow Okabe and Ito (2008), told apart by colour-blind readers; model and baseline also differ in
 line. In the page the drawings take the page's own colours, so that they are right by day and by night.
 """
 
@@ -27,7 +27,7 @@ VARIABLES = {
     GRID: "--line",
     PAPER: "--card",
     MODEL: "--model",
-    CHALLENGER: "--challenger",
+    CHALLENGER: "--baseline",
     THIRD: "--third",
 }
 """What the page puts in a drawing's colours' place."""

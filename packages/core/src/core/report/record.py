@@ -100,13 +100,13 @@ class TrainingSection(Section):
     """Points of the learning curve: step, loss (null where private), and validation figures by name."""
 
 
-class ChallengerSection(Section):
+class BaselineSection(Section):
     """The classical model on the same split."""
 
     name: str
     metrics: dict[str, Figure] = Field(default_factory=dict)
     difference: dict[str, Figure] = Field(default_factory=dict)
-    """Model minus challenger, paired."""
+    """Model minus baseline, paired."""
 
 
 class StudySection(Section):
@@ -151,7 +151,7 @@ class Record(BaseModel):
     curves: dict[str, Json] = Field(default_factory=dict)
     groups: dict[str, Json] = Field(default_factory=dict)
     studies: dict[str, StudySection] = Field(default_factory=dict)
-    challenger: ChallengerSection | None = None
+    baseline: BaselineSection | None = None
     privacy: dict[str, Json] | None = None
     fairness: dict[str, Json] | None = None
     energy: dict[str, Json] | None = None

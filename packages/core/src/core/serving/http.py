@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config import wrong
+from core.config import config_error
 from core.domain import Domain
 from core.serving.load import load
 from core.serving.service import Service, warn_of
@@ -103,9 +103,9 @@ def serve(config: ServeConfig, domain: Domain) -> None:
     """
     for key, least in (("rows", 1), ("bytes", 1000), ("batch_size", 1)):
         if getattr(config, key) < least:
-            raise wrong(key, getattr(config, key), f"give a whole number of at least {least}")
+            raise config_error(key, getattr(config, key), f"give a whole number of at least {least}")
     if not 0 <= config.port < 65536:
-        raise wrong("port", config.port, "give 0 (any free one) to 65535")
+        raise config_error("port", config.port, "give 0 (any free one) to 65535")
     try:
         import starlette  # noqa: F401
         import uvicorn

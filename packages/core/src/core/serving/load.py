@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.backbones.model import Model, load_weights
-from core.config import derive_seed, restored
+from core.config import derive_seed, from_dict
 from core.data.encoders import restore as restore_encoder
 from core.data.groups import Groups
 from core.data.types import Encoder, Prepared, restore_fields
@@ -61,12 +61,12 @@ class Loaded:
     def _model(self, architecture: dict[str, Any] | None) -> Model:
         seed = derive_seed(self.config["seed"], "weights")
         # Published weights are in model.safetensors already; fetching them again would need a network.
-        chosen = restored("backbone", self.config["backbone"])
+        chosen = from_dict("backbone", self.config["backbone"])
         backbone = chosen.rebuild(self.encoder.layout(), seed, architecture)
-        model: Model = restored("adapter", self.config["adapter"]).apply(
+        model: Model = from_dict("adapter", self.config["adapter"]).apply(
             backbone, self.target.width, self.target.reads, seed
         )
-        restored("privacy", self.config["privacy"]).settle(model)
+        from_dict("privacy", self.config["privacy"]).settle(model)
         load_weights(model, self.run.path / "model.safetensors")
         return model
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.config import derive_seed, restored
-from core.data.config import DataConfig, TableData
+from core.config import DataConfig, derive_seed, from_dict
+from core.data.config import TableData
 from core.data.files import sha256
 from core.data.masks import to_png
 from core.data.parts import unit_names
@@ -119,14 +119,14 @@ def evaluate(
         )
     if isinstance(data, TableData) and not data.target:
         data.target = list(loaded.fields.target)
-    task = restored("task_schema", loaded.config["task"])
+    task = from_dict("task", loaded.config["task"])
     dataset = data.read(task, derive_seed(loaded.config["seed"], "evaluate"))
     _refuse_training_files(dataset, loaded)
     predictions = judged_rows(loaded, dataset.frame, batch_size)
     evaluation = evaluate_again(
         predictions,
         loaded.target,
-        restored("evaluation", loaded.config["evaluation"]),
+        from_dict("evaluation", loaded.config["evaluation"]),
         record.calibration,
         record.thresholds,
         task.metrics(loaded.target.kind),
@@ -173,7 +173,7 @@ def overseen(loaded: Loaded, frame: pd.DataFrame, evaluation: Evaluation) -> dic
     if section is None:
         return found
     seed = derive_seed(loaded.config["seed"], "oversight", "evaluate")
-    settings = restored("evaluation", loaded.config["evaluation"])
+    settings = from_dict("evaluation", loaded.config["evaluation"])
     pixels = None
     if part.kind == "mask":
         rows = loaded.config["oversight"]["mask_rows"]

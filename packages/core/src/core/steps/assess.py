@@ -8,7 +8,7 @@ from typing import Any
 from core.config import RunConfig
 from core.data.config import OWN_TOKENIZERS
 from core.energy.meter import Meter
-from core.evaluation.config import NoChallenger
+from core.evaluation.config import NoBaseline
 from core.privacy.statement import no_promise, pretrained_from, without_noise
 from core.steps.attack import attack
 from core.steps.audit import audit
@@ -53,7 +53,7 @@ def assess(
 def _privacy(config: RunConfig, prepared: Prepared, designed: Designed, trained: Trained) -> dict[str, Any]:
     if designed.private is None:
         return no_promise(attack(config, prepared, designed))
-    challenged = not isinstance(config.challenger, NoChallenger)
+    challenged = not isinstance(config.baseline, NoBaseline)
     own = getattr(config.encoder, "tokenizer", "own") in OWN_TOKENIZERS
     noiseless = without_noise(prepared.encoder.layout(), prepared.dataset.fields, challenged, own)
     return designed.private.section(trained.steps, pretrained_from(config.backbone), noiseless)

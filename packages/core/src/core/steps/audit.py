@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.config import RunConfig, derive_seed, wrong
+from core.config import RunConfig, config_error, derive_seed
 from core.evaluation.intervals import interval, resample_metrics, resampled_weights
-from core.fairness.baseline import beside, same_rows
+from core.fairness.run_comparison import compare_runs, same_rows
 from core.report.run import Run
 from core.report.wording import named
 from core.targets.metrics import LOWER_IS_BETTER
@@ -32,7 +32,7 @@ def audit(
     """Give the record's ``fairness`` section; None where nobody is compared.
 
     ``epsilon``: what this run promises, so that a gap that privacy widened can be told as its cost. Rows of
-    ``fairness.baseline`` were found to be the same before training: see ``check_baseline``.
+    ``fairness.reference_run`` were found to be the same before training: see ``check_reference_run``.
     """
     test, settings = judged.evaluation.parts["test"], config.evaluation
     seed = derive_seed(config.seed, "fairness")
@@ -48,17 +48,17 @@ def audit(
     done = found["mitigation"] = config.fairness.told(prepared.groups)
     if done is not None:
         said.append(done["text"])
-    found["baseline"] = None
-    if config.fairness.baseline:
+    found["reference_run"] = None
+    if config.fairness.reference_run:
         options = config.fairness
-        run = Run(options.baseline)
+        run = Run(options.reference_run)
         other = run.predictions()
-        lines = beside(
+        lines = compare_runs(
             test, other, weights, options.confidence, settings.minimum_group, options.intersections
         )
         prices = _prices(prepared, test, other, settings.resamples_single, settings.confidence, seed)
-        found["baseline"] = {
-            "run": config.fairness.baseline,
+        found["reference_run"] = {
+            "run": config.fairness.reference_run,
             "record": run.record.seal,
             "epsilon_here": epsilon,
             "epsilon_there": (run.record.privacy or {}).get("epsilon"),
@@ -66,22 +66,22 @@ def audit(
             "further_prices": prices[1:],
             "comparisons": lines,
         }
-        found["baseline"]["detail"] = _told(found["baseline"])
-        said.append(found["baseline"]["detail"])
+        found["reference_run"]["detail"] = _told(found["reference_run"])
+        said.append(found["reference_run"]["detail"])
     found["detail"] = " ".join(said)
     return found
 
 
-def check_baseline(config: RunConfig, dataset: Dataset, target: Target, test: Part) -> None:
-    """Refuse, before training, a ``fairness.baseline`` of other data or other test rows, naming what differs."""
-    given = config.fairness.baseline
+def check_reference_run(config: RunConfig, dataset: Dataset, target: Target, test: Part) -> None:
+    """Refuse, before training, a ``fairness.reference_run`` of other data or other test rows, naming what differs."""
+    given = config.fairness.reference_run
     if not given:
         return
     run = Run(given)
     data = run.record.data
     if data.files != dataset.files or data.source != dataset.name:
         right = f"trained on {data.source} from other files; give a run on the same data"
-        raise wrong("fairness.baseline", given, right)
+        raise config_error("fairness.reference_run", given, right)
     truth = target.truth(test.targets)
     here = Predictions(
         np.zeros((len(test), 1)),
@@ -96,7 +96,7 @@ def check_baseline(config: RunConfig, dataset: Dataset, target: Target, test: Pa
     apart = same_rows(here, run.predictions())
     if apart:
         right = f"it was judged on {apart}; train it with the same data=, seed= and split"
-        raise wrong("fairness.baseline", given, right)
+        raise config_error("fairness.reference_run", given, right)
 
 
 def _prices(

@@ -1,4 +1,4 @@
-"""Step 4: held-out predictions, metrics with intervals, calibration, groups, and the classical challenger."""
+"""Step 4: held-out predictions, metrics with intervals, calibration, groups, and the classical baseline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from core.training.scorer import ModelScorer
 
 @dataclass
 class Judged:
-    """What held-out rows say of the model and of the challenger."""
+    """What held-out rows say of the model and of the baseline."""
 
     evaluation: Evaluation
     comparison: Comparison | None
@@ -50,7 +50,7 @@ def judge(config: RunConfig, prepared: Prepared, designed: Designed, meter: Mete
     evaluation = evaluate(
         validation, test, prepared.target, config.evaluation, extra, seed, config.fairness.decide
     )
-    challenge = config.challenger.run(
+    challenge = config.baseline.run(
         prepared.frames, prepared.encoder, prepared.dataset.fields, prepared.target, config.seed
     )
     comparison = None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from core.backbones.adapter_config import HeadFirst
 from core.backbones.once import frozen
-from core.config import RunConfig, derive_seed, wrong
+from core.config import RunConfig, config_error, derive_seed
 from core.privacy.config import NoPrivacy
 from core.steps.once import computed_once
 from core.training.config import CosineSchedule
@@ -34,7 +34,7 @@ def head_first(config: RunConfig) -> HeadFirst | None:
     if not (isinstance(adapter, HeadFirst) and adapter.head_epochs):
         return None
     if not isinstance(config.privacy, NoPrivacy):
-        raise wrong(
+        raise config_error(
             "adapter.head_epochs",
             adapter.head_epochs,
             "the head would be trained on rows without noise, which breaks what privacy promises; set 0",

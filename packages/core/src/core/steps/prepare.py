@@ -13,7 +13,7 @@ from core.data.parts import Part
 from core.data.splits import some_of, split
 from core.data.types import Dataset, Encoder, Finding
 from core.privacy.config import NoPrivacy
-from core.steps.audit import check_baseline
+from core.steps.audit import check_reference_run
 from core.targets.types import Target
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def prepare(config: RunConfig) -> Prepared:
         for name, frame in frames.items()
     }
     config.fairness.check_validation(parts["validation"].groups, target)
-    check_baseline(config, dataset, target, parts["test"])
+    check_reference_run(config, dataset, target, parts["test"])
     for finding in findings:
         if finding.level == "warning":
             print(f"warning: {finding.message}")

@@ -62,7 +62,7 @@ def write(
                 "training": _training(designed, trained, footprint),
                 **evaluation.json(),
                 "studies": _studies(folder, judged),
-                "challenger": None if judged.comparison is None else judged.comparison.json(),
+                "baseline": None if judged.comparison is None else judged.comparison.json(),
                 "privacy": impact.privacy,
                 "fairness": impact.fairness,
                 "energy": footprint["energy"],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.checks import at_least_zero, one_of, shares
-from core.config import option, setting, wrong
+from core.config import TargetConfig, config_error, field, register
+from core.config.validate import at_least_zero, fractions, one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,17 +28,17 @@ _WEIGHTS = "none, balanced (each class counts the same) or sqrt (half-way); coun
 
 def _check_common(class_weights: str, label_smoothing: float = 0.0) -> None:
     one_of("target.class_weights", class_weights, WEIGHTS)
-    shares("target", label_smoothing=label_smoothing)
+    fractions("target", label_smoothing=label_smoothing)
 
 
-@option("target", "auto")
-class AutoTarget:
+@register("target", "auto")
+class AutoTarget(TargetConfig):
     """Find the kind of answer from the target column of the training rows; the choice is explained."""
 
-    positive: str | None = setting(None, help="binary: the value that counts as positive")
-    class_weights: str = setting("none", help=_WEIGHTS)
-    label_smoothing: float = setting(0.0, help=_SMOOTHING)
-    select: str | None = setting(None, help=_SELECT)
+    positive: str | None = field(None, help="binary: the value that counts as positive")
+    class_weights: str = field("none", help=_WEIGHTS)
+    label_smoothing: float = field(0.0, help=_SMOOTHING)
+    select: str | None = field(None, help=_SELECT)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -51,7 +51,9 @@ class AutoTarget:
         self.check()
         kind, reason = detect(frame, fields)
         if self.positive is not None and kind != "binary":
-            raise wrong("target.positive", self.positive, f"the target is {kind}, not binary: {reason}")
+            raise config_error(
+                "target.positive", self.positive, f"the target is {kind}, not binary: {reason}"
+            )
         if kind == "mask":
             mask = MaskOption()
             mask.class_weights, mask.label_smoothing = self.class_weights, self.label_smoothing
@@ -59,13 +61,15 @@ class AutoTarget:
             target: Target = mask.build(frame, fields)
         elif kind == "tokens":
             if self.class_weights != "none" or self.label_smoothing:
-                raise wrong("target.class_weights", self.class_weights, f"intents are not weighed: {reason}")
+                raise config_error(
+                    "target.class_weights", self.class_weights, f"intents are not weighed: {reason}"
+                )
             tokens = TokensOption()
             tokens.select = self.select
             target = tokens.build(frame, fields)
         elif kind == "regression":
             if self.class_weights != "none" or self.label_smoothing:
-                raise wrong(
+                raise config_error(
                     "target.class_weights", self.class_weights, f"a regression has no classes: {reason}"
                 )
             regression = RegressionOption()
@@ -83,17 +87,17 @@ class AutoTarget:
         return target
 
 
-@option("target", "binary")
-class BinaryOption:
+@register("target", "binary")
+class BinaryOption(TargetConfig):
     """One of two values."""
 
-    positive: str | None = setting(
+    positive: str | None = field(
         None, help="the value that counts as positive; empty: 1, true, yes, or the rarer"
     )
-    class_weights: str = setting("none", help=_WEIGHTS)
-    label_smoothing: float = setting(0.0, help=_SMOOTHING)
-    focal: float = setting(0.0, help="gamma of the focal loss; 0 is the plain logistic loss")
-    select: str | None = setting(None, help=_SELECT)
+    class_weights: str = field("none", help=_WEIGHTS)
+    label_smoothing: float = field(0.0, help=_SMOOTHING)
+    focal: float = field(0.0, help="gamma of the focal loss; 0 is the plain logistic loss")
+    select: str | None = field(None, help=_SELECT)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -108,18 +112,18 @@ class BinaryOption:
         return BinaryTarget.fit(frame, fields, self)
 
 
-@option("target", "multiclass")
-class MulticlassOption:
+@register("target", "multiclass")
+class MulticlassOption(TargetConfig):
     """One of several classes without an order."""
 
-    classes: list[str] = setting([], help="the classes, in order; empty: those of the training rows")
-    class_weights: str = setting("none", help=_WEIGHTS)
-    label_smoothing: float = setting(0.0, help=_SMOOTHING)
-    focal: float = setting(0.0, help="gamma of the focal loss; 0 is plain cross-entropy")
-    logit_adjustment: float = setting(
+    classes: list[str] = field([], help="the classes, in order; empty: those of the training rows")
+    class_weights: str = field("none", help=_WEIGHTS)
+    label_smoothing: float = field(0.0, help=_SMOOTHING)
+    focal: float = field(0.0, help="gamma of the focal loss; 0 is plain cross-entropy")
+    logit_adjustment: float = field(
         0.0, help="share of the classes' log frequencies added to the logits in training"
     )
-    select: str | None = setting(None, help=_SELECT)
+    select: str | None = field(None, help=_SELECT)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -134,24 +138,24 @@ class MulticlassOption:
         return MulticlassTarget.fit(frame, fields, self)
 
 
-@option("target", "multilabel")
-class MultilabelOption:
+@register("target", "multilabel")
+class MultilabelOption(TargetConfig):
     """Any number of labels: several 0/1 columns, a column of lists, or one of ``a;b`` texts."""
 
-    classes: list[str] = setting([], help="the labels, in order; empty: those of the training rows")
-    separator: str = setting(";", help="what parts the labels of one text cell")
-    at_least_one: bool = setting(
+    classes: list[str] = field([], help="the labels, in order; empty: those of the training rows")
+    separator: str = field(";", help="what parts the labels of one text cell")
+    at_least_one: bool = field(
         False, help="every row has a label, so the likeliest is given when none is reached"
     )
-    class_weights: str = setting("none", help=_WEIGHTS)
-    label_smoothing: float = setting(0.0, help=_SMOOTHING)
-    select: str | None = setting(None, help=_SELECT)
+    class_weights: str = field("none", help=_WEIGHTS)
+    label_smoothing: float = field(0.0, help=_SMOOTHING)
+    select: str | None = field(None, help=_SELECT)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         _check_common(self.class_weights, self.label_smoothing)
         if not self.separator:
-            raise wrong("target.separator", self.separator, "it must be one or more characters")
+            raise config_error("target.separator", self.separator, "it must be one or more characters")
 
     def build(self, frame: pd.DataFrame, fields: Fields) -> MultilabelTarget:
         """Read the labels and their weights from the training rows."""
@@ -161,20 +165,20 @@ class MultilabelOption:
         return MultilabelTarget.fit(frame, fields, self)
 
 
-@option("target", "ordinal")
-class OrdinalOption:
+@register("target", "ordinal")
+class OrdinalOption(TargetConfig):
     """One of several classes in an order (grades, stages)."""
 
-    classes: list[str] = setting(
+    classes: list[str] = field(
         [], help="the classes, lowest first; empty: numbers by size, or the column's own order"
     )
-    method: str = setting("cumulative", help="cumulative (ordered logits) or corn (conditional steps)")
-    decide: str = setting(
+    method: str = field("cumulative", help="cumulative (ordered logits) or corn (conditional steps)")
+    decide: str = field(
         "median", help="median, mean (rounded expectation) or mode of the predicted distribution"
     )
-    class_weights: str = setting("none", help=_WEIGHTS)
-    label_smoothing: float = setting(0.0, help=_SMOOTHING)
-    select: str | None = setting(None, help=_SELECT)
+    class_weights: str = field("none", help=_WEIGHTS)
+    label_smoothing: float = field(0.0, help=_SMOOTHING)
+    select: str | None = field(None, help=_SELECT)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -190,16 +194,16 @@ class OrdinalOption:
         return OrdinalTarget.fit(frame, fields, self)
 
 
-@option("target", "regression")
-class RegressionOption:
+@register("target", "regression")
+class RegressionOption(TargetConfig):
     """A number."""
 
-    loss: str = setting("squared", help="squared, absolute or huber, on the scaled answer")
-    scale: str = setting(
+    loss: str = field("squared", help="squared, absolute or huber, on the scaled answer")
+    scale: str = field(
         "standard",
         help="standard (mean 0, deviation 1 on the training rows), log (log1p, then standard) or none",
     )
-    select: str | None = setting(None, help=_SELECT)
+    select: str | None = field(None, help=_SELECT)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -214,16 +218,16 @@ class RegressionOption:
         return RegressionTarget.fit(frame, fields, self)
 
 
-@option("target", "mask")
-class MaskOption:
+@register("target", "mask")
+class MaskOption(TargetConfig):
     """A class for each pixel of a picture."""
 
-    height: int = setting(0, help="height in which masks are learnt and given; 0: the training masks' own")
-    width: int = setting(0, help="width in which masks are learnt and given; 0: the training masks' own")
-    class_weights: str = setting("none", help="none, balanced or sqrt (half-way); counted on training pixels")
-    label_smoothing: float = setting(0.0, help=_SMOOTHING)
-    jaccard: float = setting(0.0, help="how much of 1 less the soft Jaccard index is added to cross-entropy")
-    select: str | None = setting(None, help=_SELECT)
+    height: int = field(0, help="height in which masks are learnt and given; 0: the training masks' own")
+    width: int = field(0, help="width in which masks are learnt and given; 0: the training masks' own")
+    class_weights: str = field("none", help="none, balanced or sqrt (half-way); counted on training pixels")
+    label_smoothing: float = field(0.0, help=_SMOOTHING)
+    jaccard: float = field(0.0, help="how much of 1 less the soft Jaccard index is added to cross-entropy")
+    select: str | None = field(None, help=_SELECT)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
@@ -238,19 +242,19 @@ class MaskOption:
         return MaskTarget.fit(frame, fields, self)
 
 
-@option("target", "tokens")
-class TokensOption:
+@register("target", "tokens")
+class TokensOption(TargetConfig):
     """One intent for an utterance and a slot label for each of its words."""
 
-    slots: list[str] = setting([], help="the slots; empty: those of the training rows")
-    length: int = setting(48, help="most words of a labelled utterance")
-    slot_weight: float = setting(1.0, help="what the words' labels count in the loss beside the intent")
-    select: str | None = setting(None, help=_SELECT)
+    slots: list[str] = field([], help="the slots; empty: those of the training rows")
+    length: int = field(48, help="most words of a labelled utterance")
+    slot_weight: float = field(1.0, help="what the words' labels count in the loss beside the intent")
+    select: str | None = field(None, help=_SELECT)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""
         if self.length < 1:
-            raise wrong("target.length", self.length, "it must be 1 or more")
+            raise config_error("target.length", self.length, "it must be 1 or more")
         at_least_zero("target", slot_weight=self.slot_weight)
 
     def build(self, frame: pd.DataFrame, fields: Fields) -> TokensTarget:

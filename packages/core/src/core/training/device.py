@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from core.config import wrong
+from core.config import config_error
 from core.training.parallel import ALONE, Parallel
 
 
@@ -22,7 +22,7 @@ def place(name: str, parallel: Parallel = ALONE) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise wrong(
+        raise config_error(
             "device", name, f"not on this machine ({str(error).splitlines()[0]}); auto chooses"
         ) from error
     return device
@@ -33,11 +33,11 @@ def _own(name: str, parallel: Parallel) -> torch.device:
     if name == "cpu" or (name == "auto" and cards == 0):
         return torch.device("cpu")
     if name not in ("auto", "cuda"):
-        raise wrong(
+        raise config_error(
             "device", name, f"{parallel.world} processes take cpu or cuda (a card each); auto chooses"
         )
     if parallel.local >= cards:
-        raise wrong(
+        raise config_error(
             "device",
             name,
             f"this machine has {cards} CUDA cards: start at most one process for each (--nproc-per-node), "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.config import wrong
+from core.config import config_error
 from core.training.precision import native_bf16
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def muon(
     """
     kind = getattr(torch.optim, "Muon", None)
     if kind is None:
-        raise wrong(
+        raise config_error(
             "optimizer", "muon", f"torch {torch.__version__} has no Muon; choose adamw or a newer torch"
         )
     outside = {
@@ -67,7 +67,9 @@ def muon(
     named = _trainable(model)
     inside = [(n, p) for n, p in named if p.ndim == 2 and id(p) not in outside]
     if not inside:
-        raise wrong("optimizer", "muon", "no trainable 2-D weight outside embeddings and head; choose adamw")
+        raise config_error(
+            "optimizer", "muon", "no trainable 2-D weight outside embeddings and head; choose adamw"
+        )
     if not native_bf16(inside[0][1].device):
         from core.training.muon import ExactMuon as kind  # noqa: N813 - it takes the place of torch's
     chosen = {id(p) for _, p in inside}

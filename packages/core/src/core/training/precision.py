@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.config import wrong
+from core.config import config_error
 from core.training.files import write_atomically
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def decide(
     neither weights, buffers, gradients nor random streams. Raises ValueError for what the device can't do.
     """
     if asked == "fp16" and device.type != "cuda":
-        raise wrong(
+        raise config_error(
             "training.precision", "fp16", f"needs a CUDA device, not {device.type}; choose bf16 or fp32"
         )
     if asked != "auto":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import option, setting
+from core.config import DataConfig, field, register
 
 if TYPE_CHECKING:
     from core.data.config import SimulatedTask
@@ -14,13 +14,11 @@ DRIVES = {"0001TP": "dusk", "0006R0": "day", "0016E5": "day", "Seq05VD": "day"}
 """Light of each drive, as the set's authors describe them."""
 
 
-@option("data", "camvid")
-class CamVid:
+@register("data", "camvid")
+class CamVid(DataConfig):
     """11 classes of pixels in street scenes at 320 x 240; the split of SegNet."""
 
-    path: str = setting(
-        "driving/camvid/camvid_320x240.parquet", "the Parquet file, here or under PLINTH_DATA"
-    )
+    path: str = field("driving/camvid/camvid_320x240.parquet", "the Parquet file, here or under PLINTH_DATA")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read frames and masks; other values than 0 to 10 have no class."""

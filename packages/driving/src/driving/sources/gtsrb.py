@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import option, setting, wrong
+from core.config import DataConfig, config_error, field, register
 from core.data.config import names
 
 if TYPE_CHECKING:
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 COLUMNS = ("split", "n", "labels", "tracks", "frames", "widths", "heights", "image")
 
 
-@option("data", "gtsrb")
-class Gtsrb:
+@register("data", "gtsrb")
+class Gtsrb(DataConfig):
     """43 traffic signs at 32 x 32 pixels; the official test part, validation by whole tracks."""
 
-    path: str = setting("driving/gtsrb/gtsrb_32x32.parquet", "the Parquet file, here or under PLINTH_DATA")
-    validation: float = setting(0.1, "share of the training tracks for validation")
-    hold_out: Any = setting(
+    path: str = field("driving/gtsrb/gtsrb_32x32.parquet", "the Parquet file, here or under PLINTH_DATA")
+    validation: float = field(0.1, "share of the training tracks for validation")
+    hold_out: Any = field(
         [],
         "signs that are not taught: their test pictures show whether the model notices what it does not know",
     )
@@ -30,12 +30,12 @@ class Gtsrb:
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the strips of pictures, their signs and tracks."""
         if not 0 < self.validation < 1:
-            raise wrong("data.validation", self.validation, "a share between 0 and 1")
+            raise config_error("data.validation", self.validation, "a share between 0 and 1")
         from driving.classes import SIGNS
 
         self.hold_out = names(self.hold_out)
         if unknown := sorted(set(self.hold_out) - set(SIGNS)):
-            raise wrong("data.hold_out", unknown, f"signs of this set, which are {', '.join(SIGNS)}")
+            raise config_error("data.hold_out", unknown, f"signs of this set, which are {', '.join(SIGNS)}")
         return read(self, seed)
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.checks import one_of
-from core.config import option, setting, wrong
+from core.config import DataConfig, config_error, field, register
+from core.config.validate import one_of
 from core.data.config import names
 
 if TYPE_CHECKING:
@@ -22,22 +22,22 @@ STEPS = 10
 """Steps of the common scale that the sets' own scales are brought to where one set is held out."""
 
 
-@option("data", "asap")
-class Asap:
+@register("data", "asap")
+class Asap(DataConfig):
     """Score of an essay: one set in five folds, or one set held out from the others."""
 
-    path: str = setting(
+    path: str = field(
         "education/asap_aes/training_set_rel3.tsv",
         "the table; relative paths are looked up here and under PLINTH_DATA",
     )
-    essay_set: int = setting(1, "the set that is scored, or held out")
-    protocol: str = setting(
+    essay_set: int = field(1, "the set that is scored, or held out")
+    protocol: str = field(
         "folds", "folds (one set, one fold of five is the test) or held_out (train on all other sets)"
     )
-    fold: int = setting(0, "which fold of five is the test, 0 to 4")
-    validation: float = setting(0.15, "share of the training essays for validation")
-    sensitive: list[str] = setting([], "columns of demographic attributes, where the table has any")
-    encoding: str = setting("latin-1", "text encoding of the file")
+    fold: int = field(0, "which fold of five is the test, 0 to 4")
+    validation: float = field(0.15, "share of the training essays for validation")
+    sensitive: list[str] = field([], "columns of demographic attributes, where the table has any")
+    encoding: str = field("latin-1", "text encoding of the file")
 
     def __post_init__(self) -> None:
         """Let one name stand for a list of one."""
@@ -63,9 +63,9 @@ def read(config: Asap, seed: int) -> Dataset:
 
     one_of("data.protocol", config.protocol, ("folds", "held_out"))
     if not 0 <= config.fold <= 4:
-        raise wrong("data.fold", config.fold, "0 to 4")
+        raise config_error("data.fold", config.fold, "0 to 4")
     if not 0 < config.validation < 1:
-        raise wrong("data.validation", config.validation, "a share between 0 and 1")
+        raise config_error("data.validation", config.validation, "a share between 0 and 1")
     path = find(config.path)
     table = read_table(path, delimiter="\t" if path.name.split(".")[1] in ("tsv", "txt") else "auto",
                        encoding=config.encoding)  # fmt: skip
@@ -75,9 +75,9 @@ def read(config: Asap, seed: int) -> Dataset:
     frame["essay_set"] = to_numbers(frame["essay_set"], "essay_set").astype(int)
     sets = sorted(set(frame["essay_set"]))
     if config.essay_set not in sets:
-        raise wrong("data.essay_set", config.essay_set, f"the table has {', '.join(map(str, sets))}")
+        raise config_error("data.essay_set", config.essay_set, f"the table has {', '.join(map(str, sets))}")
     if config.protocol == "held_out" and len(sets) < 2:
-        raise wrong("data.protocol", config.protocol, f"the table has set {sets[0]} alone; use folds")
+        raise config_error("data.protocol", config.protocol, f"the table has set {sets[0]} alone; use folds")
     unscored = frame["domain1_score"].isna()
     notes = [*table.notes]
     if unscored.any():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.checks import one_of
-from core.config import option, setting, wrong
+from core.config import DataConfig, config_error, field, register
+from core.config.validate import one_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,21 +22,21 @@ TESTS = {
 COLUMNS = ("corpus", "split", "question_id", "module", "question", "reference_answers", "answer", "label")
 
 
-@option("data", "semeval2013")
-class SemEval2013:
+@register("data", "semeval2013")
+class SemEval2013(DataConfig):
     """A pupil's answer is correct, contradictory or incorrect; the official parts of one corpus."""
 
-    path: str = setting(
+    path: str = field(
         "education/semeval2013_sra/sra_3way.jsonl.gz",
         "JSON lines, one answer each; relative paths are looked up here and under PLINTH_DATA",
     )
-    corpus: str = setting("beetle", "beetle or sciEntsBank")
-    test: str = setting(
+    corpus: str = field("beetle", "beetle or sciEntsBank")
+    test: str = field(
         "unseen_answers",
         "official test part: unseen_answers, unseen_questions or unseen_domains (sciEntsBank)",
     )
-    ways: int = setting(3, "3: correct, contradictory, incorrect; 2: correct or not")
-    validation: float = setting(0.15, "share of the training answers for validation, held out as the test is")
+    ways: int = field(3, "3: correct, contradictory, incorrect; 2: correct or not")
+    validation: float = field(0.15, "share of the training answers for validation, held out as the test is")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read one corpus with one of its official test parts."""
@@ -57,13 +57,13 @@ def read(config: SemEval2013, seed: int) -> Dataset:
     one_of("data.test", config.test, TESTS)
     one_of("data.ways", config.ways, (2, 3))
     if not 0 < config.validation < 1:
-        raise wrong("data.validation", config.validation, "a share between 0 and 1")
+        raise config_error("data.validation", config.validation, "a share between 0 and 1")
     path = find(config.path)
     raw, files = _lines(path)
     require_columns(raw, {"data.path": COLUMNS}, path)
     raw = raw[raw["corpus"] == config.corpus]
     if not (raw["split"] == TESTS[config.test]).any():
-        raise wrong("data.test", config.test, f"{CORPORA[config.corpus]} has no such part")
+        raise config_error("data.test", config.test, f"{CORPORA[config.corpus]} has no such part")
     frame, repeated = _prepared(raw, config)
     _hold_out(frame, config, seed)
     notes = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import option, setting, wrong
+from core.config import DataConfig, config_error, field, register
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,17 +66,17 @@ PERSON = (
 SENSITIVE = ("sex", "age", "address", "Medu", "Fedu")
 
 
-@option("data", "uci_student")
-class UciStudent:
+@register("data", "uci_student")
+class UciStudent(DataConfig):
     """Final grade G3 of 0 to 20, early (without the period grades) or with them."""
 
-    folder: str = setting("education/uci_student", "folder of the published files, here or under PLINTH_DATA")
-    subjects: list[str] = setting(["mathematics", "portuguese"], "mathematics, portuguese")
-    period_grades: bool = setting(False, "use the period grades G1 and G2 as inputs")
-    use_sensitive: bool = setting(
+    folder: str = field("education/uci_student", "folder of the published files, here or under PLINTH_DATA")
+    subjects: list[str] = field(["mathematics", "portuguese"], "mathematics, portuguese")
+    period_grades: bool = field(False, "use the period grades G1 and G2 as inputs")
+    use_sensitive: bool = field(
         False, "use sex, age, address and parents' education as inputs, not only to compare"
     )
-    fold: int = setting(-1, "test on this fold of five (0 to 4) instead of a random fifth")
+    fold: int = field(-1, "test on this fold of five (0 to 4) instead of a random fifth")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the pupils."""
@@ -93,9 +93,9 @@ def read(config: UciStudent, seed: int) -> Dataset:
 
     unknown = [s for s in config.subjects if s not in FILES]
     if unknown or not config.subjects:
-        raise wrong("data.subjects", list(config.subjects), f"one or more of {', '.join(FILES)}")
+        raise config_error("data.subjects", list(config.subjects), f"one or more of {', '.join(FILES)}")
     if not -1 <= config.fold <= 4:
-        raise wrong("data.fold", config.fold, "-1 for none, or 0 to 4")
+        raise config_error("data.fold", config.fold, "-1 for none, or 0 to 4")
     frames: list[pd.DataFrame] = []
     files: dict[str, str] = {}
     for subject in config.subjects:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import option, setting, wrong
+from core.config import DataConfig, config_error, field, register
 from finance.ledger import DELAY, WINDOWS, Ledger, of_others
 
 if TYPE_CHECKING:
@@ -19,28 +19,28 @@ START = "2018-04-01"
 """The second 0 of TX_TIME_SECONDS."""
 
 
-@option("data", "fdh")
-class Handbook:
+@register("data", "fdh")
+class Handbook(DataConfig):
     """Six months of simulated card payments; windows of card and terminal, labels known after seven days."""
 
-    path: str = setting(
+    path: str = field(
         "finance/fdh_simulated_transactions/transactions.parquet",
         "the transactions, in the published columns; relative paths are looked up here and under PLINTH_DATA",
     )
-    train_from: str = setting("2018-07-25", "first day of the training window")
-    train_to: str = setting("2018-07-31", "last day of the training window; its end is the validation part")
-    validation_days: int = setting(2, "days at the end of the training window that are the validation part")
-    test_from: str = setting("2018-08-08", "first day of the test; before it the labels' delay")
-    test_to: str = setting("2018-08-14", "last day of the test")
-    drop_compromised: bool = setting(
+    train_from: str = field("2018-07-25", "first day of the training window")
+    train_to: str = field("2018-07-31", "last day of the training window; its end is the validation part")
+    validation_days: int = field(2, "days at the end of the training window that are the validation part")
+    test_from: str = field("2018-08-08", "first day of the test; before it the labels' delay")
+    test_to: str = field("2018-08-14", "last day of the test")
+    drop_compromised: bool = field(
         True, "leave cards whose fraud was known by a test day out of that day, as the handbook does"
     )
-    delay: float = setting(DELAY, "days until a label is known")
-    windows: list[float] = setting(list(WINDOWS), "days of the windows of card and terminal")
-    terminal: bool = setting(
+    delay: float = field(DELAY, "days until a label is known")
+    windows: list[float] = field(list(WINDOWS), "days of the windows of card and terminal")
+    terminal: bool = field(
         True, "windows of terminals too; they are made of other customers' payments and labels"
     )
-    history_days: float = setting(45.0, "days before the training window kept as history")
+    history_days: float = field(45.0, "days before the training window kept as history")
 
     def ledger(self) -> Ledger:
         """Name the columns of a transaction."""
@@ -126,19 +126,19 @@ def _days(config: Handbook) -> dict[str, int]:
         try:
             days[key] = (pd.Timestamp(getattr(config, key)) - pd.Timestamp(START)).days
         except ValueError as error:
-            raise wrong(f"data.{key}", getattr(config, key), "a day such as 2018-07-25") from error
+            raise config_error(f"data.{key}", getattr(config, key), "a day such as 2018-07-25") from error
     if config.validation_days < 1 or days["train_to"] - days["train_from"] < config.validation_days:
-        raise wrong(
+        raise config_error(
             "data.validation_days", config.validation_days, "at least 1, and shorter than the training window"
         )
     if days["test_from"] <= days["train_to"] + config.delay:
-        raise wrong(
+        raise config_error(
             "data.test_from",
             config.test_from,
             f"more than {config.delay:g} days after data.train_to={config.train_to}: labels come so late",
         )
     if days["test_to"] < days["test_from"]:
-        raise wrong("data.test_to", config.test_to, f"not before data.test_from={config.test_from}")
+        raise config_error("data.test_to", config.test_to, f"not before data.test_from={config.test_from}")
     return days
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import option, setting
+from core.config import DataConfig, field, register
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,19 +25,19 @@ NAMES = {
 }
 
 
-@option("data", "taiwan")
-class Taiwan:
+@register("data", "taiwan")
+class Taiwan(DataConfig):
     """Default next month of 30,000 clients from six months of bills and payments."""
 
-    path: str = setting(
+    path: str = field(
         "finance/taiwan_credit_default/credit-card-clients.csv.gz",
         "the published table as CSV, also compressed; relative paths are looked up here and under PLINTH_DATA",
     )
-    use_sensitive: bool = setting(
+    use_sensitive: bool = field(
         False, "let the model see SEX, EDUCATION, MARRIAGE and AGE; they are compared between groups anyway"
     )
-    validation: float = setting(0.2, "share of the clients for validation")
-    test: float = setting(0.2, "share of the clients for the test")
+    validation: float = field(0.2, "share of the clients for validation")
+    test: float = field(0.2, "share of the clients for the test")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the table and add what the months say together."""

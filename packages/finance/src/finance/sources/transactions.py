@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import option, setting, wrong
+from core.config import DataConfig, config_error, field, register
 from core.data.config import names
 from finance.ledger import DELAY, WINDOWS, Ledger, of_others
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
     from core.data.types import Dataset
 
 
-@option("data", "transactions")
-class Transactions:
+@register("data", "transactions")
+class Transactions(DataConfig):
     """Your own transactions: card, time, amount, label, and where you have them terminal and more."""
 
-    path: str = setting("", "the file; relative paths are looked up here and under PLINTH_DATA")
-    card: str = setting("card", "column of the card or account")
-    time: str = setting("time", "column of the moment: dates and times, or numbers")
-    amount: str = setting("amount", "column of the amount")
-    label: str = setting("fraud", "column of the label: 1 = fraud, 0 = not, empty = not known")
-    terminal: str | None = setting(None, "column of the terminal or merchant")
-    id: str | None = setting(None, "column that tells a transaction from all others (for the monitor)")
-    customer: str | None = setting(None, "column of the cards' owner: unit of privacy and of the intervals")
-    numeric: Any = setting([], "further input columns to read as numbers")
-    categorical: Any = setting([], "further input columns to read as categories")
-    sensitive: Any = setting([], "columns of sensitive attributes, compared between groups")
-    per_day: float = setting(1.0, "units of a numeric time that make one day (86400 for seconds)")
-    delay: float = setting(DELAY, "days until a label is known; left out before validation and test")
-    windows: list[float] = setting(list(WINDOWS), "days of the windows of card and terminal")
-    validation: float = setting(0.2, "share of the rows for validation, the latest before the test's gap")
-    test: float = setting(0.2, "share of the rows for the test, the latest")
+    path: str = field("", "the file; relative paths are looked up here and under PLINTH_DATA")
+    card: str = field("card", "column of the card or account")
+    time: str = field("time", "column of the moment: dates and times, or numbers")
+    amount: str = field("amount", "column of the amount")
+    label: str = field("fraud", "column of the label: 1 = fraud, 0 = not, empty = not known")
+    terminal: str | None = field(None, "column of the terminal or merchant")
+    id: str | None = field(None, "column that tells a transaction from all others (for the monitor)")
+    customer: str | None = field(None, "column of the cards' owner: unit of privacy and of the intervals")
+    numeric: Any = field([], "further input columns to read as numbers")
+    categorical: Any = field([], "further input columns to read as categories")
+    sensitive: Any = field([], "columns of sensitive attributes, compared between groups")
+    per_day: float = field(1.0, "units of a numeric time that make one day (86400 for seconds)")
+    delay: float = field(DELAY, "days until a label is known; left out before validation and test")
+    windows: list[float] = field(list(WINDOWS), "days of the windows of card and terminal")
+    validation: float = field(0.2, "share of the rows for validation, the latest before the test's gap")
+    test: float = field(0.2, "share of the rows for the test, the latest")
 
     def __post_init__(self) -> None:
         """Let one name stand for a list of one."""
@@ -65,9 +65,9 @@ class Transactions:
 def check_windows(windows: Sequence[float], delay: float) -> None:
     """Refuse windows and delays that can't be, naming the key."""
     if not windows or min(windows) <= 0 or len(set(windows)) < len(windows):
-        raise wrong("data.windows", list(windows), "one or more different numbers of days above 0")
+        raise config_error("data.windows", list(windows), "one or more different numbers of days above 0")
     if delay < 0:
-        raise wrong("data.delay", delay, "zero days or more")
+        raise config_error("data.delay", delay, "zero days or more")
 
 
 def read(config: Transactions, seed: int) -> Dataset:
@@ -86,11 +86,11 @@ def read(config: Transactions, seed: int) -> Dataset:
     check_windows(config.windows, config.delay)
     for key in ("validation", "test"):
         if not 0 < getattr(config, key) < 1:
-            raise wrong(f"data.{key}", getattr(config, key), "a share of the rows between 0 and 1")
+            raise config_error(f"data.{key}", getattr(config, key), "a share of the rows between 0 and 1")
     if config.validation + config.test >= 1:
-        raise wrong("data.validation", config.validation, "with data.test nothing is left to train on")
+        raise config_error("data.validation", config.validation, "with data.test nothing is left to train on")
     if config.per_day <= 0:
-        raise wrong("data.per_day", config.per_day, "above 0: how many units of the time make a day")
+        raise config_error("data.per_day", config.per_day, "above 0: how many units of the time make a day")
     path = find(config.path)
     table = read_table(path)
     frame, ledger = table.frame, config.ledger()

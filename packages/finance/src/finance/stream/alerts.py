@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from core.config import restored
+from core.config import from_dict
 from core.data.values import to_numbers
 from core.explanation.columns import HISTORY, occlude, quantile_references
 from finance.reasons import of_columns, words
@@ -45,7 +45,7 @@ class Alerting:
         self._places = loaded.encoder.places()
         self._references = quantile_references(loaded.encoder.layout())
         self._codes = of_columns(ledger.amount, loaded.fields.inputs())
-        self._most = int(restored("task_schema", loaded.config["task"]).reasons)
+        self._most = int(from_dict("task", loaded.config["task"]).reasons)
 
     def judge(self, payments: Sequence[Transaction], state: State) -> tuple[NDArray[np.float64], list[str]]:
         """Score payments in order of time: what was known of each (N, F), and a line for each alert.

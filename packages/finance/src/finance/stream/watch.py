@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.config import restored
+from core.config import from_dict
 from core.data.files import find, sha256
 from core.serving.load import load
 from core.serving.verbs import SIMULATED
@@ -99,8 +99,8 @@ def watch(config: MonitorConfig, domain: Domain) -> dict[str, int]:
 def ledger_of(loaded: Loaded) -> Ledger:
     """Find how the run's transactions are laid out."""
     content = loaded.config["data"]
-    source = restored("data", content)
-    task = restored("task_schema", loaded.config["task"])
+    source = from_dict("data", content)
+    task = from_dict("task", loaded.config["task"])
     maker = getattr(source, "ledger", None)
     if maker is None and content["option"] != "simulated":
         raise ValueError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import option, setting
+from core.config import DataConfig, field, register
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,16 +48,16 @@ CHAPTERS = (
 )  # fmt: skip
 
 
-@option("data", "diabetes130")
-class Diabetes130:
+@register("data", "diabetes130")
+class Diabetes130(DataConfig):
     """Readmission within 30 days; the same patient's earlier stays are features, later ones never."""
 
-    path: str = setting(
+    path: str = field(
         "healthcare/diabetes130/diabetic_data.csv.xz",
         "the published table, also compressed; relative paths are looked up here and under PLINTH_DATA",
     )
-    validation: float = setting(0.2, "share of the patients for validation")
-    test: float = setting(0.2, "share of the patients for the test")
+    validation: float = field(0.2, "share of the patients for validation")
+    test: float = field(0.2, "share of the patients for the test")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read and prepare the table; rows that ended in death or hospice are dropped after giving history."""

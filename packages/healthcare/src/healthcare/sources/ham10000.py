@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import option, setting
+from core.config import DataConfig, field, register
 
 if TYPE_CHECKING:
     from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 
-@option("data", "ham10000")
-class Ham10000:
+@register("data", "ham10000")
+class Ham10000(DataConfig):
     """Seven diagnoses of a skin lesion from its picture alone; sex and age are compared, not used."""
 
-    path: str = setting(
+    path: str = field(
         "healthcare/ham10000/ham10000_96.parquet", "the Parquet file, here or under PLINTH_DATA"
     )
 

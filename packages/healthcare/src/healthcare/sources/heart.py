@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import option, setting, wrong
+from core.config import DataConfig, config_error, field, register
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,14 +26,14 @@ CATEGORIES = ("sex", "cp", "fbs", "restecg", "exang", "slope", "thal")
 NUMBERS = ("age", "trestbps", "chol", "thalach", "oldpeak", "ca")
 
 
-@option("data", "heart")
-class Heart:
+@register("data", "heart")
+class Heart(DataConfig):
     """Whether angiography finds heart disease (any vessel narrowed by half)."""
 
-    folder: str = setting("healthcare/uci_heart", "folder of the published files, here or under PLINTH_DATA")
-    sites: list[str] = setting(["cleveland"], "cleveland, hungarian, switzerland, va")
-    fold: int = setting(-1, "test on this fold of five (0 to 4) instead of a random fifth")
-    repeat: int = setting(0, "which of the repeated five-fold partitions")
+    folder: str = field("healthcare/uci_heart", "folder of the published files, here or under PLINTH_DATA")
+    sites: list[str] = field(["cleveland"], "cleveland, hungarian, switzerland, va")
+    fold: int = field(-1, "test on this fold of five (0 to 4) instead of a random fifth")
+    repeat: int = field(0, "which of the repeated five-fold partitions")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the sites' rows; patients occur once."""
@@ -49,9 +49,9 @@ def read(config: Heart, seed: int) -> Dataset:
 
     unknown = [s for s in config.sites if s not in SITES]
     if unknown or not config.sites:
-        raise wrong("data.sites", list(config.sites), f"one or more of {', '.join(SITES)}")
+        raise config_error("data.sites", list(config.sites), f"one or more of {', '.join(SITES)}")
     if not -1 <= config.fold <= 4:
-        raise wrong("data.fold", config.fold, "-1 for none, or 0 to 4")
+        raise config_error("data.fold", config.fold, "-1 for none, or 0 to 4")
     frames: list[pd.DataFrame] = []
     files: dict[str, str] = {}
     for site in config.sites:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import option, setting
+from core.config import DataConfig, field, register
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,14 +30,14 @@ FEATURES = (
 )  # fmt: skip
 
 
-@option("data", "mitbih")
-class MitBih:
+@register("data", "mitbih")
+class MitBih(DataConfig):
     """Class of a beat (normal, supraventricular, ventricular, fusion) in recordings of unseen patients."""
 
-    path: str = setting(
+    path: str = field(
         "healthcare/mitbih_beats/mitbih_beats.parquet", "the Parquet file, here or under PLINTH_DATA"
     )
-    validation: float = setting(0.25, "share of the training patients for validation")
+    validation: float = field(0.25, "share of the training patients for validation")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the beats of both parts; paced recordings and unclassifiable beats are left out."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.checks import one_of
-from core.config import option, setting
+from core.config import DataConfig, field, register
+from core.config.validate import one_of
 
 if TYPE_CHECKING:
     from core.data.config import SimulatedTask
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 LABELS = ("all", "rarest")
 
 
-@option("data", "mtsamples")
-class MtSamples:
+@register("data", "mtsamples")
+class MtSamples(DataConfig):
     """Specialties of a note: all it is filed under, or the rarest of them. Each distinct text is one row."""
 
-    path: str = setting("healthcare/mtsamples/mtsamples.csv.xz", "the table, here or under PLINTH_DATA")
-    labels: str = setting("all", "all filings of a text (multilabel), or the rarest as its one label")
-    least: int = setting(50, "specialties with fewer distinct texts are left out")
-    validation: float = setting(0.2, "share of the texts for validation")
-    test: float = setting(0.2, "share of the texts for the test")
+    path: str = field("healthcare/mtsamples/mtsamples.csv.xz", "the table, here or under PLINTH_DATA")
+    labels: str = field("all", "all filings of a text (multilabel), or the rarest as its one label")
+    least: int = field(50, "specialties with fewer distinct texts are left out")
+    validation: float = field(0.2, "share of the texts for validation")
+    test: float = field(0.2, "share of the texts for the test")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the table and gather the filings of each distinct text."""

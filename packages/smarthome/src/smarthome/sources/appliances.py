@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import option, setting, wrong
+from core.config import DataConfig, config_error, field, register
 
 if TYPE_CHECKING:
     from core.data.config import SimulatedTask
@@ -14,16 +14,16 @@ LAGS = (1, 2, 3, 6, 12, 143)
 """Steps of ten minutes back at which consumption is shown beside the present one; 143 is the same time yesterday."""
 
 
-@option("data", "appliances")
-class Appliances:
+@register("data", "appliances")
+class Appliances(DataConfig):
     """Consumption of the next ten minutes from the present and past; split by time."""
 
-    path: str = setting(
+    path: str = field(
         "smarthome/uci_appliances_energy/energydata_complete.csv.xz", "the table, here or under PLINTH_DATA"
     )
-    ahead: int = setting(1, "steps of ten minutes ahead")
-    validation: float = setting(0.15, "share of the time for validation, before the test")
-    test: float = setting(0.2, "share of the time for the test, the latest")
+    ahead: int = field(1, "steps of ten minutes ahead")
+    validation: float = field(0.15, "share of the time for validation, before the test")
+    test: float = field(0.2, "share of the time for the test, the latest")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the table and shift the answer ahead."""
@@ -40,7 +40,7 @@ def read(config: Appliances) -> Dataset:
     from core.data.values import to_numbers
 
     if config.ahead < 1:
-        raise wrong("data.ahead", config.ahead, "1 or more: the present is among the inputs")
+        raise config_error("data.ahead", config.ahead, "1 or more: the present is among the inputs")
     path = find(config.path)
     table = read_table(path)
     require_columns(table.frame, {"data.path": ["date", "Appliances", "lights", "T1", "T_out"]}, path)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.checks import at_least_zero
-from core.config import option, setting
+from core.config import DataConfig, field, register
+from core.config.validate import at_least_zero
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,15 +18,15 @@ INDICES = ("pmv", "ppd", "set")
 PLACE = ("season", "climate", "building_type", "cooling_type")
 
 
-@option("data", "ashrae")
-class Ashrae:
+@register("data", "ashrae")
+class Ashrae(DataConfig):
     """Thermal preference (cooler, no change, warmer) of people in buildings; buildings never in two parts."""
 
-    path: str = setting("smarthome/ashrae_thermal_comfort_db2", "the folder, here or under PLINTH_DATA")
-    indices: bool = setting(False, "also show the computed comfort indices PMV, PPD and SET")
-    validation: float = setting(0.2, "share of the votes for validation, by building")
-    test: float = setting(0.2, "share of the votes for the test, by building")
-    most: int = setting(0, "votes to keep, whole buildings in random order; 0: all")
+    path: str = field("smarthome/ashrae_thermal_comfort_db2", "the folder, here or under PLINTH_DATA")
+    indices: bool = field(False, "also show the computed comfort indices PMV, PPD and SET")
+    validation: float = field(0.2, "share of the votes for validation, by building")
+    test: float = field(0.2, "share of the votes for the test, by building")
+    most: int = field(0, "votes to keep, whole buildings in random order; 0: all")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read measurements and the buildings they were taken in."""

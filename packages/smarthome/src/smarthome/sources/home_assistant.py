@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config import option, setting, wrong
+from core.config import DataConfig, config_error, field, register
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,17 +37,17 @@ FEWEST = 20
 """Sentences in which a slot must be marked to be learnt."""
 
 
-@option("data", "home_assistant")
-class HomeAssistant:
+@register("data", "home_assistant")
+class HomeAssistant(DataConfig):
     """Home Assistant's intents: test sentences of 58 languages, parted by block, and English templates."""
 
-    path: str = setting("smarthome/home_assistant_intents", "the folder, here or under PLINTH_DATA")
-    languages: list[str] = setting([], "codes of the languages to keep (en, de, ...); empty: all")
-    least: int = setting(100, "languages with fewer sentences are left out")
-    templates: int = setting(15, "sentences drawn from each English template, for training alone; 0: none")
-    outside: int = setting(600, "sentences that no home can do, drawn beside them; 0: none")
-    validation: float = setting(0.2, "share of each language's blocks for validation")
-    test: float = setting(0.2, "share of each language's blocks for the test")
+    path: str = field("smarthome/home_assistant_intents", "the folder, here or under PLINTH_DATA")
+    languages: list[str] = field([], "codes of the languages to keep (en, de, ...); empty: all")
+    least: int = field(100, "languages with fewer sentences are left out")
+    templates: int = field(15, "sentences drawn from each English template, for training alone; 0: none")
+    outside: int = field(600, "sentences that no home can do, drawn beside them; 0: none")
+    validation: float = field(0.2, "share of each language's blocks for validation")
+    test: float = field(0.2, "share of each language's blocks for the test")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the sentences and expand the templates."""
@@ -68,7 +68,7 @@ def read(config: HomeAssistant, seed: int) -> Dataset:
 
     for key in ("validation", "test"):
         if not 0 < getattr(config, key) < 0.5:
-            raise wrong(f"data.{key}", getattr(config, key), "a share above 0 and below a half")
+            raise config_error(f"data.{key}", getattr(config, key), "a share above 0 and below a half")
     folder = find(config.path)
     names = ["tests_all_languages.jsonl", "en_sentence_templates.json", "en_fixtures.json"]
     files = {name: _file(folder, name) for name in names}
@@ -78,7 +78,7 @@ def read(config: HomeAssistant, seed: int) -> Dataset:
     wanted = set(config.languages) or {lang for lang, n in counts.items() if n >= config.least}
     unknown = sorted(wanted - set(counts))
     if unknown:
-        raise wrong("data.languages", unknown, f"the languages are {', '.join(sorted(counts))}")
+        raise config_error("data.languages", unknown, f"the languages are {', '.join(sorted(counts))}")
     lost, rows = 0, []
     for row in said:
         if row["lang"] not in wanted:
@@ -147,9 +147,9 @@ def spoken_slots(
         )
         spans = [
             (m.start(), m.end())
-            for option in options[::-1]
-            if option
-            for m in re.finditer(rf"(?<!\d){re.escape(option)}(?!\d)", low)
+            for register in options[::-1]
+            if register
+            for m in re.finditer(rf"(?<!\d){re.escape(register)}(?!\d)", low)
             if all(m.end() <= a or m.start() >= b for a, b, _ in found)
         ]
         if spans:

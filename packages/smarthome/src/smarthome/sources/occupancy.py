@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.checks import one_of
-from core.config import option, setting, wrong
+from core.config import DataConfig, config_error, field, register
+from core.config.validate import one_of
 
 if TYPE_CHECKING:
     from core.data.config import SimulatedTask
@@ -19,20 +19,18 @@ TESTS = ("1", "2", "both")
 SENSORS = ("Temperature", "Humidity", "CO2", "HumidityRatio")
 
 
-@option("data", "occupancy")
-class Occupancy:
+@register("data", "occupancy")
+class Occupancy(DataConfig):
     """Occupancy of a room from temperature, humidity and CO2. ``Light`` gives it away and is left out."""
 
-    path: str = setting("smarthome/uci_occupancy", "the folder of the three files, here or under PLINTH_DATA")
-    test: str = setting(
-        "both", "test part: 1 (datatest, door mostly closed), 2 (datatest2, mostly open), both"
-    )
-    inputs: str = setting(
+    path: str = field("smarthome/uci_occupancy", "the folder of the three files, here or under PLINTH_DATA")
+    test: str = field("both", "test part: 1 (datatest, door mostly closed), 2 (datatest2, mostly open), both")
+    inputs: str = field(
         "sensors", "sensors (their changes, and height above the day's lowest), sensors_clock, clock"
     )
-    levels: bool = setting(False, "also show the sensors' readings themselves, which drift from week to week")
-    light: bool = setting(False, "also show Light, beside the sensors: then the task is nearly trivial")
-    validation_from: str = setting("2015-02-09", "readings of the training file from this day on validate")
+    levels: bool = field(False, "also show the sensors' readings themselves, which drift from week to week")
+    light: bool = field(False, "also show Light, beside the sensors: then the task is nearly trivial")
+    validation_from: str = field("2015-02-09", "readings of the training file from this day on validate")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the three files; each day of a file is a unit."""
@@ -52,7 +50,9 @@ def read(config: Occupancy) -> Dataset:
     one_of("data.inputs", config.inputs, INPUTS)
     one_of("data.test", config.test, TESTS)
     if config.light and config.inputs == "clock":
-        raise wrong("data.light", True, "Light is never shown without the other sensors; data.inputs=sensors")
+        raise config_error(
+            "data.light", True, "Light is never shown without the other sensors; data.inputs=sensors"
+        )
     folder = find(config.path)
     files: dict[str, str] = {}
     frames = []

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config import option, setting
+from core.config import DataConfig, field, register
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,12 +20,12 @@ FEWEST = 5
 """Development utterances in which a slot must be marked to be learnt."""
 
 
-@option("data", "slurp")
-class Slurp:
+@register("data", "slurp")
+class Slurp(DataConfig):
     """SLURP: the development utterances train and validate, the test ones test; 59 intents."""
 
-    path: str = setting("smarthome/slurp", "the folder of devel and test, here or under PLINTH_DATA")
-    validation: float = setting(0.15, "share of the development utterances for validation")
+    path: str = field("smarthome/slurp", "the folder of devel and test, here or under PLINTH_DATA")
+    validation: float = field(0.15, "share of the development utterances for validation")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read both files; test sentences that also stand in the development file leave the latter."""

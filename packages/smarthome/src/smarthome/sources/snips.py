@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from core.config import option, setting
+from core.config import DataConfig, field, register
 
 if TYPE_CHECKING:
     from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 
-@option("data", "snips")
-class Snips:
+@register("data", "snips")
+class Snips(DataConfig):
     """SNIPS: 13,784 utterances to train on, 700 to test; validation is cut from the training ones."""
 
-    path: str = setting("smarthome/snips_nlu/snips.jsonl.gz", "the utterances, here or under PLINTH_DATA")
-    validation: float = setting(0.1, "share of the training utterances for validation")
+    path: str = field("smarthome/snips_nlu/snips.jsonl.gz", "the utterances, here or under PLINTH_DATA")
+    validation: float = field(0.1, "share of the training utterances for validation")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the utterances; those that also stand in the test part leave the training part."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import option, setting
+from core.config import DataConfig, field, register
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
     from core.data.types import Dataset
 
 
-@option("data", "utterances")
-class Utterances:
+@register("data", "utterances")
+class Utterances(DataConfig):
     """Your own utterances: CSV, TSV, JSONL or Parquet with a text, an intent and slots ([start, end, name] each)."""
 
-    path: str = setting("", "the file; relative paths are looked up here and under PLINTH_DATA")
-    text: str = setting("text", "column of the utterance")
-    intent: str = setting("intent", "column of the intent")
-    slots: str = setting(
+    path: str = field("", "the file; relative paths are looked up here and under PLINTH_DATA")
+    text: str = field("text", "column of the utterance")
+    intent: str = field("intent", "column of the intent")
+    slots: str = field(
         "slots", "column of the slots: lists of [start, end, name] in characters, or such JSON"
     )
-    sensitive: Any = setting([], "columns of groups to compare, such as language or dialect")
-    unit: str | None = setting(None, "column that says which home an utterance belongs to; kept in one part")
-    split: str = setting("auto", "auto (unit if given, else stratified), column, unit, stratified")
-    split_column: str | None = setting(None, "column that holds train, validation and test")
-    validation: float = setting(0.2, "share of the rows for validation")
-    test: float = setting(0.2, "share of the rows for the test")
+    sensitive: Any = field([], "columns of groups to compare, such as language or dialect")
+    unit: str | None = field(None, "column that says which home an utterance belongs to; kept in one part")
+    split: str = field("auto", "auto (unit if given, else stratified), column, unit, stratified")
+    split_column: str | None = field(None, "column that holds train, validation and test")
+    validation: float = field(0.2, "share of the rows for validation")
+    test: float = field(0.2, "share of the rows for the test")
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the table."""
@@ -39,7 +39,7 @@ def read(config: Utterances, seed: int) -> Dataset:
     """Make the data set; repeated utterances of the same intent are kept once, so that none is in two parts."""
     import json
 
-    from core.config import wrong
+    from core.config import config_error
     from core.data.config import TableData, names, split_plan
     from core.data.sources import require_columns
     from core.data.tables import find, read_table
@@ -47,7 +47,7 @@ def read(config: Utterances, seed: int) -> Dataset:
     from core.data.words import slot_list
 
     if not config.path:
-        raise wrong("data.path", config.path, "give the file of utterances")
+        raise config_error("data.path", config.path, "give the file of utterances")
     path = find(config.path)
     table = read_table(path)
     sensitive = names(config.sensitive)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import torch
 
-from core.config import wrong
+from core.config import config_error
 from core.data.config import FieldsConfig
 from core.data.encoders.bag import Bag
 from core.data.encoders.categories import Categories
@@ -75,7 +75,7 @@ class FieldsEncoder:
                 "encoder.tokens=false, words=false and bag=0: texts would not be seen; turn one on"
             )
         if columns.mask_classes and config.image_fit != "squash":
-            raise wrong("encoder.image_fit", config.image_fit, "masks lie on whole images; use squash")
+            raise config_error("encoder.image_fit", config.image_fit, "masks lie on whole images; use squash")
         if columns.image is not None:
             pieces["image"] = Images.fit(config, columns.image, frame)
         if columns.signal is not None:

@@ -17,7 +17,7 @@ import tokenizers
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from core.config import wrong
+from core.config import config_error
 from core.data.encoders.stores import Dense, Store
 from core.data.types import Layout
 from core.data.values import to_texts
@@ -197,7 +197,9 @@ def shipped(name: str) -> Any:
     """Read a tokenizer that comes with core, raising ValueError where this installation lacks it."""
     file = files("core.data.encoders").joinpath("tokenizers", f"{name}.json")
     if not file.is_file():
-        raise wrong("encoder.tokenizer", name, "this installation has no such tokenizer; choose own or words")
+        raise config_error(
+            "encoder.tokenizer", name, "this installation has no such tokenizer; choose own or words"
+        )
     return Tokenizer.from_str(file.read_text(encoding="utf-8"))
 
 

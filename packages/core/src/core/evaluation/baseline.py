@@ -48,7 +48,7 @@ class _Rows:
 
 
 def suited(fields: Fields) -> str:
-    """Name the challenger: images a linear probe, texts with references logistic, texts TF-IDF, all else boosting."""
+    """Name the baseline: images a linear probe, texts with references logistic, texts TF-IDF, all else boosting."""
     if fields.references:
         return "logistic"
     if fields.mask_classes:
@@ -71,18 +71,18 @@ def challenge(
     """Fit on ``frames["train"]``, tune on ``validation``, predict ``validation`` and ``test``.
 
     Images and signals are read through the model's own encoder, so that both see the same samples. Raises
-    ``ValueError`` where the challenger has no input it can read.
+    ``ValueError`` where the baseline has no input it can read.
     """
     import torch
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     if isinstance(target, MaskTarget):
         if not isinstance(config, Boosting):
-            raise ValueError("target=mask has one challenger, challenger=boosting; use it or challenger=auto")
+            raise ValueError("target=mask has one baseline, baseline=boosting; use it or baseline=auto")
         return boosted_pixels(config, frames, encoder, target, seed)
     if isinstance(target, TokensTarget):
         if isinstance(config, Boosting) or type(config) not in (Tfidf, Logistic):
-            raise ValueError("target=tokens has one challenger, challenger=tfidf; use challenger=auto")
+            raise ValueError("target=tokens has one baseline, baseline=tfidf; use baseline=auto")
         return read_utterances(frames, target, derive_seed(seed, "challenger") % 2**32)
     started = time.monotonic()
     name, used = _inputs(config, fields)
@@ -127,16 +127,16 @@ def _columns(truth: NDArray[Any], target: Target) -> Array:
 
 
 def _inputs(config: Boosting | Logistic, fields: Fields) -> tuple[str, Fields]:
-    """Name the challenger and leave it the fields it reads."""
+    """Name the baseline and leave it the fields it reads."""
     if isinstance(config, Boosting):
         return "boosting", fields
     if isinstance(config, Tfidf):
         if not fields.text:
-            raise ValueError("challenger=tfidf needs a text column, this data has none; use challenger=auto")
+            raise ValueError("baseline=tfidf needs a text column, this data has none; use baseline=auto")
         return "tfidf", replace(fields, numeric=(), categorical=(), references=(), image=None, signal=None)
     if isinstance(config, LinearProbe):
         if fields.image is None and fields.signal is None:
-            raise ValueError("challenger=linear_probe needs images or signals; use challenger=auto")
+            raise ValueError("baseline=linear_probe needs images or signals; use baseline=auto")
         return "linear_probe", replace(fields, numeric=(), categorical=(), text=(), references=())
     return "logistic", fields
 

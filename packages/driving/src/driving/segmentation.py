@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import option, setting, task, wrong
+from core.config import TaskConfig, config_error, field, register
 from core.data.config import SimulatedData
 from core.oversight.types import Oversight
 
@@ -14,18 +14,26 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@option("data", "simulated_scenes")
+@register("data", "simulated_scenes")
 class SimulatedScenes(SimulatedData):
     """Made by the task's simulation, in a number that suits masks: each has a class for every pixel."""
 
-    rows: int = setting(1000, "rows to make")
+    rows: int = field(1000, "rows to make")
 
 
-@task("scene")
-class Scene:
+@register(
+    "task",
+    "segmentation",
+    defaults={"backbone": "cnn", "data": "simulated_scenes"},
+    values={
+        "optimizer": {"rate": 0.003},
+        "training": {"epochs": 4, "batch_size": 8, "validation_batch_size": 32},
+    },
+)
+class Scene(TaskConfig):
     """What each pixel of a street scene shows."""
 
-    name: ClassVar[str] = "scene"
+    name: ClassVar[str] = "segmentation"
     purpose: ClassVar[str] = (
         "To tell a driver's aid what is where around the car; the driver stays responsible."
     )
@@ -44,15 +52,15 @@ class Scene:
         responsible="the driver",
         acts=True,
     )
-    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
-    robustness_rows: int = setting(16, "test rows that are spoilt in 15 ways at 5 severities")
-    outlier_rows: int = setting(24, "foreign pictures of each kind, and as many test rows")
+    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    robustness_rows: int = field(16, "test rows that are spoilt in 15 ways at 5 severities")
+    outlier_rows: int = field(24, "foreign pictures of each kind, and as many test rows")
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key, before any data is read."""
         for key in ("robustness_rows", "outlier_rows"):
             if getattr(self, key) < 2:
-                raise wrong(f"task.{key}", getattr(self, key), "at least 2")
+                raise config_error(f"task.{key}", getattr(self, key), "at least 2")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw simulated streets."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import setting, task
+from core.config import TaskConfig, field, register
 from core.oversight.types import Oversight
 
 if TYPE_CHECKING:
@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@task("beats")
-class Beats:
+@register(
+    "task",
+    "ecg",
+    defaults={"backbone": "signal"},
+)
+class Beats(TaskConfig):
     """Class of a heartbeat in an electrocardiogram."""
 
-    name: ClassVar[str] = "beats"
+    name: ClassVar[str] = "ecg"
     purpose: ClassVar[str] = "To point to unusual beats in long recordings; a cardiologist decides."
     oversight: ClassVar[Oversight] = Oversight(
         intended_use="To point to unusual beats in long recordings, for a cardiologist's reading.",
@@ -33,11 +37,11 @@ class Beats:
         ),
         responsible="the reading cardiologist",
     )
-    bias: float = setting(1.0, "strength of the bias planted in simulated data; 0 plants none")
+    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw simulated heartbeats."""
-        from healthcare.simulate.beats import simulate
+        from healthcare.simulate.ecg import simulate
 
         return simulate(rows, seed, self.bias)
 

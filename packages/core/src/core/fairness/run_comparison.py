@@ -29,7 +29,7 @@ def same_rows(here: Predictions, there: Predictions) -> str:
     return ""
 
 
-def beside(
+def compare_runs(
     here: Predictions,
     there: Predictions,
     weights: Callable[[], Iterable[Array]],

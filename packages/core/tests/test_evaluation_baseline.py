@@ -1,4 +1,4 @@
-"""The challenger learns what is there, from the training part alone, and says what it did."""
+"""The baseline learns what is there, from the training part alone, and says what it did."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image
 
 from core.data.config import FieldsConfig
 from core.data.types import Fields
-from core.evaluation.challenger import suited
-from core.evaluation.config import AutoChallenger, Boosting, LinearProbe, Logistic, NoChallenger, Tfidf
+from core.evaluation.baseline import suited
+from core.evaluation.config import AutoBaseline, Boosting, LinearProbe, Logistic, NoBaseline, Tfidf
 from core.evaluation.means import MeanEncoder
 from core.evaluation.shapes import image_features, signal_features
 from core.targets import metrics as m
@@ -63,7 +63,7 @@ def fitted(fields: Fields, frames: dict[str, pd.DataFrame]):
 
 
 def run(config, fields: Fields, frames: dict[str, pd.DataFrame], target: Target, seed: int = 0):
-    """Run a challenger."""
+    """Run a baseline."""
     return config.run(frames, fitted(fields, frames), fields, target, seed)
 
 
@@ -140,7 +140,7 @@ def test_auto_takes_tfidf_for_texts_and_boosting_once_there_are_numbers() -> Non
         (Fields(target=("y",), text=("note",), numeric=("a",)), "boosting"),
     ):
         target = BinaryOption(positive="heart").build(frames["train"], fields)
-        done = run(AutoChallenger(), fields, frames, target)
+        done = run(AutoBaseline(), fields, frames, target)
         assert done.name == name == suited(fields)
         assert m.auroc(done.test) > 0.95
 
@@ -162,7 +162,7 @@ def test_linear_probe_sees_directions() -> None:
     frames = parts(pictures, (160, 60, 60))
     fields = Fields(target=("y",), image="image")
     target = BinaryOption(positive="upright").build(frames["train"], fields)
-    done = run(AutoChallenger(), fields, frames, target)
+    done = run(AutoBaseline(), fields, frames, target)
     assert done.name == "linear_probe"
     assert m.auroc(done.test) > 0.97
 
@@ -182,7 +182,7 @@ def test_boosting_hears_frequencies() -> None:
     frames = parts(waves, (160, 60, 60))
     fields = Fields(target=("y",), signal="signal")
     target = BinaryOption(positive="fast").build(frames["train"], fields)
-    done = run(AutoChallenger(), fields, frames, target)
+    done = run(AutoBaseline(), fields, frames, target)
     assert done.name == "boosting"
     assert m.auroc(done.test) > 0.97
 
@@ -234,15 +234,15 @@ def test_columns_of_many_categories_are_means() -> None:
     assert m.auroc(done.test) > 0.8
 
 
-def test_a_challenger_without_its_input_is_refused() -> None:
+def test_a_baseline_without_its_input_is_refused() -> None:
     frames = parts(table, (50, 30, 30))
     target = BinaryOption().build(frames["train"], TABLE)
-    with pytest.raises(ValueError, match="challenger=tfidf needs a text column"):
+    with pytest.raises(ValueError, match="baseline=tfidf needs a text column"):
         run(Tfidf(), TABLE, frames, target)
-    with pytest.raises(ValueError, match="challenger=linear_probe needs images"):
+    with pytest.raises(ValueError, match="baseline=linear_probe needs images"):
         run(LinearProbe(), TABLE, frames, target)
 
 
 def test_none_gives_nothing() -> None:
     frames = parts(table, (50, 30, 30))
-    assert run(NoChallenger(), TABLE, frames, BinaryOption().build(frames["train"], TABLE)) is None
+    assert run(NoBaseline(), TABLE, frames, BinaryOption().build(frames["train"], TABLE)) is None

@@ -1,7 +1,8 @@
-"""The two commands of this repository, for a machine that has only Python 3.11 or newer and pip.
+"""The commands of this repository, for a machine that has only Python 3.11 or newer and pip.
 
-python3 dev.py try [overrides]   install what healthcare needs and train its embedded default
-python3 dev.py test [pytest args]  install everything and run linters, types, layers and all tests
+python3 dev.py try [domain] [overrides]  install one domain and train its embedded default (healthcare if not given)
+python3 dev.py test [pytest args]        install everything and run linters, types, layers and all tests
+python3 dev.py install                   install everything into .venv, editable, with the tools of development
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ PACKAGES = sorted(p.parent for p in (ROOT / "packages").glob("*/pyproject.toml")
 
 
 def run(*command: str | Path, env: dict[str, str] | None = None) -> int:
-    """Run a command from the root, echoing it, and give its exit status."""
+    """Run a command from the root, echoing it, and return its exit status."""
     print("$", " ".join(os.path.relpath(c, ROOT) if isinstance(c, Path) else c for c in command), flush=True)
     return subprocess.call([str(c) for c in command], cwd=ROOT, env=env)
 
 
 def install(packages: list[Path], *extra: str) -> None:
-    """Make .venv and install packages of the workspace there, at the versions of constraints.txt."""
+    """Create .venv and install packages of the workspace there, at the versions of constraints.txt."""
     if not (BIN / "python").exists() and not (BIN / "python.exe").exists():
-        print("making .venv", flush=True)
+        print("creating .venv", flush=True)
         venv.create(VENV, with_pip=True)
-    editable = [part for package in packages for part in ("-e", str(package.relative_to(ROOT)))]
+    editable = [word for package in packages for word in ("-e", str(package.relative_to(ROOT)))]
     status = run(BIN / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
     if status == 0:
         env = {**os.environ, "VIRTUAL_ENV": str(VENV)}
@@ -40,7 +41,7 @@ def install(packages: list[Path], *extra: str) -> None:
 
 
 def test(arguments: list[str]) -> int:
-    """Run every check, even after one failed, and give 0 if all passed."""
+    """Run every check, even after one failed, and return 0 if all passed."""
     install(PACKAGES, "--group", "dev")
     env = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **os.environ}
     # Tests start some hundred processes; where compiled modules may not be kept, each compiles torch anew.
@@ -65,13 +66,18 @@ def test(arguments: list[str]) -> int:
 
 
 def main() -> int:
-    """Read the verb and do it."""
+    """Run the command that the first argument names."""
     if sys.version_info < (3, 11):  # noqa: UP036 - it is here to say so to who starts it with an older one
         sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
     verb, arguments = (sys.argv[1] if len(sys.argv) > 1 else ""), sys.argv[2:]
     if verb == "try":
-        install([ROOT / "packages" / "core", ROOT / "packages" / "healthcare"])
-        return run(BIN / "python", "-m", "healthcare.train", *arguments)
+        domains = [package.name for package in PACKAGES if package.name != "core"]
+        domain = arguments.pop(0) if arguments and arguments[0] in domains else "healthcare"
+        install([ROOT / "packages" / "core", ROOT / "packages" / domain])
+        return run(BIN / "python", "-m", f"{domain}.train", *arguments)
+    if verb == "install":
+        install(PACKAGES, "--group", "dev")
+        return 0
     if verb == "test":
         return test(arguments)
     sys.exit(__doc__)

@@ -27,7 +27,7 @@ from core.evaluation.conformal import Pixels, calibrate, look
 from core.evaluation.deferral import error_unit
 from core.evaluation.uncertainty import measure, terms
 from core.oversight.config import StandardOversight
-from core.oversight.rules import Rules
+from core.oversight.decision_rule import DecisionRule
 from core.report.run import Run
 
 SETTINGS = StandardEvaluation(resamples=300, resamples_single=100)
@@ -54,7 +54,7 @@ def measured(run: Run, options: StandardOversight) -> dict[str, Any]:
     seed = derive_seed(run.record.run.config["seed"], "oversight")
     kind = test.kind
     pixels = pixels_of(run, options, seed) if kind == "mask" else {}
-    rules = Rules(
+    rules = DecisionRule(
         kind, test.classes, False, method=options.method_of(kind), log=bool(state["target"].get("log"))
     )
     if kind == "mask":  # predictions keep no picture's confidence; nothing is deferred here

@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from core.config import derive_seed
 from core.data.types import Batch
-from core.privacy.canaries import WhiteBoxAudit
+from core.privacy.whitebox_audit import WhiteBoxAudit
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.plan import PrivacyPlan
-from core.privacy.rules.settle import Settlement
+from core.privacy.rules.accumulate import Settlement
 from core.privacy.sampling import PoissonBatches
 from core.training.parallel import ALONE
-from core.training.private import PrivateUpdate
+from core.training.dp_sgd import PrivateUpdate
 
 UNITS, WIDTH, STEPS, RATE = 2000, 64, 100, 0.1
 DELTA = 1e-6

@@ -30,7 +30,7 @@ from measured import interval
 from PIL import Image
 
 import driving
-from core.pretrain.pictures import read
+from core.pretrain.images import read
 
 MOVED = (
     "augmentation=image", "augmentation.scale=0.8", "augmentation.flip=true", "augmentation.brightness=0",

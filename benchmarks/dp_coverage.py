@@ -23,7 +23,7 @@ from opacus import GradSampleModule
 from torch import Tensor, nn
 
 from core.privacy.clipping import FlatClip, PerExampleClipper
-from core.privacy.normalisation import settle_batch_norm
+from core.privacy.batch_norm import settle_batch_norm
 
 TOLERANCE = 1e-6
 BATCH = 3

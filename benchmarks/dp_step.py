@@ -3,7 +3,7 @@
 A step is forward, backward, clip, noise and update. Each round runs every method once, in turn, in one process; the
 ratios are medians over rounds of the ratio within a round. `python benchmarks/dp_step.py --json FILE`
 
-The private step does what core.training.private does in a run: noise drawn into the sum, gradients added to it.
+The private step does what core.training.dp_sgd does in a run: noise drawn into the sum, gradients added to it.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.noise import draw_noise
-from core.privacy.normalisation import settle_batch_norm
+from core.privacy.batch_norm import settle_batch_norm
 
 NOISE, CLIP, RATE = 1.0, 1.0, 1e-4
 

@@ -28,20 +28,20 @@ import torch
 from PIL import Image
 from torch import nn
 
-from core.backbones.config import ConvOption, FullOption, TabularOption
+from core.backbones.config import ResNetGNConfig, FullConfig, TabularConfig
 from core.data.batches import ShuffledBatches
-from core.data.config import FieldsConfig
+from core.data.config import ColumnsEncoderConfig
 from core.data.groups import Groups
-from core.data.parts import Part
-from core.data.types import Dataset, Fields
-from core.energy.watch import TrainingEnergy
+from core.data.encoded_split import EncodedSplit
+from core.data.types import Dataset, ColumnRoles
+from core.energy.training_energy import TrainingEnergy
 from core.targets.config import BinaryOption
 from core.targets.types import Target
 from core.training.checkpoint import Checkpoints
 from core.training.config import AdamWConfig, CosineSchedule, StandardTraining
 from core.training.loop import fit
-from core.training.probes import LearningCurve, Lines, StepTimes
-from core.training.run import plain_update
+from core.training.callbacks import LearningCurve, Lines, StepTimes
+from core.training.trainer import plain_update
 from core.training.types import Probe, Stop
 
 GOAL = 1.03
@@ -56,8 +56,8 @@ class Case:
     """A network and the rows it learns from."""
 
     name: str
-    backbone: TabularOption | ConvOption
-    fields: Fields
+    backbone: TabularConfig | ResNetGNConfig
+    roles: ColumnRoles
     frame: pd.DataFrame
     batch_size: int
 
@@ -70,14 +70,14 @@ def cases() -> list[Case]:
     for i in range(6):
         table[f"c{i}"] = random.choice(list("abcdef"), size=rows)
     table["y"] = np.where(table["n0"] + random.normal(size=rows) > 0, "yes", "no")
-    columns = Fields(
+    columns = ColumnRoles(
         target=("y",), numeric=tuple(f"n{i}" for i in range(12)), categorical=tuple(f"c{i}" for i in range(6))
     )
     pixels = random.integers(0, 256, size=(512, 32, 32, 3), dtype=np.uint8)
     pictures = pd.DataFrame({"image": [_png(p) for p in pixels], "y": random.choice(["no", "yes"], size=512)})
     return [
-        Case("tabular transformer, 18 columns, batch 64", TabularOption(), columns, table, 64),
-        Case("small CNN, 32 px, batch 32", ConvOption(), Fields(target=("y",), image="image"), pictures, 32),
+        Case("tabular transformer, 18 columns, batch 64", TabularConfig(), columns, table, 64),
+        Case("small CNN, 32 px, batch 32", ResNetGNConfig(), ColumnRoles(target=("y",), image="image"), pictures, 32),
     ]
 
 
@@ -101,7 +101,7 @@ class Ours:
     def __init__(
         self,
         model: nn.Module,
-        part: Part,
+        part: EncodedSplit,
         target: Target,
         batch_size: int,
         folder: Path,
@@ -136,7 +136,7 @@ class Ours:
 class ByHand:
     """The loop one would write: an epoch's permutation, slices of it, five lines a step."""
 
-    def __init__(self, model: nn.Module, part: Part, batch_size: int) -> None:
+    def __init__(self, model: nn.Module, part: EncodedSplit, batch_size: int) -> None:
         self.model = model
         self.inputs = part.prepared.take(torch.arange(len(part)))
         self.targets = part.targets.float()
@@ -173,18 +173,18 @@ class ByHand:
             self.losses.append(loss.item())
 
 
-def prepared(case: Case) -> tuple[Part, Target, Callable[[], nn.Module]]:
+def prepared(case: Case) -> tuple[EncodedSplit, Target, Callable[[], nn.Module]]:
     """Encode a case's rows; the last member makes its network anew."""
-    dataset = Dataset(case.frame, case.fields, case.name, simulated=True)
-    encoder = FieldsConfig().build(case.fields)
+    dataset = Dataset(case.frame, case.roles, case.name, simulated=True)
+    encoder = ColumnsEncoderConfig().build(case.roles)
     encoder.fit(case.frame)
-    target = BinaryOption().build(case.frame, case.fields)
+    target = BinaryOption().build(case.frame, case.roles)
     rows = np.arange(len(case.frame))
-    part = Part(case.frame, rows, encoder, target, case.fields, Groups.fit(case.frame, dataset))
+    part = EncodedSplit(case.frame, rows, encoder, target, case.roles, Groups.fit(case.frame, dataset))
 
     def network() -> nn.Module:
         return (
-            FullOption()
+            FullConfig()
             .apply(case.backbone.build(encoder.layout(), 0), target.width, target.reads, 0)
             .train()
         )

@@ -131,7 +131,7 @@ def settings_of(case: Case, arm: str, share: float, rate: float | None = None) -
 
 def seen(case: Case, files: dict[str, str]) -> list[str]:
     """Name the set's own files that the pretraining read, by their hashes."""
-    from core.backbones.shipped import card
+    from core.backbones.pretrained import card
 
     network = next(s.partition("=")[2] for s in case.settings if s.startswith("backbone="))
     known = {told["sha256"] for told in card(network)["files"].values()}

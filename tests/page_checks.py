@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
-from core.report.pointers import resolve
+from core.report.json_pointer import resolve
 from core.report.verify import agrees
 
 VOID = {

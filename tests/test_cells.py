@@ -14,12 +14,12 @@ import pytest
 from domains import DOMAINS
 from page_checks import check_page
 
-from core.app import Application
-from core.report.answers import Answer, answers, architecture, optimisation, responsible, speed
+from core.cli.application import Application
 from core.report.documents import check, edited, expected
 from core.report.evidence import chosen
-from core.report.pointers import resolve, steps_of
+from core.report.json_pointer import resolve, split_pointer
 from core.report.record import Record, read_record
+from core.report.summary import SummaryItem, summary_items, architecture, optimization, responsible, speed
 from core.testing import application
 
 ROWS = {"finance": 2000, "smarthome": 2000}
@@ -69,7 +69,7 @@ def interval(figure: Content, low: float = -math.inf, high: float = math.inf) ->
     assert low <= figure["low"] <= figure["value"] <= figure["high"] <= high, figure
 
 
-def worded(answer: Answer, content: Content) -> None:
+def worded(answer: SummaryItem, content: Content) -> None:
     """An answer that was given, in words that stand in the record."""
     assert answer.measured, f"{answer.question} is not answered"
     assert answer.headline
@@ -77,8 +77,8 @@ def worded(answer: Answer, content: Content) -> None:
     assert resolve(content, answer.field) is not None
 
 
-def answered(record: Record, question: str) -> Answer:
-    return next(a for a in answers(record) if a.question == question)
+def answered(record: Record, question: str) -> SummaryItem:
+    return next(a for a in summary_items(record) if a.question == question)
 
 
 def fairness(record: Record, content: Content) -> None:
@@ -143,7 +143,7 @@ def networks(record: Record, content: Content) -> None:
 
 
 def optimiser(record: Record, content: Content) -> None:
-    worded(optimisation(record), content)
+    worded(optimization(record), content)
     section = content["training"]
     assert section["steps"] > 0 < section["seconds"]
     assert section["reason"]
@@ -234,7 +234,7 @@ def test_frameworks_point_at_fields_that_there_are(domain: str, runs: Callable[[
     for framework in chosen(domain):
         for row in framework.rows:
             for where in row.fields:
-                if steps_of(where)[0] in conditional and len(steps_of(where)) > 1:
+                if split_pointer(where)[0] in conditional and len(split_pointer(where)) > 1:
                     continue  # what a task, a kind of target or differential privacy adds
                 resolve(content, where)
 

@@ -5,19 +5,37 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from domains import DOMAINS, ROOT, tasks
 
-from core.config import OPTIONS, to_dict
+from core.config import OPTIONS, TaskConfig, option_name, register
+from core.config.deprecated import RENAMED_KEYS, RENAMED_OPTIONS
 
 SPANNING = sorted(
     (path.parent.name, path.stem)
     for path in (ROOT / "conf").glob("*/*.yaml")
     if path.parent.name != "regression"
 )
+
+
+VERB_KEYS = ("recipe",)
+"""What is not a group of a run: the recipes of pretraining."""
+
+
+def paths(cls: type, prefix: str = "") -> list[str]:
+    """Return the keys of an option, nested ones by their path."""
+    found = []
+    for part in fields(cls):  # type: ignore[arg-type]
+        inner = part.default_factory if isinstance(part.default_factory, type) else None
+        if inner is not None and is_dataclass(inner):
+            found += paths(inner, f"{prefix}{part.name}.")
+        else:
+            found.append(prefix + part.name)
+    return found
 
 
 def composed(domain: str, *overrides: str) -> Any:
@@ -63,8 +81,8 @@ def test_own_experiments_compose(domain: str) -> None:
 def test_help_imports_nothing_heavy(domain: str, verb: str) -> None:
     heavy = ("torch", "pandas", "sklearn", "transformers", "timm", "matplotlib")
     code = (
-        f"import sys; sys.argv = ['x', '--help']; from {domain}.{verb} import main\n"
-        "try: main()\nexcept SystemExit as e: assert e.code == 0, e.code\n"
+        f"import sys; sys.argv = ['x', '--help']; import {domain}\n"
+        f"try: {domain}.{verb}.main()\nexcept SystemExit as e: assert e.code == 0, e.code\n"
         f"print('HEAVY', [m for m in {heavy} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -84,12 +102,66 @@ def test_every_task_takes_every_backbone_and_adapter(domain: str) -> None:
             assert composed(domain, f"task={task}", f"adapter={adapter}").task.name == task
 
 
-def test_domains_in_one_process_keep_tasks_of_the_same_name_apart() -> None:
-    for _ in range(2):
-        for domain in ("driving", "smarthome"):
-            config = importlib.import_module(domain).train.configure("task=scene")
-            assert type(config.task).__module__ == f"{domain}.scene"
-            assert to_dict(config)["task"]["option"] == "scene"
+def test_an_option_has_one_name_whichever_domains_are_imported() -> None:
+    owners = {(group, name): cls.__module__ for (group, name), cls in OPTIONS.items()}
+    assert owners["task", "scene"] == "smarthome.scene"
+    assert owners["task", "segmentation"] == "driving.segmentation"
+
+    class Scene(TaskConfig):
+        """Another scene."""
+
+    with pytest.raises(
+        ValueError, match=r"task=scene is smarthome\.scene\.Scene already; give .* another name"
+    ):
+        register("task", "scene")(Scene)
+    with pytest.raises(ValueError, match="unknown configuration group 'taks'"):
+        register("taks", "scene")
+    assert OPTIONS["task", "scene"].__module__ == "smarthome.scene"
+
+
+def test_values_of_a_task_yield_to_an_experiment_and_the_command_line() -> None:
+    assert composed("healthcare", "task=notes").training.epochs == 5
+    assert composed("healthcare", "task=notes", "experiment=smoke").training.epochs == 1
+    assert composed("healthcare", "task=notes", "backbone=tabular").training.epochs == 5
+    assert option_name(composed("driving", "task=signs").optimizer) == "sgd"
+    assert option_name(composed("driving", "task=signs", "optimizer=adam").optimizer) == "adam"
+
+
+def test_a_wrong_value_is_reported_before_a_missing_file(tmp_path: Path) -> None:
+    missing = ("data=table", f"data.path={tmp_path / 'none.csv'}", "data.target=y")
+    for override, key in {
+        "optimizer.lr=-1": r"optimizer\.lr=-1\.0",
+        "training.batch_size=0": r"training\.batch_size=0",
+        "schedule.warmup=-3": r"schedule\.warmup=-3",
+        "data.validation_fraction=1.5": r"data\.validation_fraction=1\.5",
+        "backbone.dropout=2": r"backbone\.dropout=2",
+        "evaluation.confidence=7": r"evaluation\.confidence=7",
+    }.items():
+        with pytest.raises(Exception, match=key):
+            importlib.import_module("healthcare").train(*missing, override, folder=tmp_path / "run")
+        assert not (tmp_path / "run").exists(), "nothing is left of a run that could not begin"
+
+
+def test_old_names_work_for_one_version_and_name_the_new_one() -> None:
+    with pytest.warns(DeprecationWarning, match=r"challenger=none is called baseline=none since 0\.2\.0"):
+        config = importlib.import_module("healthcare").train.configure("challenger=none")
+    assert option_name(config.baseline) == "none"
+    with pytest.warns(DeprecationWarning, match=r"task=scene is called task=segmentation"):
+        assert importlib.import_module("driving").train.configure("task=scene").task.name == "segmentation"
+    with pytest.warns(DeprecationWarning, match=r"optimizer\.rate=0\.5 is called optimizer\.lr=0\.5"):
+        assert importlib.import_module("healthcare").train.configure("optimizer.rate=0.5").optimizer.lr == 0.5
+
+
+def test_every_renamed_key_and_option_exists_under_its_new_name() -> None:
+    for domain in DOMAINS:
+        tasks(domain)
+    keys = {f"{group}.{path}" for (group, _), cls in OPTIONS.items() for path in paths(cls)}
+    for old, new in RENAMED_KEYS.items():
+        if new:
+            assert new in keys or new.split(".")[0] in VERB_KEYS, f"{old} -> {new}, which no option has"
+    for (group, old), new in RENAMED_OPTIONS.items():
+        assert (group, new) in OPTIONS, f"{group}={old} -> {new}, which is not registered"
+        assert (group, old) not in OPTIONS, f"{group}={old} still exists"
 
 
 def test_a_sweep_forecasts_all_its_runs(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import healthcare
-from core.data.checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_parts
 from core.data.splits import split
 from core.data.types import Dataset
 
@@ -43,11 +43,11 @@ def test_diabetes_has_the_stays_that_can_be_readmitted_and_parts_by_patient() ->
     for part in rows.values():
         share = (dataset.frame["readmitted"].iloc[part] == "yes").mean()
         assert share == pytest.approx(0.114, abs=0.005)
-    assert not {"race", "gender", "age"} - set(dataset.fields.sensitive)
+    assert not {"race", "gender", "age"} - set(dataset.roles.sensitive)
 
 
 def test_diabetes_history_knows_nothing_of_later_stays(data_root: Path) -> None:
-    from core.data.tables import read_table
+    from core.data.readers.table import read_table
     from healthcare.sources.diabetes130 import prepare
 
     raw = read_table(data_root / "healthcare/diabetes130/diabetic_data.csv.xz").frame
@@ -89,7 +89,7 @@ def test_ham10000_keeps_the_files_split() -> None:
     dataset = read("experiment=ham10000")
     rows = parts_of(dataset)
     assert {name: len(r) for name, r in rows.items()} == {"train": 4189, "validation": 597, "test": 1198}
-    assert dataset.fields.inputs() == ("image",), "sex, age and place are not inputs"
+    assert dataset.roles.inputs() == ("image",), "sex, age and place are not inputs"
 
 
 def test_mitbih_has_no_patient_in_two_parts() -> None:

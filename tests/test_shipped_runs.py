@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import core
-from core.backbones import shipped
+from core.backbones import pretrained
 from core.report.run import Run
 
 SMALL = (
@@ -54,9 +54,9 @@ def test_a_run_from_shipped_weights_is_served_without_them(
     rows = task().simulate(240, 0).frame.iloc[:20]
     before = core.load(run.path).predict(rows)
     (tmp_path / "nothing").mkdir()
-    monkeypatch.setattr(shipped, "folder", lambda: tmp_path / "nothing")
+    monkeypatch.setattr(pretrained, "folder", lambda: tmp_path / "nothing")
     with pytest.raises(ValueError, match=r"backbone\.weights='shipped'"):
-        shipped.card("cnn_small")
+        pretrained.card("cnn_small")
     assert len(before) == 20
     pd.testing.assert_frame_equal(core.load(run.path).predict(rows), before)
 

@@ -18,10 +18,10 @@ TABLE = Layout(**COLUMNS)
 NOTE = Layout(**TEXT)
 LAYOUTS = {
     "table": TABLE,
-    "table and note": Layout(**COLUMNS, **TEXT, bag=7),
+    "table and note": Layout(**COLUMNS, **TEXT, tfidf_size=7),
     "note": NOTE,
-    "note and columns": Layout(**TEXT, bag=7, **COLUMNS),
-    "note and words": Layout(**TEXT, words=(5, 3), word_codes=11),
+    "note and columns": Layout(**TEXT, tfidf_size=7, **COLUMNS),
+    "note and words": Layout(**TEXT, words=(5, 3), word_vocab_size=11),
     "image": Layout(image=(3, 32, 32)),
     "image and columns": Layout(image=(3, 32, 32), **COLUMNS),
     "signal": Layout(signal=(2, 50)),
@@ -42,20 +42,20 @@ def random_inputs(layout: Layout, rows: int, seed: int = 0) -> dict[str, torch.T
     if layout.categorical:
         columns = [torch.randint(0, c, (rows,), generator=draw) for c in layout.cardinalities]
         inputs["categorical"] = torch.stack(columns, dim=1)
-    if layout.length:
-        tokens = torch.randint(1, layout.vocabulary, (rows, layout.length), generator=draw)
-        lengths = torch.randint(2, layout.length - 2, (rows, 1), generator=draw)
-        inputs["tokens"] = torch.where(torch.arange(layout.length) < lengths, tokens, layout.padding)
+    if layout.max_length:
+        tokens = torch.randint(1, layout.vocab_size, (rows, layout.max_length), generator=draw)
+        lengths = torch.randint(2, layout.max_length - 2, (rows, 1), generator=draw)
+        inputs["tokens"] = torch.where(torch.arange(layout.max_length) < lengths, tokens, layout.pad_token_id)
     if layout.words:
         places, kinds = layout.words
         given = torch.arange(places) < torch.randint(1, places, (rows, 1), generator=draw)
         inputs["words_mask"] = given.float()
-        codes = torch.randint(1, layout.word_codes, (rows, places, kinds), generator=draw)
+        codes = torch.randint(1, layout.word_vocab_size, (rows, places, kinds), generator=draw)
         inputs["words"] = codes * given.unsqueeze(-1)
-        starts = torch.randint(0, layout.length, (rows, places), generator=draw)
+        starts = torch.randint(0, layout.max_length, (rows, places), generator=draw)
         inputs["word_starts"] = starts.sort(dim=1).values * given
-    if layout.bag:
-        inputs["bag"] = torch.rand(rows, layout.bag, generator=draw)
+    if layout.tfidf_size:
+        inputs["bag"] = torch.rand(rows, layout.tfidf_size, generator=draw)
     if layout.image:
         inputs["image"] = torch.randint(0, 256, (rows, *layout.image), generator=draw, dtype=torch.uint8)
     if layout.signal:

@@ -10,11 +10,11 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from core.data.config import FieldsConfig
-from core.data.encoders.fields import FieldsEncoder
-from core.data.types import Fields, Layout
-from core.explanation.assign import Reading
-from core.explanation.cases import Cases
+from core.data.config import ColumnsEncoderConfig
+from core.data.encoders.columns import ColumnsEncoder
+from core.data.types import ColumnRoles, Layout
+from core.explanation.aggregate import Reading
+from core.explanation.masker import Masker
 
 
 @dataclass
@@ -22,17 +22,17 @@ class Asked:
     """A scorer without recalibration."""
 
     model: nn.Module
-    encoder: FieldsEncoder
+    encoder: ColumnsEncoder
     calls: int = field(default=0)
 
     def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> dict[str, Tensor]:
-        return self.encoder.prepare(frame, history).take(torch.arange(len(frame)))
+        return self.encoder.encode(frame, history).take(torch.arange(len(frame)))
 
     def layout(self) -> Layout:
         return self.encoder.layout()
 
-    def places(self) -> dict[str, dict[str, list[int] | None]]:
-        return self.encoder.places()
+    def column_positions(self) -> dict[str, dict[str, list[int] | None]]:
+        return self.encoder.column_positions()
 
     def outputs(self, rows: Any, history: Any = None) -> np.ndarray:
         self.calls += len(next(iter(rows.values())))
@@ -58,16 +58,16 @@ class Kind:
 VALUE = Kind("regression", ())
 
 
-def fitted(frame: pd.DataFrame, fields: Fields, config: FieldsConfig | None = None) -> FieldsEncoder:
-    encoder = (config or FieldsConfig()).build(fields)
+def fitted(frame: pd.DataFrame, roles: ColumnRoles, config: ColumnsEncoderConfig | None = None) -> ColumnsEncoder:
+    encoder = (config or ColumnsEncoderConfig()).build(roles)
     encoder.fit(frame)
     return encoder
 
 
-def cut(model: nn.Module, encoder: FieldsEncoder, frame: pd.DataFrame, **changes: int) -> Cases:
+def cut(model: nn.Module, encoder: ColumnsEncoder, frame: pd.DataFrame, **changes: int) -> Masker:
     given = {"patches": 4, "stretches": 5, "references": 4} | changes
-    return Cases.of(Asked(model, encoder), frame, encoder.fields.text, **given)  # type: ignore[arg-type]
+    return Masker.of(Asked(model, encoder), frame, encoder.roles.text, **given)  # type: ignore[arg-type]
 
 
-def reading(encoder: FieldsEncoder) -> Reading:
-    return Reading(encoder.spans, encoder.grams)
+def reading(encoder: ColumnsEncoder) -> Reading:
+    return Reading(encoder.token_offsets, encoder.tfidf_matrix)

@@ -20,8 +20,8 @@ from core.data.types import Batch
 from core.privacy.config import DifferentialPrivacy
 from core.training.config import AdamWConfig, ConstantSchedule, SgdConfig, StandardTraining
 from core.training.parallel import ALONE
-from core.training.private_run import private_training
-from core.training.run import train
+from core.training.dp_setup import private_training
+from core.training.trainer import train
 
 
 class Rows(Held):

@@ -16,68 +16,68 @@ sys.path.insert(0, str(Path(__file__).parent))
 from backbone_layouts import COLUMNS, LAYOUTS, NOTE, TABLE, random_inputs
 
 from core.backbones.config import (
-    CnnSmallOption,
-    ConvOption,
-    FullOption,
-    PatchesOption,
-    ScatterOption,
-    SequenceOption,
-    SignalOption,
-    TabularOption,
-    TextOption,
-    TextSmallOption,
+    CnnSmallConfig,
+    ResNetGNConfig,
+    FullConfig,
+    PatchesConfig,
+    ScatteringConfig,
+    SequenceConfig,
+    CNN1dConfig,
+    TabularConfig,
+    TextConfig,
+    TextSmallConfig,
 )
-from core.backbones.inputs import Columns, Pieces
+from core.backbones.inputs import Columns, PiecewiseLinearEncoding
 from core.backbones.layers import Pooling
 from core.backbones.model import Model, trainable_parameters
 from core.data.types import Layout
 
 SMALL = {"width": 16, "heads": 2}
 CASES = {
-    "tabular": (TabularOption(**SMALL), "table"),
-    "tabular with a note": (TabularOption(**SMALL, pooling="attention", token_dropout=0.3), "table and note"),
+    "tabular": (TabularConfig(**SMALL), "table"),
+    "tabular with a note": (TabularConfig(**SMALL, pooling="attention", token_dropout=0.3), "table and note"),
     "tabular linear, without layers": (
-        TabularOption(**SMALL, layers=0, numbers="linear", pooling="mean"),
+        TabularConfig(**SMALL, layers=0, numbers="linear", pooling="mean"),
         "table",
     ),
-    "text": (TextOption(**SMALL), "note"),
-    "text with columns": (TextOption(**SMALL, pooling="mean", token_dropout=0.3), "note and columns"),
-    "text with topics": (TextOption(**SMALL, topics=4), "note and columns"),
-    "text cls": (TextOption(**SMALL, pooling="cls", wide=0.0), "note"),
-    "cnn": (ConvOption(width=8, groups=4), "image"),
-    "cnn with columns": (ConvOption(width=8, groups=4, stem="4", blocks=[1, 2]), "image and columns"),
-    "cnn_small": (CnnSmallOption(weights="none"), "image"),
-    "cnn_small with columns": (CnnSmallOption(weights="none", stem="2"), "image and columns"),
-    "text_small": (TextSmallOption(weights="none"), "note"),
+    "text": (TextConfig(**SMALL), "note"),
+    "text with columns": (TextConfig(**SMALL, pooling="mean", token_dropout=0.3), "note and columns"),
+    "text with topics": (TextConfig(**SMALL, topics=4), "note and columns"),
+    "text cls": (TextConfig(**SMALL, pooling="cls", wide=0.0), "note"),
+    "cnn": (ResNetGNConfig(width=8, groups=4), "image"),
+    "cnn with columns": (ResNetGNConfig(width=8, groups=4, stem="4", blocks=[1, 2]), "image and columns"),
+    "cnn_small": (CnnSmallConfig(weights="none"), "image"),
+    "cnn_small with columns": (CnnSmallConfig(weights="none", stem="2"), "image and columns"),
+    "text_small": (TextSmallConfig(weights="none"), "note"),
     "text_small with columns": (
-        TextSmallOption(weights="none", pooling="attention", token_dropout=0.3),
+        TextSmallConfig(weights="none", pooling="attention", token_dropout=0.3),
         "note and columns",
     ),
-    "text_small as a tagger": (TextSmallOption(weights="none"), "note and words"),
-    "scatter": (ScatterOption(), "image"),
-    "scatter, mirrored, with columns": (ScatterOption(mirror=True), "image and columns"),
+    "text_small as a tagger": (TextSmallConfig(weights="none"), "note and words"),
+    "scatter": (ScatteringConfig(), "image"),
+    "scatter, mirrored, with columns": (ScatteringConfig(mirror=True), "image and columns"),
     "scatter with convolutions and columns": (
-        ScatterOption(scales=3, orientations=4, widths=[16, 32]),
+        ScatteringConfig(scales=3, orientations=4, widths=[16, 32]),
         "image and columns",
     ),
-    "patches": (PatchesOption(patches=16), "image"),
+    "patches": (PatchesConfig(patches=16), "image"),
     "patches, mirrored, with columns": (
-        PatchesOption(patches=16, side=3, mirror=True),
+        PatchesConfig(patches=16, side=3, mirror=True),
         "image and columns",
     ),
-    "signal": (SignalOption(width=8, groups=4), "signal"),
+    "signal": (CNN1dConfig(width=8, groups=4), "signal"),
     "signal with columns": (
-        SignalOption(width=8, groups=4, pooling="attention", kernel=3),
+        CNN1dConfig(width=8, groups=4, pooling="attention", kernel=3),
         "signal and columns",
     ),
-    "sequence": (SequenceOption(**SMALL), "events"),
-    "sequence causal": (SequenceOption(**SMALL, causal=True, pooling="last"), "events and columns"),
-    "sequence of patches": (SequenceOption(**SMALL, pooling="mean", token_dropout=0.3), "signal"),
+    "sequence": (SequenceConfig(**SMALL), "events"),
+    "sequence causal": (SequenceConfig(**SMALL, causal=True, pooling="last"), "events and columns"),
+    "sequence of patches": (SequenceConfig(**SMALL, pooling="mean", token_dropout=0.3), "signal"),
 }
 
 
 def model_of(option, layout, seed=1, width=3):
-    return FullOption().apply(option.build(layout, seed), width, "pooled", seed)
+    return FullConfig().apply(option.build(layout, seed), width, "pooled", seed)
 
 
 @pytest.fixture(params=CASES)
@@ -170,7 +170,7 @@ def test_padding_changes_nothing(name):
     option, layout = CASES[name]
     layout = replace(LAYOUTS[layout], padding=7)
     model = model_of(option, layout).eval()
-    inputs = random_inputs(replace(layout, padding=0), 6)
+    inputs = random_inputs(replace(layout, pad_token_id=0), 6)
     tokens = inputs["tokens"]
     tokens[tokens == 7] = 8
     inputs["tokens"] = torch.where(tokens == 0, 7, tokens)
@@ -203,7 +203,7 @@ def test_masked_events_change_nothing(name):
 
 def test_a_causal_network_sees_nothing_later():
     layout = LAYOUTS["events"]
-    backbone = SequenceOption(**SMALL, causal=True, pooling="last").build(layout, 0).eval()
+    backbone = SequenceConfig(**SMALL, causal=True, pooling="last").build(layout, 0).eval()
     inputs = {"events": torch.randn(3, 6, 4), "events_mask": torch.ones(3, 6)}
     later = inputs["events"].clone()
     later[:, 4:] += 1.0
@@ -214,7 +214,7 @@ def test_a_causal_network_sees_nothing_later():
 
 
 def test_a_missing_number_is_its_flag_and_not_its_value():
-    model = model_of(TabularOption(**SMALL), TABLE).eval()
+    model = model_of(TabularConfig(**SMALL), TABLE).eval()
     inputs = random_inputs(TABLE, 3)
     inputs["missing"][:, 0] = 1.0
     changed = inputs | {"numeric": inputs["numeric"] + torch.tensor([2.0, 0.0, 0.0])}
@@ -224,7 +224,7 @@ def test_a_missing_number_is_its_flag_and_not_its_value():
 
 
 def test_pieces_follow_their_definition():
-    pieces = Pieces(TABLE)
+    pieces = PiecewiseLinearEncoding(TABLE)
     x = torch.tensor([[-1.0, 1.5, 0.7]])
     coded = pieces(x, torch.zeros(1, 3))
     expected = np.zeros((3, 4))
@@ -232,14 +232,14 @@ def test_pieces_follow_their_definition():
         for k in range(len(edges) - 1):
             expected[n, k] = np.clip((x[0, n].item() - edges[k]) / (edges[k + 1] - edges[k]), 0, 1)
     np.testing.assert_allclose(coded[0].numpy(), expected, atol=1e-6)
-    plain = Pieces(Layout(numeric=("a",), edges=((),)))
+    plain = PiecewiseLinearEncoding(Layout(numeric=("a",), bin_edges=((),)))
     assert plain(torch.tensor([[-37.0]]), torch.zeros(1, 1)).item() == -37.0
 
 
 def test_the_wide_path_is_a_linear_model_that_starts_at_nothing():
     layout = LAYOUTS["note and columns"]
-    model = model_of(TextOption(**SMALL, wide=2.0), layout).eval()
-    without = model_of(TextOption(**SMALL, wide=2.0), layout).eval()
+    model = model_of(TextConfig(**SMALL, wide=2.0), layout).eval()
+    without = model_of(TextConfig(**SMALL, wide=2.0), layout).eval()
     without.head.wide = None
     inputs = random_inputs(layout, 4)
     assert torch.equal(model(inputs), without(inputs))
@@ -257,7 +257,7 @@ def test_the_wide_path_is_a_linear_model_that_starts_at_nothing():
 
 def test_columns_beside_an_image_start_at_nothing_and_then_count():
     layout = LAYOUTS["image and columns"]
-    backbone = ConvOption(width=8, groups=4).build(layout, 0).eval()
+    backbone = ResNetGNConfig(width=8, groups=4).build(layout, 0).eval()
     inputs = random_inputs(layout, 4)
     image_only = inputs | {"numeric": inputs["numeric"] * 0, "categorical": inputs["categorical"] * 0}
     assert torch.equal(backbone(inputs).pooled, backbone(image_only).pooled)
@@ -267,12 +267,12 @@ def test_columns_beside_an_image_start_at_nothing_and_then_count():
 
 
 def test_topics_start_from_the_directions_of_the_training_rows():
-    layout = Layout(vocabulary=50, length=9, bag=40)
+    layout = Layout(vocab_size=50, max_length=9, tfidf_size=40)
     draw = torch.Generator().manual_seed(0)
     bags = torch.rand(60, 3, generator=draw) @ torch.rand(3, 40, generator=draw) + 0.01 * torch.rand(
         60, 40, generator=draw
     )
-    backbone = TextOption(**SMALL, topics=4).build(layout, 5)
+    backbone = TextConfig(**SMALL, topics=4).build(layout, 5)
     assert backbone.start_from({"bag": bags})
     directions = backbone.topics.directions.weight.detach()
     _, sizes, right = torch.linalg.svd(bags, full_matrices=False)
@@ -282,12 +282,12 @@ def test_topics_start_from_the_directions_of_the_training_rows():
     torch.testing.assert_close(gram - torch.diag(gram.diag()), torch.zeros(4, 4), atol=0.05, rtol=0)
     same = (directions[:3] * whitened[:3]).sum(dim=1).abs() / whitened[:3].square().sum(dim=1)
     torch.testing.assert_close(same, torch.ones(3), atol=1e-2, rtol=0)
-    again = TextOption(**SMALL, topics=4).build(layout, 5)
+    again = TextConfig(**SMALL, topics=4).build(layout, 5)
     again.start_from({"bag": bags})
     assert torch.equal(again.topics.directions.weight, directions)
-    assert not TextOption(**SMALL).build(layout, 5).start_from({"bag": bags})
+    assert not TextConfig(**SMALL).build(layout, 5).start_from({"bag": bags})
     with pytest.raises(ValueError, match=r"backbone\.topics=4: the inputs have no TF-IDF"):
-        TextOption(**SMALL, topics=4).build(NOTE, 0)
+        TextConfig(**SMALL, topics=4).build(NOTE, 0)
 
 
 def test_the_signal_networks_pooling_sees_mean_and_greatest():
@@ -301,12 +301,12 @@ def test_the_signal_networks_pooling_sees_mean_and_greatest():
 @pytest.mark.parametrize(
     ("option", "layout", "message"),
     [
-        (TabularOption(), "note", r"backbone=tabular reads numeric or categorical .* the inputs are tokens"),
-        (TextOption(), "table", r"backbone=text reads tokens .* the inputs are numeric, categorical"),
-        (TextOption(wide=0.0), "note and columns", r"also have bag, .*backbone\.wide above 0"),
-        (ConvOption(), "signal", "backbone=cnn reads image .* the inputs are signal"),
-        (SignalOption(), "events", "backbone=signal reads signal .* the inputs are events"),
-        (SequenceOption(), "image", "backbone=sequence reads events or signal .* the inputs are image"),
+        (TabularConfig(), "note", r"backbone=tabular reads numeric or categorical .* the inputs are tokens"),
+        (TextConfig(), "table", r"backbone=text reads tokens .* the inputs are numeric, categorical"),
+        (TextConfig(wide=0.0), "note and columns", r"also have bag, .*backbone\.wide above 0"),
+        (ResNetGNConfig(), "signal", "backbone=cnn reads image .* the inputs are signal"),
+        (CNN1dConfig(), "events", "backbone=signal reads signal .* the inputs are events"),
+        (SequenceConfig(), "image", "backbone=sequence reads events or signal .* the inputs are image"),
     ],
 )
 def test_inputs_that_do_not_fit_are_refused(option, layout, message):
@@ -316,43 +316,43 @@ def test_inputs_that_do_not_fit_are_refused(option, layout, message):
 
 def test_inputs_that_would_not_be_seen_are_refused():
     with pytest.raises(ValueError, match="also have tokens, which it would not see"):
-        ConvOption().build(Layout(image=(3, 32, 32), vocabulary=50, length=9), 0)
+        ResNetGNConfig().build(Layout(image=(3, 32, 32), vocab_size=50, max_length=9), 0)
     with pytest.raises(ValueError, match="have both; leave one out"):
-        SequenceOption().build(Layout(signal=(2, 50), events=(6, 4)), 0)
+        SequenceConfig().build(Layout(signal=(2, 50), events=(6, 4)), 0)
     with pytest.raises(ValueError, match="the inputs are none"):
-        TabularOption().build(Layout(), 0)
+        TabularConfig().build(Layout(), 0)
 
 
 @pytest.mark.parametrize(
     ("option", "key"),
     [
-        (TabularOption(width=10, heads=4), "heads"),
-        (TabularOption(numbers="periodic"), "numbers"),
-        (TabularOption(layers=0), "pooling"),
-        (TabularOption(dropout=1.0), "dropout"),
-        (TextOption(pooling="max"), "pooling"),
-        (TextOption(wide=-1.0), "wide"),
-        (TextOption(topics=-1), "topics"),
-        (ConvOption(blocks=[]), "blocks"),
-        (ConvOption(width=12), "groups"),
-        (ConvOption(blocks=[1] * 7), "blocks"),
-        (SignalOption(kernel=4), "kernel"),
-        (SignalOption(blocks=[1] * 6), "blocks"),
-        (SequenceOption(causal=True, pooling="cls"), "pooling"),
-        (SequenceOption(patch=0), "patch"),
+        (TabularConfig(width=10, heads=4), "heads"),
+        (TabularConfig(numbers="periodic"), "numbers"),
+        (TabularConfig(layers=0), "pooling"),
+        (TabularConfig(dropout=1.0), "dropout"),
+        (TextConfig(pooling="max"), "pooling"),
+        (TextConfig(wide=-1.0), "wide"),
+        (TextConfig(topics=-1), "topics"),
+        (ResNetGNConfig(blocks=[]), "blocks"),
+        (ResNetGNConfig(width=12), "groups"),
+        (ResNetGNConfig(blocks=[1] * 7), "blocks"),
+        (CNN1dConfig(kernel=4), "kernel"),
+        (CNN1dConfig(blocks=[1] * 6), "blocks"),
+        (SequenceConfig(causal=True, pooling="cls"), "pooling"),
+        (SequenceConfig(patch=0), "patch"),
     ],
 )
 def test_wrong_settings_are_refused_with_their_key(option, key):
-    suited = {TabularOption: "table", TextOption: "note", ConvOption: "image", SignalOption: "signal"}
+    suited = {TabularConfig: "table", TextConfig: "note", ResNetGNConfig: "image", CNN1dConfig: "signal"}
     with pytest.raises(ValueError, match=rf"backbone\.{key}"):
         option.build(LAYOUTS[suited.get(type(option), "signal")], 0)
 
 
 def test_settings_are_checked_before_any_layout_is_known():
     with pytest.raises(ValueError, match=r"backbone\.heads=4"):
-        TabularOption(width=10).check()
+        TabularConfig(width=10).check()
     with pytest.raises(ValueError, match=r"adapter\.head="):
-        FullOption(head="deep").check()
+        FullConfig(head="deep").check()
 
 
 def test_the_configuration_imports_nothing_heavy():
@@ -366,7 +366,7 @@ def test_the_configuration_imports_nothing_heavy():
 def test_full_and_head_need_no_adapter_library():
     script = (
         "from core.backbones.config import *; from core.data.types import Layout; import sys;"
-        "FullOption().apply(TabularOption().build(Layout(numeric=('a',), edges=((0., 1.),)), 0), 1, 'pooled', 0);"
+        "FullOption().apply(TabularOption().build(Layout(numeric=('a',), bin_edges=((0., 1.),)), 0), 1, 'pooled', 0);"
         "print({'peft', 'transformers', 'timm'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -375,10 +375,10 @@ def test_full_and_head_need_no_adapter_library():
 
 def test_the_default_cnn_is_of_the_size_two_cores_train():
     layout = Layout(image=(3, 64, 64))
-    count = trainable_parameters(model_of(ConvOption(), layout, width=7))
+    count = trainable_parameters(model_of(ResNetGNConfig(), layout, width=7))
     assert 300_000 < count < 3_000_000
     assert (
-        ConvOption().build(Layout(image=(1, 33, 47)), 0)({"image": torch.zeros(1, 1, 33, 47)}).map is not None
+        ResNetGNConfig().build(Layout(image=(1, 33, 47)), 0)({"image": torch.zeros(1, 1, 33, 47)}).map is not None
     )
 
 

@@ -12,39 +12,39 @@ sys.path.insert(0, str(Path(__file__).parent))
 from backbone_layouts import LAYOUTS, random_inputs
 
 from core.backbones.config import (
-    CnnSmallOption,
-    ConvOption,
-    FullOption,
-    HeadOption,
-    PatchesOption,
-    ScatterOption,
-    TextOption,
-    TextSmallOption,
+    CnnSmallConfig,
+    ResNetGNConfig,
+    FullConfig,
+    LinearProbeConfig,
+    PatchesConfig,
+    ScatteringConfig,
+    TextConfig,
+    TextSmallConfig,
 )
 from core.backbones.model import Model
-from core.backbones.once import fixed_part
+from core.backbones.feature_cache import frozen_part
 
 SMALL = {"width": 16, "heads": 2}
 FIXED = {
-    "cnn, pooled": (HeadOption(), ConvOption(width=8, groups=4), "image", "pooled"),
-    "cnn, a place": (HeadOption(head="mlp"), ConvOption(width=8, groups=4), "image", "map"),
-    "cnn_small, several maps": (HeadOption(), CnnSmallOption(weights="none"), "image", "map"),
+    "cnn, pooled": (LinearProbeConfig(), ResNetGNConfig(width=8, groups=4), "image", "pooled"),
+    "cnn, a place": (LinearProbeConfig(head="mlp"), ResNetGNConfig(width=8, groups=4), "image", "map"),
+    "cnn_small, several maps": (LinearProbeConfig(), CnnSmallConfig(weights="none"), "image", "map"),
     "text with its linear path": (
-        HeadOption(),
-        TextSmallOption(weights="none", dropout=0.3),
+        LinearProbeConfig(),
+        TextSmallConfig(weights="none", dropout=0.3),
         "note",
         "pooled",
     ),
-    "text and words": (HeadOption(), TextSmallOption(weights="none"), "note and words", "joint"),
-    "scattering": (HeadOption(), ScatterOption(), "image", "pooled"),
-    "random patches": (FullOption(), PatchesOption(patches=16, mirror=True), "image and columns", "pooled"),
-    "scattering, all trained": (FullOption(), ScatterOption(widths=[16]), "image and columns", "pooled"),
+    "text and words": (LinearProbeConfig(), TextSmallConfig(weights="none"), "note and words", "joint"),
+    "scattering": (LinearProbeConfig(), ScatteringConfig(), "image", "pooled"),
+    "random patches": (FullConfig(), PatchesConfig(patches=16, mirror=True), "image and columns", "pooled"),
+    "scattering, all trained": (FullConfig(), ScatteringConfig(widths=[16]), "image and columns", "pooled"),
 }
 CHANGING = {
-    "all trained": (FullOption(), ConvOption(width=8, groups=4), "image", "pooled"),
-    "fresh pooling": (HeadOption(), TextOption(**SMALL), "note", "pooled"),
-    "fresh columns": (HeadOption(), CnnSmallOption(weights="none"), "image and columns", "pooled"),
-    "answers for tokens": (HeadOption(), TextSmallOption(weights="none"), "note", "tokens"),
+    "all trained": (FullConfig(), ResNetGNConfig(width=8, groups=4), "image", "pooled"),
+    "fresh pooling": (LinearProbeConfig(), TextConfig(**SMALL), "note", "pooled"),
+    "fresh columns": (LinearProbeConfig(), CnnSmallConfig(weights="none"), "image and columns", "pooled"),
+    "answers for tokens": (LinearProbeConfig(), TextSmallConfig(weights="none"), "note", "tokens"),
 }
 
 
@@ -57,7 +57,7 @@ def made(case: tuple) -> tuple[Model, dict[str, torch.Tensor]]:
 @pytest.mark.parametrize("case", FIXED.values(), ids=FIXED)
 def test_the_rest_of_the_network_answers_and_learns_alike(case: tuple) -> None:
     model, inputs = made(case)
-    front = fixed_part(model)
+    front = frozen_part(model)
     assert front is not None
     with torch.no_grad():
         behind = front(inputs)
@@ -78,4 +78,4 @@ def test_the_rest_of_the_network_answers_and_learns_alike(case: tuple) -> None:
 
 @pytest.mark.parametrize("case", CHANGING.values(), ids=CHANGING)
 def test_nothing_is_fixed_where_a_first_layer_changes_or_a_head_reads_more(case: tuple) -> None:
-    assert fixed_part(made(case)[0]) is None
+    assert frozen_part(made(case)[0]) is None

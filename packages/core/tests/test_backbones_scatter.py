@@ -9,9 +9,9 @@ import torch
 from torch.fft import fft2, ifft2
 from torch.nn.functional import pad
 
-from core.backbones.config import ScatterOption
-from core.backbones.leaves import dead_leaves
-from core.backbones.scatter import Scattering, gaussian, morlet
+from core.backbones.config import ScatteringConfig
+from core.backbones.dead_leaves import dead_leaves
+from core.backbones.scattering import Scattering, gaussian, morlet
 from core.data.types import Layout
 
 
@@ -89,7 +89,7 @@ def test_flat_images_have_but_their_brightness() -> None:
 
 
 def test_neighbouring_coefficients_are_brought_to_one_scale_within_an_image() -> None:
-    network = ScatterOption(standard="none").build(Layout(image=(3, 32, 32)), 0)
+    network = ScatteringConfig(standard="none").build(Layout(image=(3, 32, 32)), 0)
     assert sum(p.numel() for p in network.parameters()) == 0
     image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 255
     groups = network({"image": image}).pooled.reshape(2, 81, 3 * 64)
@@ -102,11 +102,11 @@ def test_neighbouring_coefficients_are_brought_to_one_scale_within_an_image() ->
 def test_coefficients_are_standardised_by_synthetic_pictures() -> None:
     pictures = dead_leaves(64, 3, 32, seed=5) * 255  # other ones than those that the network measures
     layout = Layout(image=(3, 32, 32))
-    found = ScatterOption().build(layout, 0)({"image": pictures}).pooled.reshape(64, 243, 64)
+    found = ScatteringConfig().build(layout, 0)({"image": pictures}).pooled.reshape(64, 243, 64)
     spread, mean = torch.std_mean(found, dim=(0, 2))
     assert float(mean.abs().max()) < 0.3
     assert 0.75 < float(spread.min()) < float(spread.max()) < 1.25
-    raw = ScatterOption(standard="none").build(layout, 0)({"image": pictures}).pooled.reshape(64, 243, 64)
+    raw = ScatteringConfig(standard="none").build(layout, 0)({"image": pictures}).pooled.reshape(64, 243, 64)
     spread = raw.std(dim=(0, 2))
     assert float(spread.max() / spread.min()) > 5, "without it they differ"
 
@@ -129,17 +129,17 @@ def test_colours_are_taken_apart_in_pictures_of_three_channels_only() -> None:
     grey = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)).repeat(1, 3, 1, 1)
     layout = Layout(image=(3, 32, 32))
     brightness, *differences = (
-        ScatterOption(standard="none", together=81)
+        ScatteringConfig(standard="none", together=81)
         .build(layout, 0)({"image": grey * 255})
         .pooled.reshape(2, 3, 81, 64)
         .unbind(1)
     )
     assert all(float(one.abs().max()) < 0.02 for one in differences), "grey pictures have none"
-    alone = ScatterOption(standard="none", together=81).build(Layout(image=(1, 32, 32)), 0)
+    alone = ScatteringConfig(standard="none", together=81).build(Layout(image=(1, 32, 32)), 0)
     torch.testing.assert_close(
         alone({"image": grey[:, :1] * 255}).pooled, brightness.flatten(1), rtol=1e-3, atol=1e-3
     )
-    asis = ScatterOption(standard="none", together=81, colors="asis").build(layout, 0)
+    asis = ScatteringConfig(standard="none", together=81, colors="asis").build(layout, 0)
     red, green, _ = asis({"image": grey * 255}).pooled.reshape(2, 3, 81, 64).unbind(1)
     torch.testing.assert_close(red, green)
 
@@ -147,8 +147,8 @@ def test_colours_are_taken_apart_in_pictures_of_three_channels_only() -> None:
 @pytest.mark.parametrize("width", [32, 36])
 def test_a_mirror_image_is_the_same(width: int) -> None:
     image = torch.rand(2, 3, 32, width, generator=torch.Generator().manual_seed(1)) * 255
-    network = ScatterOption(mirror=True).build(Layout(image=(3, 32, width)), 0)
-    whole = ScatterOption().build(Layout(image=(3, 32, width)), 0)
+    network = ScatteringConfig(mirror=True).build(Layout(image=(3, 32, width)), 0)
+    whole = ScatteringConfig().build(Layout(image=(3, 32, width)), 0)
     found = network({"image": image}).pooled
     assert found.shape == (2, network.width)
     assert network.width == 243 * 8 * -(-width // 8)
@@ -161,28 +161,28 @@ def test_a_mirror_image_is_the_same(width: int) -> None:
 
 def test_the_usual_sizes_stand_in_the_weights() -> None:
     layout = Layout(image=(3, 32, 32))
-    network, served = ScatterOption().build(layout, 0), ScatterOption().rebuild(layout, 0)
+    network, served = ScatteringConfig().build(layout, 0), ScatteringConfig().rebuild(layout, 0)
     assert set(network.state_dict()) == {"usual_mean", "usual_deviation"}
     assert not torch.equal(served.usual_mean, network.usual_mean), "a saved run's sizes are not measured anew"
     served.load_state_dict(network.state_dict())
     image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 255
     assert torch.equal(served({"image": image}).pooled, network({"image": image}).pooled)
-    assert not ScatterOption(standard="none").build(Layout(image=(3, 32, 32)), 0).state_dict()
+    assert not ScatteringConfig(standard="none").build(Layout(image=(3, 32, 32)), 0).state_dict()
 
 
 @pytest.mark.parametrize(
     ("option", "key"),
     [
-        (ScatterOption(scales=0), "scales"),
-        (ScatterOption(together=0), "together"),
-        (ScatterOption(widths=[20]), "widths"),
-        (ScatterOption(colors="hsv"), "colors"),
-        (ScatterOption(standard="data"), "standard"),
-        (ScatterOption(mirror=True, widths=[16]), "mirror"),
-        (ScatterOption(wide=-1.0), "wide"),
-        (ScatterOption(scales=5), "scales=5"),
+        (ScatteringConfig(scales=0), "scales"),
+        (ScatteringConfig(together=0), "together"),
+        (ScatteringConfig(widths=[20]), "widths"),
+        (ScatteringConfig(colors="hsv"), "colors"),
+        (ScatteringConfig(standard="data"), "standard"),
+        (ScatteringConfig(mirror=True, widths=[16]), "mirror"),
+        (ScatteringConfig(wide=-1.0), "wide"),
+        (ScatteringConfig(scales=5), "scales=5"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(option: ScatterOption, key: str) -> None:
+def test_what_cannot_be_is_refused_by_name(option: ScatteringConfig, key: str) -> None:
     with pytest.raises(ValueError, match=key):
         option.build(Layout(image=(3, 32, 32)), 0)

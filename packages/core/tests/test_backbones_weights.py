@@ -18,19 +18,19 @@ sys.path.insert(0, str(Path(__file__).parent))
 from backbone_layouts import LAYOUTS, random_inputs
 
 from core.backbones.config import (
-    FullOption,
-    HubTextOption,
-    LoraOption,
-    TabularOption,
-    TextOption,
-    VisionOption,
+    FullConfig,
+    TransformersConfig,
+    LoraAdapterConfig,
+    TabularConfig,
+    TextConfig,
+    TimmConfig,
 )
 from core.backbones.model import load_weights, save_weights
 
 CASES = {
-    "tabular": (TabularOption(width=16, heads=2), "table", FullOption()),
-    "text with lora": (TextOption(width=16, heads=2), "note and columns", LoraOption(rank=2)),
-    "timm": (VisionOption(name="resnet10t"), "image", FullOption()),
+    "tabular": (TabularConfig(width=16, heads=2), "table", FullConfig()),
+    "text with lora": (TextConfig(width=16, heads=2), "note and columns", LoraAdapterConfig(rank=2)),
+    "timm": (TimmConfig(name="resnet10t"), "image", FullConfig()),
 }
 
 
@@ -95,19 +95,19 @@ def test_a_saved_run_is_rebuilt_without_fetching_weights(tmp_path):
     network.save_pretrained(tmp_path / "bert")
     save_file(timm.create_model("resnet10t", num_classes=0).state_dict(), tmp_path / "resnet.safetensors")
     cases = [
-        (HubTextOption(name=str(tmp_path / "bert")), LAYOUTS["note"]),
-        (VisionOption(name="resnet10t", weights=str(tmp_path / "resnet.safetensors")), LAYOUTS["image"]),
-        (TabularOption(width=16, heads=2), LAYOUTS["table"]),
+        (TransformersConfig(name=str(tmp_path / "bert")), LAYOUTS["note"]),
+        (TimmConfig(name="resnet10t", weights=str(tmp_path / "resnet.safetensors")), LAYOUTS["image"]),
+        (TabularConfig(width=16, heads=2), LAYOUTS["table"]),
     ]
     for i, (option, layout) in enumerate(cases):
         backbone = option.build(layout, 1)
         architecture = json.loads(json.dumps(backbone.architecture))
-        model = FullOption().apply(backbone, 2, "pooled", 1).eval()
+        model = FullConfig().apply(backbone, 2, "pooled", 1).eval()
         save_weights(model, tmp_path / f"{i}.safetensors")
         shutil.rmtree(tmp_path / "bert", ignore_errors=True)
         if i == 1:
             (tmp_path / "resnet.safetensors").unlink()
-        again = FullOption().apply(option.rebuild(layout, 2, architecture), 2, "pooled", 2).eval()
+        again = FullConfig().apply(option.rebuild(layout, 2, architecture), 2, "pooled", 2).eval()
         load_weights(again, tmp_path / f"{i}.safetensors")
         inputs = random_inputs(layout, 3)
         assert torch.equal(model(inputs), again(inputs))

@@ -17,8 +17,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.conformal import Pixels, Truths, calibrate, covered, limit, look, tendency, truths_of
 from core.evaluation.uncertainty import Terms, clopper_pearson, measure
-from core.oversight.rules import Limits, Rules
-from core.oversight.sets import nonconformity, sets
+from core.oversight.decision_rule import ConformalQuantiles, DecisionRule
+from core.oversight.prediction_sets import nonconformity, prediction_sets
 from core.targets.types import Predictions
 
 RNG = np.random.default_rng
@@ -63,11 +63,11 @@ def drawn(n: int, k: int, seed: int, kind: str = "multiclass", sharp: float = 1.
     return Predictions(scores, scores.argmax(axis=1), truth, tuple("abcdefgh"[:k]), kind, groups)
 
 
-def rules(part: Predictions, method: str, **more: Any) -> Rules:
-    return Rules(part.kind, part.classes, False, method=method, **more)
+def rules(part: Predictions, method: str, **more: Any) -> DecisionRule:
+    return DecisionRule(part.kind, part.classes, False, method=method, **more)
 
 
-def calibrated(part: Predictions, method: str, mondrian: str = "none", alpha: float = 0.1) -> Rules:
+def calibrated(part: Predictions, method: str, mondrian: str = "none", alpha: float = 0.1) -> DecisionRule:
     return calibrate(rules(part, method), part, alpha, mondrian, 30, "card", 0).rules
 
 
@@ -161,7 +161,7 @@ def test_ordered_sets_have_no_gap_and_grow_from_the_likeliest() -> None:
     assert (misfit.argmin(axis=1) == part.scores.argmax(axis=1)).all()
     np.testing.assert_allclose(misfit.max(axis=1), 1.0)
     for cut in (0.3, 0.6, 0.9):
-        inside = sets("contiguous", part.scores, np.full((400, 1), cut))
+        inside = prediction_sets("contiguous", part.scores, np.full((400, 1), cut))
         steps = np.abs(np.diff(inside.astype(int), axis=1)).sum(axis=1)
         assert ((steps + inside[:, 0] + inside[:, -1]) == 2).all(), "one run of classes"
     by_hand = nonconformity("contiguous", np.array([[0.1, 0.5, 0.15, 0.25]]))
@@ -188,8 +188,8 @@ def test_groups_get_limits_of_their_own_where_enough_rows_speak() -> None:
     assert found.tolist() == [widest, max(limits.by_group["sex"]["m"], young), limits.overall]
     unknown = limits.of(3, {"age": rows["age"]})[:, 0]
     assert (unknown >= widest).all(), "whoever it is, the set is wide enough"
-    assert Limits.restore(limits.state()) == limits
-    assert Limits.restore(Limits(np.inf).state()) == Limits(np.inf)
+    assert ConformalQuantiles.restore(limits.state()) == limits
+    assert ConformalQuantiles.restore(ConformalQuantiles(np.inf).state()) == ConformalQuantiles(np.inf)
 
 
 def test_each_class_is_promised_its_own_coverage() -> None:
@@ -199,7 +199,7 @@ def test_each_class_is_promised_its_own_coverage() -> None:
         part.scores[:] = shifted / shifted.sum(axis=1, keepdims=True)
         part.targets[:] = RNG(1).random(3000) < part.scores[:, 1]
 
-    def of_yes(own: Rules) -> float:
+    def of_yes(own: DecisionRule) -> float:
         found = covered(own, test, truths_of(own, test))
         return float(found.covered[test.targets == 1].mean())
 
@@ -297,7 +297,7 @@ def test_labels_that_apply_are_kept_not_the_many_that_do_not() -> None:
     part = Predictions(
         scores, (scores > 0.5).astype(int), np.array([[1, 1, 0], [0, 0, 0]]), tuple("abc"), "multilabel"
     )
-    own = rules(part, "lac", limits=Limits(0.75))
+    own = rules(part, "lac", limits=ConformalQuantiles(0.75))
     assert own.sets(scores, {}).tolist() == [[True, False, False], [True, True, False]]
     truths = truths_of(own, part)
     assert isinstance(truths, Truths)

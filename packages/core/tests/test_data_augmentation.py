@@ -151,7 +151,7 @@ def test_signals_are_shifted_scaled_and_disturbed_within_strengths() -> None:
 
 
 def test_table_features_are_hidden_as_missing() -> None:
-    layout = Layout(padding=1)
+    layout = Layout(pad_token_id=1)
     inputs = {
         "numeric": torch.ones(500, 8),
         "missing": torch.zeros(500, 8),

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from core.data.batches import ShuffledBatches, sequential
-from core.data.config import FieldsConfig, ImageAugmentation, SignalAugmentation, TableAugmentation
+from core.data.config import ColumnsEncoderConfig, ImageAugmentation, SignalAugmentation, TableAugmentation
 from core.data.groups import Groups
-from core.data.parts import Part
-from core.data.types import Dataset, Fields
+from core.data.encoded_split import EncodedSplit
+from core.data.types import Dataset, ColumnRoles
 
 CLASSES = ("often", "rare")
 
@@ -30,7 +30,7 @@ class Answers:
         return torch.stack([codes, 1 - codes], 1).float() if self.labels else codes
 
 
-def _part(rows: int = 100, labels: bool = False, rare: float = 0.1) -> Part:
+def _part(rows: int = 100, labels: bool = False, rare: float = 0.1) -> EncodedSplit:
     frame = pd.DataFrame(
         {
             "x": np.arange(rows, dtype=float),
@@ -40,11 +40,11 @@ def _part(rows: int = 100, labels: bool = False, rare: float = 0.1) -> Part:
         },
         index=pd.RangeIndex(1, rows + 1),
     )
-    fields = Fields(("y",), ("x",), sensitive=("sex",), unit="who")
-    encoder = FieldsConfig(numeric="none").build(fields)  # type: ignore[call-arg]
+    roles = ColumnRoles(("y",), ("x",), sensitive=("sex",), unit="who")
+    encoder = ColumnsEncoderConfig(numeric="none").build(roles)  # type: ignore[call-arg]
     encoder.fit(frame)
-    groups = Groups.fit(frame, Dataset(frame, fields, "t"))
-    return Part(frame, np.arange(rows) + 500, encoder, Answers(labels), fields, groups)
+    groups = Groups.fit(frame, Dataset(frame, roles, "t"))
+    return EncodedSplit(frame, np.arange(rows) + 500, encoder, Answers(labels), roles, groups)
 
 
 def test_a_part_gives_inputs_answers_groups_and_units_of_the_same_rows() -> None:
@@ -142,12 +142,12 @@ def test_an_empty_batch_has_the_shapes_of_a_full_one() -> None:
             "y": ["rare", "often"] * 10,
         }
     )
-    fields = Fields(("y",), ("x",), ("k",), ("t",), "image", "wave")
-    config = FieldsConfig(bag=5, image_size=4, image_source=8)  # type: ignore[call-arg]
-    encoder = config.build(fields)
+    roles = ColumnRoles(("y",), ("x",), ("k",), ("t",), "image", "wave")
+    config = ColumnsEncoderConfig(bag=5, image_size=4, image_source=8)  # type: ignore[call-arg]
+    encoder = config.build(roles)
     encoder.fit(frame)
-    groups = Groups.fit(frame, Dataset(frame, fields, "t"))
-    part = Part(frame, np.arange(20), encoder, Answers(), fields, groups)
+    groups = Groups.fit(frame, Dataset(frame, roles, "t"))
+    part = EncodedSplit(frame, np.arange(20), encoder, Answers(), roles, groups)
     none = torch.empty(0, dtype=torch.int64)
     changes = [
         None,

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_parts
 from core.data.splits import split
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 
 def _dataset(rows: int = 300, **roles: object) -> Dataset:
@@ -24,8 +24,8 @@ def _dataset(rows: int = 300, **roles: object) -> Dataset:
         },
         index=pd.RangeIndex(1, rows + 1),
     )
-    fields = Fields(("y",), ("x", "z"), ("ward",), sensitive=("sex",), unit="who").with_(roles)
-    return Dataset(frame, fields, "planted", unit_name="patient")
+    roles = ColumnRoles(("y",), ("x", "z"), ("ward",), sensitive=("sex",), unit="who").with_(roles)
+    return Dataset(frame, roles, "planted", unit_name="patient")
 
 
 def _checks(dataset: Dataset) -> list[str]:

@@ -9,10 +9,10 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
-from core.data.config import FieldsConfig
+from core.data.config import ColumnsEncoderConfig
 from core.data.encoders import restore
-from core.data.encoders.fields import FieldsEncoder
-from core.data.types import Fields
+from core.data.encoders.columns import ColumnsEncoder
+from core.data.types import ColumnRoles
 
 WORDS = (
     *("chest", "pain", "fever", "cough", "rash", "nausea", "acute", "chronic"),
@@ -37,16 +37,16 @@ def _frame(rows: int = 200, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
-def _fitted(frame: pd.DataFrame, fields: Fields, **settings: object) -> FieldsEncoder:
-    config = FieldsConfig()
+def _fitted(frame: pd.DataFrame, roles: ColumnRoles, **settings: object) -> ColumnsEncoder:
+    config = ColumnsEncoderConfig()
     for key, value in settings.items():
         setattr(config, key, value)
-    encoder = config.build(fields)
+    encoder = config.build(roles)
     encoder.fit(frame)
     return encoder
 
 
-ALL = Fields(numeric=("a", "b"), categorical=("k", "code"), text=("note", "head"), signal="wave")
+ALL = ColumnRoles(numeric=("a", "b"), categorical=("k", "code"), text=("note", "head"), signal="wave")
 
 
 @pytest.mark.parametrize("numeric", ["standard", "quantile", "none"])
@@ -68,7 +68,7 @@ def test_restored_from_json_it_gives_identical_tensors(numeric: str, tokenizer: 
 
 def test_standardised_as_scikit_learn_does() -> None:
     train, later = _frame(), _frame(60, seed=1)
-    encoder = _fitted(train, Fields(numeric=("a", "b")), clip=0.0)
+    encoder = _fitted(train, ColumnRoles(numeric=("a", "b")), clip=0.0)
     scaled = StandardScaler().fit(train[["a", "b"]]).transform(later[["a", "b"]])
     found = encoder.transform(later)
     np.testing.assert_allclose(found["numeric"], np.nan_to_num(scaled), rtol=1e-5, atol=1e-6)
@@ -79,7 +79,7 @@ def test_quantiles_to_a_normal_as_scikit_learn_does() -> None:
     train, later = _frame(3000), _frame(500, seed=1)
     for frame in (train, later):
         frame["b"] = frame["b"].round(1)  # ties
-    encoder = _fitted(train, Fields(numeric=("a", "b")), numeric="quantile", clip=0.0)
+    encoder = _fitted(train, ColumnRoles(numeric=("a", "b")), numeric="quantile", clip=0.0)
     mapped = QuantileTransformer(n_quantiles=1000, output_distribution="normal").fit(train[["a", "b"]])
     expected = mapped.transform(later[["a", "b"]])
     found = encoder.transform(later)["numeric"].numpy()
@@ -94,14 +94,14 @@ def test_quantiles_to_a_normal_as_scikit_learn_does() -> None:
 
 def test_edges_part_training_rows_into_equal_bins() -> None:
     train = _frame(1600)
-    encoder = _fitted(train, Fields(numeric=("a", "b")), bins=8)
+    encoder = _fitted(train, ColumnRoles(numeric=("a", "b")), bins=8)
     scaled = encoder.transform(train)["numeric"][:, 1].numpy().astype(np.float64)
-    edges = encoder.layout().edges[1]
+    edges = encoder.layout().bin_edges[1]
     assert len(edges) == 9
     counts = np.histogram(scaled, np.array(edges) + 1e-6 * np.r_[-1, np.zeros(7), 1])[0]
     np.testing.assert_allclose(counts, 200, atol=2)
-    constant = _fitted(train.assign(b=3.0), Fields(numeric=("b",)))
-    assert len(constant.layout().edges[0]) == 2
+    constant = _fitted(train.assign(b=3.0), ColumnRoles(numeric=("b",)))
+    assert len(constant.layout().bin_edges[0]) == 2
     assert constant.transform(train.assign(b=3.0))["numeric"].abs().max() == 0
 
 
@@ -138,20 +138,20 @@ def test_rows_are_encoded_alone() -> None:
 
 def test_rare_categories_share_a_code_and_their_names_are_not_kept() -> None:
     train = pd.DataFrame({"k": ["x"] * 10 + ["y"] * 6 + ["rare1", "rare2", None]})
-    encoder = _fitted(train, Fields(categorical=("k",)), rare=5)
+    encoder = _fitted(train, ColumnRoles(categorical=("k",)), rare=5)
     later = pd.DataFrame({"k": ["x", "y", "rare1", "never", None]})
     assert encoder.transform(later)["categorical"][:, 0].tolist() == [2, 3, 1, 1, 0]
     assert encoder.layout().cardinalities == (4,)
     assert "rare1" not in json.dumps(encoder.state())
-    frequent = _fitted(train.iloc[:16], Fields(categorical=("k",)), rare=5)
+    frequent = _fitted(train.iloc[:16], ColumnRoles(categorical=("k",)), rare=5)
     assert frequent.transform(later)["categorical"][:, 0].tolist() == [1, 2, 0, 0, 0]
-    most = _fitted(train, Fields(categorical=("k",)), rare=1, categories=2)
+    most = _fitted(train, ColumnRoles(categorical=("k",)), rare=1, categories=2)
     assert most.layout().cardinalities == (4,)
 
 
 def test_the_bag_is_scikit_learns() -> None:
     train, later = _frame(), _frame(40, seed=1)
-    encoder = _fitted(train, Fields(text=("note",)), bag=60, tokens=False)
+    encoder = _fitted(train, ColumnRoles(text=("note",)), bag=60, tokens=False)
     oracle = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, max_features=60).fit(
         train["note"]
     )
@@ -159,15 +159,15 @@ def test_the_bag_is_scikit_learns() -> None:
         encoder.transform(later)["bag"], oracle.transform(later["note"]).toarray(), atol=1e-6
     )
     assert encoder.feature_names()["bag"] == list(oracle.get_feature_names_out())
-    both = _fitted(train, Fields(text=("note",)), bag=61, bag_chars=3, tokens=False)
-    assert both.layout().bag == 61
+    both = _fitted(train, ColumnRoles(text=("note",)), bag=61, bag_chars=3, tokens=False)
+    assert both.layout().tfidf_size == 61
     with pytest.raises(ValueError, match="share no word n-grams"):
-        _fitted(pd.DataFrame({"note": ["a", "b"]}), Fields(text=("note",)), bag=10, tokens=False)
+        _fitted(pd.DataFrame({"note": ["a", "b"]}), ColumnRoles(text=("note",)), bag=10, tokens=False)
 
 
 def test_own_tokens_are_lossless_deterministic_and_framed() -> None:
     train = _frame()
-    one, other = (_fitted(train, Fields(text=("note",)), vocabulary=400) for _ in range(2))
+    one, other = (_fitted(train, ColumnRoles(text=("note",)), vocabulary=400) for _ in range(2))
     assert one.state() == other.state()
     tokenizer = one._pieces["tokens"].tokenizer  # type: ignore[union-attr]
     rows = pd.DataFrame({"note": ["Pain – 3°C [SEP] naïve", "", "cough"]})
@@ -185,7 +185,7 @@ def test_own_tokens_are_lossless_deterministic_and_framed() -> None:
 def test_long_texts_are_cut_as_asked(cut: str, kept: str) -> None:
     words = [c * 2 for c in "abcdefghij"]
     train = pd.DataFrame({"t": [" ".join(words)] * 2})
-    encoder = _fitted(train, Fields(text=("t",)), tokenizer="words", length=6, cut=cut)
+    encoder = _fitted(train, ColumnRoles(text=("t",)), tokenizer="words", length=6, cut=cut)
     tokenizer = encoder._pieces["tokens"].tokenizer  # type: ignore[union-attr]
     row = encoder.transform(train)["tokens"][0].tolist()
     assert [tokenizer.id_to_token(t) for t in row[1:-1]] == [c * 2 for c in kept]
@@ -195,12 +195,12 @@ def test_several_texts_are_parted_and_share_the_room() -> None:
     train = pd.DataFrame(
         {"q": ["aa bb"] * 2, "a": [" ".join(c * 2 for c in "cdefghijkl")] * 2, "r": ["aa cc"] * 2}
     )
-    encoder = _fitted(train, Fields(text=("q", "a", "r")), tokenizer="words", length=12)
+    encoder = _fitted(train, ColumnRoles(text=("q", "a", "r")), tokenizer="words", length=12)
     tokenizer = encoder._pieces["tokens"].tokenizer  # type: ignore[union-attr]
     shown = " ".join(tokenizer.id_to_token(t) for t in encoder.transform(train)["tokens"][0].tolist())
     assert shown == "[CLS] aa bb [SEP] cc dd ee ff [SEP] aa cc [SEP]"
     with pytest.raises(ValueError, match=r"encoder\.length=5: too short for 3 texts"):
-        _fitted(train, Fields(text=("q", "a", "r")), tokenizer="words", length=5)
+        _fitted(train, ColumnRoles(text=("q", "a", "r")), tokenizer="words", length=5)
 
 
 def test_a_pretrained_tokenizer_is_read_from_a_folder_with_its_own_padding(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -212,8 +212,8 @@ def test_a_pretrained_tokenizer_is_read_from_a_folder_with_its_own_padding(tmp_p
     pretrained.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     pretrained.enable_truncation(4)
     pretrained.save(str(tmp_path / "tokenizer.json"))
-    encoder = _fitted(_frame(), Fields(text=("note", "head")), tokenizer=str(tmp_path), length=64)
-    assert (encoder.layout().padding, encoder.layout().vocabulary) == (1, len(vocabulary))
+    encoder = _fitted(_frame(), ColumnRoles(text=("note", "head")), tokenizer=str(tmp_path), length=64)
+    assert (encoder.layout().pad_token_id, encoder.layout().vocab_size) == (1, len(vocabulary))
     rows = pd.DataFrame({"note": ["chest pain", "rash"], "head": ["fever", "left cough"]})
     pretrained.no_truncation()
     tokens = encoder.transform(rows)["tokens"].tolist()
@@ -224,30 +224,30 @@ def test_a_pretrained_tokenizer_is_read_from_a_folder_with_its_own_padding(tmp_p
     (tmp_path / "tokenizer.json").unlink()
     assert again.transform(rows)["tokens"].tolist() == tokens
     with pytest.raises(ValueError, match=r"encoder\.tokenizer='.*': no tokenizer\.json"):
-        _fitted(_frame(), Fields(text=("note",)), tokenizer=str(tmp_path / "tokenizer.json"))
+        _fitted(_frame(), ColumnRoles(text=("note",)), tokenizer=str(tmp_path / "tokenizer.json"))
 
 
 def test_batches_of_short_texts_are_short() -> None:
     train = pd.DataFrame({"t": [" ".join(WORDS * 4), "chest pain", "fever", "rash"] * 2})
-    prepared = _fitted(train, Fields(text=("t",)), tokenizer="words").prepare(train)
+    prepared = _fitted(train, ColumnRoles(text=("t",)), tokenizer="words").encode(train)
     assert prepared.take(torch.tensor([0, 1]))["tokens"].shape == (2, 62)
     assert prepared.take(torch.tensor([1, 2]))["tokens"].shape == (2, 16)
 
 
 def test_signals_get_one_length_and_scale() -> None:
     train = _frame()
-    padded = _fitted(train, Fields(signal="wave"), signal_length=30).transform(train)["signal"]
+    padded = _fitted(train, ColumnRoles(signal="wave"), signal_length=30).transform(train)["signal"]
     first = train["wave"].iloc[0]
     expected = ((first - first.mean()) / first.std())[:30]
     np.testing.assert_allclose(padded[0, 0, : len(expected)], expected, rtol=1e-5, atol=1e-6)
     assert not padded[0, 0, len(first) :].any()
     ramp = pd.DataFrame({"wave": [np.arange(11.0), np.arange(21.0)]})
     resampled = _fitted(
-        ramp, Fields(signal="wave"), signal_fit="resample", signal_length=21, signal_scale="none"
+        ramp, ColumnRoles(signal="wave"), signal_fit="resample", signal_length=21, signal_scale="none"
     )
     np.testing.assert_allclose(resampled.transform(ramp)["signal"][0, 0], np.arange(21) / 2)
     two = pd.DataFrame({"wave": [np.ones((5, 2)), np.zeros((5, 2))]})
-    scaled = _fitted(two, Fields(signal="wave"), signal_scale="train")
+    scaled = _fitted(two, ColumnRoles(signal="wave"), signal_scale="train")
     assert scaled.layout().signal == (2, 5)
     np.testing.assert_allclose(scaled.transform(two)["signal"][0], 1.0)
     for bad, message in (
@@ -269,8 +269,8 @@ def test_events_are_the_units_own_earlier_rows_only() -> None:
             "shop": rng.choice(["x", "y"], rows),
         }
     )
-    fields = Fields(numeric=("amount",), categorical=("shop",), unit="card", time="when")
-    encoder = _fitted(frame, fields, history=length, numeric="none")
+    roles = ColumnRoles(numeric=("amount",), categorical=("shop",), unit="card", time="when")
+    encoder = _fitted(frame, roles, history=length, numeric="none")
     inputs = encoder.transform(frame)
     width = 2 + 3 + 1
     assert encoder.layout().events == (length, width)
@@ -291,9 +291,9 @@ def test_events_are_the_units_own_earlier_rows_only() -> None:
 
 def test_events_without_categories_take_every_scaling() -> None:
     frame = pd.DataFrame({"x": [1.0, 2, 3, 4], "who": ["p", "p", "q", "p"], "when": [1.0, 2, 3, 4]})
-    fields = Fields(numeric=("x",), unit="who", time="when")
+    roles = ColumnRoles(numeric=("x",), unit="who", time="when")
     for numeric in ("standard", "quantile", "none"):
-        encoder = _fitted(frame, fields, history=2, numeric=numeric)
+        encoder = _fitted(frame, roles, history=2, numeric=numeric)
         inputs = encoder.transform(frame)
         assert torch.equal(inputs["events_mask"], torch.tensor([[0.0, 1], [1, 1], [0, 1], [1, 1]]))
         assert torch.equal(inputs["events"][:, -1, 0], inputs["numeric"][:, 0])
@@ -301,12 +301,12 @@ def test_events_without_categories_take_every_scaling() -> None:
 
 def test_events_of_a_part_look_back_into_the_history() -> None:
     frame = pd.DataFrame({"card": ["a"] * 6, "when": range(6), "amount": np.arange(6.0)})
-    fields = Fields(numeric=("amount",), unit="card", time="when")
-    encoder = _fitted(frame.iloc[:4], fields, history=3, numeric="none")
+    roles = ColumnRoles(numeric=("amount",), unit="card", time="when")
+    encoder = _fitted(frame.iloc[:4], roles, history=3, numeric="none")
     later = frame.iloc[4:]
-    alone = encoder.prepare(later).take(torch.arange(2))
-    seen = encoder.prepare(later, frame).take(torch.arange(2))
+    alone = encoder.encode(later).take(torch.arange(2))
+    seen = encoder.encode(later, frame).take(torch.arange(2))
     assert alone["events_mask"].sum(1).tolist() == [1, 2]
     assert seen["events"][:, :, 0].tolist() == [[2, 3, 4], [3, 4, 5]]
     with pytest.raises(ValueError, match=r"events need data\.unit and data\.time"):
-        _fitted(frame, Fields(numeric=("amount",)), history=3)
+        _fitted(frame, ColumnRoles(numeric=("amount",)), history=3)

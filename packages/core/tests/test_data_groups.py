@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from core.data.groups import Groups, bands
-from core.data.types import Dataset, Fields
+from core.data.types import Dataset, ColumnRoles
 
 
 def _groups(frame: pd.DataFrame, **more: object) -> Groups:
-    return Groups.fit(frame, Dataset(frame, Fields(sensitive=tuple(frame.columns)), "t", **more))  # type: ignore[arg-type]
+    return Groups.fit(frame, Dataset(frame, ColumnRoles(sensitive=tuple(frame.columns)), "t", **more))  # type: ignore[arg-type]
 
 
 def test_bands_name_what_they_hold() -> None:

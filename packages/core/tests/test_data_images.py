@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from core.data.config import FieldsConfig
-from core.data.encoders.fields import FieldsEncoder
-from core.data.types import Fields
+from core.data.config import ColumnsEncoderConfig
+from core.data.encoders.columns import ColumnsEncoder
+from core.data.types import ColumnRoles
 
-FIELDS = Fields(image="image")
+FIELDS = ColumnRoles(image="image")
 
 
 def _bytes(pixels: np.ndarray, kind: str = "PNG", **options: object) -> bytes:  # type: ignore[type-arg]
@@ -26,8 +26,8 @@ def _pixels(height: int, width: int, seed: int = 0) -> np.ndarray:  # type: igno
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-def _fitted(frame: pd.DataFrame, **settings: object) -> FieldsEncoder:
-    config = FieldsConfig()
+def _fitted(frame: pd.DataFrame, **settings: object) -> ColumnsEncoder:
+    config = ColumnsEncoderConfig()
     for key, value in settings.items():
         setattr(config, key, value)
     encoder = config.build(FIELDS)
@@ -53,7 +53,7 @@ def test_decoded_when_wanted_equals_decoded_at_once() -> None:
     frame = pd.DataFrame({"image": [_bytes(_pixels(12, 9, seed)) for seed in range(20)]})
     eager, lazy = _fitted(frame, image_size=8), _fitted(frame, image_size=8, cache_mb=0)
     index = torch.tensor([3, 17, 3, 0])
-    assert torch.equal(eager.prepare(frame).take(index)["image"], lazy.prepare(frame).take(index)["image"])
+    assert torch.equal(eager.encode(frame).take(index)["image"], lazy.encode(frame).take(index)["image"])
 
 
 def test_a_photo_is_turned_as_its_exif_says() -> None:
@@ -97,10 +97,10 @@ def test_sizes_that_differ_become_one_square_of_at_most_224() -> None:
 def test_larger_sources_are_kept_for_crops_and_finished_small() -> None:
     frame = pd.DataFrame({"image": [_bytes(_pixels(32, 32, s)) for s in range(4)]})
     encoder = _fitted(frame, image_size=16, image_source=32)
-    prepared = encoder.prepare(frame)
+    prepared = encoder.encode(frame)
     assert encoder.layout().image == (3, 16, 16)
     assert prepared.take(torch.tensor([1]))["image"].shape == (1, 3, 16, 16)
-    assert prepared.take_unfinished(torch.tensor([1]))["image"].shape == (1, 3, 32, 32)
+    assert prepared.take_for_augmentation(torch.tensor([1]))["image"].shape == (1, 3, 32, 32)
     with pytest.raises(ValueError, match=r"encoder\.image_source=8 is smaller"):
         _fitted(frame, image_size=16, image_source=8)
 
@@ -117,7 +117,7 @@ def test_what_is_no_image_is_named_by_row(tmp_path: Path, cache_mb: int) -> None
     ):
         frame = pd.DataFrame({"image": pd.Series([good, bad], index=[11, 12], dtype=object)})
         with pytest.raises(ValueError, match=message):
-            encoder.prepare(frame)
+            encoder.encode(frame)
     cut = pd.DataFrame({"image": [good, _bytes(_pixels(64, 64))[:2000]]}, index=[11, 12])
     with pytest.raises(ValueError, match="column 'image', row 12: the image can't be decoded"):
         encoder.transform(cut)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from core.data.checks import check_dataset, check_parts
-from core.data.config import FieldsConfig, ImageAugmentation, MaskFolderData
+from core.data.checks.dataset_checks import check_dataset, check_parts
+from core.data.config import ColumnsEncoderConfig, ImageAugmentation, MaskFolderData
 from core.data.groups import Groups
 from core.data.labels import label_matrix
-from core.data.parts import Part
+from core.data.encoded_split import EncodedSplit
 from core.data.splits import split
 from core.data.types import Dataset, Layout
 from core.targets.config import MaskOption
@@ -41,7 +41,7 @@ def read(root: Path, **settings: object) -> Dataset:
 
 def test_a_folder_is_paired_split_and_encoded(tmp_path: Path) -> None:
     dataset = read(folder(tmp_path))
-    assert dataset.fields.mask_classes == ("road", "car")
+    assert dataset.roles.mask_classes == ("road", "car")
     assert all(
         Path(i).stem == Path(m).stem
         for i, m in zip(dataset.frame["image"], dataset.frame["mask"], strict=True)
@@ -53,11 +53,11 @@ def test_a_folder_is_paired_split_and_encoded(tmp_path: Path) -> None:
     rows = split(dataset)
     assert {name: len(r) for name, r in rows.items()} == {"train": 8, "validation": 2, "test": 2}
     check_parts(dataset, rows)
-    encoder = FieldsConfig().build(dataset.fields)
+    encoder = ColumnsEncoderConfig().build(dataset.roles)
     train = dataset.frame.iloc[rows["train"]]
     encoder.fit(train)
-    target = MaskOption().build(train, dataset.fields)
-    part = Part(train, rows["train"], encoder, target, dataset.fields, Groups({}))
+    target = MaskOption().build(train, dataset.roles)
+    part = EncodedSplit(train, rows["train"], encoder, target, dataset.roles, Groups({}))
     assert encoder.layout().image == (3, 8, 12)
     assert part.targets.shape == (8, 8, 12)
     assert set(part.targets.unique().tolist()) == {0, 1, 255}
@@ -103,7 +103,7 @@ def _with_classes(root: Path) -> Path:
 def test_cropped_images_have_no_masks_beside_them(tmp_path: Path) -> None:
     dataset = read(folder(tmp_path))
     with pytest.raises(ValueError, match=r"encoder\.image_fit"):
-        FieldsConfig(image_fit="crop").build(dataset.fields).fit(dataset.frame)  # type: ignore[call-arg]
+        ColumnsEncoderConfig(image_fit="crop").build(dataset.roles).fit(dataset.frame)  # type: ignore[call-arg]
 
 
 def _blobs(count: int = 24, side: int = 32) -> torch.Tensor:
@@ -144,9 +144,9 @@ def test_the_mask_moves_with_its_image_and_keeps_its_values(settings: dict[str, 
 
 def test_images_may_be_wider_than_high(tmp_path: Path) -> None:
     dataset = read(folder(tmp_path))
-    encoder = FieldsConfig(image_size=4, image_width=10).build(dataset.fields)  # type: ignore[call-arg]
+    encoder = ColumnsEncoderConfig(image_size=4, image_width=10).build(dataset.roles)  # type: ignore[call-arg]
     encoder.fit(dataset.frame)
     assert encoder.layout().image == (3, 4, 10)
     assert encoder.transform(dataset.frame.iloc[:2])["image"].shape == (2, 3, 4, 10)
     with pytest.raises(ValueError, match=r"encoder\.image_width"):
-        FieldsConfig(image_width=10).check()  # type: ignore[call-arg]
+        ColumnsEncoderConfig(image_width=10).check()  # type: ignore[call-arg]

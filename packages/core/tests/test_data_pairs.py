@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 import torch
 
-from core.data.config import FieldsConfig
+from core.data.config import ColumnsEncoderConfig
 from core.data.encoders import restore
-from core.data.encoders.fields import FieldsEncoder
-from core.data.encoders.pairs import reference_lists
-from core.data.overlap import alike, common_order, covered, profile, shared, stem
-from core.data.types import Fields
+from core.data.encoders.columns import ColumnsEncoder
+from core.data.encoders.text_pair_features import reference_lists
+from core.data.text_similarity import alike, common_order, covered, profile, shared, stem
+from core.data.types import ColumnRoles
 
-FIELDS = Fields(target=("grade",), text=("answer",), references=("keys",), prompt="question")
+FIELDS = ColumnRoles(target=("grade",), text=("answer",), references=("keys",), prompt="question")
 
 
 def frame() -> pd.DataFrame:
@@ -38,8 +38,8 @@ def frame() -> pd.DataFrame:
     return made
 
 
-def encoder(**settings: Any) -> FieldsEncoder:
-    made = FieldsConfig(vocabulary=300, length=32, **settings).build(FIELDS)
+def encoder(**settings: Any) -> ColumnsEncoder:
+    made = ColumnsEncoderConfig(vocabulary=300, length=32, **settings).build(FIELDS)
     made.fit(frame())
     return made
 
@@ -60,7 +60,7 @@ def test_overlap_by_hand() -> None:
 
 
 def test_features_say_what_the_texts_share() -> None:
-    found = encoder().derived(frame())
+    found = encoder().derived_features(frame())
     assert list(found.index) == list(frame().index)
     assert np.isfinite(found.to_numpy()).all()
     assert found.to_numpy().std(axis=0).max() > 0.1
@@ -123,7 +123,7 @@ def test_tokens_hold_the_pair() -> None:
 
 def test_an_answer_never_sees_its_own_grade() -> None:
     def near(rows: pd.DataFrame) -> np.ndarray:
-        made = FieldsConfig(examples=2).build(FIELDS)
+        made = ColumnsEncoderConfig(examples=2).build(FIELDS)
         made.fit(rows)
         assert made.examples is not None
         return made.examples.features(rows).loc[10].to_numpy()
@@ -156,21 +156,21 @@ def test_references_come_from_lists_and_columns() -> None:
     with pytest.raises(ValueError, match="column 'a', row 4: a reference is a text"):
         reference_lists(pd.DataFrame({"a": [["x"], [1]]}, index=[3, 4]), ["a"])
     with pytest.raises(ValueError, match=r"data\.references"):
-        FieldsConfig().build(
-            Fields(target=("grade",), text=("answer", "question"), references=("keys",))
+        ColumnsEncoderConfig().build(
+            ColumnRoles(target=("grade",), text=("answer", "question"), references=("keys",))
         ).fit(frame())
     numbers = frame().assign(grade=range(8))
     many = pd.concat([numbers.assign(grade=numbers["grade"] + 8 * k) for k in range(3)])
     with pytest.raises(ValueError, match=r"encoder\.examples"):
-        FieldsConfig(examples=1).build(FIELDS).fit(many)
+        ColumnsEncoderConfig(examples=1).build(FIELDS).fit(many)
 
 
 def test_numbers_that_differ_by_rounding_have_one_edge() -> None:
-    from core.backbones.inputs import Pieces
+    from core.backbones.inputs import PiecewiseLinearEncoding
 
     rows = pd.DataFrame({"x": [1.0, 1.0 - 2**-53, 1.0, 1.0 - 2**-53, 0.5, 0.2] * 5, "grade": ["a", "b"] * 15})
-    made = FieldsConfig(bins=8).build(Fields(target=("grade",), numeric=("x",)))
+    made = ColumnsEncoderConfig(bins=8).build(ColumnRoles(target=("grade",), numeric=("x",)))
     made.fit(rows)
     inputs = made.transform(rows)
-    pieces = Pieces(made.layout())(inputs["numeric"], inputs["missing"])
+    pieces = PiecewiseLinearEncoding(made.layout())(inputs["numeric"], inputs["missing"])
     assert torch.isfinite(pieces).all()

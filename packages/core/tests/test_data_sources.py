@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from core.data.config import FieldsConfig, ImageFolderData, ImagesData, SimulatedData, TableData, TextData
+from core.data.config import ColumnsEncoderConfig, ImageFolderData, ImagesData, SimulatedData, TableData, TextData
 from core.data.roles import infer
 from core.data.splits import split
-from core.data.types import Dataset, Fields
+from core.data.types import Dataset, ColumnRoles
 
 NOTE = "patient seen today with mild chest pain number {}"
 
@@ -45,10 +45,10 @@ def _table(tmp_path: Path, frame: pd.DataFrame | None = None, **settings: object
 
 def test_parts_of_columns_are_inferred_and_told(tmp_path: Path) -> None:
     dataset = _table(tmp_path, sensitive=["sex", "age"]).read(None, 0)  # type: ignore[arg-type]
-    assert dataset.fields.numeric == ("lab",)
-    assert dataset.fields.categorical == ("ward", "smoker")
-    assert dataset.fields.text == ("note",)
-    assert dataset.fields.sensitive == ("sex", "age"), "a sensitive column is no input unless listed as one"
+    assert dataset.roles.numeric == ("lab",)
+    assert dataset.roles.categorical == ("ward", "smoker")
+    assert dataset.roles.text == ("note",)
+    assert dataset.roles.sensitive == ("sex", "age"), "a sensitive column is no input unless listed as one"
     told = " ".join(dataset.notes)
     for part in (
         "patient_id (a different number",
@@ -63,15 +63,15 @@ def test_parts_of_columns_are_inferred_and_told(tmp_path: Path) -> None:
 
 
 def test_a_sensitive_column_listed_as_input_is_both(tmp_path: Path) -> None:
-    fields = _table(tmp_path, sensitive=["age"], numeric=["age"], infer=False).read(None, 0).fields  # type: ignore[arg-type]
-    assert fields.inputs() == ("age",)
-    assert fields.sensitive == ("age",)
+    roles = _table(tmp_path, sensitive=["age"], numeric=["age"], infer=False).read(None, 0).roles  # type: ignore[arg-type]
+    assert roles.inputs() == ("age",)
+    assert roles.sensitive == ("age",)
 
 
 def test_images_and_signals_are_told_by_their_values() -> None:
     frame = pd.DataFrame({"a": [b"x", b"y"], "s": [np.zeros(3), np.ones(3)], "y": [0, 1]})
-    fields, _ = infer(frame, Fields(target=("y",)))
-    assert (fields.image, fields.signal) == ("a", "s")
+    roles, _ = infer(frame, ColumnRoles(target=("y",)))
+    assert (roles.image, roles.signal) == ("a", "s")
 
 
 @pytest.mark.parametrize(
@@ -114,15 +114,15 @@ def test_unlabelled_rows_are_left_out_only_when_asked(tmp_path: Path) -> None:
 def test_texts_from_json_lines(tmp_path: Path) -> None:
     path = tmp_path / "t.jsonl"
     _frame().rename(columns={"note": "text"}).to_json(path, orient="records", lines=True)
-    fields = TextData(path=str(path), target=["ill"]).read(None, 0).fields  # type: ignore[arg-type,call-arg]
-    assert fields.inputs() == ("text",)
+    roles = TextData(path=str(path), target=["ill"]).read(None, 0).roles  # type: ignore[arg-type,call-arg]
+    assert roles.inputs() == ("text",)
 
 
 def test_the_simulation_is_asked_with_rows_and_seed() -> None:
     class Task:
         def simulate(self, rows: int, seed: int) -> Dataset:
             return Dataset(
-                pd.DataFrame({"x": range(rows), "y": seed}), Fields(("y",), ("x",)), "made", simulated=True
+                pd.DataFrame({"x": range(rows), "y": seed}), ColumnRoles(("y",), ("x",)), "made", simulated=True
             )
 
     dataset = SimulatedData(rows=200).read(Task(), 7)  # type: ignore[call-arg]
@@ -144,7 +144,7 @@ def _folder(root: Path, parts: tuple[str, ...] = ("",), count: int = 6) -> Path:
 def test_a_folder_per_class(tmp_path: Path) -> None:
     dataset = ImageFolderData(path=str(_folder(tmp_path))).read(None, 0)  # type: ignore[arg-type,call-arg]
     assert dataset.frame["label"].value_counts().to_dict() == {"mole": 6, "spot": 6}
-    assert dataset.fields == Fields(target=("label",), image="image")
+    assert dataset.roles == ColumnRoles(target=("label",), image="image")
     assert {k: len(v) for k, v in split(dataset).items()} == {"train": 8, "validation": 2, "test": 2}
 
 
@@ -168,7 +168,7 @@ def test_metadata_joins_by_path_name_or_stem(tmp_path: Path) -> None:
             path=str(root), metadata=str(tmp_path / "meta.csv"), target="dx", sensitive=["sex"]
         )  # type: ignore[call-arg]
         dataset = config.read(None, 0)  # type: ignore[arg-type]
-        assert dataset.fields.target == ("dx",)
+        assert dataset.roles.target == ("dx",)
         assert len(dataset.frame) == 11
         assert all(Path(p).stem in stems for p in dataset.frame["image"])
         assert dataset.frame.set_index("file").loc["spot/spot1.png", "sex"] == "M"
@@ -218,12 +218,12 @@ def test_options_are_read_without_heavy_imports() -> None:
     ],
 )
 def test_encoder_settings_are_checked_by_key(key: str, value: object) -> None:
-    config = FieldsConfig()
+    config = ColumnsEncoderConfig()
     setattr(config, key, value)
     if key == "bag_chars":
         config.bag = 10
     with pytest.raises(ValueError, match=rf"encoder\.{key}={value!r}"):
-        config.build(Fields(numeric=("x",)))
+        config.build(ColumnRoles(numeric=("x",)))
 
 
 def test_every_option_composes_with_hydra() -> None:
@@ -248,6 +248,6 @@ def test_a_slip_of_text_among_measurements_is_told_not_made_a_category(tmp_path:
     with pytest.raises(ValueError, match="column 'lab' holds numbers but 'high' in row 5: correct it"):
         _table(tmp_path, frame).read(None, 0)  # type: ignore[arg-type]
     told = _table(tmp_path, frame, missing=["high"]).read(None, 0)  # type: ignore[arg-type]
-    assert told.fields.numeric == ("age", "lab")
+    assert told.roles.numeric == ("age", "lab")
     codes = _frame().assign(ward=["1", "2", "U"] * 20)
-    assert "ward" in _table(tmp_path, codes).read(None, 0).fields.categorical  # type: ignore[arg-type]
+    assert "ward" in _table(tmp_path, codes).read(None, 0).roles.categorical  # type: ignore[arg-type]

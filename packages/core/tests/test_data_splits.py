@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.data.splits import Rows, some_of, split, stratify
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 
 def _dataset(frame: pd.DataFrame, plan: SplitPlan, **roles: object) -> Dataset:
-    fields = Fields(target=("y",), numeric=("x",)).with_(roles)
-    return Dataset(frame, fields, "t", split=plan)
+    roles = ColumnRoles(target=("y",), numeric=("x",)).with_(roles)
+    return Dataset(frame, roles, "t", split=plan)
 
 
 def _frame(rows: int, units: int, seed: int = 0) -> pd.DataFrame:

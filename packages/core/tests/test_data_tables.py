@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import zstandard
 
-from core.data.tables import find, read_table, sha256
+from core.data.readers.table import find, read_table, sha256
 
 FRAME = pd.DataFrame(
     {

@@ -12,8 +12,8 @@ from core.energy import sources
 from core.energy.carbon import grid_of
 from core.energy.config import MeterOption, NoMeter
 from core.energy.meter import Meter, Reading
-from core.energy.watch import SAMPLE, WARM, TrainingEnergy
-from core.report.wording import duration, plainly
+from core.energy.training_energy import SAMPLE, WARM, TrainingEnergy
+from core.report.formatting import format_duration, format_si
 from core.training.types import StepEvent
 
 
@@ -165,7 +165,7 @@ def test_the_forecast_extends_the_first_steps_after_the_warm_up() -> None:
 def test_a_budget_ends_training_and_counts_what_was_used_before_a_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("core.energy.watch.EVERY", 0.0)
+    monkeypatch.setattr("core.energy.training_energy.EVERY", 0.0)
     work = Work()
     energy, _ = watched(work, budget=1.0)
     work.done = 3000
@@ -181,7 +181,7 @@ def test_a_budget_ends_training_and_counts_what_was_used_before_a_stop(
 
 
 def test_quantities_are_written_with_prefixes() -> None:
-    assert [plainly(v, "Wh") for v in (0.0, 2.5e-6, 0.0254, 1.5, 120.0, 45_000.0)] == [
+    assert [format_si(v, "Wh") for v in (0.0, 2.5e-6, 0.0254, 1.5, 120.0, 45_000.0)] == [
         "0 Wh",
         "2.5 µWh",
         "25.4 mWh",
@@ -189,4 +189,4 @@ def test_quantities_are_written_with_prefixes() -> None:
         "120 Wh",
         "45 kWh",
     ]
-    assert [duration(s) for s in (1.25, 600.0, 9000.0)] == ["1.25 s", "10 min", "2.5 h"]
+    assert [format_duration(s) for s in (1.25, 600.0, 9000.0)] == ["1.25 s", "10 min", "2.5 h"]

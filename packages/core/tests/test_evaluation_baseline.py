@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from core.data.config import FieldsConfig
-from core.data.types import Fields
+from core.data.config import ColumnsEncoderConfig
+from core.data.types import ColumnRoles
 from core.evaluation.baseline import suited
 from core.evaluation.config import AutoBaseline, Boosting, LinearProbe, Logistic, NoBaseline, Tfidf
 from core.evaluation.means import MeanEncoder
@@ -27,7 +27,7 @@ from core.targets.config import (
 from core.targets.types import Target
 
 torch.set_num_threads(1)
-TABLE = Fields(target=("y",), numeric=("a", "b"), categorical=("c",))
+TABLE = ColumnRoles(target=("y",), numeric=("a", "b"), categorical=("c",))
 
 
 def table(n: int, seed: int) -> pd.DataFrame:
@@ -55,16 +55,16 @@ def parts(make, sizes=(500, 200, 300)) -> dict[str, pd.DataFrame]:
     }
 
 
-def fitted(fields: Fields, frames: dict[str, pd.DataFrame]):
+def fitted(roles: ColumnRoles, frames: dict[str, pd.DataFrame]):
     """Fit the model's own encoder."""
-    encoder = FieldsConfig().build(fields)
+    encoder = ColumnsEncoderConfig().build(roles)
     encoder.fit(frames["train"])
     return encoder
 
 
-def run(config, fields: Fields, frames: dict[str, pd.DataFrame], target: Target, seed: int = 0):
+def run(config, roles: ColumnRoles, frames: dict[str, pd.DataFrame], target: Target, seed: int = 0):
     """Run a baseline."""
-    return config.run(frames, fitted(fields, frames), fields, target, seed)
+    return config.run(frames, fitted(roles, frames), roles, target, seed)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,9 @@ def run(config, fields: Fields, frames: dict[str, pd.DataFrame], target: Target,
 )
 def test_boosting_learns_every_kind_of_target(column: str, option, metric, least: float) -> None:
     frames = parts(table)
-    fields = TABLE.with_({"target": (column,)})
-    target = option.build(frames["train"], fields)
-    done = run(Boosting(iterations=30), fields, frames, target)
+    roles = TABLE.with_({"target": (column,)})
+    target = option.build(frames["train"], roles)
+    done = run(Boosting(iterations=30), roles, frames, target)
     assert metric(done.test) > least
     assert done.test.scores.shape[1] == max(1, len(target.classes))
     assert done.details["rows"] == done.details["rows_available"] == 500
@@ -98,8 +98,8 @@ def test_boosting_learns_every_kind_of_target(column: str, option, metric, least
 )
 def test_logistic_learns_what_is_linear(column: str, option, metric, least: float) -> None:
     frames = parts(table)
-    fields = TABLE.with_({"target": (column,)})
-    done = run(Logistic(), fields, frames, option.build(frames["train"], fields))
+    roles = TABLE.with_({"target": (column,)})
+    done = run(Logistic(), roles, frames, option.build(frames["train"], roles))
     assert metric(done.test) > least
     losses = done.details["validation_losses"]
     assert losses[f"{done.details['strength']:.4g}"] == min(losses.values())
@@ -135,13 +135,13 @@ def texts(n: int, seed: int) -> pd.DataFrame:
 
 def test_auto_takes_tfidf_for_texts_and_boosting_once_there_are_numbers() -> None:
     frames = parts(texts, (200, 80, 80))
-    for fields, name in (
-        (Fields(target=("y",), text=("note",)), "tfidf"),
-        (Fields(target=("y",), text=("note",), numeric=("a",)), "boosting"),
+    for roles, name in (
+        (ColumnRoles(target=("y",), text=("note",)), "tfidf"),
+        (ColumnRoles(target=("y",), text=("note",), numeric=("a",)), "boosting"),
     ):
-        target = BinaryOption(positive="heart").build(frames["train"], fields)
-        done = run(AutoBaseline(), fields, frames, target)
-        assert done.name == name == suited(fields)
+        target = BinaryOption(positive="heart").build(frames["train"], roles)
+        done = run(AutoBaseline(), roles, frames, target)
+        assert done.name == name == suited(roles)
         assert m.auroc(done.test) > 0.95
 
 
@@ -160,9 +160,9 @@ def pictures(n: int, seed: int) -> pd.DataFrame:
 
 def test_linear_probe_sees_directions() -> None:
     frames = parts(pictures, (160, 60, 60))
-    fields = Fields(target=("y",), image="image")
-    target = BinaryOption(positive="upright").build(frames["train"], fields)
-    done = run(AutoBaseline(), fields, frames, target)
+    roles = ColumnRoles(target=("y",), image="image")
+    target = BinaryOption(positive="upright").build(frames["train"], roles)
+    done = run(AutoBaseline(), roles, frames, target)
     assert done.name == "linear_probe"
     assert m.auroc(done.test) > 0.97
 
@@ -180,9 +180,9 @@ def waves(n: int, seed: int) -> pd.DataFrame:
 
 def test_boosting_hears_frequencies() -> None:
     frames = parts(waves, (160, 60, 60))
-    fields = Fields(target=("y",), signal="signal")
-    target = BinaryOption(positive="fast").build(frames["train"], fields)
-    done = run(AutoBaseline(), fields, frames, target)
+    roles = ColumnRoles(target=("y",), signal="signal")
+    target = BinaryOption(positive="fast").build(frames["train"], roles)
+    done = run(AutoBaseline(), roles, frames, target)
     assert done.name == "boosting"
     assert m.auroc(done.test) > 0.97
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from core.data.types import Dataset, Fields
+from core.data.types import Dataset, ColumnRoles
 from core.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from core.evaluation.latency import latency
 from core.evaluation.outliers import outliers, separation
@@ -72,7 +72,7 @@ def held(groups: np.ndarray | None = None) -> Held:
         found, target.labels(found), truth, CLASSES, "multiclass",
         {} if groups is None else {"light": groups}, None, np.arange(len(truth)),
     )  # fmt: skip
-    dataset = Dataset(frame, Fields(target=("y",), image="image"), "made")
+    dataset = Dataset(frame, ColumnRoles(target=("y",), image="image"), "made")
     return Held(dataset, {"test": frame}, {"test": part}, target, {}, scorer, 0, 60, 0.95, 10)
 
 
@@ -170,7 +170,7 @@ def test_masks_are_judged_by_the_mean_of_their_pixels() -> None:
     part = Predictions(np.full((30, 3), 1 / 3), labels, labels, CLASSES, "mask", {}, None, np.arange(30))
     scorer = Pixels(torch.cat([images, far]), target)  # type: ignore[arg-type]
     frame = pd.DataFrame({"place": np.arange(30)})
-    dataset = Dataset(frame, Fields(target=("y",), image="image"), "made")
+    dataset = Dataset(frame, ColumnRoles(target=("y",), image="image"), "made")
     rows = Held(dataset, {"test": frame}, {"test": part}, target, {}, scorer, 0, 60, 0.95, 10)
     found = outliers({"between": lambda _: pd.DataFrame({"place": np.arange(30, 40)})}, 30)(rows)
     assert found.figures["auroc_between_energy"]["value"] == 1.0

@@ -9,14 +9,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from core.data.config import FieldsConfig
+from core.data.config import ColumnsEncoderConfig
 from core.data.masks import to_png
-from core.data.types import Fields
+from core.data.types import ColumnRoles
 from core.evaluation.config import AutoBaseline, Boosting, Logistic, StandardEvaluation
 from core.evaluation.evaluate import compare, evaluate
 from core.targets.config import MaskOption
 
-FIELDS = Fields(target=("mask",), image="image", mask_classes=("ground", "thing", "never"))
+FIELDS = ColumnRoles(target=("mask",), image="image", mask_classes=("ground", "thing", "never"))
 
 
 def rows(count: int, seed: int) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def rows(count: int, seed: int) -> pd.DataFrame:
 
 def test_boosted_pixels_learn_and_are_compared() -> None:
     frames = {"train": rows(40, 0), "validation": rows(12, 1), "test": rows(12, 2)}
-    encoder = FieldsConfig().build(FIELDS)
+    encoder = ColumnsEncoderConfig().build(FIELDS)
     encoder.fit(frames["train"])
     target = MaskOption().build(frames["train"], FIELDS)
     found = AutoBaseline().run(frames, encoder, FIELDS, target, 0)

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.data.config import FieldsConfig
-from core.data.types import Fields, Layout
-from core.explanation.columns import HISTORY, occlude, quantile_references
+from core.data.config import ColumnsEncoderConfig
+from core.data.types import ColumnRoles, Layout
+from core.explanation.column_occlusion import HISTORY, occlude, quantile_references
 
 PLACES: dict[str, dict[str, list[int] | None]] = {
     "a": {"numeric": [0], "missing": [0]},
@@ -64,7 +64,7 @@ def test_a_group_is_replaced_together_and_pieces_change_nothing(monkeypatch: pyt
     groups = {"both": ("a", "c"), "b": ("b",)}
     together = occlude(model, inputs, references, PLACES, groups)  # type: ignore[arg-type]
     np.testing.assert_allclose(together.effects[:, 0], alone.effects[:, 0] + alone.effects[:, 2], atol=1e-5)
-    monkeypatch.setattr("core.explanation.columns.AT_ONCE", 40)
+    monkeypatch.setattr("core.explanation.column_occlusion.AT_ONCE", 40)
     small = occlude(model, inputs, references, PLACES, groups)  # type: ignore[arg-type]
     np.testing.assert_allclose(small.effects, together.effects, atol=1e-6)
 
@@ -100,7 +100,7 @@ def test_history_and_the_own_event_are_told_apart() -> None:
         "events": events,
         "events_mask": torch.tensor([[1.0, 1, 1], [0, 1, 1], [0, 0, 1], [1, 1, 1]]),
     }
-    references = quantile_references(Layout(numeric=("a",), edges=((-1.0, 0.0, 1.0),), events=(3, 2)))
+    references = quantile_references(Layout(numeric=("a",), bin_edges=((-1.0, 0.0, 1.0),), events=(3, 2)))
     places = {"a": {"numeric": [0], "missing": [0], "events": [0, 1]}}
     found = occlude(Earlier(), inputs, references, places, value=True)  # type: ignore[arg-type]
     assert found.names == ("a", HISTORY)
@@ -122,19 +122,19 @@ def test_places_are_those_that_a_column_changes() -> None:
             "when": np.arange(60.0),
         }
     )
-    fields = Fields(numeric=("x", "y"), categorical=("k", "l"), unit="who", time="when")
-    encoder = FieldsConfig(history=4, rare=1).build(fields)
+    roles = ColumnRoles(numeric=("x", "y"), categorical=("k", "l"), unit="who", time="when")
+    encoder = ColumnsEncoderConfig(history=4, rare=1).build(roles)
     encoder.fit(frame)
     before = encoder.transform(frame)
     changes = {"x": None, "y": 2.5, "k": "b", "l": "v"}
-    assert set(encoder.places()) == set(changes)
+    assert set(encoder.column_positions()) == set(changes)
     moved: dict[str, set[tuple[str, int]]] = {}
     for column, value in changes.items():
         row = frame.iloc[[59]].copy()
         if row[column].iloc[0] == value:
             value = "a" if column == "k" else "u"
         row[column] = pd.Series([value], index=row.index, dtype=frame[column].dtype)
-        after = encoder.prepare(row, frame).take(torch.tensor([0]))
+        after = encoder.encode(row, frame).take(torch.tensor([0]))
         moved[column] = set()
         for name, tensor in after.items():
             old = before[name][59]
@@ -143,9 +143,9 @@ def test_places_are_those_that_a_column_changes() -> None:
                 assert torch.equal(old[:-1], new[:-1]), "earlier events are not the row's own"
                 old, new = old[-1], new[-1]
             moved[column] |= {(name, int(i)) for i in torch.nonzero(old != new).flatten()}
-        stated = {(name, i) for name, at in encoder.places()[column].items() for i in at or []}
+        stated = {(name, i) for name, at in encoder.column_positions()[column].items() for i in at or []}
         assert moved[column], column
         assert moved[column] <= stated, column
     width = before["events"].shape[-1]
-    listed = sorted(i for at in encoder.places().values() for i in at["events"] or [])
+    listed = sorted(i for at in encoder.column_positions().values() for i in at["events"] or [])
     assert listed == list(range(width - 1)), "every feature of an event but its time belongs to one column"

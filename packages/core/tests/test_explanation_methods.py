@@ -17,18 +17,18 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parent))
 from explanation_fakes import VALUE, Kind, cut, fitted, reading
 
-from core.backbones.config import SequenceOption, TabularOption, TextOption
+from core.backbones.config import SequenceConfig, TabularConfig, TextConfig
 from core.backbones.heads import PooledHead
 from core.backbones.model import Model
-from core.data.config import FieldsConfig
-from core.data.types import Fields
-from core.explanation.entries import Entries
-from core.explanation.gradients import integrated_gradients
+from core.data.config import ColumnsEncoderConfig
+from core.data.types import ColumnRoles
+from core.explanation.differentiable_inputs import Entries
+from core.explanation.integrated_gradients import integrated_gradients
 from core.explanation.occlusion import occlusion
-from core.explanation.question import Question
+from core.explanation.explained_output import ExplainedOutput
 from core.explanation.ranks import agreement
 from core.explanation.rollout import Unavailable, rollout
-from core.explanation.trial import permuted
+from core.explanation.explain_and_test import permuted
 
 
 def table(rows: int, seed: int) -> pd.DataFrame:
@@ -39,11 +39,11 @@ def table(rows: int, seed: int) -> pd.DataFrame:
     return frame
 
 
-COLUMNS = Fields(numeric=("a", "b", "c"), categorical=("k",))
+COLUMNS = ColumnRoles(numeric=("a", "b", "c"), categorical=("k",))
 
 
-def ask(model: nn.Module, rows: int) -> Question:
-    return Question(VALUE, np.zeros(rows, np.int64))  # type: ignore[arg-type]
+def ask(model: nn.Module, rows: int) -> ExplainedOutput:
+    return ExplainedOutput(VALUE, np.zeros(rows, np.int64))  # type: ignore[arg-type]
 
 
 class Linear(nn.Module):
@@ -60,7 +60,7 @@ class Linear(nn.Module):
 
 def test_integrated_gradients_of_a_linear_model_are_its_terms() -> None:
     frame = table(80, 0)
-    encoder, model = fitted(frame, COLUMNS, FieldsConfig(rare=1)), Linear()
+    encoder, model = fitted(frame, COLUMNS, ColumnsEncoderConfig(rare=1)), Linear()
     cases = cut(model, encoder, frame[:20])
     found = integrated_gradients(model, cases, ask(model, 20), reading(encoder), 4)
     base = cases.references["numeric"].mean(dim=0)
@@ -75,7 +75,7 @@ def test_integrated_gradients_of_a_linear_model_are_its_terms() -> None:
 
 def tabular(encoder: object, seed: int = 0, wide: float = 1.0, layers: int = 2) -> Model:
     pooling = "cls" if layers else "mean"
-    option = TabularOption(width=16, layers=layers, heads=2, wide=wide, dropout=0.0, pooling=pooling)
+    option = TabularConfig(width=16, layers=layers, heads=2, wide=wide, dropout=0.0, pooling=pooling)
     backbone = option.build(encoder.layout(), seed)  # type: ignore[attr-defined]
     return Model(backbone, PooledHead(backbone, 1, "linear", 0.0))
 
@@ -95,7 +95,7 @@ def trained() -> tuple[Model, object, pd.DataFrame]:
     """A tabular Transformer with a wide path that has learnt 2 a + (k = v) and nothing else."""
     torch.manual_seed(0)
     frame = table(400, 1)
-    encoder = fitted(frame, COLUMNS, FieldsConfig(rare=1))
+    encoder = fitted(frame, COLUMNS, ColumnsEncoderConfig(rare=1))
     model = tabular(encoder)
     truth = torch.from_numpy(2 * frame["a"].to_numpy() + 1.5 * (frame["k"] == "v").to_numpy()).float()
     train(model, encoder.transform(frame), truth)
@@ -182,10 +182,10 @@ TEXTS = ["all is well here today", "we see danger in here", "danger, it is near 
 @pytest.mark.parametrize("tokenizer", ["words", "own"])
 def test_the_word_that_decides_is_found(tokenizer: str) -> None:
     frame = pd.DataFrame({"note": TEXTS})
-    encoder = fitted(frame, Fields(text=("note",)), FieldsConfig(tokenizer=tokenizer, length=12, bag=0))
+    encoder = fitted(frame, ColumnRoles(text=("note",)), ColumnsEncoderConfig(tokenizer=tokenizer, length=12, bag=0))
     tokens = encoder.transform(pd.DataFrame({"note": ["here danger"] * 2}))["tokens"][0]
     last = tokens[tokens != 0].tolist()[-2 if tokens[tokens != 0][-1] == 3 else -1]
-    model = Spoken(last, encoder.layout().vocabulary)
+    model = Spoken(last, encoder.layout().vocab_size)
     cases = cut(model, encoder, frame[:4])
     gradients = integrated_gradients(model, cases, ask(model, 4), reading(encoder), 2)
     for effects in (occlusion(cases.scorer, cases, ask(model, 4)), gradients.effects):
@@ -207,9 +207,9 @@ class Bagged(nn.Module):
 
 def test_effects_of_n_grams_become_those_of_their_words() -> None:
     frame = pd.DataFrame({"note": TEXTS})
-    config = FieldsConfig(tokens=False, bag=200, bag_words=2, bag_chars=4)
-    encoder = fitted(frame, Fields(text=("note",)), config)
-    model = Bagged(encoder.layout().bag)
+    config = ColumnsEncoderConfig(tokens=False, bag=200, bag_words=2, bag_chars=4)
+    encoder = fitted(frame, ColumnRoles(text=("note",)), config)
+    model = Bagged(encoder.layout().tfidf_size)
     cases = cut(model, encoder, frame[:4])
     found = integrated_gradients(model, cases, ask(model, 4), reading(encoder), 2)
     assert found.unassigned < 1e-6, "letters, words and pairs of neighbours all have words they stand in"
@@ -241,7 +241,7 @@ def picture(seed: int) -> bytes:
 
 def test_the_patch_that_decides_is_found() -> None:
     frame = pd.DataFrame({"photo": [picture(n) for n in range(6)]})
-    encoder, model = fitted(frame, Fields(image="photo")), Corner()
+    encoder, model = fitted(frame, ColumnRoles(image="photo")), Corner()
     cases = cut(model, encoder, frame)
     assert cases.unit == "patch"
     gradients = integrated_gradients(model, cases, ask(model, 6), reading(encoder), 3).effects
@@ -273,7 +273,7 @@ class Before(nn.Module):
 
 def test_the_event_that_decides_is_found() -> None:
     frame = stream(60)
-    encoder = fitted(frame, Fields(numeric=("x",), unit="who", time="when"), FieldsConfig(history=4))
+    encoder = fitted(frame, ColumnRoles(numeric=("x",), unit="who", time="when"), ColumnsEncoderConfig(history=4))
     model = Before()
     cases = cut(model, encoder, frame)
     found = occlusion(cases.scorer, cases, ask(model, 60))
@@ -324,19 +324,19 @@ def test_roll_out_needs_attention(trained) -> None:  # type: ignore[no-untyped-d
 
 def test_roll_out_and_gradients_of_text_and_events() -> None:
     frame = pd.DataFrame({"note": TEXTS}).join(stream(20))
-    text = fitted(frame, Fields(text=("note",)), FieldsConfig(tokenizer="own", length=16, bag=50))
-    option = TextOption(width=16, layers=1, heads=2, wide=1.0, topics=8)
-    events = fitted(frame, Fields(numeric=("x",), unit="who", time="when"), FieldsConfig(history=3))
+    text = fitted(frame, ColumnRoles(text=("note",)), ColumnsEncoderConfig(tokenizer="own", length=16, bag=50))
+    option = TextConfig(width=16, layers=1, heads=2, wide=1.0, topics=8)
+    events = fitted(frame, ColumnRoles(numeric=("x",), unit="who", time="when"), ColumnsEncoderConfig(history=3))
     for encoder, backbone in (
         (text, option.build(text.layout(), 0)),
-        (events, SequenceOption(width=16, layers=1, heads=2).build(events.layout(), 0)),
+        (events, SequenceConfig(width=16, layers=1, heads=2).build(events.layout(), 0)),
     ):
         model = Model(backbone, PooledHead(backbone, 3, "linear", 0.0))
         cases = cut(model, encoder, frame)
         seen = rollout(model, cases, reading(encoder))
         assert np.nansum(seen, axis=1).max() <= 1.0 + 1e-6
         assert np.isnan(seen[~cases.exists()]).all()
-        question = Question(Kind("multiclass", ("p", "q", "r")), np.arange(20) % 3)  # type: ignore[arg-type]
+        question = ExplainedOutput(Kind("multiclass", ("p", "q", "r")), np.arange(20) % 3)  # type: ignore[arg-type]
         found = integrated_gradients(model, cases, question, reading(encoder), 32)
         size = np.nansum(np.abs(found.effects), axis=1).mean()
         assert np.abs(found.completeness).mean() < 0.05 * size

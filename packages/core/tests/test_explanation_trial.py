@@ -15,22 +15,22 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).parent))
 from explanation_fakes import VALUE, Asked, cut, fitted, reading
 
-from core.data.config import FieldsConfig
-from core.data.types import Fields
-from core.explanation.cases import Cases
+from core.data.config import ColumnsEncoderConfig
+from core.data.types import ColumnRoles
+from core.explanation.masker import Masker
 from core.explanation.config import LEAST_ROWS, StandardExplanation
 from core.explanation.examples import chosen, overlay
 from core.explanation.faithfulness import faithfulness, passes
 from core.explanation.occlusion import occlusion
-from core.explanation.question import Question
+from core.explanation.explained_output import ExplainedOutput
 from core.explanation.ranks import agreement
-from core.explanation.section import section
-from core.explanation.trial import Subject, affordable, few, settle, tried
+from core.explanation.report_section import section
+from core.explanation.explain_and_test import Subject, plan_budget, n_check_rows, select_method, explain_and_test
 from core.steps.explain import sample
 from core.targets.types import Predictions
 
 NAMES = tuple("abcdefgh")
-COLUMNS = Fields(numeric=NAMES)
+COLUMNS = ColumnRoles(numeric=NAMES)
 
 
 class Sum(nn.Module):
@@ -48,14 +48,14 @@ def rows_of(count: int, seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame(np.random.default_rng(seed).normal(size=(count, 8)), columns=list(NAMES))
 
 
-def made(count: int, model: nn.Module | None = None) -> tuple[Cases, Question]:
+def made(count: int, model: nn.Module | None = None) -> tuple[Masker, ExplainedOutput]:
     frame = rows_of(count)
     encoder = fitted(frame, COLUMNS)
     cases = cut(model or Sum(), encoder, frame, references=1)
-    return cases, Question(VALUE, np.zeros(count, np.int64))  # type: ignore[arg-type]
+    return cases, ExplainedOutput(VALUE, np.zeros(count, np.int64))  # type: ignore[arg-type]
 
 
-def measured(cases: Cases, question: Question, effects: np.ndarray) -> tuple[float, float, float]:
+def measured(cases: Masker, question: ExplainedOutput, effects: np.ndarray) -> tuple[float, float, float]:
     """Give the mean gains of deletion and insertion, and the lower end of the first's 95 % interval."""
     whole, empty = question.whole(cases.scorer, cases)
     found = faithfulness(cases.scorer, cases, question, effects, whole, empty, 3, np.random.default_rng(0))
@@ -109,7 +109,7 @@ def test_rank_agreement_is_spearmans() -> None:
         assert found[row] == pytest.approx(spearmanr(a[row][known], b[row][known]).statistic)
 
 
-def subject(cases: Cases) -> Subject:
+def subject(cases: Masker) -> Subject:
     asked = cases.scorer
     assert isinstance(asked, Asked)
     return Subject(
@@ -123,7 +123,7 @@ def subject(cases: Cases) -> Subject:
 def test_the_section_says_what_was_found_and_hides_small_groups() -> None:
     cases, question = made(60)
     settings = StandardExplanation()
-    trial = tried(
+    trial = explain_and_test(
         subject(cases), cases, question, "occlusion", "test", ("integrated_gradients",), settings, 0
     )
     weights = np.random.default_rng(0).multinomial(60, np.full(60, 1 / 60), size=300).astype(float)
@@ -142,7 +142,7 @@ def test_the_section_says_what_was_found_and_hides_small_groups() -> None:
     assert gap["low"] < 0 < gap["high"], "the model explains both groups alike"
     hidden = section(trial, weights, 0.95, {"g": names}, {"g": {"p"}}, 10)
     assert hidden["by_group"]["g"]["gap"] is None
-    again = tried(
+    again = explain_and_test(
         subject(cases), cases, question, "occlusion", "test", ("integrated_gradients",), settings, 0
     )
     assert (
@@ -158,7 +158,7 @@ class Deaf(Sum):
 
 def test_a_model_that_hears_nothing_is_not_explained() -> None:
     cases, question = made(30, Deaf())
-    trial = tried(subject(cases), cases, question, "occlusion", "", (), StandardExplanation(), 0)
+    trial = explain_and_test(subject(cases), cases, question, "occlusion", "", (), StandardExplanation(), 0)
     found = section(trial, np.ones((50, 30)), 0.95, {}, {}, 10)
     assert found["headline"] == "Not explained better than at random"
     assert found["faithfulness"]["above_random"] is False
@@ -177,7 +177,7 @@ def test_rare_words_are_not_named() -> None:
     ]
     frame = pd.DataFrame({"note": texts * 2})
     frame.loc[13, "note"] = "all well Xaver"
-    encoder = fitted(frame, Fields(text=("note",)), FieldsConfig(tokenizer="words", length=6, bag=0))
+    encoder = fitted(frame, ColumnRoles(text=("note",)), ColumnsEncoderConfig(tokenizer="words", length=6, bag=0))
 
     class Count(nn.Module):
         def __init__(self) -> None:
@@ -188,8 +188,8 @@ def test_rare_words_are_not_named() -> None:
             return (inputs["tokens"] * self.scale).sum(dim=1, keepdim=True)
 
     cases = cut(Count(), encoder, frame)
-    question = Question(VALUE, np.zeros(14, np.int64))  # type: ignore[arg-type]
-    trial = tried(subject(cases), cases, question, "occlusion", "", (), StandardExplanation(), 0)
+    question = ExplainedOutput(VALUE, np.zeros(14, np.int64))  # type: ignore[arg-type]
+    trial = explain_and_test(subject(cases), cases, question, "occlusion", "", (), StandardExplanation(), 0)
     found = section(trial, np.ones((50, 14)), 0.95, {}, {}, 10)
     assert [line["name"] for line in found["importance"]] == ["danger"], (
         "names in fewer rows than five may be people's"
@@ -200,23 +200,23 @@ def test_rare_words_are_not_named() -> None:
 def test_the_method_and_its_extent_follow_the_number_of_parts_and_passes() -> None:
     cases, _ = made(64)
     settings = StandardExplanation()
-    assert settle(settings, cases)[0] == "occlusion"
-    assert settle(StandardExplanation(parts=7), cases)[0] == "integrated_gradients"
-    assert settle(StandardExplanation(method="rollout"), cases)[0] == "rollout"
-    rich, poor = affordable(settings, cases, "occlusion", 1e9), affordable(settings, cases, "occlusion", 10)
+    assert select_method(settings, cases)[0] == "occlusion"
+    assert select_method(StandardExplanation(parts=7), cases)[0] == "integrated_gradients"
+    assert select_method(StandardExplanation(method="rollout"), cases)[0] == "rollout"
+    rich, poor = plan_budget(settings, cases, "occlusion", 1e9), plan_budget(settings, cases, "occlusion", 10)
     assert (rich.rows, rich.compared) == (64, ("rollout", "integrated_gradients"))
     assert (poor.rows, poor.compared) == (LEAST_ROWS, ("rollout",))
     asked = cases.scorer.calls  # type: ignore[attr-defined]
     for budget in (800.0, 1500.0):
-        some = affordable(settings, cases, "occlusion", budget)
+        some = plan_budget(settings, cases, "occlusion", budget)
         assert LEAST_ROWS < some.rows < 64
         part = cases.first(some.rows)
-        question = Question(VALUE, np.zeros(some.rows, np.int64))  # type: ignore[arg-type]
-        tried(subject(part), part, question, "occlusion", "", (), settings, 0)
+        question = ExplainedOutput(VALUE, np.zeros(some.rows, np.int64))  # type: ignore[arg-type]
+        explain_and_test(subject(part), part, question, "occlusion", "", (), settings, 0)
         used = cases.scorer.calls - asked  # type: ignore[attr-defined]
         asked += used
         assert used <= budget + 3 * some.rows, "what was planned is what was used, but for whole rows"
-    assert few(400) == 100
+    assert n_check_rows(400) == 100
 
 
 @pytest.mark.parametrize(

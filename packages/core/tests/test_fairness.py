@@ -12,7 +12,7 @@ from fairlearn.metrics import MetricFrame, equalized_odds_difference, selection_
 from core.evaluation.intervals import resampled_weights
 from core.fairness.audit import audit
 from core.fairness.config import AuditOption, NoAudit
-from core.fairness.notions import notions
+from core.fairness.criteria import fairness_metrics
 from core.fairness.run_comparison import compare_runs, same_rows
 from core.targets.types import Array, Predictions
 
@@ -86,7 +86,7 @@ def test_two_groups_are_compared_once() -> None:
     p = binary(900, 1, 0.0)
     lines = audit(replace(p, groups={"age": p.groups["age"]}), weights(p), 0.95, 60, "row")["comparisons"]
     assert {(x["group"], x["against"]) for x in lines} == {("old", "young")}
-    assert len(lines) == len(notions(p))
+    assert len(lines) == len(fairness_metrics(p))
 
 
 def test_whole_units_are_resampled() -> None:
@@ -185,7 +185,7 @@ KINDS = ("binary", "multiclass", "ordinal", "regression", "multilabel", "tokens"
 def test_every_kind_is_audited_by_its_notions(kind: str) -> None:
     p = of_kind(kind)
     section = audit(p, weights(p), 0.95, 50, "row")
-    assert {x["notion"] for x in section["comparisons"]} == {notion.name for notion in notions(p)}
+    assert {x["notion"] for x in section["comparisons"]} == {notion.name for notion in fairness_metrics(p)}
     for group in ("f", "m"):
         for name, rate in by_hand(p, p.groups["sex"] == group).items():
             assert section["by_group"]["sex"][name][group] == pytest.approx(rate), name
@@ -203,7 +203,7 @@ def test_equalised_odds_are_the_wider_of_both_gaps(kind: str) -> None:
         assert section["equalised_odds"] == []
         return
     (odds,) = section["equalised_odds"]
-    parts = {n.name for n in notions(p) if n.odds}
+    parts = {n.name for n in fairness_metrics(p) if n.odds}
     lines = [x for x in section["comparisons"] if x["notion"] in parts]
     assert odds["value"] == pytest.approx(max(abs(x["difference"]) for x in lines))
     assert 0 <= odds["low"] <= odds["value"] <= odds["high"]
@@ -238,7 +238,7 @@ def test_ratios_are_fairlearn_s_and_have_intervals() -> None:
 def test_single_classes_are_left_out_where_there_are_many() -> None:
     p = of_kind("multiclass")
     many = replace(p, classes=tuple(f"c{k}" for k in range(40)))
-    assert {n.name for n in notions(many)} == {"accuracy", "forecast less outcome"}
+    assert {n.name for n in fairness_metrics(many)} == {"accuracy", "forecast less outcome"}
 
 
 def test_a_small_group_without_a_mistake_is_no_alarm() -> None:
@@ -258,7 +258,7 @@ def test_few_units_make_wide_intervals_and_too_few_none() -> None:
     p = binary(600, 4, 0.0)
     p = replace(p, groups={"age": p.groups["age"]})
     old = p.groups["age"] == "old"
-    for units, expected in ((4, 0), (6, len(notions(p)))):
+    for units, expected in ((4, 0), (6, len(fairness_metrics(p)))):
         names = np.where(old, np.arange(600) % units, 100 + np.arange(600)).astype(np.str_)
         some = replace(p, units=names)
         lines = audit(some, weights(some), 0.95, 50, "unit")["comparisons"]

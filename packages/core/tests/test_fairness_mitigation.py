@@ -28,17 +28,17 @@ import core.training.config  # noqa: F401 - they register the options
 from core.config import OPTIONS
 from core.data.encoders import restore
 from core.data.groups import Groups
-from core.data.types import Batch, Dataset, Fields
+from core.data.types import Batch, Dataset, ColumnRoles
 from core.fairness.config import Decorrelate, Dro, Penalty, Reweight, Threshold
-from core.fairness.decision import choose, decided
+from core.fairness.threshold_optimizer import optimize_thresholds, decide_by_group
 from core.fairness.penalty import GapPenalty
-from core.fairness.robust import GroupRobust
-from core.fairness.strata import Strata, chosen
+from core.fairness.group_dro import GroupDRO
+from core.fairness.subgroups import SubgroupIndex, select_attributes
 from core.targets.binary import BinaryTarget
 from core.targets.multiclass import MulticlassTarget
 from core.targets.types import Predictions
 from core.training.parallel import ALONE
-from core.training.update import PlainUpdate
+from core.training.step import PlainUpdate
 
 BINARY = BinaryTarget("y", ("no", "yes"))
 ROWS = 400
@@ -60,7 +60,7 @@ class Rows:
             {"sex": rng.choice(["f", "m"], ROWS, p=[0.3, 0.7]), "skin": rng.choice(["d", "l"], ROWS)}
         )
         y = (rng.random(ROWS) < np.where(frame["sex"] == "f", 0.25, 0.6)).astype(int)
-        groups = Groups.fit(frame, Dataset(frame, Fields(sensitive=("sex", "skin")), "made"))
+        groups = Groups.fit(frame, Dataset(frame, ColumnRoles(sensitive=("sex", "skin")), "made"))
         codes = {k: torch.from_numpy(v) for k, v in groups.codes(groups.names(frame)).items()}
         x = torch.from_numpy(rng.normal(size=(ROWS, 6)) + y[:, None]).float()
         return cls({"numeric": x}, torch.from_numpy(y), codes, frame), groups
@@ -126,9 +126,9 @@ def test_given_weights_count_nothing_and_name_their_groups() -> None:
 
 def test_group_robust_weights_follow_the_paper() -> None:
     rows, groups = Rows.make()
-    strata = Strata.of("sex", groups, BINARY, by_class=False)
+    strata = SubgroupIndex.of("sex", groups, BINARY, by_class=False)
     counts = strata.counts(rows)
-    robust = GroupRobust(strata, counts, rate=0.5, minimum=1)
+    robust = GroupDRO(strata, counts, rate=0.5, minimum=1)
     batch = rows.batch(torch.arange(100))
     losses = torch.rand(100, generator=torch.Generator().manual_seed(1))
     share = (counts / counts.sum()).numpy()
@@ -147,8 +147,8 @@ def test_small_groups_are_left_as_they_are() -> None:
     few = Rows(rows.inputs, rows.targets, {"sex": torch.zeros(ROWS, dtype=torch.int64)}, rows.frame)
     few.group_codes["sex"][:200] = 1
     few.group_codes["sex"][:5] = 2  # "other"
-    strata = Strata.of("sex", groups, BINARY, by_class=False)
-    robust = GroupRobust(strata, strata.counts(few), 0.5, minimum=50)
+    strata = SubgroupIndex.of("sex", groups, BINARY, by_class=False)
+    robust = GroupDRO(strata, strata.counts(few), 0.5, minimum=50)
     weights = robust(torch.ones(ROWS), few.batch(torch.arange(ROWS)), torch.zeros(ROWS, 1))
     assert weights[:5].tolist() == [1.0] * 5
     assert float(weights.mean()) == pytest.approx(1.0)
@@ -161,7 +161,7 @@ def test_the_penalty_has_the_gradient_of_the_squared_gaps(notion: str) -> None:
     batch = rows.batch(torch.arange(ROWS))
     model = Net(dropout=0.0, norm=False)
     by_class = notion != "demographic_parity"
-    strata = Strata.of("sex", groups, BINARY, by_class)
+    strata = SubgroupIndex.of("sex", groups, BINARY, by_class)
     penalty = GapPenalty(strata, strata.counts(rows), BINARY, notion, strength=3.0, minimum=1)
     outputs = model(batch.inputs)
     losses = BINARY.losses(outputs, batch.targets)
@@ -185,7 +185,7 @@ def test_the_penalty_has_the_gradient_of_the_squared_gaps(notion: str) -> None:
 
 def test_equal_loss_never_trains_a_group_to_be_served_worse() -> None:
     rows, groups = Rows.make()
-    strata = Strata.of("sex", groups, BINARY, by_class=False)
+    strata = SubgroupIndex.of("sex", groups, BINARY, by_class=False)
     penalty = GapPenalty(strata, strata.counts(rows), BINARY, "equal_loss", strength=1e6, minimum=1)
     batch = rows.batch(torch.arange(ROWS))
     losses = torch.where(batch.groups["sex"] == 0, 2.0, 1.0)
@@ -268,8 +268,8 @@ def biased(seed: int = 0, rows: int = 3000, classes: int = 2) -> Predictions:
 
 def test_group_thresholds_close_the_gap_on_new_rows_and_cost_little() -> None:
     validation, test = biased(0), biased(1)
-    by_group = choose(validation, BINARY, {"yes": 0.5}, ["g"], "equalized_odds", 1.0, 50)
-    labels = decided(BINARY, test.scores, {"yes": 0.5}, by_group, test.groups)
+    by_group = optimize_thresholds(validation, BINARY, {"yes": 0.5}, ["g"], "equalized_odds", 1.0, 50)
+    labels = decide_by_group(BINARY, test.scores, {"yes": 0.5}, by_group, test.groups)
 
     def gap(decisions: np.ndarray) -> float:
         return float(equalized_odds_difference(test.targets, decisions, sensitive_features=test.groups["g"]))
@@ -286,8 +286,8 @@ def test_group_thresholds_close_the_gap_on_new_rows_and_cost_little() -> None:
 def test_group_thresholds_are_as_good_as_fairlearn_s_randomised_ones() -> None:
     """fairlearn's optimum may draw lots, so it bounds what thresholds alone can reach; a point is lost at most."""
     validation = biased(0)
-    by_group = choose(validation, BINARY, {"yes": 0.5}, ["g"], "equal_opportunity", 1.0, 50)
-    labels = decided(BINARY, validation.scores, None, by_group, validation.groups)
+    by_group = optimize_thresholds(validation, BINARY, {"yes": 0.5}, ["g"], "equal_opportunity", 1.0, 50)
+    labels = decide_by_group(BINARY, validation.scores, None, by_group, validation.groups)
 
     class Scores(BaseEstimator):
         def fit(self, x, y):
@@ -312,8 +312,8 @@ def test_group_thresholds_are_as_good_as_fairlearn_s_randomised_ones() -> None:
 def test_thresholds_of_several_classes_close_the_gap() -> None:
     target = MulticlassTarget("y", ("c0", "c1", "c2"), (1.0, 1.0, 1.0), ())
     validation, test = biased(0, classes=3), biased(1, classes=3)
-    by_group = choose(validation, target, {}, ["g"], "equalized_odds", 1.0, 50)
-    labels = decided(target, test.scores, None, by_group, test.groups)
+    by_group = optimize_thresholds(validation, target, {}, ["g"], "equalized_odds", 1.0, 50)
+    labels = decide_by_group(target, test.scores, None, by_group, test.groups)
 
     def recall_gap(decisions: np.ndarray) -> float:
         inside = test.groups["g"] == "b"
@@ -329,15 +329,15 @@ def test_thresholds_of_several_classes_close_the_gap() -> None:
 
 def test_rows_without_the_attribute_are_refused_and_unknown_groups_share_the_common_threshold() -> None:
     validation = biased(0)
-    by_group = choose(validation, BINARY, {"yes": 0.5}, ["g"], "equalized_odds", 1.0, 50)
+    by_group = optimize_thresholds(validation, BINARY, {"yes": 0.5}, ["g"], "equalized_odds", 1.0, 50)
     scores = np.array([[0.45, 0.55], [0.45, 0.55]])
     with pytest.raises(ValueError, match=r"column 'g': not in the table; .*fairness=threshold"):
-        decided(BINARY, scores, {"yes": 0.5}, by_group, {})
-    found = decided(BINARY, scores, {"yes": 0.5}, by_group, {"g": np.array(["other", "other"])})
+        decide_by_group(BINARY, scores, {"yes": 0.5}, by_group, {})
+    found = decide_by_group(BINARY, scores, {"yes": 0.5}, by_group, {"g": np.array(["other", "other"])})
     assert found.tolist() == [1, 1]
     few = validation.take(np.arange(40))
     with pytest.raises(ValueError, match=r"fairness\.attribute='g': needs two groups of 50 validation rows"):
-        choose(few, BINARY, {"yes": 0.5}, ["g"], "equalized_odds", 1.0, 50)
+        optimize_thresholds(few, BINARY, {"yes": 0.5}, ["g"], "equalized_odds", 1.0, 50)
 
 
 def test_correlation_is_removed_as_fairlearn_removes_it_and_comes_back_from_its_state() -> None:
@@ -346,9 +346,9 @@ def test_correlation_is_removed_as_fairlearn_removes_it_and_comes_back_from_its_
         a=rows.inputs["numeric"][:, 0].numpy().astype(float) + 2 * (rows.frame["sex"] == "f"),
         b=np.arange(ROWS) * 1.0,
     )
-    fields = Fields(target=("y",), numeric=("a", "b"), sensitive=("sex", "skin"))
-    plain = OPTIONS["encoder", "fields"](numeric="none").build(fields)
-    made = Decorrelate().encoder(plain, frame, fields, groups)
+    roles = ColumnRoles(target=("y",), numeric=("a", "b"), sensitive=("sex", "skin"))
+    plain = OPTIONS["encoder", "fields"](numeric="none").build(roles)
+    made = Decorrelate().encoder(plain, frame, roles, groups)
     made.fit(frame)
     removed = made.removed(frame)
     female = (frame["sex"] == "f").astype(float).to_numpy()
@@ -365,7 +365,7 @@ def test_correlation_is_removed_as_fairlearn_removes_it_and_comes_back_from_its_
     assert np.isnan(made.removed(missing)["a"][:3]).all()
     with pytest.raises(ValueError, match=r"column 'sex': not in the table; .*fairness=decorrelate"):
         back.transform(frame.drop(columns="sex"))
-    seen = Fields(target=("y",), numeric=("a",), categorical=("sex",), sensitive=("sex", "skin"))
+    seen = ColumnRoles(target=("y",), numeric=("a",), categorical=("sex",), sensitive=("sex", "skin"))
     with pytest.raises(ValueError, match="is an input itself"):
         Decorrelate().encoder(plain, frame, seen, groups)
 
@@ -426,8 +426,8 @@ def test_settings_name_what_is_wrong() -> None:
         r"fairness\.notion='calibration'": lambda: Threshold(notion="calibration").check(),
         r"fairness\.strength=2": lambda: Decorrelate(strength=2).check(),
         r"fairness\.weights=\{'f': -1": lambda: Reweight(weights={"f": -1.0}).check(),
-        r"fairness\.attribute='race': no .*'race'; there are sex, skin": lambda: chosen("race", ["sex", "skin"]),
-        "no sensitive attribute": lambda: chosen("", []),
+        r"fairness\.attribute='race': no .*'race'; there are sex, skin": lambda: select_attributes("race", ["sex", "skin"]),
+        "no sensitive attribute": lambda: select_attributes("", []),
         r"evaluation\.rule='f1'": lambda: Threshold().check_run(SimpleNamespace(evaluation=SimpleNamespace(rule="f1"))),
         "fairness='threshold': a regression target": lambda: Threshold().check_validation({}, regression),
         r"fairness\.by='group_class': .*regression": lambda: Reweight(by="group_class").objective(

@@ -10,27 +10,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.data.types import Fields
+from core.data.types import ColumnRoles
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.deferral import by_agreement, by_cost, by_share, error_unit, losses
 from core.evaluation.selective import counted, risks
 from core.evaluation.uncertainty import Terms, measure
 from core.oversight.config import DEFERRALS, METHODS, NoOversight, StandardOversight
-from core.oversight.rules import (
+from core.oversight.decision_rule import (
     ADVICE,
     CONFIRM,
     MODEL,
-    NOBODY_IS_SURE,
+    DEFER_ALL,
     UNSURE,
-    Limits,
-    Rules,
-    absent,
-    counts,
-    declared_rules,
+    ConformalQuantiles,
+    DecisionRule,
+    missing_confirm_classes,
+    count_decisions,
+    rule_of_declaration,
     told,
 )
-from core.oversight.sets import Spread, confidence
-from core.oversight.types import Oversight
+from core.oversight.prediction_sets import ResidualScale, confidence
+from core.oversight.declaration import Oversight
 from core.report.record import plain
 from core.targets.types import Predictions
 
@@ -56,19 +56,19 @@ def multiclass(n: int = 400, seed: int = 0) -> Predictions:
 
 def test_the_unsure_go_to_a_human_and_some_wait_for_a_yes() -> None:
     rules = replace(
-        declared_rules(DECLARED, "multiclass", ("open", "close", "wait"), ["wait"], ["stove"]),
+        rule_of_declaration(DECLARED, "multiclass", ("open", "close", "wait"), ["wait"], ["stove"]),
         method="lac",
         threshold=0.6,
-        limits=Limits(0.5),
+        limits=ConformalQuantiles(0.5),
     )
     assert rules.confirm == ("open", "wait")
-    assert absent(DECLARED, ("open", "close", "wait")) == ["fly"]
+    assert missing_confirm_classes(DECLARED, ("open", "close", "wait")) == ["fly"]
     scores = np.array([[0.9, 0.1, 0.0], [0.1, 0.9, 0.0], [0.45, 0.55, 0.0], [0.1, 0.9, 0.0], [0.1, 0.9, 0.0]])
     texts = ["x", "close it", "the oven", "the Oven, please", "ovens"]
     found = rules.decide(scores, scores.argmax(axis=1), {}, texts)
     assert found.decision.tolist() == [CONFIRM, MODEL, UNSURE, CONFIRM, MODEL], "whole words, in any case"
-    assert counts(found.decision) == {"rows": 5, "model": 2, "unsure": 1, "confirm": 2}
-    assert told(counts(found.decision)) == "3 of 5 go to a human (1 unsure, 2 to confirm)"
+    assert count_decisions(found.decision) == {"rows": 5, "model": 2, "unsure": 1, "confirm": 2}
+    assert told(count_decisions(found.decision)) == "3 of 5 go to a human (1 unsure, 2 to confirm)"
     assert found.sets is not None
     assert found.sets.tolist()[2] == [False, True, False]
     advising = replace(rules, acts=False).decide(scores, scores.argmax(axis=1), {}, texts)
@@ -77,7 +77,7 @@ def test_the_unsure_go_to_a_human_and_some_wait_for_a_yes() -> None:
 
 def test_yes_is_confirmed_whatever_the_data_call_it() -> None:
     declared = replace(DECLARED, confirm=(), confirm_words=(), confirm_positive=True)
-    rules = declared_rules(declared, "binary", ("genuine", "fraud"), [], [])
+    rules = rule_of_declaration(declared, "binary", ("genuine", "fraud"), [], [])
     assert rules.confirm == ("fraud",)
     found = rules.decide(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0, 1]), {})
     assert found.decision.tolist() == [MODEL, CONFIRM]
@@ -86,12 +86,12 @@ def test_yes_is_confirmed_whatever_the_data_call_it() -> None:
 
 def test_other_kinds_of_answers_wait_too() -> None:
     labels = np.array([[1, 0, 1], [0, 1, 0]])
-    many = Rules("multilabel", ("a", "b", "c"), True, confirm=("c",))
+    many = DecisionRule("multilabel", ("a", "b", "c"), True, confirm=("c",))
     assert many.decide(np.ones((2, 3)), labels, {}).decision.tolist() == [CONFIRM, MODEL]
-    said = Rules("tokens", ("on", "off"), True, confirm=("off",))
+    said = DecisionRule("tokens", ("on", "off"), True, confirm=("off",))
     rows = np.array([[0, -1], [1, -1]])
     assert said.decide(np.ones((2, 4)), rows, {}).decision.tolist() == [MODEL, CONFIRM]
-    masks = Rules("mask", ("road", "person"), True, confirm=("person",))
+    masks = DecisionRule("mask", ("road", "person"), True, confirm=("person",))
     pictures = np.zeros((2, 2, 2), np.uint8)
     pictures[1, 0, 0] = 1
     found = masks.decide(np.ones((2, 2)), pictures, {}, sure=np.ones(2))
@@ -107,11 +107,11 @@ def test_confidence_is_of_the_answer_that_was_given() -> None:
 
 
 def test_rules_come_back_from_json() -> None:
-    rules = Rules(
+    rules = DecisionRule(
         "regression", (), True, (), ("oven",), "normalised",
-        Limits(float("inf"), {"sex": {"f": 1.0}}, ()), 0.3, Spread((1.0,), (0.5, 2.0)), True,
+        ConformalQuantiles(float("inf"), {"sex": {"f": 1.0}}, ()), 0.3, ResidualScale((1.0,), (0.5, 2.0)), True,
     )  # fmt: skip
-    assert Rules.restore(json.loads(json.dumps(plain(rules.state())))) == rules
+    assert DecisionRule.restore(json.loads(json.dumps(plain(rules.state())))) == rules
     found = rules.decide(np.array([[0.2], [3.0]]), np.zeros(2), {})
     assert found.low is not None
     assert found.high is not None
@@ -128,7 +128,7 @@ def test_thresholds_by_cost_share_and_agreement() -> None:
     assert by_cost(sure, loss, 1.5) == 0.0, "a human dearer than an error: nothing is deferred"
     assert by_cost(sure, loss, 0.0) == pytest.approx(0.65), "the fewest of equals"
     assert by_cost(sure, np.zeros(6), 0.1) == 0.0
-    assert by_cost(sure, np.ones(6), 0.1) == NOBODY_IS_SURE
+    assert by_cost(sure, np.ones(6), 0.1) == DEFER_ALL
     assert by_share(sure, 0.34) == pytest.approx(0.55)
     assert by_share(sure, 0.1) == 0.0
     assert by_share(np.full(6, 0.5), 0.5) == 0.0, "ties stay together"
@@ -162,7 +162,7 @@ def test_what_an_answer_loses() -> None:
 
 def test_deferral_is_measured_as_by_hand() -> None:
     test = multiclass(500, 3)
-    rules = Rules("multiclass", test.classes, True, method="lac", threshold=0.6, limits=Limits(0.7))
+    rules = DecisionRule("multiclass", test.classes, True, method="lac", threshold=0.6, limits=ConformalQuantiles(0.7))
     found = measure(rules, test, Terms(0.1, 0.2, 1.0, False, 0.0), StandardEvaluation(resamples=100), 0)
     deferral = found["deferral"]
     sure = test.scores[np.arange(500), test.labels]
@@ -244,14 +244,14 @@ def test_what_does_not_suit_the_target_is_refused_before_training(
     options = StandardOversight(**settings)
     options.check()
     with pytest.raises(ValueError, match=message):
-        options.check_target(of, Fields(target=("y",)))
+        options.check_target(of, ColumnRoles(target=("y",)))
 
 
 def test_auto_suits_every_kind() -> None:
     options = StandardOversight()
     options.check()
     for kind in ("binary", "multiclass", "multilabel", "ordinal", "regression", "tokens", "mask"):
-        options.check_target(target(kind), Fields(target=("y",)))
+        options.check_target(target(kind), ColumnRoles(target=("y",)))
         assert kind in METHODS[options.method_of(kind)]
     assert options.mondrian_of("binary") == "classes"
     assert options.defer in DEFERRALS

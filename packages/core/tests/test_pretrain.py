@@ -19,20 +19,20 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from core.backbones.config import CnnSmallOption, TextSmallOption
+from core.backbones.config import CnnSmallConfig, TextSmallConfig
 from core.backbones.text_small import Shape, Trunk
 from core.data.types import Layout
 from core.pretrain import cnn as cnn_module
-from core.pretrain import pictures
+from core.pretrain import images
 from core.pretrain.cnn import OwnClasses
 from core.pretrain.config import CifarRecipe, CnnRecipe, PretrainConfig, TextRecipe
 from core.pretrain.corpus import MASK, SEP, TextBatches, read, tokenised
 from core.pretrain.page import closing
 from core.pretrain.run import pretrain
 from core.pretrain.text import GuessOrFind
-from core.report import wording
-from core.training.interrupt import Stopped
-from core.training.update import PlainUpdate
+from core.report import formatting
+from core.training.shutdown import Stopped
+from core.training.step import PlainUpdate
 
 torch.set_num_threads(1)
 
@@ -157,10 +157,10 @@ def test_cnn_weights_are_trained_written_and_taken_up(sets: dict[str, str], tmp_
     page = (tmp_path / "run" / "report.html").read_text()
     assert page.count("<svg") == 2, "losses and shares right"
     for figure in (record["final"]["objects_loss"], record["final"]["signs_accuracy"]):
-        assert f">{wording.number(figure)}<" in page
+        assert f">{formatting.format_number(figure)}<" in page
     assert all(sha in page for sha in record["files"].values())
     good, fast, _, weights = closing(record)
-    assert f"objects accuracy {wording.number(record['final']['objects_accuracy'])}" in good
+    assert f"objects accuracy {formatting.format_number(record['final']['objects_accuracy'])}" in good
     assert "40 steps" in fast
     assert "cnn_small.safetensors" in weights
     path = tmp_path / "run" / "weights" / "cnn_small.safetensors"
@@ -169,13 +169,13 @@ def test_cnn_weights_are_trained_written_and_taken_up(sets: dict[str, str], tmp_
     assert card["files"]["objects.parquet"]["sha256"] == record["files"]["objects.parquet"]
     assert record["weights"]["answers_that_change"] <= 0.1
     layout = Layout(image=(3, 32, 32))
-    loaded = CnnSmallOption(weights=str(path)).build(layout, 0)
+    loaded = CnnSmallConfig(weights=str(path)).build(layout, 0)
     stored = load_file(path)
     for name, tensor in loaded.trunk.state_dict().items():
         assert stored[name].dtype == torch.float16
         assert torch.equal(tensor, stored[name].float())
-    fresh = CnnSmallOption(weights="none").build(layout, 0)
-    again = CnnSmallOption(weights=str(path)).rebuild(layout, 0)
+    fresh = CnnSmallConfig(weights="none").build(layout, 0)
+    again = CnnSmallConfig(weights=str(path)).rebuild(layout, 0)
     assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), again.parameters(), strict=True)), (
         "rebuild must read no weights"
     )
@@ -208,10 +208,10 @@ def test_text_weights_are_trained_written_and_taken_up(texts: dict[str, Any], tm
     path = tmp_path / "run" / "weights" / "text_small.safetensors"
     card = json.loads(path.with_suffix(".json").read_text())
     assert len(card["tokenizer"]["sample"]) > 3
-    layout = Layout(vocabulary=320, length=10)
-    TextSmallOption(weights=str(path)).build(layout, 0)
+    layout = Layout(vocab_size=320, max_length=10)
+    TextSmallConfig(weights=str(path)).build(layout, 0)
     with pytest.raises(ValueError, match=r"backbone\.weights.*words\.weight"):
-        TextSmallOption(weights=str(path)).build(Layout(vocabulary=300, length=10), 0)
+        TextSmallConfig(weights=str(path)).build(Layout(vocab_size=300, max_length=10), 0)
 
 
 def renamed(card: dict[str, Any], weights: Path, stem: str, **changes: str) -> Path:
@@ -343,8 +343,8 @@ def test_what_is_held_out_is_whole_units(texts: dict[str, Any], sets: dict[str, 
         assert min(ends) >= 1
     assert len(trained.pairs) + len(watched.pairs) == 60
     assert len(watched.pairs) == 6, "two of 20 diseases"
-    signs = pictures.read(sets["signs"], "recipe.signs", "train", {})
-    taught, watching = pictures.cut(signs, 0.2, 0)
+    signs = images.read(sets["signs"], "recipe.signs", "train", {})
+    taught, watching = images.cut(signs, 0.2, 0)
     assert not set(taught.unit) & set(watching.unit)
     assert len(taught) + len(watching) == 120
 
@@ -415,16 +415,16 @@ def test_changes_keep_pictures_and_mirror_only_where_allowed() -> None:
     rows, none = torch.arange(64), torch.zeros(64, dtype=torch.bool)
     even, odd = torch.zeros(64, dtype=torch.int64), torch.full((64,), 3)
     first = torch.arange(64) % 3 == 0
-    same = pictures.Changes(none, first, 0, 0)(image, rows, even, generator)
+    same = images.Changes(none, first, 0, 0)(image, rows, even, generator)
     assert torch.equal(same, image)
     for passes, expected in ((even, first), (odd, ~first)):
-        turned = pictures.Changes(~none, first, 0, 0)(image, rows, passes, generator)
+        turned = images.Changes(~none, first, 0, 0)(image, rows, passes, generator)
         assert torch.equal(turned, torch.where(expected[:, None, None, None], image.flip(-1), image))
-    moved = pictures.Changes(none, none, 2, 0)(image, rows, even, generator)
+    moved = images.Changes(none, none, 2, 0)(image, rows, even, generator)
     edged = torch.nn.functional.pad(image[:1].float(), (2,) * 4, mode="reflect").to(torch.uint8)
     crops = [edged[0, :, y : y + 32, x : x + 32] for y in range(5) for x in range(5)]
     assert all(any(torch.equal(one, crop) for crop in crops) for one in moved)
-    holed = pictures.Changes(none, none, 0, 8)(image, rows, even, generator)
+    holed = images.Changes(none, none, 0, 8)(image, rows, even, generator)
     blank = (holed != image).any(1).flatten(1).sum(1)
     assert int(blank.max()) <= 64
     assert int(blank.min()) >= 12
@@ -433,8 +433,8 @@ def test_changes_keep_pictures_and_mirror_only_where_allowed() -> None:
 def test_every_second_pass_shows_the_other_side() -> None:
     draw = np.random.default_rng(0)
     image = torch.from_numpy(draw.integers(0, 255, (12, 3, 32, 32)).astype(np.uint8))
-    set_ = pictures.Pictures(image, torch.arange(12), np.arange(12).astype(str))
-    batches = pictures.PictureBatches([set_], [12], [True], 4, 0, 0, 0, torch.device("cpu"))
+    set_ = images.Pictures(image, torch.arange(12), np.arange(12).astype(str))
+    batches = images.PictureBatches([set_], [12], [True], 4, 0, 0, 0, torch.device("cpu"))
     seen = []
     for step in range(4):
         batch = batches.at(step)

@@ -15,12 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 from privacy_fakes import private, settings
 from training_fakes import Net
 
-from core.privacy.audit import Guessing, choose_tests, log_odds, lower_bound, p_value, verdict
-from core.privacy.canaries import BLOCK, Canaries, WhiteBoxAudit, hadamard
+from core.privacy.one_run_audit import Guessing, choose_tests, log_odds, lower_bound, p_value, verdict
+from core.privacy.whitebox_audit import BLOCK, Canaries, WhiteBoxAudit, hadamard
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.plan import PrivacyPlan
 from core.privacy.sampling import PoissonBatches
-from core.training.private import PrivateUpdate
+from core.training.dp_sgd import PrivateUpdate
 
 
 def brute_force(epsilon: float, delta: float, m: int, r: int, v: int) -> float:

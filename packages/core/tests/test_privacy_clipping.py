@@ -20,7 +20,7 @@ from core.privacy.clipping import (
     PerExampleClipper,
     PerLayerClip,
 )
-from core.privacy.normalisation import settle_batch_norm
+from core.privacy.batch_norm import settle_batch_norm
 
 torch.set_num_threads(1)
 Losses = Callable[[Tensor], Tensor]

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from core.privacy.membership import Scored, judged, lira, rmia
+from core.privacy.membership_inference import Scored, judged, lira, rmia
 
 
 def simulated(gap: float, models: int, rows: int = 3000, seed: int = 0):

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from core.privacy import preflight as module
 from core.privacy.clipping import FlatClip, PerExampleClipper
-from core.privacy.normalisation import settle_batch_norm
+from core.privacy.batch_norm import settle_batch_norm
 from core.privacy.preflight import preflight, require_moved, snapshot
-from core.privacy.rules.products import linear
-from core.privacy.rules.tracked import _RULES
+from core.privacy.rules.linear import linear
+from core.privacy.rules.traced_parameter import _RULES
 
 torch.set_num_threads(1)
 

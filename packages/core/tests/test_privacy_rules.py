@@ -9,7 +9,7 @@ from timm.layers import BatchNormAct2d, GroupNormAct, LayerNorm2d
 from torch import Tensor, nn
 
 from core.privacy.clipping import FlatClip, PerExampleClipper
-from core.privacy.normalisation import settle_batch_norm
+from core.privacy.batch_norm import settle_batch_norm
 
 torch.set_num_threads(1)
 ROWS = 4

@@ -14,7 +14,7 @@ from privacy_fakes import Rows
 
 from core.privacy.plan import PrivacyPlan
 from core.privacy.sampling import PoissonBatches, units_of
-from core.privacy.secret import forget_secret, stream, take_secret
+from core.privacy.rng_key import forget_secret, stream, take_secret
 
 
 def sampler(

@@ -19,7 +19,7 @@ from report_fakes import record, whole
 from core.report.card import card
 from core.report.documents import MANIFEST, check, edited, expected, restore, rewrite, write_documents
 from core.report.evidence import chosen, evidence, frameworks
-from core.report.pointers import fragment, located, pointer, resolve, steps_of
+from core.report.json_pointer import fragment, with_pointers, to_pointer, resolve, split_pointer
 from core.report.record import DataSection, ModelSection, Record, RunSection, plain, sealed, write_record
 from core.report.verify import LINK, agrees, disagreements, numbers
 
@@ -125,7 +125,7 @@ def test_framework_tables_are_dated_sourced_and_whole(framework) -> None:
     for row in framework.rows:
         assert row.asks.endswith(".")
         assert row.fields or row.human, row.section
-        assert {steps_of(where)[0] for where in row.fields} <= known, row.section
+        assert {split_pointer(where)[0] for where in row.fields} <= known, row.section
 
 
 def test_every_domain_has_its_field_s_own_table() -> None:
@@ -212,15 +212,15 @@ def test_a_run_without_documents_gets_them_and_a_wrong_figure_is_refused(tmp_pat
 def test_pointers_are_rfc_6901() -> None:
     document = {"foo": ["bar", "baz"], "": 0, "a/b": 1, "m~n": 8, "sex × age": {"x": 2}}
     for steps, value in (((), document), (("foo", 0), "bar"), (("",), 0), (("a/b",), 1), (("m~n",), 8)):
-        assert resolve(document, pointer(*steps)) == value
-        assert steps_of(pointer(*steps)) == [str(step) for step in steps]
-        assert unquote(fragment(pointer(*steps)))[1:] == pointer(*steps)
-    assert pointer("a/b") == "/a~1b"
-    assert pointer("m~n") == "/m~0n"
+        assert resolve(document, to_pointer(*steps)) == value
+        assert split_pointer(to_pointer(*steps)) == [str(step) for step in steps]
+        assert unquote(fragment(to_pointer(*steps)))[1:] == to_pointer(*steps)
+    assert to_pointer("a/b") == "/a~1b"
+    assert to_pointer("m~n") == "/m~0n"
     for nowhere in ("/foo/2", "/foo/-1", "/bar", "/foo/bar"):
         with pytest.raises(KeyError):
             resolve(document, nowhere)
-    copy = located(document)
+    copy = with_pointers(document)
     assert copy == document
     assert copy["sex × age"]["x"].pointer == "/sex × age/x"
 

@@ -17,11 +17,11 @@ from page_checks import check_page, contrast, themes
 from report_fakes import record, whole
 from rich.console import Console
 
-from core.report.answers import answers
-from core.report.console import summarise
+from core.report.summary import summary_items
+from core.report.console import print_summary
 from core.report.page import write_page
 from core.report.record import DataSection, Figure, ModelSection, Record, RunSection, plain
-from core.report.wording import named, number, verdict
+from core.report.formatting import display_name, format_number, verdict
 
 VOID = {"meta", "link", "br", "img", "hr", "input", "path", "use", "rect", "circle", "line"}
 
@@ -100,8 +100,8 @@ def test_every_figure_on_the_page_is_the_records(tmp_path: Path) -> None:
     made = record()
     page = read(write_page(made, tmp_path))
     for metric, figure in made.metrics.items():
-        assert named(metric) in page.text
-        assert number(figure.value) in page.text
+        assert display_name(metric) in page.text
+        assert format_number(figure.value) in page.text
 
 
 def test_names_of_users_are_escaped_and_never_read_as_formulas(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_page_with_every_concern_is_true_and_readable(tmp_path: Path) -> None:
 def test_a_figure_that_is_not_the_records_is_noticed(tmp_path: Path) -> None:
     made = whole()
     html = write_page(made, tmp_path).read_text()
-    shown = number(made.metrics["auroc"].value)
+    shown = format_number(made.metrics["auroc"].value)
     altered = html.replace(f">{shown}</data>", ">0.123</data>")
     assert altered != html
     with pytest.raises(AssertionError, match=r"/metrics/auroc/value: '0\.123'"):
@@ -180,7 +180,7 @@ def test_a_concern_that_words_its_own_answer_is_shown() -> None:
     made = record()
     made.energy = {"headline": "0.42 Wh", "detail": "of which 80 % measured"}
     made.privacy = {"epsilon": 3.0, "delta": 1e-5, "unit": "patient"}
-    told = {a.question: a for a in answers(made)}
+    told = {a.question: a for a in summary_items(made)}
     assert told["How much energy?"].headline == "0.42 Wh"
     assert told["How private?"].headline == "ε = 3"
     assert "per patient" in told["How private?"].detail
@@ -191,12 +191,12 @@ def test_a_concern_that_words_its_own_answer_is_shown() -> None:
 def test_console_shows_figures_baseline_notice_and_folder_last(tmp_path: Path) -> None:
     out = io.StringIO()
     made = record()
-    summarise(made, tmp_path / "run", Console(file=out, width=120))
+    print_summary(made, tmp_path / "run", Console(file=out, width=120))
     lines = out.getvalue().rstrip().splitlines()
     assert lines[-1] == str(tmp_path / "run")
     assert lines[0].startswith("Simulated data")
     auroc = next(line for line in lines if line.startswith("AUROC"))
-    assert number(made.metrics["auroc"].value) in auroc
+    assert format_number(made.metrics["auroc"].value) in auroc
     assert "gradient boosting" in out.getvalue()
     assert "no clear difference" in auroc
 
@@ -231,10 +231,10 @@ def test_verdicts_know_which_way_is_better(
     ],
 )
 def test_numbers_are_written_for_people(value: float | None, text: str) -> None:
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 def test_metrics_have_names() -> None:
-    assert named("sensitivity_at_90_specificity") == "Sensitivity at 90 % specificity"
-    assert named("auroc_mel") == "AUROC, mel"
-    assert named("card_precision") == "Card precision"
+    assert display_name("sensitivity_at_90_specificity") == "Sensitivity at 90 % specificity"
+    assert display_name("auroc_mel") == "AUROC, mel"
+    assert display_name("card_precision") == "Card precision"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core.data.files import sha256
+from core.data.readers.files import sha256
 from core.report.record import (
     DataSection,
     Figure,
@@ -21,9 +21,9 @@ from core.report.record import (
     write_record,
 )
 from core.report.run import SEALED, Run
-from core.report.tables import read_predictions, read_table, write_predictions
+from core.report.predictions import read_predictions, read_table, write_predictions
 from core.targets.types import Predictions
-from core.training.files import write_atomically
+from core.atomic_io import write_atomically
 
 
 def record(**more: object) -> Record:
@@ -148,7 +148,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_beside(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("core.training.files.os.fsync", full)
+    monkeypatch.setattr("core.atomic_io.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_atomically(path, "new")
     assert path.read_text() == "old"

@@ -21,8 +21,8 @@ import pytest
 import uvicorn
 from PIL import Image
 
-from core.data.types import Fields
-from core.oversight.rules import ADVICE, UNSURE
+from core.data.types import ColumnRoles
+from core.oversight.decision_rule import ADVICE, UNSURE
 from core.serving.http import application, bound, serve
 from core.serving.service import Service
 
@@ -40,7 +40,7 @@ class Loaded:
         )
         self.run = SimpleNamespace(path=folder, record=record)
         self.rules = object()
-        self.fields = Fields(target=("y",), numeric=("x",), image=image)
+        self.roles = ColumnRoles(target=("y",), numeric=("x",), image=image)
         self.target = SimpleNamespace(kind="binary", classes=("no", "yes"))
         self.groups = SimpleNamespace(groupings={"sex": None})
         self.seen: list[pd.DataFrame] = []

@@ -16,12 +16,12 @@ from torch.nn.functional import cross_entropy
 sys.path.insert(0, str(Path(__file__).parent))
 from backbone_layouts import COLUMNS, random_inputs
 
-from core.backbones import shipped
-from core.backbones.config import CnnSmallOption, FullOption, TextSmallOption
+from core.backbones import pretrained
+from core.backbones.config import CnnSmallConfig, FullConfig, TextSmallConfig
 from core.config import OPTIONS
 from core.data.encoders.tokens import SAMPLE
-from core.data.encoders.tokens import shipped as shipped_tokenizer
-from core.data.types import Dataset, Fields, Finding, Layout
+from core.data.encoders.tokens import pretrained as shipped_tokenizer
+from core.data.types import Dataset, ColumnRoles, Finding, Layout
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.config import DifferentialPrivacy, NoPrivacy
 from core.privacy.preflight import preflight
@@ -29,7 +29,7 @@ from core.privacy.statement import pretrained_from
 from core.steps.prepare import seen_before
 
 torch.set_num_threads(1)
-FOLDER = Path(str(shipped.folder()))
+FOLDER = Path(str(pretrained.folder()))
 CARDS = sorted(FOLDER.glob("*.json"))
 MEGABYTE = 2**20
 
@@ -62,8 +62,8 @@ def test_shipped_weights_load_and_none_starts_from_noise(card: Path) -> None:
     told = json.loads(card.read_text())
     if "tokenizer" in told:
         sample = tuple(told["tokenizer"]["sample"])
-        layout = Layout(vocabulary=told["tokenizer"]["vocabulary"], length=12, sample=sample)
-        other = Layout(vocabulary=told["tokenizer"]["vocabulary"], length=12, sample=sample[1:])
+        layout = Layout(vocab_size=told["tokenizer"]["vocabulary"], max_length=12, tokenizer_sample=sample)
+        other = Layout(vocab_size=told["tokenizer"]["vocabulary"], max_length=12, tokenizer_sample=sample[1:])
         with pytest.raises(ValueError, match=r"encoder\.tokenizer"):
             OPTIONS["backbone", card.stem]().build(other, 0)
     else:
@@ -81,34 +81,34 @@ def test_shipped_weights_load_and_none_starts_from_noise(card: Path) -> None:
 def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.torch import save
 
-    fresh = CnnSmallOption(weights="none").build(Layout(image=(3, 32, 32)), 0)
+    fresh = CnnSmallConfig(weights="none").build(Layout(image=(3, 32, 32)), 0)
     content = save(fresh.trunk.state_dict())
     (tmp_path / "cnn_small.safetensors").write_bytes(content)
     (tmp_path / "cnn_small.json").write_text(json.dumps({"sha256": hashlib.sha256(content).hexdigest()}))
-    monkeypatch.setattr(shipped, "folder", lambda: tmp_path)
-    CnnSmallOption().build(Layout(image=(3, 32, 32)), 0)
+    monkeypatch.setattr(pretrained, "folder", lambda: tmp_path)
+    CnnSmallConfig().build(Layout(image=(3, 32, 32)), 0)
     (tmp_path / "cnn_small.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ValueError, match="differs from its card"):
-        CnnSmallOption().build(Layout(image=(3, 32, 32)), 0)
+        CnnSmallConfig().build(Layout(image=(3, 32, 32)), 0)
     (tmp_path / "cnn_small.json").unlink()
     with pytest.raises(ValueError, match=r"backbone\.weights='shipped'"):
-        CnnSmallOption().build(Layout(image=(3, 32, 32)), 0)
+        CnnSmallConfig().build(Layout(image=(3, 32, 32)), 0)
 
 
 @pytest.mark.parametrize(
     ("option", "layout"),
     [
-        (CnnSmallOption(weights="none"), Layout(image=(3, 32, 32))),
-        (CnnSmallOption(weights="none"), Layout(image=(1, 50, 64), **COLUMNS)),
-        (TextSmallOption(weights="none"), Layout(vocabulary=60, length=9)),
+        (CnnSmallConfig(weights="none"), Layout(image=(3, 32, 32))),
+        (CnnSmallConfig(weights="none"), Layout(image=(1, 50, 64), **COLUMNS)),
+        (TextSmallConfig(weights="none"), Layout(vocab_size=60, max_length=9)),
         (
-            TextSmallOption(weights="none", pooling="attention"),
-            Layout(vocabulary=60, length=9, bag=7, **COLUMNS),
+            TextSmallConfig(weights="none", pooling="attention"),
+            Layout(vocab_size=60, max_length=9, tfidf_size=7, **COLUMNS),
         ),
     ],
 )
 def test_gradients_of_single_examples_are_exact(option: object, layout: Layout) -> None:
-    model = FullOption().apply(option.build(layout, 0), 3, "pooled", 0).train()
+    model = FullConfig().apply(option.build(layout, 0), 3, "pooled", 0).train()
     inputs = random_inputs(layout, 4)
     truth = torch.arange(4) % 3
     clipper = PerExampleClipper(model, rule=FlatClip(0.5))
@@ -124,9 +124,9 @@ def test_gradients_of_single_examples_are_exact(option: object, layout: Layout) 
 
 
 def test_the_privacy_statement_names_the_weights() -> None:
-    assert pretrained_from(CnnSmallOption()) == "the weights of cnn_small shipped with core"
-    assert pretrained_from(TextSmallOption(weights="mine.safetensors")) == "the weights in mine.safetensors"
-    assert pretrained_from(TextSmallOption(weights="none")) == ""
+    assert pretrained_from(CnnSmallConfig()) == "the weights of cnn_small shipped with core"
+    assert pretrained_from(TextSmallConfig(weights="mine.safetensors")) == "the weights in mine.safetensors"
+    assert pretrained_from(TextSmallConfig(weights="none")) == ""
 
 
 def test_weights_that_saw_the_data_say_so_and_break_no_promise(
@@ -134,14 +134,14 @@ def test_weights_that_saw_the_data_say_so_and_break_no_promise(
 ) -> None:
     files = {"old_name.parquet": {"sha256": "a" * 64, "terms": "free"}}
     (tmp_path / "cnn_small.json").write_text(json.dumps({"sha256": "0", "files": files}))
-    monkeypatch.setattr(shipped, "folder", lambda: tmp_path)
+    monkeypatch.setattr(pretrained, "folder", lambda: tmp_path)
     frame = pd.DataFrame({"image": [b""], "label": ["a"]})
-    fields = Fields(target=("label",), image="image")
-    known = Dataset(frame, fields, "mine", files={"mine.parquet": "a" * 64, "other.csv": "b" * 64})
-    fresh = Dataset(frame, fields, "mine", files={"other.csv": "b" * 64})
+    roles = ColumnRoles(target=("label",), image="image")
+    known = Dataset(frame, roles, "mine", files={"mine.parquet": "a" * 64, "other.csv": "b" * 64})
+    fresh = Dataset(frame, roles, "mine", files={"other.csv": "b" * 64})
 
     def told(dataset: Dataset, weights: str, privacy: object) -> list[Finding]:
-        config = SimpleNamespace(backbone=CnnSmallOption(weights=weights), privacy=privacy)
+        config = SimpleNamespace(backbone=CnnSmallConfig(weights=weights), privacy=privacy)
         return seen_before(config, dataset)  # type: ignore[arg-type]
 
     (finding,) = told(known, "shipped", NoPrivacy())
@@ -157,18 +157,18 @@ def test_weights_that_saw_the_data_say_so_and_break_no_promise(
 
 def test_grey_images_and_maps_of_every_size_fit() -> None:
     for image, finest in (((1, 32, 32), 16), ((3, 96, 96), 24), ((3, 37, 45), 19)):
-        backbone = CnnSmallOption(weights="none").build(Layout(image=image), 0)
+        backbone = CnnSmallConfig(weights="none").build(Layout(image=image), 0)
         backbone.open_pyramid()
         features = backbone({"image": torch.zeros(2, *image, dtype=torch.uint8)})
         assert features.maps is not None
         assert [m.shape[1] for m in features.maps] == list(backbone.pyramid)
         assert features.maps[0].shape[2] == finest
     with pytest.raises(ValueError, match=r"backbone\.stem"):
-        CnnSmallOption(weights="none").build(Layout(image=(3, 7, 7)), 0)
+        CnnSmallConfig(weights="none").build(Layout(image=(3, 7, 7)), 0)
     with pytest.raises(ValueError, match=r"encoder\.image_channels"):
-        CnnSmallOption(weights="none").build(Layout(image=(4, 32, 32)), 0)
+        CnnSmallConfig(weights="none").build(Layout(image=(4, 32, 32)), 0)
 
 
 def test_weights_that_are_not_there_are_named() -> None:
     with pytest.raises(ValueError, match=r"no weights of nothing; set backbone\.weights=none"):
-        shipped.load_into(torch.nn.Linear(1, 1), "nothing", "shipped")
+        pretrained.load_into(torch.nn.Linear(1, 1), "nothing", "shipped")

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from core.data.types import Fields
+from core.data.types import ColumnRoles
 from core.targets import restore
 from core.targets.config import (
     AutoTarget,
@@ -21,7 +21,7 @@ from core.targets.config import (
     RegressionOption,
 )
 
-FIELDS = Fields(target=("y",))
+FIELDS = ColumnRoles(target=("y",))
 
 
 def frame(values, **options):
@@ -300,7 +300,7 @@ def test_regression_works_in_the_answers_units():
 
 def test_several_columns_are_labels():
     rows = pd.DataFrame({"flu": [1, 0, 0], "cold": [True, True, False]})
-    target = AutoTarget().build(rows, Fields(target=("flu", "cold")))
+    target = AutoTarget().build(rows, ColumnRoles(target=("flu", "cold")))
     assert (target.kind, target.classes) == ("multilabel", ("flu", "cold"))
     assert target.encode(rows).tolist() == [[1, 1], [0, 1], [0, 0]]
     with pytest.raises(ValueError, match="column 'flu', row 0: '2' is neither 0 nor 1"):

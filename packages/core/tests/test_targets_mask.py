@@ -17,16 +17,16 @@ from torch import nn
 from torch.nn.functional import cross_entropy, interpolate, one_hot
 
 from core.backbones.adapters import full
-from core.backbones.config import ConvOption, VisionOption
+from core.backbones.config import ResNetGNConfig, TimmConfig
 from core.data.batches import ShuffledBatches
 from core.data.masks import IGNORED, to_png
-from core.data.types import Fields, Layout
+from core.data.types import ColumnRoles, Layout
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.evaluate import evaluate
 from core.evaluation.intervals import point
 from core.evaluation.standard import standard_statistics, vectorised
 from core.report.record import plain
-from core.report.tables import read_predictions, write_predictions
+from core.report.predictions import read_predictions, write_predictions
 from core.targets import restore
 from core.targets.config import AutoTarget, MaskOption
 from core.targets.mask import MaskTarget
@@ -34,7 +34,7 @@ from core.targets.metrics import miou, pixel_accuracy
 from core.targets.types import Predictions
 from core.training.prediction import masks, scores
 
-FIELDS = Fields(target=("mask",), image="image", mask_classes=("road", "car", "sky"))
+FIELDS = ColumnRoles(target=("mask",), image="image", mask_classes=("road", "car", "sky"))
 
 
 def some_masks(count: int = 6, seed: int = 0) -> np.ndarray:
@@ -190,7 +190,7 @@ def test_views_are_laid_back_over_the_picture(views: int) -> None:
 def test_the_pyramid_reads_every_map_of_own_and_of_timms_networks() -> None:
     layout = Layout(image=(3, 48, 64))
     image = {"image": torch.randint(0, 255, (2, 3, 48, 64), dtype=torch.uint8)}
-    for option, finest in ((ConvOption(width=8), (24, 32)), (VisionOption(name="resnet10t"), (12, 16))):
+    for option, finest in ((ResNetGNConfig(width=8), (24, 32)), (TimmConfig(name="resnet10t"), (12, 16))):
         model = full(option.build(layout, 0), 3, "map", 0, "linear", 0.0)
         out = model(image)
         assert out.shape == (2, 3, *finest)
@@ -201,7 +201,7 @@ def test_the_pyramid_reads_every_map_of_own_and_of_timms_networks() -> None:
 
 def test_pixels_of_several_classes_are_needed() -> None:
     with pytest.raises(ValueError, match="mask_folder"):
-        MaskOption().build(frame(some_masks()), Fields(target=("mask",), mask_classes=("road",)))
+        MaskOption().build(frame(some_masks()), ColumnRoles(target=("mask",), mask_classes=("road",)))
 
 
 class Part:

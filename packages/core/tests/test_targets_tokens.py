@@ -10,18 +10,18 @@ import pandas as pd
 import pytest
 import torch
 
-from core.backbones.config import HubTextOption, TextSmallOption, WordsOption
+from core.backbones.config import TransformersConfig, TextSmallConfig, WordsConfig
 from core.backbones.heads import build_head
 from core.backbones.model import Model
-from core.data.config import FieldsConfig
+from core.data.config import ColumnsEncoderConfig
 from core.data.encoders import restore as restore_encoder
-from core.data.types import Fields
-from core.data.words import chunks, labels_of_words, slot_list, slots_of_words, word_spans
+from core.data.types import ColumnRoles
+from core.data.slot_alignment import chunks, labels_of_words, slot_list, slots_of_words, word_spans
 from core.evaluation.calibration import Scaling, choose_scaling
 from core.evaluation.config import StandardEvaluation, Tfidf
 from core.evaluation.evaluate import evaluate
 from core.privacy.clipping import FlatClip, PerExampleClipper
-from core.report.tables import read_predictions, write_predictions
+from core.report.predictions import read_predictions, write_predictions
 from core.targets import chain, restore
 from core.targets.config import AutoTarget, TokensOption
 from core.targets.slots import exact_match, intents, slot_f1, slot_precision, slot_recall
@@ -29,7 +29,7 @@ from core.targets.types import Predictions
 
 torch.set_num_threads(1)
 
-FIELDS = Fields(target=("intent",), text=("text",), slots="slots")
+FIELDS = ColumnRoles(target=("intent",), text=("text",), slots="slots")
 ROWS = [
     ("turn on the kitchen light", "on", [[12, 19, "area"], [20, 25, "name"]]),
     ("turn off the desk lamp", "off", [[13, 22, "name"]]),
@@ -47,9 +47,9 @@ def said(rows=ROWS):
 
 BERT = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 NETWORKS = {
-    "words": WordsOption(width=16, layers=1, heads=2, dropout=0.0, feature_dropout=0.0),
-    "text_small": TextSmallOption(weights="none", dropout=0.0),
-    "hf_text": HubTextOption(
+    "words": WordsConfig(width=16, layers=1, heads=2, dropout=0.0, feature_dropout=0.0),
+    "text_small": TextSmallConfig(weights="none", dropout=0.0),
+    "hf_text": TransformersConfig(
         name="bert",
         pretrained=False,
         settings=BERT | {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0},
@@ -59,7 +59,7 @@ NETWORKS = {
 
 def everything(network="words", rows=ROWS):
     frame = said(rows)
-    config = FieldsConfig(tokens=network != "words", words=True, bag=40)
+    config = ColumnsEncoderConfig(tokens=network != "words", words=True, bag=40)
     encoder = config.build(FIELDS)
     encoder.fit(frame)
     target = TokensOption(length=12).build(frame, FIELDS)
@@ -230,10 +230,10 @@ def test_the_gradient_of_the_partition_is_the_marginal():
 
 def test_a_word_begins_with_a_token_that_stands_on_it():
     frame = said([*ROWS, ("Set Anna's lamp to 22.5°, bitte", "on", []), ("", "off", [])])
-    encoder = FieldsConfig(words=True).build(FIELDS)
+    encoder = ColumnsEncoderConfig(words=True).build(FIELDS)
     encoder.fit(frame)
     starts = encoder.transform(frame)["word_starts"]
-    spans = encoder.spans(frame)
+    spans = encoder.token_offsets(frame)
     for n, text in enumerate(frame["text"]):
         words = word_spans(text)
         for t, (start, end) in enumerate(words):
@@ -247,7 +247,7 @@ def test_a_word_begins_with_a_token_that_stands_on_it():
 
 def test_a_word_whose_tokens_were_cut_off_has_the_first_place():
     frame = said()
-    encoder = FieldsConfig(words=True, length=4).build(FIELDS)
+    encoder = ColumnsEncoderConfig(words=True, length=4).build(FIELDS)
     encoder.fit(frame)
     inputs = encoder.transform(frame)
     assert inputs["tokens"].shape[1] == 4
@@ -342,7 +342,7 @@ def test_auto_finds_the_kind_and_what_is_wrong_is_told():
     with pytest.raises(ValueError, match="class_weights"):
         AutoTarget(class_weights="balanced").build(frame, FIELDS)
     with pytest.raises(ValueError, match="column of slots"):
-        TokensOption().build(frame, Fields(target=("intent",), text=("text",)))
+        TokensOption().build(frame, ColumnRoles(target=("intent",), text=("text",)))
     with pytest.raises(ValueError, match=r"target\.slots lacks area"):
         TokensOption(slots=["name"]).build(frame, FIELDS)
     assert TokensOption(slots=["name", "area", "rare"]).build(frame, FIELDS).slots == ("area", "name", "rare")
@@ -353,12 +353,12 @@ def test_auto_finds_the_kind_and_what_is_wrong_is_told():
 
 def test_a_backbone_without_words_is_refused():
     _, _, target, _ = everything()
-    from core.backbones.config import TextOption
+    from core.backbones.config import TextConfig
 
-    config = FieldsConfig()
+    config = ColumnsEncoderConfig()
     encoder = config.build(FIELDS)
     encoder.fit(said())
-    backbone = TextOption(wide=0.0).build(encoder.layout(), 0)
+    backbone = TextConfig(wide=0.0).build(encoder.layout(), 0)
     with pytest.raises(ValueError, match="joint"):
         build_head(backbone, target.width, target.reads, 0, "linear", 0.0)
 
@@ -411,7 +411,7 @@ def test_the_baseline_reads_intents_and_slots():
         slots = [[begin, begin + len(thing), "name"], [len(text) - len(place), len(text), "area"]]
         rows.append((text, "on" if on else "off", slots))
     frames = {"train": said(rows[:140]), "validation": said(rows[140:190]), "test": said(rows[190:])}
-    encoder = FieldsConfig(tokens=False, words=True).build(FIELDS)
+    encoder = ColumnsEncoderConfig(tokens=False, words=True).build(FIELDS)
     encoder.fit(frames["train"])
     target = TokensOption().build(frames["train"], FIELDS)
     found = Tfidf().run(frames, encoder, FIELDS, target, 0)

@@ -18,10 +18,10 @@ from training_fakes import Held, Net, Stream, Yes
 
 from core.data.types import Batch
 from core.training.config import AdamWConfig
-from core.training.interrupt import Stopped
+from core.training.shutdown import Stopped
 from core.training.loop import fit
 from core.training.parallel import ALONE, Parallel
-from core.training.update import PlainUpdate
+from core.training.step import PlainUpdate
 
 STEPS, STOP = 6, 4
 

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 from safetensors.torch import load_file
 from training_fakes import CASES, STEPS, Net, run
 
-from core.training import files
-from core.training.interrupt import Stopped
+from core import atomic_io
+from core.training.shutdown import Stopped
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +181,7 @@ def test_full_disk_leaves_the_former_checkpoint_whole(
             raise OSError(errno.ENOSPC, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(atomic_io.os, "fsync", full)
     with pytest.raises(ValueError, match=r"no space left .* step 10 .*the checkpoint of step 5 is whole"):
         run(folder, "adamw")
     monkeypatch.undo()

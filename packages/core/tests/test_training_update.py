@@ -17,7 +17,7 @@ from core.data.types import Batch
 from core.training import config as options
 from core.training.ema import Ema
 from core.training.optimizers import load_optimizer_state, optimizer_state
-from core.training.update import PlainUpdate, pieces
+from core.training.step import PlainUpdate, pieces
 
 
 def constant(step: int) -> float:

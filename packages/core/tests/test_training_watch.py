@@ -16,18 +16,18 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent))
 from training_fakes import Held, Net, Prepared, Stream, Yes, run
 
-from core.backbones.modes import evaluating
+from core.backbones.contexts import eval_mode
 from core.data.types import Batch
 from core.training import precision as room
 from core.training.budget import TimeBudget
 from core.training.config import SgdConfig, StandardTraining
 from core.training.loop import fit
 from core.training.prediction import outputs, predict, scores
-from core.training.probes import Bar, LearningCurve, Lines, StepTimes
-from core.training.run import selecting_metric, settle_precision
+from core.training.callbacks import Bar, LearningCurve, Lines, StepTimes
+from core.training.trainer import selecting_metric, settle_precision
 from core.training.types import StepEvent
-from core.training.update import PlainUpdate
-from core.training.validation import Validation
+from core.training.step import PlainUpdate
+from core.training.validator import Validation
 
 CPU = torch.device("cpu")
 
@@ -152,7 +152,7 @@ def test_predictions_equal_one_plain_forward_pass_whatever_the_batch_size() -> N
 def test_each_module_gets_its_own_mode_back() -> None:
     model = Net()
     model.body[1].eval()
-    with evaluating(model):
+    with eval_mode(model):
         assert not model.training
     assert model.training
     assert not model.body[1].training

@@ -19,7 +19,7 @@ from torch import nn
 from core.config import derive_seed
 from core.data.types import Batch
 from core.training.config import AdamWConfig, CosineSchedule, MuonConfig, SgdConfig, StandardTraining
-from core.training.run import plain_update, train
+from core.training.trainer import plain_update, train
 
 ROWS, WIDTH = 96, 6
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import core
 import driving
-from driving.simulate.scene import simulate as simulate_scenes
+from driving.simulate.segmentation import simulate as simulate_scenes
 from driving.simulate.signs import simulate as simulate_signs
 
 QUICK = (
@@ -35,7 +35,7 @@ def streets(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for n, (image, mask) in enumerate(zip(dataset.frame["image"], dataset.frame["mask"], strict=True)):
         (root / f"images/{n:03d}.png").write_bytes(image)
         (root / f"masks/{n:03d}.png").write_bytes(mask)
-    (root / "classes.txt").write_text("\n".join(dataset.fields.mask_classes))
+    (root / "classes.txt").write_text("\n".join(dataset.roles.mask_classes))
     return root
 
 
@@ -67,7 +67,7 @@ def test_new_masks_are_judged_as_the_run_decides(finished: Path, streets: Path, 
         (fresh / kind).mkdir(parents=True)
         for n, data in enumerate(dataset.frame[column]):
             (fresh / kind / f"{n}.png").write_bytes(data)
-    (fresh / "classes.txt").write_text("\n".join([*dataset.fields.mask_classes, "another"]))
+    (fresh / "classes.txt").write_text("\n".join([*dataset.roles.mask_classes, "another"]))
     driving.evaluate(f"run={finished}", "data=mask_folder", f"data.path={fresh}", folder=tmp_path / "judged")
     judged = json.loads((tmp_path / "judged/evaluation.json").read_text())
     assert judged["data"]["rows"] == 20

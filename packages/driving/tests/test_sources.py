@@ -11,7 +11,7 @@ import pytest
 from real_data import ROOT, needs_data
 
 import driving
-from core.data.checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_parts
 from core.data.masks import IGNORED, read_masks
 from core.data.splits import split
 from core.data.types import Dataset
@@ -85,7 +85,7 @@ def test_camvid_has_the_published_parts_and_its_pixels_without_a_class() -> None
     dataset = read("experiment=camvid", f"data.path={DATA / 'camvid/camvid_320x240.parquet'}")
     rows = split(dataset)
     assert {part: len(r) for part, r in rows.items()} == {"train": 367, "validation": 101, "test": 233}
-    assert dataset.fields.mask_classes == SCENE
+    assert dataset.roles.mask_classes == SCENE
     masks = np.stack(read_masks(dataset.frame["mask"].iloc[:40], None, len(SCENE)))
     assert masks.shape == (40, 240, 320)
     assert set(np.unique(masks)) <= {*range(11), IGNORED}
@@ -102,7 +102,7 @@ def test_classes_named_apart_are_classes() -> None:
 
 @needs_data
 def test_foreign_pictures_come_from_test_strips() -> None:
-    from driving.foreign import _everyday
+    from driving.ood_sets import _everyday
 
     path = DATA.parent / "core/cifar10/cifar10.parquet"
     found = _everyday(np.random.default_rng(0), str(path), 30)

@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from core.targets.types import Predictions
-from education.grading.figures import adjacent, dsm, exact, grades_of, metrics, prmse, qwk, scale_of, smd
-from education.grading.length import partial
+from education.grading.metrics import adjacent, dsm, exact, grades_of, metrics, prmse, qwk, scale_of, smd
+from education.grading.length_bias import partial
 
 
 def test_kappa_equals_sklearn() -> None:

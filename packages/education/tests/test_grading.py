@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from core.evaluation.deferral import by_agreement
-from core.explanation.words import word_effects
-from core.oversight.rules import NOBODY_IS_SURE
-from education.grading.altered import KINDS, altered
-from education.grading.detector import FILE, Detector, read_detector
-from education.grading.gaming import texts_of
+from core.explanation.word_occlusion import word_effects
+from core.oversight.decision_rule import DEFER_ALL
+from education.grading.adversarial import KINDS, altered
+from education.grading.gaming_detector import FILE, Detector, read_detector
+from education.grading.gaming_detection import texts_of
 from education.simulate.answers import simulate
 
 
@@ -23,8 +23,8 @@ def test_review_threshold_by_hand() -> None:
     # 15 answers: 12 of 15 = 0.8; 16: 0.75
     assert by_agreement(sure, right, 0.8) == pytest.approx(sure[14])
     assert by_agreement(sure, right, 0.1) == sure[-1]
-    assert by_agreement(sure, ~right, 0.9) == NOBODY_IS_SURE
-    assert by_agreement(np.full(20, 0.5), right, 0.7) == NOBODY_IS_SURE, (
+    assert by_agreement(sure, ~right, 0.9) == DEFER_ALL
+    assert by_agreement(np.full(20, 0.5), right, 0.7) == DEFER_ALL, (
         "ties go together: 12 of 20 are right"
     )
 
@@ -44,7 +44,7 @@ def test_altered_answers_are_what_they_say() -> None:
 
 def test_detector_catches_and_survives_its_file(tmp_path: Path) -> None:
     dataset = simulate(1200, 0, 0.0)
-    texts = texts_of(dataset.frame.sample(frac=1.0, random_state=0), dataset.fields)
+    texts = texts_of(dataset.frame.sample(frac=1.0, random_state=0), dataset.roles)
     train = [part[:800] for part in texts]
     held = [part[800:] for part in texts]
     detector = Detector.fit(*train, np.random.default_rng(0), known_prompts=True)
@@ -75,7 +75,7 @@ def test_detector_catches_and_survives_its_file(tmp_path: Path) -> None:
 
 def test_new_prompts_are_no_sign_of_gaming() -> None:
     dataset = simulate(1200, 0, 0.0)
-    texts = texts_of(dataset.frame, dataset.fields)
+    texts = texts_of(dataset.frame, dataset.roles)
     first = [part[:600] for part in texts]
     middle, last = ([part[a:b] for part in texts] for a, b in ((600, 900), (900, 1200)))
     detector = Detector.fit(*first, np.random.default_rng(0), known_prompts=False)

@@ -11,7 +11,7 @@ import pytest
 from real_data import needs_data
 
 import education
-from core.data.checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_parts
 from core.data.splits import split
 from core.data.types import Dataset
 from core.serving.load import load
@@ -57,7 +57,7 @@ def test_semeval_parts_are_official_and_validation_mirrors_the_test(
             assert not set(seen) & set(asked), "an answer to the same question stands in both"
     share = len(parts["validation"]) / (len(parts["validation"]) + len(parts["train"]))
     assert share == pytest.approx(0.15, abs=0.05)
-    assert dataset.fields.inputs() == ("answer", "references", "question"), "modules and ids are not inputs"
+    assert dataset.roles.inputs() == ("answer", "references", "question"), "modules and ids are not inputs"
 
 
 @needs_data
@@ -88,9 +88,9 @@ def test_uci_student_keeps_a_pupil_of_both_subjects_in_one_part() -> None:
     pupils = [set(early.frame["pupil"].iloc[r]) for r in parts.values()]
     assert not pupils[0] & pupils[1]
     assert not pupils[0] & pupils[2]
-    assert not {"G1", "G2", "sex", "age", "Medu"} & set(early.fields.inputs())
+    assert not {"G1", "G2", "sex", "age", "Medu"} & set(early.roles.inputs())
     late = read("task=performance", "data=uci_student", "data.period_grades=true", "data.use_sensitive=true")
-    assert {"G1", "G2", "sex", "age", "Medu"} <= set(late.fields.inputs())
+    assert {"G1", "G2", "sex", "age", "Medu"} <= set(late.roles.inputs())
     tested = [
         set(parts_of(read("task=performance", "data=uci_student", f"data.fold={f}"))["test"])
         for f in range(5)
@@ -230,9 +230,9 @@ def test_local_weights_of_the_hub_layout_read_the_answer_and_its_references(tmp_
     loaded = load(run.path)
     answer = {"question": ["is it lit"] * 2, "answer": ["the bulb is lit"] * 2}
     rows = pd.DataFrame({**answer, "reference": [["the battery is open"], ["the bulb is lit"]]})
-    roles = [loaded.fields.prompt, *loaded.fields.text, *loaded.fields.references]
+    roles = [loaded.roles.prompt, *loaded.roles.text, *loaded.roles.references]
     rows.columns = pd.Index([roles[0], roles[1], roles[2]])
-    for column in set(loaded.fields.inputs()) - set(rows):
+    for column in set(loaded.roles.inputs()) - set(rows):
         rows[column] = ""
     found = loaded.scores(rows)
     assert np.abs(found[0] - found[1]).max() > 1e-6, "another reference answer, another score"

@@ -9,8 +9,8 @@ from sklearn.metrics import roc_curve
 from core.targets.types import Predictions
 from finance.metrics import recall_at
 from finance.studies.alerts import card_precision
-from finance.studies.costs import Costs, cheapest
-from finance.studies.drift import stability, stability_of_names
+from finance.studies.costs import CostMatrix, cost_optimal_threshold
+from finance.studies.drift import population_stability_index, categorical_stability_index
 
 
 def predictions(n: int = 500, seed: int = 0, steps: int = 40) -> Predictions:
@@ -54,9 +54,9 @@ def test_cheapest_threshold_is_that_of_a_plain_search(seed: int) -> None:
     p = predictions(200, seed)
     rng = np.random.default_rng(seed)
     amount = rng.gamma(2.0, 30.0, len(p))
-    table = Costs(flag=3.0, false=7.0, miss=20.0, share=0.8)
+    table = CostMatrix(flag=3.0, false=7.0, miss=20.0, share=0.8)
     positive, score = p.targets == 1, p.scores[:, 1]
-    cut = cheapest(table, positive, score, amount)
+    cut = cost_optimal_threshold(table, positive, score, amount)
 
     def total(t: float) -> float:
         return float(table.of(positive, score >= t, amount).sum())
@@ -67,23 +67,23 @@ def test_cheapest_threshold_is_that_of_a_plain_search(seed: int) -> None:
 
 def test_flagging_that_never_pays_flags_nobody() -> None:
     p = predictions(100)
-    cut = cheapest(Costs(1e6, 0.0, 1.0, 0.0), p.targets == 1, p.scores[:, 1], np.ones(100))
+    cut = cost_optimal_threshold(CostMatrix(1e6, 0.0, 1.0, 0.0), p.targets == 1, p.scores[:, 1], np.ones(100))
     assert not (p.scores[:, 1] >= cut).any()
 
 
 def test_stability_of_nothing_is_nothing_and_of_a_shift_by_hand() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(size=10_000)
-    assert stability(values, values) == pytest.approx(0.0, abs=1e-12)
+    assert population_stability_index(values, values) == pytest.approx(0.0, abs=1e-12)
     # halves of equal share become a quarter and three quarters, in one bin a half
     before, after = np.repeat(["a", "b"], [50, 50]), np.repeat(["a", "b"], [25, 75])
     by_hand = (0.25 - 0.5) * np.log(0.25 / 0.5) + (0.75 - 0.5) * np.log(0.75 / 0.5)
-    assert stability_of_names(before.astype(object), after.astype(object)) == pytest.approx(by_hand)
+    assert categorical_stability_index(before.astype(object), after.astype(object)) == pytest.approx(by_hand)
     # of two normal distributions with means one apart it is close to 1 (their symmetrised divergence)
-    assert stability(values, rng.normal(1.0, 1.0, 10_000)) == pytest.approx(1.0, abs=0.12)
+    assert population_stability_index(values, rng.normal(1.0, 1.0, 10_000)) == pytest.approx(1.0, abs=0.12)
 
 
 def test_stability_sees_values_that_went_missing() -> None:
     values = np.random.default_rng(0).normal(size=1000)
     gone = np.where(np.arange(1000) < 300, np.nan, values)
-    assert stability(values, gone) > 1.0
+    assert population_stability_index(values, gone) > 1.0

@@ -17,8 +17,8 @@ import pytest
 
 import finance
 from core.serving.load import load
-from finance.simulate.transactions import LEDGER
-from finance.windows import features
+from finance.simulate.transactions import SCHEMA
+from finance.windows import window_features
 
 QUICK = (
     "training.progress=none",
@@ -73,7 +73,7 @@ def test_alerts_are_those_of_the_whole_table(run: Path, frame: pd.DataFrame, tmp
     assert counts["taken"] == len(frame)
     assert counts["rejected"] == 0
     loaded = load(run)
-    table = frame[STREAM].join(features(frame, LEDGER))
+    table = frame[STREAM].join(window_features(frame, SCHEMA))
     scores = loaded.scores(table, history=table)[:, 1]
     threshold = (loaded.thresholds or {})["yes"]
     alerts = read(tmp_path / "alerts.jsonl")

@@ -11,7 +11,7 @@ import pytest
 from real_data import ROOT, needs_data
 
 import finance
-from core.data.checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_parts
 from core.data.splits import split
 from core.data.types import Dataset
 from finance.fraud import Fraud
@@ -51,7 +51,7 @@ def test_handbook_parts_are_its_protocols(few: Path) -> None:
     assert (day["validation"].min(), day["validation"].max()) == (120, 121)
     assert (day["test"].min(), day["test"].max()) == (129, 135)
     assert "TX_FRAUD_SCENARIO" not in frame
-    assert dataset.fields.unit == "CUSTOMER_ID"
+    assert dataset.roles.unit == "CUSTOMER_ID"
     # the handbook's own words, done slowly: cards known by a day's morning are not in that day
     whole = frame.assign(day=days_of(frame))
     expected = []
@@ -77,7 +77,7 @@ def test_handbook_months_keep_all_cards(few: Path) -> None:
 @needs_data
 def test_handbook_without_terminals_has_none_of_their_windows(few: Path) -> None:
     dataset = read("experiment=fdh_dp", f"data.path={few}")
-    assert not [c for c in dataset.fields.inputs() if c.startswith("terminal")]
+    assert not [c for c in dataset.roles.inputs() if c.startswith("terminal")]
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_taiwan_counts_are_the_published_ones() -> None:
     frame = dataset.frame
     assert len(frame) == 30_000
     assert (frame["default"] == "yes").sum() == 6_636
-    assert set(dataset.fields.sensitive) == {"SEX", "EDUCATION", "MARRIAGE", "AGE"}
-    assert not set(dataset.fields.sensitive) & set(dataset.fields.inputs())
-    assert {"SEX", "AGE"} <= set(read("experiment=taiwan", "data.use_sensitive=true").fields.inputs())
+    assert set(dataset.roles.sensitive) == {"SEX", "EDUCATION", "MARRIAGE", "AGE"}
+    assert not set(dataset.roles.sensitive) & set(dataset.roles.inputs())
+    assert {"SEX", "AGE"} <= set(read("experiment=taiwan", "data.use_sensitive=true").roles.inputs())
     assert set(frame["EDUCATION"]) == {1, 2, 3, 4}
     rows = split(dataset)
     check_dataset(dataset)
@@ -160,7 +160,7 @@ def test_own_transactions_keep_the_delay_between_parts(tmp_path: Path) -> None:
     time = {name: dataset.frame["seconds"].iloc[r] / 86_400 for name, r in rows.items()}
     assert time["validation"].min() - time["train"].max() >= 7
     assert time["test"].min() - time["validation"].max() >= 7
-    assert set(dataset.fields.inputs()) >= {"sum", "kind", "card_ratio", "terminal_risk_30d"}
+    assert set(dataset.roles.inputs()) >= {"sum", "kind", "card_ratio", "terminal_risk_30d"}
 
 
 @pytest.mark.parametrize(
@@ -186,6 +186,6 @@ def test_privacy_refuses_windows_made_of_other_customers_rows(tmp_path: Path) ->
     alone = Fraud(terminal=False).simulate(400, 0)
     assert simulated.of_others
     assert not alone.of_others
-    lost = set(simulated.fields.numeric) - set(alone.fields.numeric)
-    assert lost == {name for name in simulated.fields.numeric if name.startswith("terminal")}
+    lost = set(simulated.roles.numeric) - set(alone.roles.numeric)
+    assert lost == {name for name in simulated.roles.numeric if name.startswith("terminal")}
     assert lost

@@ -13,8 +13,8 @@ import pytest
 import finance
 from core.report.run import Run
 from core.targets.types import Predictions
-from finance.simulate.transactions import LEDGER, simulate
-from finance.studies.groups import groups
+from finance.simulate.transactions import SCHEMA, simulate
+from finance.studies.predictive_equality import predictive_equality
 
 
 def held(flagged: np.ndarray, names: np.ndarray, truth: np.ndarray) -> Any:
@@ -32,7 +32,7 @@ def test_predictive_equality_by_hand() -> None:
     flagged = np.zeros(205, bool)
     flagged[:30] = True  # 10 of 80 women who are negative
     flagged[100:105] = True  # 5 of 100 men
-    found = groups(held(flagged, names, truth), 0.05)
+    found = predictive_equality(held(flagged, names, truth), 0.05)
     rows = found.tables["sex: flagged without cause"]
     assert [(r["group"], r["negatives"]) for r in rows] == [("f", 80), ("m", 100)]
     np.testing.assert_allclose([r["false positive rate"] for r in rows], [0.125, 0.05])
@@ -59,7 +59,7 @@ def test_what_was_planted_raises_the_risk() -> None:
     known = frame[frame["terminal_last"].notna()]
     rate = (known["fraud"] == "yes").groupby(known["terminal_last"] > 0.5).mean()
     assert rate[True] > 5 * rate[False]
-    assert set(LEDGER.features()) <= set(frame.columns)
+    assert set(SCHEMA.features()) <= set(frame.columns)
     assert len(frame) == 6000
 
 
@@ -133,8 +133,8 @@ def test_the_planted_bias_against_newcomers_is_found_and_without_it_there_is_non
     gaps = {}
     for bias in (1, 0):
         asked = ("task=credit", f"task.bias={bias}", "threads=1")
-        groups = finance.train(*asked, *quick, folder=tmp_path / str(bias)).record.studies["groups"]
-        gaps[bias] = groups.figures["equality_gap_arrival"].value
-        gate = next(g for g in groups.gates if g["name"].endswith("arrival"))
+        predictive_equality = finance.train(*asked, *quick, folder=tmp_path / str(bias)).record.studies["groups"]
+        gaps[bias] = predictive_equality.figures["equality_gap_arrival"].value
+        gate = next(g for g in predictive_equality.gates if g["name"].endswith("arrival"))
         assert gate["passed"] == (bias == 0)
     assert gaps[1] > 0.05 > gaps[0]

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from finance.ledger import Ledger
-from finance.windows import features, labels, milliseconds
+from finance.schema import TransactionSchema
+from finance.windows import window_features, parse_labels, to_milliseconds
 
-LEDGER = Ledger(card="card", time="time", amount="amount", label="fraud", terminal="terminal")
+SCHEMA = TransactionSchema(card="card", time="time", amount="amount", label="fraud", terminal="terminal")
 
 
 def payments(rows: int = 400, seed: int = 0) -> pd.DataFrame:
@@ -64,8 +64,8 @@ def by_hand(frame: pd.DataFrame, row: int, delay: float = 7.0) -> dict[str, floa
 
 def test_equal_to_counts_by_hand() -> None:
     frame = payments()
-    made = features(frame, LEDGER)
-    assert tuple(made.columns) == LEDGER.features()
+    made = window_features(frame, SCHEMA)
+    assert tuple(made.columns) == SCHEMA.features()
     for row in range(0, len(frame), 7):
         for name, value in by_hand(frame, row).items():
             np.testing.assert_allclose(
@@ -76,7 +76,7 @@ def test_equal_to_counts_by_hand() -> None:
 def test_order_of_rows_is_no_matter() -> None:
     frame = payments()
     mixed = frame.sample(frac=1, random_state=1)
-    pd.testing.assert_frame_equal(features(mixed, LEDGER).sort_index(), features(frame, LEDGER), rtol=1e-9)
+    pd.testing.assert_frame_equal(window_features(mixed, SCHEMA).sort_index(), window_features(frame, SCHEMA), rtol=1e-9)
 
 
 @pytest.mark.parametrize("row", [150, 250, 390])
@@ -90,16 +90,16 @@ def test_no_row_knows_its_future_nor_a_label_before_its_time(row: int) -> None:
     unknown = frame["time"] >= now - pd.Timedelta(days=7)
     changed.loc[unknown, "fraud"] = 1 - changed.loc[unknown, "fraud"]
     np.testing.assert_allclose(
-        features(changed, LEDGER).iloc[row].to_numpy(float),
-        features(frame, LEDGER).iloc[row].to_numpy(float),
+        window_features(changed, SCHEMA).iloc[row].to_numpy(float),
+        window_features(frame, SCHEMA).iloc[row].to_numpy(float),
         rtol=1e-9,
     )
     # and the test can fail: what was known does move them
     known = changed.copy()
     known.loc[known["time"] < now - pd.Timedelta(days=7), "fraud"] = 1
     assert not np.allclose(
-        features(known, LEDGER).iloc[row].fillna(-1).to_numpy(float),
-        features(frame, LEDGER).iloc[row].fillna(-1).to_numpy(float),
+        window_features(known, SCHEMA).iloc[row].fillna(-1).to_numpy(float),
+        window_features(frame, SCHEMA).iloc[row].fillna(-1).to_numpy(float),
     )
 
 
@@ -107,7 +107,7 @@ def test_rows_with_their_past_beside_them_equal_rows_of_the_whole() -> None:
     frame = payments()
     rows, past = frame.iloc[300:], frame.iloc[:300]
     pd.testing.assert_frame_equal(
-        features(rows, LEDGER, past), features(frame, LEDGER).iloc[300:], rtol=0, atol=0
+        window_features(rows, SCHEMA, past), window_features(frame, SCHEMA).iloc[300:], rtol=0, atol=0
     )
 
 
@@ -116,27 +116,27 @@ def test_a_huge_amount_of_one_card_leaves_the_others_alone() -> None:
     huge = frame.copy()
     huge.loc[frame.index[frame["card"] == "c0"][3], "amount"] = 1e200
     others = (frame["card"] != "c0").to_numpy()
-    pd.testing.assert_frame_equal(features(huge, LEDGER)[others], features(frame, LEDGER)[others], rtol=1e-12)
+    pd.testing.assert_frame_equal(window_features(huge, SCHEMA)[others], window_features(frame, SCHEMA)[others], rtol=1e-12)
 
 
 def test_times_as_numbers_are_times() -> None:
     frame = payments()
     seconds = frame.assign(time=(frame["time"] - pd.Timestamp("1970-01-01")) / pd.Timedelta(seconds=1))
-    numbered = Ledger(**{**LEDGER.__dict__, "per_day": 86_400.0})
-    pd.testing.assert_frame_equal(features(seconds, numbered), features(frame, LEDGER), rtol=1e-9)
+    numbered = TransactionSchema(**{**SCHEMA.__dict__, "per_day": 86_400.0})
+    pd.testing.assert_frame_equal(window_features(seconds, numbered), window_features(frame, SCHEMA), rtol=1e-9)
 
 
 def test_a_card_or_terminal_that_is_not_named_has_no_past() -> None:
     frame = payments().assign(card=None)
-    assert (features(frame, LEDGER)["card_count_30d"] == 0).all()
+    assert (window_features(frame, SCHEMA)["card_count_30d"] == 0).all()
 
 
 def test_what_can_not_be_read_is_named() -> None:
     frame = payments(20)
     with pytest.raises(ValueError, match="'fraud' has '2' in row 3"):
-        labels(frame["fraud"].where(frame.index != 3, 2), "fraud")
+        parse_labels(frame["fraud"].where(frame.index != 3, 2), "fraud")
     with pytest.raises(ValueError, match="'time' is empty in row 5"):
-        milliseconds(frame["time"].where(frame.index != 5), "time", 1.0)
+        to_milliseconds(frame["time"].where(frame.index != 5), "time", 1.0)
     with pytest.raises(ValueError, match="'amount' is empty in row 4"):
-        features(frame.assign(amount=frame["amount"].where(frame.index != 4)), LEDGER)
-    assert np.isnan(labels(pd.Series(["yes", "no", None]), "fraud")[2])
+        window_features(frame.assign(amount=frame["amount"].where(frame.index != 4)), SCHEMA)
+    assert np.isnan(parse_labels(pd.Series(["yes", "no", None]), "fraud")[2])

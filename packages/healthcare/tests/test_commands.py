@@ -30,9 +30,9 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    from core import app
+    from core.cli import application
 
-    verbs = {"train": app.train(DOMAIN), "evaluate": app.evaluate(DOMAIN), "predict": app.predict(DOMAIN)}
+    verbs = {"train": application.train(DOMAIN), "evaluate": application.evaluate(DOMAIN), "predict": application.predict(DOMAIN)}
     monkeypatch.chdir(tmp_path)
 
     def run(verb: str, *arguments: str) -> tuple[int, str, str]:

@@ -131,12 +131,12 @@ def test_what_cannot_be_promised_is_refused_and_leaves_nothing(tmp_path: Path, w
 def test_another_promise_in_the_same_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import core.pipeline
+    import core.run.pipeline
 
     def killed(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(core.pipeline, "judge", killed)
+    monkeypatch.setattr(core.run.pipeline, "judge", killed)
     with pytest.raises(MemoryError):
         train(*SMALL, *PRIVATE, folder=tmp_path / "run")
     assert (tmp_path / "run" / "checkpoints" / "secret").exists(), "the run may still be gone on with"

@@ -18,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.app import Application
+from core.cli.application import Application
 from healthcare import evaluate, predict, train
 
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -155,6 +155,6 @@ def fails(who: int) -> None:
 
 
 if __name__ == "__main__":
-    from core.guard import guarded
+    from core.cli.errors import run_cli
 
-    sys.exit(guarded(lambda: fails(int(sys.argv[1]))))
+    sys.exit(run_cli(lambda: fails(int(sys.argv[1]))))

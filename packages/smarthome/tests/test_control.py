@@ -13,7 +13,7 @@ import pytest
 
 import smarthome
 import smarthome.control as control
-from smarthome.control import ControlConfig
+from smarthome.command import ControlConfig
 from smarthome.controller import make_controller, threshold_of
 
 SMALL = (

@@ -9,7 +9,7 @@ import pytest
 from smarthome.home import HOME_WIDE, STARTS, Action, example, made, read
 from smarthome.plan import domain_of, make_plan, number
 from smarthome.safety import COMFORT, LIMITS
-from smarthome.sensed import scene_plan
+from smarthome.scene_policy import scene_plan
 
 
 def done(home, intent, slots, here=None):

@@ -13,7 +13,7 @@ from real_data import needs_data as real
 
 import smarthome
 from core.data.splits import split
-from core.data.words import slot_list, word_spans
+from core.data.slot_alignment import slot_list, word_spans
 from smarthome.sources.home_assistant import HomeAssistant, fixtures_home, spoken_slots
 from smarthome.sources.slurp import marked
 from smarthome.sources.snips import apart
@@ -191,8 +191,8 @@ def test_own_utterances(tmp_path):
         "data.sensitive=tongue",
     )
     found = dataset("data=utterances", f"data.path={file}", *asked)
-    assert found.fields.unit == "home"
-    assert found.fields.sensitive == ("tongue",)
+    assert found.roles.unit == "home"
+    assert found.roles.sensitive == ("tongue",)
     rows = split(found)
     homes = [set(found.frame["home"].iloc[chosen]) for chosen in rows.values()]
     assert not homes[0] & homes[2]
@@ -224,8 +224,8 @@ def write_occupancy(folder):
 def test_occupancy_never_shows_light_alone_and_keeps_the_published_files_apart(tmp_path):
     write_occupancy(tmp_path)
     found = dataset("data=occupancy", f"data.path={tmp_path}", task="scene")
-    assert "Light" not in found.fields.numeric
-    assert "hour" not in found.fields.numeric
+    assert "Light" not in found.roles.numeric
+    assert "hour" not in found.roles.numeric
     assert len(found.files) == 3
     rows = split(found)
     days = {part: set(found.frame["day"].iloc[chosen].str.split().str[0]) for part, chosen in rows.items()}
@@ -235,8 +235,8 @@ def test_occupancy_never_shows_light_alone_and_keeps_the_published_files_apart(t
         "test": {"datatest", "datatest2"},
     }
     one = dataset("data=occupancy", f"data.path={tmp_path}", "data.test=1", "data.light=true", task="scene")
-    assert "Light" in one.fields.numeric
-    assert len(one.fields.numeric) > 5
+    assert "Light" in one.roles.numeric
+    assert len(one.roles.numeric) > 5
     assert set(one.frame["day"].str.split().str[0]) == {"datatraining", "datatest"}
     change = found.frame.loc[found.frame["day"] == "datatest 2015-02-02", "CO2_10_min"]
     assert change.iloc[9 * 60] == 300  # ten minutes before, no one was there
@@ -299,7 +299,7 @@ def test_real_appliances_are_split_by_time_and_know_nothing_of_the_future():
     assert times.iloc[rows["validation"]].max() < times.iloc[rows["test"]].min()
     now, ahead = found.frame["Appliances"].to_numpy(), found.frame["next"].to_numpy()
     np.testing.assert_array_equal(ahead[:-1], now[1:])
-    assert not {"rv1", "rv2", "next"} & set(found.fields.numeric)
+    assert not {"rv1", "rv2", "next"} & set(found.roles.numeric)
 
 
 @real
@@ -309,4 +309,4 @@ def test_real_ashrae_keeps_buildings_together():
     buildings = [set(found.frame["building_id"].iloc[chosen]) for chosen in rows.values()]
     assert not buildings[0] & buildings[2]
     assert set(found.frame["thermal_preference"]) == {"cooler", "no change", "warmer"}
-    assert "pmv" not in found.fields.numeric
+    assert "pmv" not in found.roles.numeric

@@ -9,19 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.types import Dataset, Fields
-from core.data.words import slot_list, word_spans
+from core.data.types import Dataset, ColumnRoles
+from core.data.slot_alignment import slot_list, word_spans
 from core.evaluation.study import Held
 from core.targets.config import MulticlassOption, RegressionOption, TokensOption
 from core.targets.types import Predictions
-from smarthome.simulate.noise import changed, misheard, mistyped
+from smarthome.simulate.text_corruption import changed, misheard, mistyped
 from smarthome.simulate.phrases import ASKED, COMMANDS, UNSEEN, written
 from smarthome.studies.languages import languages
-from smarthome.studies.outside import auroc, in_scope, rejection, unseen_outside
+from smarthome.studies.out_of_scope import auroc, in_scope, rejection, unseen_outside
 from smarthome.studies.plans import false_activation, guarded, home_of, plan_success
 from smarthome.studies.scene import comfort, forecast
 
-FIELDS = Fields(target=("intent",), text=("text",), slots="slots", sensitive=("tongue",))
+FIELDS = ColumnRoles(target=("intent",), text=("text",), slots="slots", sensitive=("tongue",))
 SAID = [
     ("turn on the lamp", "HassTurnOn", [[12, 16, "name"]]),
     ("turn off the lamp", "HassTurnOff", [[13, 17, "name"]]),
@@ -145,11 +145,11 @@ def test_a_home_of_what_was_said():
     assert "den" in home.areas
 
 
-def scene_held(frame, target, scores, fields):
+def scene_held(frame, target, scores, roles):
     truth = target.truth(target.encode(frame))
     part = Predictions(scores, target.labels(scores), truth, target.classes, target.kind)
     return Held(
-        Dataset(frame, fields, "s"),
+        Dataset(frame, roles, "s"),
         {"test": frame, "train": frame},
         {"test": part},
         target,
@@ -164,11 +164,11 @@ def scene_held(frame, target, scores, fields):
 
 def test_comfort_counts_wishes_answered_the_wrong_way():
     frame = pd.DataFrame({"wish": ["warmer", "cooler", "no change", "warmer"] * 5})
-    fields = Fields(target=("wish",))
-    target = MulticlassOption().build(frame, fields)
+    roles = ColumnRoles(target=("wish",))
+    target = MulticlassOption().build(frame, roles)
     order = list(target.classes)
     decided = ["cooler", "cooler", "no change", "warmer"] * 5
-    found = comfort(scene_held(frame, target, np.eye(3)[[order.index(d) for d in decided]], fields))
+    found = comfort(scene_held(frame, target, np.eye(3)[[order.index(d) for d in decided]], roles))
     assert found.figures["wrong_way"]["value"] == pytest.approx(1 / 3)
     assert found.figures["wishes_met"]["value"] == pytest.approx(2 / 3)
     assert found.figures["moved_for_the_content"]["value"] == 0.0
@@ -178,9 +178,9 @@ def test_forecast_is_compared_with_persistence():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"Appliances": rng.normal(100, 10, 200)})
     frame["next"] = frame["Appliances"] + rng.normal(0, 5, 200)
-    fields = Fields(target=("next",), numeric=("Appliances",))
-    target = RegressionOption().build(frame, fields)
-    found = forecast(scene_held(frame, target, frame[["next"]].to_numpy() + 2.0, fields))
+    roles = ColumnRoles(target=("next",), numeric=("Appliances",))
+    target = RegressionOption().build(frame, roles)
+    found = forecast(scene_held(frame, target, frame[["next"]].to_numpy() + 2.0, roles))
     assert found.figures["rmse"]["value"] == pytest.approx(2.0)
     assert found.figures["rmse_persistence"]["value"] == pytest.approx(5.0, rel=0.15)
     assert found.figures["gain"]["low"] > 0.4

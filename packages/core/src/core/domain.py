@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
+
+from core.config.base import TaskConfig
+from core.oversight.declaration import Oversight  # OmegaConf resolves the annotations of Task's fields
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
     from core.evaluation.study import Study
-    from core.oversight.types import Oversight
     from core.targets.types import Metric
 
 
-class Task(Protocol):
-    """One use case of a domain: a ``task=`` option. Its settings are its dataclass fields."""
+@dataclass
+class Task(TaskConfig, ABC):
+    """Base of a domain's use cases, the ``task=`` options. A task's settings are its dataclass fields.
 
-    name: str
-    purpose: str
+    ``@register("task", "records", defaults={"backbone": "tabular"})`` names it and the options that suit it.
+    """
+
+    name: ClassVar[str]
+    purpose: ClassVar[str]
     """What the predictions are for, in one sentence of the report."""
-    oversight: Oversight
+    oversight: ClassVar[Oversight]
     """What they may be used for, who is affected, and when a human decides: obeyed by predict and serve."""
 
+    @abstractmethod
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Make rows with a known truth, a planted signal and a planted bias."""
+        """Return rows with a known ground truth, a planted signal and a planted bias."""
 
     def metrics(self, kind: str) -> dict[str, Metric]:
-        """Name the field's own figures for targets of this kind, beyond the target's."""
+        """Return the field's own metrics of targets of this kind, beyond the target's; by default none."""
+        return {}
 
     def studies(self, kind: str) -> dict[str, Study]:
-        """Name the field's own studies: what needs more than predictions, such as rows, altered inputs or gates."""
+        """Return the field's own studies: what needs more than predictions, such as rows, altered inputs or gates."""
+        return {}
 
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain package: the applications of ``core.app`` are made for one of these."""
+    """A domain package: the commands of ``core.cli`` are built for one of these."""
 
     name: str
     """Import name of the package; its configuration is ``<name>.conf``."""

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from core.app import Application
+from core.cli.application import Application
 from core.domain import Domain
-from core.oversight.rules import counts
-from core.oversight.types import Oversight
+from core.oversight.decision_rule import count_decisions
+from core.oversight.declaration import Oversight
 from core.report.run import Run
 from core.serving.load import load
 
@@ -49,7 +49,7 @@ def check_simulation(domain: Domain, task: str) -> None:
     assert first.frame.equals(again.frame), f"{task}: the same seed must give the same rows"
     assert not first.frame.equals(config.data.read(config.task, 4).frame), f"{task}: the seed has no effect"
     bias = first.truth["bias"]
-    assert bias["attribute"] in first.fields.sensitive, (
+    assert bias["attribute"] in first.roles.sensitive, (
         f"{task}: the planted bias is against no sensitive group"
     )
     assert bias["against"] in set(first.frame[bias["attribute"]]), (
@@ -59,15 +59,15 @@ def check_simulation(domain: Domain, task: str) -> None:
     assert not first.frame.equals(config.data.read(unbiased.task, 3).frame), (
         f"{task}: task.bias has no effect"
     )
-    hidden = {*first.fields.target, first.truth.get("probability"), first.fields.unit}
-    assert not hidden & set(first.fields.inputs()), f"{task}: the model would see the truth"
+    hidden = {*first.roles.target, first.truth.get("probability"), first.roles.unit}
+    assert not hidden & set(first.roles.inputs()), f"{task}: the model would see the truth"
 
 
 def check_oversight(domain: Domain, task: str) -> None:
     """The task declares its use in full, and what it declares fits the task itself."""
     chosen = application(domain, "train").configure(f"task={task}").task
     declared = chosen.oversight
-    assert isinstance(declared, Oversight), f"{task}: oversight must be a core.oversight.types.Oversight"
+    assert isinstance(declared, Oversight), f"{task}: oversight must be a core.oversight.declaration.Oversight"
     for name in ("intended_use", "responsible"):
         assert getattr(declared, name).strip(), f"{task}: oversight.{name} is empty"
     for name in ("affected", "forbidden_uses", "human_decides"):
@@ -123,9 +123,9 @@ def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) 
     kept = run.predictions("test")
     raw = frame.iloc[kept.index]
     loaded = load(run.path)
-    seen, history, sure = [*loaded.fields.inputs()], None, None
+    seen, history, sure = [*loaded.roles.inputs()], None, None
     if loaded.config["encoder"]["history"]:  # whose row it is and when: what came before is part of the input
-        seen += [c for c in (loaded.fields.unit, loaded.fields.time) if c is not None and c not in seen]
+        seen += [c for c in (loaded.roles.unit, loaded.roles.time) if c is not None and c not in seen]
         history = frame[seen]
     if kept.kind == "mask":
         found = loaded.masks(raw[seen])
@@ -144,6 +144,6 @@ def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) 
     decided = loaded.oversee(raw, served, labels, sure)
     assert decided is not None, f"{task}: serving has no rules of oversight"
     assert run.record.oversight is not None
-    counted, recorded = counts(decided.decision), run.record.oversight["counts"]
+    counted, recorded = count_decisions(decided.decision), run.record.oversight["counts"]
     for key, count in counted.items():  # a score a hair from the threshold may fall on its other side
         assert abs(count - recorded[key]) <= 1, f"{task}: serving defers other rows than the run ({key})"

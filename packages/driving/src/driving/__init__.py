@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from core.app import papers, verbs
+from core.cli.commands import commands, reporting_commands
 from core.domain import Domain
 
 DOMAIN = Domain(
@@ -18,8 +18,8 @@ DOMAIN = Domain(
         "driving.sources.camvid",
     ),
 )
-train, evaluate, predict, serve = verbs(DOMAIN)
-card, compare = papers(DOMAIN)
+train, evaluate, predict, serve = commands(DOMAIN)
+card, compare = reporting_commands(DOMAIN)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["DOMAIN", "card", "compare", "evaluate", "predict", "serve", "train"]

@@ -1,10 +1,6 @@
 """Write a finished run's documents again: python -m driving.card run=FOLDER."""
 
-from core.app import callable_module, card
-from driving import DOMAIN
-
-main = card(DOMAIN).main
-callable_module(__name__)
+import driving
 
 if __name__ == "__main__":
-    main()
+    driving.card.main()

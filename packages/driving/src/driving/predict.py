@@ -1,10 +1,6 @@
 """Predict raw rows: python -m driving.predict run=FOLDER input=FILE output=FILE."""
 
-from core.app import callable_module, predict
-from driving import DOMAIN
-
-main = predict(DOMAIN).main
-callable_module(__name__)
+import driving
 
 if __name__ == "__main__":
-    main()
+    driving.predict.main()

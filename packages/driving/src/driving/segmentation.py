@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, config_error, field, register
+from core.config import config_error, field, register
 from core.data.config import SimulatedData
-from core.oversight.types import Oversight
+from core.domain import Task
+from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -30,7 +31,7 @@ class SimulatedScenes(SimulatedData):
         "training": {"epochs": 4, "batch_size": 8, "validation_batch_size": 32},
     },
 )
-class Scene(TaskConfig):
+class Scene(Task):
     """What each pixel of a street scene shows."""
 
     name: ClassVar[str] = "segmentation"
@@ -64,7 +65,7 @@ class Scene(TaskConfig):
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw simulated streets."""
-        from driving.simulate.scene import simulate
+        from driving.simulate.segmentation import simulate
 
         return simulate(rows, seed, self.bias)
 

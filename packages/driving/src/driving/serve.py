@@ -1,10 +1,6 @@
 """Answer rows over HTTP: python -m driving.serve run=FOLDER port=8000."""
 
-from core.app import callable_module, serve
-from driving import DOMAIN
-
-main = serve(DOMAIN).main
-callable_module(__name__)
+import driving
 
 if __name__ == "__main__":
-    main()
+    driving.serve.main()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, config_error, field, register
-from core.oversight.types import Oversight
+from core.config import config_error, field, register
+from core.domain import Task
+from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     defaults={"backbone": "cnn", "optimizer": "sgd"},
     values={"optimizer": {"rate": 0.1}, "training": {"epochs": 3, "batch_size": 16}},
 )
-class Signs(TaskConfig):
+class Signs(Task):
     """Which traffic sign a picture shows."""
 
     name: ClassVar[str] = "signs"
@@ -50,7 +51,7 @@ class Signs(TaskConfig):
             if getattr(self, key) < 10:
                 raise config_error(f"task.{key}", getattr(self, key), "at least 10")
         if self.outliers is not None:
-            from core.data.files import find
+            from core.data.readers.files import find
 
             find(self.outliers, "task.outliers")
 

@@ -10,8 +10,8 @@ from core.evaluation.robustness import robustness
 from core.evaluation.selective import risk_coverage
 from core.evaluation.slices import slices
 from driving.classes import RIGHT_OF_WAY, VULNERABLE
-from driving.declared import declared_domain
-from driving.foreign import foreign_scenes, foreign_sets
+from driving.odd import declared_domain
+from driving.ood_sets import foreign_scenes, foreign_sets
 from driving.metrics import pixel_recall_of, recall_of
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from core.app import papers, verbs
+from core.cli.commands import commands, reporting_commands
 from core.domain import Domain
+from education.grading.command import feedback as _feedback
 
 DOMAIN = Domain(
     name="education",
@@ -20,8 +21,9 @@ DOMAIN = Domain(
         "education.sources.uci_student",
     ),
 )
-train, evaluate, predict, serve = verbs(DOMAIN)
-card, compare = papers(DOMAIN)
+train, evaluate, predict, serve = commands(DOMAIN)
+card, compare = reporting_commands(DOMAIN)
+feedback = _feedback(DOMAIN)
 
-__version__ = "0.1.0"
-__all__ = ["DOMAIN", "card", "compare", "evaluate", "predict", "serve", "train"]
+__version__ = "0.2.0"
+__all__ = ["DOMAIN", "card", "compare", "evaluate", "feedback", "predict", "serve", "train"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, field, register
-from core.oversight.types import Oversight
-from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
+from core.config import field, register
+from core.domain import Task
+from core.oversight.declaration import Oversight
+from education.config import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     defaults={"backbone": "text"},
     values={"encoder": {"length": 32, "bag": 2000}, "training": {"epochs": 3}},
 )
-class Answers(TaskConfig):
+class Answers(Task):
     """Grade of a short answer, compared with reference answers."""
 
     name: ClassVar[str] = "answers"
@@ -64,7 +65,7 @@ class Answers(TaskConfig):
 
     def metrics(self, kind: str) -> dict[str, Metric]:
         """Add quadratic weighted kappa and adjacent agreement in the order of the grades."""
-        from education.grading.figures import metrics
+        from education.grading.metrics import metrics
 
         return metrics(kind, self.order)
 

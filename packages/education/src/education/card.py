@@ -1,10 +1,6 @@
 """Write a finished run's documents again: python -m education.card run=FOLDER."""
 
-from core.app import callable_module, card
-from education import DOMAIN
-
-main = card(DOMAIN).main
-callable_module(__name__)
+import education
 
 if __name__ == "__main__":
-    main()
+    education.card.main()

@@ -3,11 +3,7 @@
 Writes comparison.html and comparison.csv.
 """
 
-from core.app import callable_module, compare
-from education import DOMAIN
-
-main = compare(DOMAIN).main
-callable_module(__name__)
+import education
 
 if __name__ == "__main__":
-    main()
+    education.compare.main()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, field, register
-from core.oversight.types import Oversight
-from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
+from core.config import field, register
+from core.domain import Task
+from core.oversight.declaration import Oversight
+from education.config import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     defaults={"backbone": "text", "target": "ordinal"},
     values={"encoder": {"length": 96, "bag": 2000}, "training": {"epochs": 2}},
 )
-class Essays(TaskConfig):
+class Essays(Task):
     """Score of an essay on its prompt's scale."""
 
     name: ClassVar[str] = "essays"
@@ -61,7 +62,7 @@ class Essays(TaskConfig):
 
     def metrics(self, kind: str) -> dict[str, Metric]:
         """Add quadratic weighted kappa and adjacent agreement, where the target does not bring them."""
-        from education.grading.figures import metrics
+        from education.grading.metrics import metrics
 
         return metrics(kind, self.order)
 

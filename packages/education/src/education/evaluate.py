@@ -1,10 +1,6 @@
 """Judge a saved run on new labelled data: python -m education.evaluate run=FOLDER data=table data.path=FILE."""
 
-from core.app import callable_module, evaluate
-from education import DOMAIN
-
-main = evaluate(DOMAIN).main
-callable_module(__name__)
+import education
 
 if __name__ == "__main__":
-    main()
+    education.evaluate.main()

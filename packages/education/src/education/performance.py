@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, field, register
-from core.oversight.types import Oversight
-from education.settings import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
+from core.config import field, register
+from core.domain import Task
+from core.oversight.declaration import Oversight
+from education.config import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     "performance",
     defaults={"backbone": "tabular", "target": "regression"},
 )
-class Performance(TaskConfig):
+class Performance(Task):
     """Final grade of a pupil."""
 
     name: ClassVar[str] = "performance"
@@ -56,7 +57,7 @@ class Performance(TaskConfig):
 
     def metrics(self, kind: str) -> dict[str, Metric]:
         """Add quadratic weighted kappa and adjacent agreement of rounded grades."""
-        from education.grading.figures import metrics
+        from education.grading.metrics import metrics
 
         return metrics(kind, self.order)
 

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from core.app import papers, verbs
+from core.cli.commands import commands, reporting_commands
 from core.domain import Domain
-from finance.stream.config import monitor as watching
+from finance.stream.config import monitor as _monitor
 
 DOMAIN = Domain(
     name="finance",
@@ -20,9 +20,9 @@ DOMAIN = Domain(
         "finance.sources.taiwan",
     ),
 )
-train, evaluate, predict, serve = verbs(DOMAIN)
-card, compare = papers(DOMAIN)
-monitor = watching(DOMAIN)
+train, evaluate, predict, serve = commands(DOMAIN)
+card, compare = reporting_commands(DOMAIN)
+monitor = _monitor(DOMAIN)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["DOMAIN", "card", "compare", "evaluate", "monitor", "predict", "serve", "train"]

@@ -1,10 +1,6 @@
 """Write a finished run's documents again: python -m finance.card run=FOLDER."""
 
-from core.app import callable_module, card
-from finance import DOMAIN
-
-main = card(DOMAIN).main
-callable_module(__name__)
+import finance
 
 if __name__ == "__main__":
-    main()
+    finance.card.main()

@@ -3,11 +3,7 @@
 Writes comparison.html and comparison.csv.
 """
 
-from core.app import callable_module, compare
-from finance import DOMAIN
-
-main = compare(DOMAIN).main
-callable_module(__name__)
+import finance
 
 if __name__ == "__main__":
-    main()
+    finance.compare.main()

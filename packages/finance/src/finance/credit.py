@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, config_error, field, register
-from core.oversight.types import Oversight
+from core.config import config_error, field, register
+from core.domain import Task
+from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     "credit",
     defaults={"backbone": "tabular"},
 )
-class Credit(TaskConfig):
+class Credit(Task):
     """Default on the next payment, from a client's record."""
 
     name: ClassVar[str] = "credit"
@@ -72,6 +73,6 @@ class Credit(TaskConfig):
 
     def studies(self, kind: str) -> dict[str, Study]:
         """Look at costs, drift, reasons, speed and groups."""
-        from finance.studies import of_credit
+        from finance.studies import credit_studies
 
-        return of_credit(self) if kind == "binary" else {}
+        return credit_studies(self) if kind == "binary" else {}

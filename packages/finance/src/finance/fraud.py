@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, config_error, field, register
-from core.oversight.types import Oversight
+from core.config import config_error, field, register
+from core.domain import Task
+from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
     from core.evaluation.study import Study
     from core.targets.types import Metric
-    from finance.ledger import Ledger
+    from finance.schema import TransactionSchema
 
 
 @register(
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     defaults={"backbone": "sequence"},
     values={"encoder": {"history": 12}, "target": {"select": "auprc"}, "training": {"epochs": 8}},
 )
-class Fraud(TaskConfig):
+class Fraud(Task):
     """Fraudulent card transactions, from what was known of card and terminal at that moment."""
 
     name: ClassVar[str] = "fraud"
@@ -63,11 +64,11 @@ class Fraud(TaskConfig):
             if getattr(self, key) < 0:
                 raise config_error(f"task.{key}", getattr(self, key), "zero or more")
 
-    def ledger(self) -> Ledger:
+    def schema(self) -> TransactionSchema:
         """Name the columns of the simulated transactions."""
-        from finance.simulate.transactions import LEDGER
+        from finance.simulate.transactions import SCHEMA
 
-        return LEDGER if self.terminal else replace(LEDGER, terminal=None)
+        return SCHEMA if self.terminal else replace(SCHEMA, terminal=None)
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw simulated card transactions."""
@@ -85,6 +86,6 @@ class Fraud(TaskConfig):
 
     def studies(self, kind: str) -> dict[str, Study]:
         """Look at alerts, costs, drift, reasons, speed and groups."""
-        from finance.studies import of_fraud
+        from finance.studies import fraud_studies
 
-        return of_fraud(self) if kind == "binary" else {}
+        return fraud_studies(self) if kind == "binary" else {}

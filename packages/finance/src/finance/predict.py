@@ -1,10 +1,6 @@
 """Predict raw rows: python -m finance.predict run=FOLDER input=FILE output=FILE."""
 
-from core.app import callable_module, predict
-from finance import DOMAIN
-
-main = predict(DOMAIN).main
-callable_module(__name__)
+import finance
 
 if __name__ == "__main__":
-    main()
+    finance.predict.main()

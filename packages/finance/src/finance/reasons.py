@@ -5,12 +5,12 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping, Sequence
 
-from core.explanation.columns import HISTORY
+from core.explanation.column_occlusion import HISTORY
 
 Codes = Mapping[str, tuple[str, tuple[str, ...]]]
 """Code -> its words, and the columns it stands for."""
 
-FRAUD = {
+FRAUD_CODES = {
     "R2": ("the amount against what this card usually pays", ("card_ratio", "card_spread", "card_mean_*")),
     "R3": ("how often the card was used lately", ("card_count_*", "card_gap")),
     "R4": ("earlier frauds on this card", ("card_frauds",)),
@@ -19,7 +19,7 @@ FRAUD = {
     "R7": ("the time of day or week", ("night", "weekend")),
 }
 """Code -> its words and the columns it stands for; the amount is R1, the card's history R9, other columns R8."""
-CREDIT = {
+CREDIT_CODES = {
     "C1": ("late repayments", ("PAY_[0-9]", "*late*", "late_*")),
     "C2": ("how much of the limit is used", ("use_*", "bill_*", "room")),
     "C3": ("how much of the bills was paid", ("paid_*", "months_paid_in_full", "months_unpaid")),
@@ -31,21 +31,21 @@ CREDIT = {
 }
 
 
-def of_columns(amount: str, inputs: Sequence[str]) -> Codes:
+def fraud_reason_codes(amount: str, inputs: Sequence[str]) -> Codes:
     """Give the codes of a fraud model that reads these columns."""
-    codes = {"R1": ("the amount itself", (amount,)), **_kept(FRAUD, inputs)}
+    codes = {"R1": ("the amount itself", (amount,)), **_kept(FRAUD_CODES, inputs)}
     rest = [c for c in inputs if not any(c in columns for _, columns in codes.values())]
     return {**codes, **{f"R8 {c}": (f"the value of {c}", (c,)) for c in rest}}
 
 
-def of_clients(inputs: Sequence[str]) -> Codes:
+def credit_reason_codes(inputs: Sequence[str]) -> Codes:
     """Give the codes of a credit model that reads these columns; a column of no code stands for itself."""
-    codes = _kept(CREDIT, inputs)
+    codes = _kept(CREDIT_CODES, inputs)
     rest = [c for c in inputs if not any(c in columns for _, columns in codes.values())]
     return {**codes, **{f"C9 {c}": (f"the value of {c}", (c,)) for c in rest}}
 
 
-def words(codes: Codes, code: str) -> str:
+def reason_text(codes: Codes, code: str) -> str:
     """Give the words for a code."""
     return "what the card was used for before" if code == HISTORY else codes[code][0]
 

@@ -1,10 +1,6 @@
 """Answer rows over HTTP: python -m finance.serve run=FOLDER port=8000."""
 
-from core.app import callable_module, serve
-from finance import DOMAIN
-
-main = serve(DOMAIN).main
-callable_module(__name__)
+import finance
 
 if __name__ == "__main__":
-    main()
+    finance.serve.main()

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.data.coercion import is_numbers, named_rows, to_names, to_numbers
 from core.data.times import to_times
-from core.data.values import is_numbers, named_rows, to_names, to_numbers
-from finance.ledger import shown
+from finance.schema import format_days
 
 if TYPE_CHECKING:
-    from finance.ledger import Ledger
+    from finance.schema import TransactionSchema
 
 DAY = 86_400_000
 """Milliseconds; times are compared in them."""
@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
-def milliseconds(values: pd.Series[Any], column: str, per_day: float) -> Ints:
+def to_milliseconds(values: pd.Series[Any], column: str, per_day: float) -> Ints:
     """Read a column of times as whole milliseconds since 1970 (or since the number's own zero), (N,).
 
     Raises ``ValueError`` that names the rows without a time.
@@ -43,7 +43,7 @@ def milliseconds(values: pd.Series[Any], column: str, per_day: float) -> Ints:
     return np.asarray(np.round(times * DAY), np.int64)
 
 
-def labels(values: pd.Series[Any], column: str) -> Floats:
+def parse_labels(values: pd.Series[Any], column: str) -> Floats:
     """Read a column of fraud labels, (N,): 1, 0, or NaN where nobody has said yet.
 
     Labels are numbers, booleans, or the words yes, no, true and false; others raise ``ValueError`` naming the rows.
@@ -60,41 +60,41 @@ def labels(values: pd.Series[Any], column: str) -> Floats:
     return found
 
 
-def features(rows: pd.DataFrame, ledger: Ledger, past: pd.DataFrame | None = None) -> pd.DataFrame:
+def window_features(rows: pd.DataFrame, schema: TransactionSchema, past: pd.DataFrame | None = None) -> pd.DataFrame:
     """Make the columns that ``ledger.features()`` names, for each of ``rows`` and with their index.
 
     ``past``: further transactions that may come before; both need ``ledger.columns()``. Raises ``ValueError`` with
     column and row for what can't be read.
     """
-    columns = list(ledger.columns())
+    columns = list(schema.columns())
     table = rows[columns] if past is None or past.empty else pd.concat([rows[columns], past[columns]])
-    time = milliseconds(table[ledger.time], ledger.time, ledger.per_day)
-    amount = to_numbers(table[ledger.amount], ledger.amount)
+    time = to_milliseconds(table[schema.time], schema.time, schema.per_day)
+    amount = to_numbers(table[schema.amount], schema.amount)
     if np.isnan(amount).any():
         where = named_rows(table.index[np.isnan(amount)])
-        raise ValueError(f"column {ledger.amount!r} is empty in {where}: every transaction needs its amount")
-    fraud = np.nan_to_num(labels(table[ledger.label], ledger.label))
+        raise ValueError(f"column {schema.amount!r} is empty in {where}: every transaction needs its amount")
+    fraud = np.nan_to_num(parse_labels(table[schema.label], schema.label))
     hour = time % DAY / (DAY / 24)
     made: dict[str, Floats] = {
         "night": (hour <= 6).astype(np.float64),
         "weekend": ((time // DAY + 3) % 7 >= 5).astype(np.float64),  # 1970-01-01 was a Thursday
     }
-    delay = round(ledger.delay * DAY)
-    made |= _of_card(_Order.of(table[ledger.card], time), amount, fraud, ledger, delay)
-    if ledger.terminal is not None:
-        made |= _of_terminal(_Order.of(table[ledger.terminal], time), fraud, ledger, delay)
-    frame = pd.DataFrame({name: made[name][: len(rows)] for name in ledger.features()})
+    delay = round(schema.delay * DAY)
+    made |= _of_card(_Order.of(table[schema.card], time), amount, fraud, schema, delay)
+    if schema.terminal is not None:
+        made |= _of_terminal(_Order.of(table[schema.terminal], time), fraud, schema, delay)
+    frame = pd.DataFrame({name: made[name][: len(rows)] for name in schema.features()})
     return frame.set_axis(rows.index, axis=0)
 
 
-def _of_card(order: _Order, amount: Floats, fraud: Floats, ledger: Ledger, delay: int) -> dict[str, Floats]:
+def _of_card(order: _Order, amount: Floats, fraud: Floats, schema: TransactionSchema, delay: int) -> dict[str, Floats]:
     made: dict[str, Floats] = {}
     own, labelled = amount[order.rows], fraud[order.rows]
-    for days in ledger.windows:
+    for days in schema.windows:
         low, high = order.between(round(days * DAY), 0)
-        made[f"card_count_{shown(days)}d"] = (high - low).astype(np.float64)
-        made[f"card_mean_{shown(days)}d"] = (_sums(own, low, high) + own) / (high - low + 1)
-    low, high = order.between(round(max(ledger.windows) * DAY), 0)
+        made[f"card_count_{format_days(days)}d"] = (high - low).astype(np.float64)
+        made[f"card_mean_{format_days(days)}d"] = (_sums(own, low, high) + own) / (high - low + 1)
+    low, high = order.between(round(max(schema.windows) * DAY), 0)
     count = (high - low).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         mean = _sums(own, low, high) / count
@@ -106,20 +106,20 @@ def _of_card(order: _Order, amount: Floats, fraud: Floats, ledger: Ledger, delay
         made["card_spread"] = np.where(count >= LATEST, np.clip(spread, -30.0, 30.0), np.nan)
     gap = np.maximum(order.time - order.time[np.maximum(high - 1, 0)], 0)
     made["card_gap"] = np.where(count >= 1, np.log1p(gap / DAY), np.nan)
-    low, high = order.between(round(max(ledger.windows) * DAY) + delay, delay)
+    low, high = order.between(round(max(schema.windows) * DAY) + delay, delay)
     made["card_frauds"] = _sums(labelled, low, high)
     return {name: order.back(values) for name, values in made.items()}
 
 
-def _of_terminal(order: _Order, fraud: Floats, ledger: Ledger, delay: int) -> dict[str, Floats]:
+def _of_terminal(order: _Order, fraud: Floats, schema: TransactionSchema, delay: int) -> dict[str, Floats]:
     made: dict[str, Floats] = {}
     labelled = fraud[order.rows]
-    for days in ledger.windows:
+    for days in schema.windows:
         low, high = order.between(round(days * DAY) + delay, delay)
         count = high - low
-        made[f"terminal_count_{shown(days)}d"] = count.astype(np.float64)
-        made[f"terminal_risk_{shown(days)}d"] = _sums(labelled, low, high) / np.maximum(count, 1)
-    low, high = order.between(round(max(ledger.windows) * DAY) + delay, delay)
+        made[f"terminal_count_{format_days(days)}d"] = count.astype(np.float64)
+        made[f"terminal_risk_{format_days(days)}d"] = _sums(labelled, low, high) / np.maximum(count, 1)
+    low, high = order.between(round(max(schema.windows) * DAY) + delay, delay)
     place = np.arange(len(labelled))
     latest = np.maximum.accumulate(np.where(labelled > 0, place, -1))
     last = latest[np.maximum(high - 1, 0)]

@@ -1,10 +1,6 @@
 """Write a finished run's documents again: python -m healthcare.card run=FOLDER."""
 
-from core.app import callable_module, card
-from healthcare import DOMAIN
-
-main = card(DOMAIN).main
-callable_module(__name__)
+import healthcare
 
 if __name__ == "__main__":
-    main()
+    healthcare.card.main()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, field, register
-from core.oversight.types import Oversight
+from core.config import field, register
+from core.domain import Task
+from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
-    from core.evaluation.study import Study
-    from core.targets.types import Metric
 
 
 @register(
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     "ecg",
     defaults={"backbone": "signal"},
 )
-class Beats(TaskConfig):
+class Beats(Task):
     """Class of a heartbeat in an electrocardiogram."""
 
     name: ClassVar[str] = "ecg"
@@ -44,11 +43,3 @@ class Beats(TaskConfig):
         from healthcare.simulate.ecg import simulate
 
         return simulate(rows, seed, self.bias)
-
-    def metrics(self, kind: str) -> dict[str, Metric]:
-        """Add nothing: the clinical figures are core's own."""
-        return {}
-
-    def studies(self, kind: str) -> dict[str, Study]:
-        """Carry out none yet."""
-        return {}

@@ -1,10 +1,6 @@
 """Judge a saved run on new labelled data: python -m healthcare.evaluate run=FOLDER data=table data.path=FILE."""
 
-from core.app import callable_module, evaluate
-from healthcare import DOMAIN
-
-main = evaluate(DOMAIN).main
-callable_module(__name__)
+import healthcare
 
 if __name__ == "__main__":
-    main()
+    healthcare.evaluate.main()

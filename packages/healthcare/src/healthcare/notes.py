@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, field, register
-from core.oversight.types import Oversight
+from core.config import field, register
+from core.domain import Task
+from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
-    from core.evaluation.study import Study
-    from core.targets.types import Metric
 
 
 @register(
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     defaults={"backbone": "text"},
     values={"encoder": {"length": 128}, "training": {"epochs": 5}},
 )
-class Notes(TaskConfig):
+class Notes(Task):
     """Specialties of a clinical note."""
 
     name: ClassVar[str] = "notes"
@@ -45,11 +44,3 @@ class Notes(TaskConfig):
         from healthcare.simulate.notes import simulate
 
         return simulate(rows, seed, self.bias)
-
-    def metrics(self, kind: str) -> dict[str, Metric]:
-        """Add nothing: the clinical figures are core's own."""
-        return {}
-
-    def studies(self, kind: str) -> dict[str, Study]:
-        """Carry out none yet."""
-        return {}

@@ -1,10 +1,6 @@
 """Predict raw rows: python -m healthcare.predict run=FOLDER input=FILE output=FILE."""
 
-from core.app import callable_module, predict
-from healthcare import DOMAIN
-
-main = predict(DOMAIN).main
-callable_module(__name__)
+import healthcare
 
 if __name__ == "__main__":
-    main()
+    healthcare.predict.main()

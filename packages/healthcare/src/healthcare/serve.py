@@ -1,10 +1,6 @@
 """Answer rows over HTTP: python -m healthcare.serve run=FOLDER port=8000."""
 
-from core.app import callable_module, serve
-from healthcare import DOMAIN
-
-main = serve(DOMAIN).main
-callable_module(__name__)
+import healthcare
 
 if __name__ == "__main__":
-    main()
+    healthcare.serve.main()

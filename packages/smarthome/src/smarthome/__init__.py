@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from core.app import papers, verbs
+from core.cli.commands import commands, reporting_commands
 from core.domain import Domain
+from smarthome.command import control as _control
 
 DOMAIN = Domain(
     name="smarthome",
@@ -23,8 +24,9 @@ DOMAIN = Domain(
         "smarthome.sources.appliances",
     ),
 )
-train, evaluate, predict, serve = verbs(DOMAIN)
-card, compare = papers(DOMAIN)
+train, evaluate, predict, serve = commands(DOMAIN)
+card, compare = reporting_commands(DOMAIN)
+control = _control(DOMAIN)
 
-__version__ = "0.1.0"
-__all__ = ["DOMAIN", "card", "compare", "evaluate", "predict", "serve", "train"]
+__version__ = "0.2.0"
+__all__ = ["DOMAIN", "card", "compare", "control", "evaluate", "predict", "serve", "train"]

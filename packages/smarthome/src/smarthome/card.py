@@ -1,10 +1,6 @@
 """Write a finished run's documents again: python -m smarthome.card run=FOLDER."""
 
-from core.app import callable_module, card
-from smarthome import DOMAIN
-
-main = card(DOMAIN).main
-callable_module(__name__)
+import smarthome
 
 if __name__ == "__main__":
-    main()
+    smarthome.card.main()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, config_error, field, register
+from core.config import config_error, field, register
 from core.config.validate import positive
-from core.oversight.types import Oversight
+from core.domain import Task
+from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
     from core.evaluation.study import Study
-    from core.targets.types import Metric
 
 
 @register(
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
         "training": {"epochs": 5, "batch_size": 64},
     },
 )
-class Commands(TaskConfig):
+class Commands(Task):
     """Intent and slots of what is said to a home."""
 
     name: ClassVar[str] = "commands"
@@ -77,18 +77,14 @@ class Commands(TaskConfig):
 
         return simulate(rows, seed, self.bias)
 
-    def metrics(self, kind: str) -> dict[str, Metric]:
-        """Add nothing: intents, slots and exact match are the target's own."""
-        return {}
-
     def studies(self, kind: str) -> dict[str, Study]:
         """Name the field's own studies."""
         if kind != "tokens":
             return {}
         from smarthome.studies.footprint import footprint
         from smarthome.studies.languages import languages
-        from smarthome.studies.noise import noise
-        from smarthome.studies.outside import rejection
+        from smarthome.studies.text_robustness import noise
+        from smarthome.studies.out_of_scope import rejection
         from smarthome.studies.plans import false_activation, plan_success
 
         return {

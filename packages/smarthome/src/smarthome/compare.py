@@ -3,11 +3,7 @@
 Writes comparison.html and comparison.csv.
 """
 
-from core.app import callable_module, compare
-from smarthome import DOMAIN
-
-main = compare(DOMAIN).main
-callable_module(__name__)
+import smarthome
 
 if __name__ == "__main__":
-    main()
+    smarthome.compare.main()

@@ -19,11 +19,11 @@ from core.targets.tokens import TokensTarget
 from smarthome import home as homes
 from smarthome.home import Change, Home
 from smarthome.plan import Plan, make_plan, slot_words
-from smarthome.sensed import scene_plan
+from smarthome.scene_policy import scene_plan
 from smarthome.simulate.phrases import OUTSIDE
 
 if TYPE_CHECKING:
-    from smarthome.control import ControlConfig
+    from smarthome.command import ControlConfig
 
 YES = ("yes", "confirm", "yes please", "do it", "confirmed")
 MOST_READINGS = 2000
@@ -68,7 +68,7 @@ class Controller:
         target = self.commands.target
         assert isinstance(target, TokensTarget)
         frame = pd.DataFrame({target.text: [text]})
-        for column in self.commands.fields.inputs():  # columns beside the text are unknown here
+        for column in self.commands.roles.inputs():  # columns beside the text are unknown here
             frame[column] = frame.get(column)
         scores = self.commands.scores(frame)
         labels = target.labels(scores)
@@ -101,21 +101,21 @@ class Controller:
         if self.scene is None:
             raise ValueError("a line with sensors needs scene_run=FOLDER, a finished run of task=scene")
         area = line.get("area", self.area)
-        fields = self.scene.fields
+        roles = self.scene.roles
         row = dict(line["sensors"])
-        for column, key in ((fields.unit, "unit"), (fields.time, "time")):
+        for column, key in ((roles.unit, "unit"), (roles.time, "time")):
             if column is not None and column not in row:
                 row[column] = line.get(key, area if key == "unit" else None)
-        missing = [c for c in fields.inputs() if c not in row]
+        missing = [c for c in roles.inputs() if c not in row]
         if missing:
-            raise ValueError(f"sensors lack {', '.join(missing)}; the run reads {', '.join(fields.inputs())}")
+            raise ValueError(f"sensors lack {', '.join(missing)}; the run reads {', '.join(roles.inputs())}")
         history = bool(self.scene.config["encoder"]["history"])
-        if history and row.get(fields.time or "") is None:
-            raise ValueError(f"sensors need a time ({fields.time}): this run reads what came before")
+        if history and row.get(roles.time or "") is None:
+            raise ValueError(f"sensors need a time ({roles.time}): this run reads what came before")
         self.readings = [*self.readings, row][-MOST_READINGS:]
         frame = pd.DataFrame(self.readings)
-        if fields.time is not None:
-            frame[fields.time] = pd.to_datetime(frame[fields.time])
+        if roles.time is not None:
+            frame[roles.time] = pd.to_datetime(frame[roles.time])
         last = frame.iloc[[-1]]
         scores = self.scene.scores(last, history=frame if history else None)
         labels = self.scene.decide(scores, last)

@@ -1,10 +1,6 @@
 """Judge a saved run on new labelled data: python -m smarthome.evaluate run=FOLDER data=table data.path=FILE."""
 
-from core.app import callable_module, evaluate
-from smarthome import DOMAIN
-
-main = evaluate(DOMAIN).main
-callable_module(__name__)
+import smarthome
 
 if __name__ == "__main__":
-    main()
+    smarthome.evaluate.main()

@@ -1,10 +1,6 @@
 """Predict raw rows: python -m smarthome.predict run=FOLDER input=FILE output=FILE."""
 
-from core.app import callable_module, predict
-from smarthome import DOMAIN
-
-main = predict(DOMAIN).main
-callable_module(__name__)
+import smarthome
 
 if __name__ == "__main__":
-    main()
+    smarthome.predict.main()

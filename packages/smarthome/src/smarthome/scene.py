@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import TaskConfig, field, register
-from core.oversight.types import Oversight
+from core.config import field, register
+from core.domain import Task
+from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
     from core.evaluation.study import Study
-    from core.targets.types import Metric
 
 
 @register(
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     defaults={"backbone": "sequence"},
     values={"encoder": {"history": 13}, "training": {"epochs": 8}},
 )
-class Scene(TaskConfig):
+class Scene(Task):
     """Presence, comfort or consumption from sensor readings."""
 
     name: ClassVar[str] = "scene"
@@ -48,10 +48,6 @@ class Scene(TaskConfig):
         from smarthome.simulate.scene import simulate
 
         return simulate(rows, seed, self.bias)
-
-    def metrics(self, kind: str) -> dict[str, Metric]:
-        """Add nothing: the figures of presence, preference and consumption are core's own."""
-        return {}
 
     def studies(self, kind: str) -> dict[str, Study]:
         """Name the field's own studies."""

@@ -19,7 +19,7 @@ _RATE = "peak learning rate of those passes (AdamW)"
 
 
 @runtime_checkable
-class HeadFirst(Protocol):
+class LinearProbeFirst(Protocol):
     """An ``adapter=`` option that may train the head alone before all that it trains."""
 
     head_epochs: int
@@ -27,7 +27,7 @@ class HeadFirst(Protocol):
 
 
 @register("adapter", "full")
-class FullOption(AdapterConfig):
+class FullConfig(AdapterConfig):
     """Train every weight."""
 
     head: str = field("linear", help=_HEAD)
@@ -50,7 +50,7 @@ class FullOption(AdapterConfig):
 
 
 @register("adapter", "head")
-class HeadOption(AdapterConfig):
+class LinearProbeConfig(AdapterConfig):
     """Train the head only; the backbone stays as loaded."""
 
     head: str = field("linear", help=_HEAD)
@@ -69,7 +69,7 @@ class HeadOption(AdapterConfig):
 
 
 @register("adapter", "lora")
-class LoraOption(AdapterConfig):
+class LoraAdapterConfig(AdapterConfig):
     """Train low-rank additions to the linear layers, and the head."""
 
     rank: int = field(8, help="rank of each addition")

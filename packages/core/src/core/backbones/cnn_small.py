@@ -9,14 +9,14 @@ import torch
 from torch import nn
 
 from core.backbones.inputs import require, side_inputs, side_of, wide_of
-from core.backbones.seeding import weights_from
+from core.backbones.contexts import seeded_init
 from core.backbones.types import Features
 from core.config import config_error
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.small_config import CnnSmallOption
+    from core.backbones.small_config import CnnSmallConfig
     from core.data.types import Json, Layout
 
 
@@ -131,7 +131,7 @@ class CnnSmall(nn.Module):
     title = "cnn_small"
     gives = ("pooled", "map")
 
-    def __init__(self, layout: Layout, settings: CnnSmallOption, seed: int) -> None:
+    def __init__(self, layout: Layout, settings: CnnSmallConfig, seed: int) -> None:
         super().__init__()
         require(layout, "cnn_small", ("image",), side_inputs(settings.wide))
         assert layout.image is not None
@@ -149,7 +149,7 @@ class CnnSmall(nn.Module):
                 f"backbone=cnn_small halves the image to nothing: {height} x {width} pixels, shrunk {shrinks} times; "
                 "use a smaller backbone.stem or a larger encoder.image_size"
             )
-        with weights_from(seed, "backbone"):
+        with seeded_init(seed, "backbone"):
             self.trunk = Trunk(stride=stride)
             self.width = SHAPE.widths[-1]
             self.side = side_of(layout, self.width)

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.backbones.adapter_config import FullOption as FullOption
-from core.backbones.adapter_config import HeadOption as HeadOption
-from core.backbones.adapter_config import LoraOption as LoraOption
+from core.backbones.adapter_config import FullConfig as FullConfig
+from core.backbones.adapter_config import LinearProbeConfig as LinearProbeConfig
+from core.backbones.adapter_config import LoraAdapterConfig as LoraAdapterConfig
 from core.backbones.checks import POOLINGS, WIDE, transformer
-from core.backbones.patches_config import PatchesOption as PatchesOption
-from core.backbones.scatter_config import ScatterOption as ScatterOption
-from core.backbones.small_config import CnnSmallOption as CnnSmallOption
-from core.backbones.small_config import TextSmallOption as TextSmallOption
-from core.backbones.text_config import HubTextOption as HubTextOption
-from core.backbones.text_config import TextOption as TextOption
-from core.backbones.text_config import WordsOption as WordsOption
+from core.backbones.patches_config import PatchesConfig as PatchesConfig
+from core.backbones.scatter_config import ScatteringConfig as ScatteringConfig
+from core.backbones.small_config import CnnSmallConfig as CnnSmallConfig
+from core.backbones.small_config import TextSmallConfig as TextSmallConfig
+from core.backbones.text_config import TransformersConfig as TransformersConfig
+from core.backbones.text_config import TextConfig as TextConfig
+from core.backbones.text_config import WordsConfig as WordsConfig
 from core.config import BackboneConfig, config_error, field, register
 from core.config.validate import at_least_zero, fractions, one_of, positive
 
 if TYPE_CHECKING:
-    from core.backbones.cnn import SmallConvNet
+    from core.backbones.resnet_gn import ResNetGN
     from core.backbones.sequence import SequenceTransformer
-    from core.backbones.signal import SignalConvNet
+    from core.backbones.cnn1d import CNN1d
     from core.backbones.tabular import TabularTransformer
-    from core.backbones.vision import TimmVision
+    from core.backbones.timm_backbone import TimmBackbone
     from core.data.types import Json, Layout
 
 
 @register("backbone", "tabular")
-class TabularOption(BackboneConfig):
+class TabularConfig(BackboneConfig):
     """Feature-token Transformer over columns (and a short note), with a wide linear path."""
 
     width: int = field(32, help="size of a token")
@@ -72,7 +72,7 @@ class TabularOption(BackboneConfig):
 
 
 @register("backbone", "vision")
-class VisionOption(BackboneConfig):
+class TimmConfig(BackboneConfig):
     """Any image network of timm, by name."""
 
     name: str = field(
@@ -103,23 +103,23 @@ class VisionOption(BackboneConfig):
             raise config_error("backbone.weights", self.weights, "give a file or pretrained=true, not both")
         at_least_zero("backbone", wide=self.wide)
 
-    def build(self, layout: Layout, seed: int) -> TimmVision:
+    def build(self, layout: Layout, seed: int) -> TimmBackbone:
         """Make or load the network for this image size."""
-        from core.backbones.vision import TimmVision
+        from core.backbones.timm_backbone import TimmBackbone
 
         self.check()
-        return TimmVision(layout, self, seed)
+        return TimmBackbone(layout, self, seed)
 
-    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> TimmVision:
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> TimmBackbone:
         """Make the network of a saved run, fetching nothing; weights are put in afterwards."""
-        from core.backbones.vision import TimmVision
+        from core.backbones.timm_backbone import TimmBackbone
 
         self.check()
-        return TimmVision(layout, self, seed, fetch=False)
+        return TimmBackbone(layout, self, seed, fetch=False)
 
 
 @register("backbone", "cnn")
-class ConvOption(BackboneConfig):
+class ResNetGNConfig(BackboneConfig):
     """Small residual CNN with GroupNorm, for 32 to 96 px on two cores."""
 
     width: int = field(16, help="channels of the first stage; doubled by each further stage")
@@ -144,20 +144,20 @@ class ConvOption(BackboneConfig):
         fractions("backbone", dropout=self.dropout)
         at_least_zero("backbone", wide=self.wide)
 
-    def build(self, layout: Layout, seed: int) -> SmallConvNet:
+    def build(self, layout: Layout, seed: int) -> ResNetGN:
         """Make the network for this image size."""
-        from core.backbones.cnn import SmallConvNet
+        from core.backbones.resnet_gn import ResNetGN
 
         self.check()
-        return SmallConvNet(layout, self, seed)
+        return ResNetGN(layout, self, seed)
 
-    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> SmallConvNet:
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> ResNetGN:
         """Make the network of a saved run, whose weights are put in afterwards."""
         return self.build(layout, seed)
 
 
 @register("backbone", "signal")
-class SignalOption(BackboneConfig):
+class CNN1dConfig(BackboneConfig):
     """Residual CNN over time with GroupNorm, for sampled signals."""
 
     width: int = field(32, help="channels of the first stage; doubled by every second stage")
@@ -185,22 +185,22 @@ class SignalOption(BackboneConfig):
         fractions("backbone", dropout=self.dropout)
         at_least_zero("backbone", wide=self.wide)
 
-    def build(self, layout: Layout, seed: int) -> SignalConvNet:
+    def build(self, layout: Layout, seed: int) -> CNN1d:
         """Make the network for this number of channels and samples."""
-        from core.backbones.signal import SignalConvNet
+        from core.backbones.cnn1d import CNN1d
 
         self.check()
-        return SignalConvNet(layout, self, seed)
+        return CNN1d(layout, self, seed)
 
     def rebuild(
         self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
-    ) -> SignalConvNet:
+    ) -> CNN1d:
         """Make the network of a saved run, whose weights are put in afterwards."""
         return self.build(layout, seed)
 
 
 @register("backbone", "sequence")
-class SequenceOption(BackboneConfig):
+class SequenceConfig(BackboneConfig):
     """Transformer over events in time, or over patches of a sampled signal."""
 
     width: int = field(64, help="size of a token")

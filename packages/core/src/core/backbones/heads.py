@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from core.backbones.pyramid import Pyramidal, PyramidHead
-from core.backbones.seeding import weights_from
+from core.backbones.contexts import seeded_init
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ _SPREAD = 0.5
 """Outputs of a fresh head on normed features have about this deviation: near even odds, yet with a slope."""
 
 
-class WidePath(nn.Module):
+class WideBranch(nn.Module):
     """The linear model beside the network, zero at the start; ``gain`` speeds up its learning under Adam."""
 
     def __init__(self, width_in: int, width_out: int, gain: float) -> None:
@@ -40,8 +40,8 @@ class PooledHead(nn.Module):
     def __init__(self, backbone: Backbone, width: int, kind: str, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.answer = answer_layer(backbone.width, width, kind)
-        self.wide = WidePath(backbone.wide_width, width, backbone.wide_gain) if backbone.wide_width else None
+        self.answer = output_layer(backbone.width, width, kind)
+        self.wide = WideBranch(backbone.wide_width, width, backbone.wide_gain) if backbone.wide_width else None
 
     def forward(self, features: Features) -> Tensor:
         """Answer for each example."""
@@ -58,7 +58,7 @@ class TokenHead(nn.Module):
     def __init__(self, backbone: Backbone, width: int, kind: str, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.answer = answer_layer(backbone.width, width, kind)
+        self.answer = output_layer(backbone.width, width, kind)
 
     def forward(self, features: Features) -> Tensor:
         """Answer for each token."""
@@ -74,7 +74,7 @@ class MapHead(nn.Module):
     def __init__(self, backbone: Backbone, width: int, kind: str, dropout: float) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.answer = answer_layer(backbone.width, width, kind)
+        self.answer = output_layer(backbone.width, width, kind)
 
     def forward(self, features: Features) -> Tensor:
         """Answer for each place."""
@@ -99,13 +99,13 @@ def build_head(backbone: Backbone, width: int, reads: str, seed: int, kind: str,
         )
     if reads == "map" and isinstance(backbone, Pyramidal) and backbone.pyramid:
         backbone.open_pyramid()
-        with weights_from(seed, "head"):
+        with seeded_init(seed, "head"):
             return PyramidHead(backbone.pyramid, backbone.width, width, dropout)
-    with weights_from(seed, "head"):
+    with seeded_init(seed, "head"):
         return heads[reads](backbone, width, kind, dropout)
 
 
-def answer_layer(width_in: int, width_out: int, kind: str) -> nn.Module:
+def output_layer(width_in: int, width_out: int, kind: str) -> nn.Module:
     last = nn.Linear(width_in, width_out)
     nn.init.normal_(last.weight, std=_SPREAD * width_in**-0.5)
     nn.init.zeros_(last.bias)

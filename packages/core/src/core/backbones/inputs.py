@@ -24,8 +24,8 @@ def present(layout: Layout) -> tuple[str, ...]:
     sizes = {
         "numeric": len(layout.numeric),
         "categorical": len(layout.categorical),
-        "tokens": layout.length,
-        "bag": layout.bag,
+        "tokens": layout.max_length,
+        "bag": layout.tfidf_size,
         "image": layout.image,
         "signal": layout.signal,
         "events": layout.events,
@@ -56,7 +56,7 @@ def require(layout: Layout, backbone: str, any_of: tuple[str, ...], also: tuple[
         )
 
 
-class TokensOfWords(nn.Module):
+class FirstSubword(nn.Module):
     """Gives each word the features of the token it begins with, for targets that answer for every word.
 
     ``features`` puts them, the codes of each word and which places are words into what a backbone gives. A network that
@@ -67,7 +67,7 @@ class TokensOfWords(nn.Module):
         super().__init__()
         assert layout.words is not None
         self.places = layout.words[0]
-        self.code_count = layout.word_codes
+        self.code_count = layout.word_vocab_size
         self.code_gain = gain
 
     def forward(self, features: Features, inputs: dict[str, Tensor]) -> Features:
@@ -84,12 +84,12 @@ class TokensOfWords(nn.Module):
         )
 
 
-def words_of(layout: Layout, gain: float) -> TokensOfWords | None:
+def words_of(layout: Layout, gain: float) -> FirstSubword | None:
     """Make what turns tokens into words, or nothing where the layout names no words (``encoder.words``)."""
-    return TokensOfWords(layout, gain) if layout.words else None
+    return FirstSubword(layout, gain) if layout.words else None
 
 
-class Pieces(nn.Module):
+class PiecewiseLinearEncoding(nn.Module):
     """Piecewise-linear coding of numbers: piece k goes from 0 to 1 between quantile edges k and k + 1.
 
     Source: Gorishniy et al. 2022 (arXiv:2203.05556), eq. 1. (B, n) -> (B, n, K), K the most pieces of a column. Beyond
@@ -103,7 +103,7 @@ class Pieces(nn.Module):
 
     def __init__(self, layout: Layout) -> None:
         super().__init__()
-        edges = layout.edges or tuple(() for _ in layout.numeric)
+        edges = layout.bin_edges or tuple(() for _ in layout.numeric)
         assert len(edges) == len(layout.numeric), "one list of edges a numeric column"
         kept = [e if len(e) > 1 else (0.0, 1.0) for e in edges]
         self.pieces = max((len(e) - 1 for e in kept), default=1)
@@ -130,7 +130,7 @@ class Pieces(nn.Module):
         return pieces_BNK * (1.0 - missing_BN).unsqueeze(-1)
 
 
-class Flags(nn.Module):
+class OneHot(nn.Module):
     """Categories (B, m) as one-hot flags side by side (B, sum of cardinalities); explanations watch its output."""
 
     one: Tensor
@@ -154,12 +154,12 @@ class Columns(nn.Module):
 
     def __init__(self, layout: Layout, with_bag: bool) -> None:
         super().__init__()
-        self.flags = Flags(layout.cardinalities) if layout.categorical else None
-        self.pieces = Pieces(layout) if layout.numeric else None
-        self.with_bag = with_bag and layout.bag > 0
+        self.flags = OneHot(layout.cardinalities) if layout.categorical else None
+        self.pieces = PiecewiseLinearEncoding(layout) if layout.numeric else None
+        self.with_bag = with_bag and layout.tfidf_size > 0
         pieces = self.pieces.pieces if self.pieces else 0
         self.width = len(layout.numeric) * (pieces + 1) + sum(layout.cardinalities)
-        self.width += layout.bag if self.with_bag else 0
+        self.width += layout.tfidf_size if self.with_bag else 0
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Give the vector (B, W) of a batch."""

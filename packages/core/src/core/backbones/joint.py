@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from core.backbones.heads import PooledHead, answer_layer
+from core.backbones.heads import PooledHead, output_layer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ class Transitions(nn.Module):
         return self.weight.expand(rows_B.shape[0], -1, -1)
 
 
-class CodePath(nn.Module):
+class SparseLinear(nn.Module):
     """The linear tagger beside the network: each code of a word adds its share of the outputs; zero at the start."""
 
     def __init__(self, codes: int, width: int, gain: float) -> None:
@@ -56,9 +56,9 @@ class JointHead(nn.Module):
         network: Any = backbone
         self.text = PooledHead(backbone, width, kind, dropout)
         self.dropout = nn.Dropout(dropout)
-        self.words = answer_layer(backbone.width, width, kind)
+        self.words = output_layer(backbone.width, width, kind)
         self.transitions = Transitions(width)
-        self.codes = CodePath(network.code_count, width, network.code_gain) if network.code_gain else None
+        self.codes = SparseLinear(network.code_count, width, network.code_gain) if network.code_gain else None
 
     def forward(self, features: Features) -> Tensor:
         """Answer for the text and for each word."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class FirstToken(nn.Module):
+class ClsToken(nn.Module):
     """Puts a learnt token before the others, (B, T, D) -> (B, T + 1, D); it is always real, so no row is empty."""
 
     def __init__(self, width: int) -> None:
@@ -29,7 +29,7 @@ class FirstToken(nn.Module):
         return torch.cat([self.weight.expand(tokens_BTD.shape[0], -1, -1), tokens_BTD], dim=1)
 
 
-class Offsets(nn.Module):
+class PositionalEmbedding(nn.Module):
     """Adds a learnt vector to each position, (B, T, D) -> (B, T, D), T at most ``length``."""
 
     def __init__(self, length: int, width: int) -> None:
@@ -83,7 +83,7 @@ class Block(nn.Module):
         return x_BTD + self.dropout(self.down(hidden_BTH))  # type: ignore[no-any-return]
 
 
-def start_block(inner: Iterable[nn.Linear], outer: Iterable[nn.Linear], layers: int) -> None:
+def init_block(inner: Iterable[nn.Linear], outer: Iterable[nn.Linear], layers: int) -> None:
     """Draw the weights of a block of so many; those that end its residual branches (``outer``) start small.
 
     The deeper the network, the smaller.
@@ -106,7 +106,7 @@ class Blocks(nn.Module):
         self.norm = nn.LayerNorm(width)
         for block in self.blocks:
             assert isinstance(block, Block)
-            start_block((block.qkv, block.up), (block.proj, block.down), layers)
+            init_block((block.qkv, block.up), (block.proj, block.down), layers)
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None, first_only: bool = False) -> Tensor:
         """Mix real tokens; ``real_BT`` bool (None: all are real). With ``first_only`` the output is (B, 1, D)."""
@@ -157,6 +157,6 @@ class Pooling(nn.Module):
         return torch.cat([pooled_BD, most_BD], dim=1)
 
 
-def hide_at_random(real_BT: Tensor, share: float) -> Tensor:
+def random_keep(real_BT: Tensor, share: float) -> Tensor:
     """Hide a random share of real tokens, each alone; call in training only."""
     return real_BT & (torch.rand(real_BT.shape, device=real_BT.device) >= share)

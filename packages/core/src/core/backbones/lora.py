@@ -11,15 +11,15 @@ from transformers.pytorch_utils import Conv1D
 from core.backbones.adapters import FRESH, freeze, train_fresh
 from core.backbones.heads import build_head
 from core.backbones.model import Model
-from core.backbones.seeding import weights_from
+from core.backbones.contexts import seeded_init
 from core.config import config_error
 
 if TYPE_CHECKING:
-    from core.backbones.config import LoraOption
+    from core.backbones.config import LoraAdapterConfig
     from core.backbones.types import Backbone
 
 
-def lora(backbone: Backbone, width: int, reads: str, seed: int, settings: LoraOption) -> Model:
+def lora(backbone: Backbone, width: int, reads: str, seed: int, settings: LoraAdapterConfig) -> Model:
     """Add a trainable product of two thin matrices to linear layers (Hu et al. 2021, arXiv:2106.09685), through peft.
 
     The additions are zero at the start. Raises ValueError for a backbone without linear layers, or when
@@ -55,7 +55,7 @@ def lora(backbone: Backbone, width: int, reads: str, seed: int, settings: LoraOp
         fan_in_fan_out=any(isinstance(network.get_submodule(n), Conv1D) for n in chosen),
     )
     freeze(network)
-    with weights_from(seed, "lora"):
+    with seeded_init(seed, "lora"):
         inject_adapter_in_model(config, network)
     train_fresh(network)
     return Model(backbone, head)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from core.backbones.once import features_in
+from core.backbones.feature_cache import features_from_inputs
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,9 +31,9 @@ class Model(nn.Module):
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """Turn encoded inputs into outputs (B, width), (B, T, width) per token, or (B, width, H, W) per pixel.
 
-        In place of inputs it takes the backbone's features, where they were computed once (``core.backbones.once``).
+        In place of inputs it takes the backbone's features, where they were computed once (``core.backbones.feature_cache``).
         """
-        features = features_in(inputs)
+        features = features_from_inputs(inputs)
         return self.head(self.backbone(inputs) if features is None else features)  # type: ignore[no-any-return]
 
     def train(self, mode: bool = True) -> Model:

@@ -2,7 +2,7 @@
 
 Sources: Coates and Ng 2011 ("The importance of encoding versus training with sparse coding and vector quantization",
 ICML; whitened random patches, a soft threshold, both signs, pooling) and Thiry et al. 2021 (arXiv:2101.07528), who take
-the patches from the training data. Here they come from dead leaves (``core.backbones.leaves``): no data is read, so a
+the patches from the training data. Here they come from dead leaves (``core.backbones.dead_leaves``): no data is read, so a
 private run spends its whole budget on the layers behind. The dictionary has the mirror image of each of its patches;
 what a mirror image gives is then known from the image's own coefficients.
 """
@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch.nn.functional import unfold
 
-from core.backbones.computed import ComputedNet, averaging
-from core.backbones.leaves import dead_leaves, pictures_like
+from core.backbones.fixed_features import FixedFeatureNet, averaging
+from core.backbones.dead_leaves import dead_leaves, pictures_like
 from core.config import derive_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.patches_config import PatchesOption
+    from core.backbones.patches_config import PatchesConfig
     from core.data.types import Layout
 
 SOURCES = 128
@@ -141,7 +141,7 @@ def drawn(
     return words, mean.float(), (deviation + LEAST * deviation.mean()).float()
 
 
-class PatchNet(ComputedNet):
+class PatchNet(FixedFeatureNet):
     """Similarities to patches of synthetic pictures; each has mean 0 and a deviation near 1 over such pictures.
 
     Patches and usual sizes are drawn from the run's seed and stand in its weights.
@@ -150,7 +150,7 @@ class PatchNet(ComputedNet):
     usual_mean: Tensor
     usual_deviation: Tensor
 
-    def __init__(self, layout: Layout, settings: PatchesOption, seed: int, measured: bool = True) -> None:
+    def __init__(self, layout: Layout, settings: PatchesConfig, seed: int, measured: bool = True) -> None:
         """Make it; not ``measured``: with a dictionary of zeros, which a saved run's weights then replace."""
         super().__init__(layout, "patches", settings)
         assert layout.image is not None

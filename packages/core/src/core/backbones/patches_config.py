@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @register("backbone", "patches")
-class PatchesOption(BackboneConfig):
+class PatchesConfig(BackboneConfig):
     """Likeness of an image's patches to those of synthetic pictures: features that need no training, for privacy."""
 
     patches: int = field(512, help="patches that are compared with, half of them mirror images of the others")

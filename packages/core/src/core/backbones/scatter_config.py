@@ -9,12 +9,12 @@ from core.config import BackboneConfig, config_error, field, register
 from core.config.validate import at_least_zero, one_of, positive
 
 if TYPE_CHECKING:
-    from core.backbones.scatter import ScatterNet
+    from core.backbones.scattering import ScatteringNet
     from core.data.types import Json, Layout
 
 
 @register("backbone", "scatter")
-class ScatterOption(BackboneConfig):
+class ScatteringConfig(BackboneConfig):
     """Wavelet scattering of an image: features that need no training, for small privacy budgets and few labels."""
 
     scales: int = field(2, help="wavelet scales; each halves the image")
@@ -53,13 +53,13 @@ class ScatterOption(BackboneConfig):
             )
         at_least_zero("backbone", wide=self.wide)
 
-    def build(self, layout: Layout, seed: int, measured: bool = True) -> ScatterNet:
+    def build(self, layout: Layout, seed: int, measured: bool = True) -> ScatteringNet:
         """Make the network for this image size."""
-        from core.backbones.scatter import ScatterNet
+        from core.backbones.scattering import ScatteringNet
 
         self.check()
-        return ScatterNet(layout, self, seed, measured)
+        return ScatteringNet(layout, self, seed, measured)
 
-    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> ScatterNet:
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> ScatteringNet:
         """Make the network of a saved run, whose weights and usual sizes are put in afterwards."""
         return self.build(layout, seed, measured=False)

@@ -11,7 +11,7 @@ from core.config import derive_seed
 
 
 @contextmanager
-def weights_from(seed: int, use: str) -> Iterator[None]:
+def seeded_init(seed: int, use: str) -> Iterator[None]:
     """Draw all weights made inside from (seed, use) alone and leave the process's random state as it was.
 
     Weights are drawn on the processor, one element after the other, so they do not depend on device or threads.

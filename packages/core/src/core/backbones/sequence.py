@@ -9,14 +9,14 @@ from torch import nn
 from torch.nn.functional import pad
 
 from core.backbones.inputs import present, require, side_inputs, side_of, wide_of
-from core.backbones.layers import Blocks, FirstToken, Offsets, Pooling, hide_at_random
-from core.backbones.seeding import weights_from
+from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, random_keep
+from core.backbones.contexts import seeded_init
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.config import SequenceOption
+    from core.backbones.config import SequenceConfig
     from core.data.types import Json, Layout
 
 
@@ -26,7 +26,7 @@ class SequenceTransformer(nn.Module):
     title = "sequence"
     gives = ("pooled", "tokens")
 
-    def __init__(self, layout: Layout, settings: SequenceOption, seed: int) -> None:
+    def __init__(self, layout: Layout, settings: SequenceConfig, seed: int) -> None:
         super().__init__()
         require(layout, "sequence", ("events", "signal"), side_inputs(settings.wide))
         if {"events", "signal"} <= set(present(layout)):
@@ -41,10 +41,10 @@ class SequenceTransformer(nn.Module):
         else:
             assert layout.events is not None
             length, features = layout.events
-        with weights_from(seed, "backbone"):
+        with seeded_init(seed, "backbone"):
             self.event = nn.Linear(features, d)
-            self.places = Offsets(length, d)
-            self.first = FirstToken(d)
+            self.places = PositionalEmbedding(length, d)
+            self.first = ClsToken(d)
             self.dropout = nn.Dropout(settings.dropout)
             self.blocks = Blocks(
                 d, settings.layers, settings.heads, settings.ffn, settings.dropout, settings.causal
@@ -71,7 +71,7 @@ class SequenceTransformer(nn.Module):
             given_BT = inputs["events_mask"] > 0.5
         real_BT = given_BT
         if self.training and self.token_dropout:
-            real_BT = hide_at_random(real_BT, self.token_dropout)
+            real_BT = random_keep(real_BT, self.token_dropout)
         real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT], dim=1)
         x_BTD = self.first(self.dropout(self.places(self.event(events_BTF))))
         x_BTD = self.blocks(x_BTD, real_BT)

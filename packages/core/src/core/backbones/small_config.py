@@ -30,13 +30,13 @@ def _started(register: str, weights: str) -> str:
 
 
 def _read_before(register: str, weights: str, files: Mapping[str, str]) -> list[str]:
-    from core.backbones.shipped import read_before
+    from core.backbones.pretrained import read_before
 
     return read_before(register, files) if weights == "shipped" else []
 
 
 @register("backbone", "cnn_small")
-class CnnSmallOption(BackboneConfig):
+class CnnSmallConfig(BackboneConfig):
     """Residual CNN with GroupNorm of 3.3 million weights, pretrained; 32 to 96 px."""
 
     weights: str = field("shipped", help=_WEIGHTS)
@@ -63,7 +63,7 @@ class CnnSmallOption(BackboneConfig):
     def build(self, layout: Layout, seed: int) -> CnnSmall:
         """Make the network for this image size, with its weights."""
         from core.backbones.cnn_small import CnnSmall
-        from core.backbones.shipped import load_into
+        from core.backbones.pretrained import load_into
 
         made = self.rebuild(layout, seed)
         assert isinstance(made, CnnSmall)
@@ -79,7 +79,7 @@ class CnnSmallOption(BackboneConfig):
 
 
 @register("backbone", "text_small")
-class TextSmallOption(BackboneConfig):
+class TextSmallConfig(BackboneConfig):
     """Transformer encoder of 5.3 million weights over its own tokens, pretrained (encoder.tokenizer=text_small)."""
 
     weights: str = field("shipped", help=_WEIGHTS)
@@ -105,7 +105,7 @@ class TextSmallOption(BackboneConfig):
 
     def build(self, layout: Layout, seed: int) -> TextSmall:
         """Make the network for these tokens, with its weights."""
-        from core.backbones.shipped import load_into, same_tokens
+        from core.backbones.pretrained import load_into, same_tokens
 
         made = self.rebuild(layout, seed)
         if self.weights == "shipped":

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from core.backbones.inputs import Pieces, require, side_inputs, wide_of
-from core.backbones.layers import Blocks, FirstToken, Offsets, Pooling, hide_at_random
-from core.backbones.seeding import weights_from
+from core.backbones.inputs import PiecewiseLinearEncoding, require, side_inputs, wide_of
+from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, random_keep
+from core.backbones.contexts import seeded_init
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.config import TabularOption
+    from core.backbones.config import TabularConfig
     from core.data.types import Json, Layout
 
 
@@ -27,7 +27,7 @@ class NumberTokens(nn.Module):
 
     def __init__(self, layout: Layout, width: int, piecewise: bool) -> None:
         super().__init__()
-        self.pieces = Pieces(layout) if piecewise else None
+        self.pieces = PiecewiseLinearEncoding(layout) if piecewise else None
         pieces = self.pieces.pieces if self.pieces else 1
         columns = len(layout.numeric)
         self.weight = nn.Parameter(torch.randn(columns, pieces, width) * width**-0.5)
@@ -65,25 +65,25 @@ class TabularTransformer(nn.Module):
     title = "tabular"
     gives = ("pooled",)
 
-    def __init__(self, layout: Layout, settings: TabularOption, seed: int) -> None:
+    def __init__(self, layout: Layout, settings: TabularConfig, seed: int) -> None:
         super().__init__()
         require(layout, "tabular", ("numeric", "categorical"), ("tokens", *side_inputs(settings.wide)[2:]))
         d = settings.width
-        with weights_from(seed, "backbone"):
+        with seeded_init(seed, "backbone"):
             self.numbers = (
                 NumberTokens(layout, d, settings.numbers == "piecewise") if layout.numeric else None
             )
             self.categories = CategoryTokens(layout, d) if layout.categorical else None
-            self.columns = Offsets(len(layout.numeric) + len(layout.categorical), d)
-            self.words = nn.Embedding(layout.vocabulary, d) if layout.length else None
-            self.places = Offsets(layout.length, d) if layout.length else None
+            self.columns = PositionalEmbedding(len(layout.numeric) + len(layout.categorical), d)
+            self.words = nn.Embedding(layout.vocab_size, d) if layout.max_length else None
+            self.places = PositionalEmbedding(layout.max_length, d) if layout.max_length else None
             if self.words is not None:
                 nn.init.normal_(self.words.weight, std=d**-0.5)
-            self.first = FirstToken(d)
+            self.first = ClsToken(d)
             self.blocks = Blocks(d, settings.layers, settings.heads, settings.ffn, settings.dropout)
             self.pooling = Pooling(settings.pooling, d)
         self.wide = wide_of(layout, settings.wide)
-        self.padding = layout.padding
+        self.padding = layout.pad_token_id
         self.token_dropout = settings.token_dropout
         self.width = d
         self.wide_width = self.wide.width if self.wide else 0
@@ -108,7 +108,7 @@ class TabularTransformer(nn.Module):
         if self.training and self.token_dropout:
             if real_BT is None:
                 real_BT = torch.ones_like(x_BTD[:, :, 0], dtype=torch.bool)
-            real_BT = hide_at_random(real_BT, self.token_dropout)
+            real_BT = random_keep(real_BT, self.token_dropout)
         x_BTD = self.first(x_BTD)
         if real_BT is not None:
             real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT], dim=1)

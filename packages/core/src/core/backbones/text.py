@@ -8,16 +8,16 @@ import torch
 from torch import nn
 
 from core.backbones.inputs import require, side_inputs, side_of, wide_of
-from core.backbones.layers import Blocks, FirstToken, Offsets, Pooling, hide_at_random
-from core.backbones.seeding import weights_from
-from core.backbones.topics import Topics
+from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, random_keep
+from core.backbones.contexts import seeded_init
+from core.backbones.topics import LatentSemanticFeatures
 from core.backbones.types import Features
 from core.config import config_error
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.config import TextOption
+    from core.backbones.config import TextConfig
     from core.data.types import Json, Layout
 
 
@@ -26,29 +26,29 @@ class TextTransformer(nn.Module):
 
     title = "text"
 
-    def __init__(self, layout: Layout, settings: TextOption, seed: int) -> None:
+    def __init__(self, layout: Layout, settings: TextConfig, seed: int) -> None:
         super().__init__()
         require(layout, "text", ("tokens",), side_inputs(settings.wide + settings.topics))
-        if settings.topics and not layout.bag:
+        if settings.topics and not layout.tfidf_size:
             raise config_error(
                 "backbone.topics", settings.topics, "the inputs have no TF-IDF; set encoder.bag above 0"
             )
         d = settings.width
-        with weights_from(seed, "backbone"):
-            self.words = nn.Embedding(layout.vocabulary, d)
+        with seeded_init(seed, "backbone"):
+            self.words = nn.Embedding(layout.vocab_size, d)
             nn.init.normal_(self.words.weight, std=d**-0.5)
-            self.places = Offsets(layout.length, d)
-            self.first = FirstToken(d)
+            self.places = PositionalEmbedding(layout.max_length, d)
+            self.first = ClsToken(d)
             self.dropout = nn.Dropout(settings.dropout)
             self.blocks = Blocks(d, settings.layers, settings.heads, settings.ffn, settings.dropout)
             self.pooling = Pooling(settings.pooling, d)
             self.side = side_of(layout, d)
-            self.topics: Topics | None = None
+            self.topics: LatentSemanticFeatures | None = None
             if settings.topics:
-                self.topics = Topics(layout.bag, settings.topics, settings.dropout, settings.bag_dropout)
+                self.topics = LatentSemanticFeatures(layout.tfidf_size, settings.topics, settings.dropout, settings.bag_dropout)
         self.seed = seed
         self.wide = wide_of(layout, settings.wide)
-        self.padding = layout.padding
+        self.padding = layout.pad_token_id
         self.gives = ("pooled", "tokens") if self.topics is None else ("pooled",)
         self.token_dropout = settings.token_dropout
         self.width = d + (self.topics.width if self.topics else 0)
@@ -72,7 +72,7 @@ class TextTransformer(nn.Module):
         given_BT = tokens_BT != self.padding
         real_BT = given_BT
         if self.training and self.token_dropout:
-            real_BT = hide_at_random(real_BT, self.token_dropout)
+            real_BT = random_keep(real_BT, self.token_dropout)
         real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT], dim=1)
         x_BTD = self.dropout(self.places(self.words(tokens_BT)))
         x_BTD = self.blocks(self.first(x_BTD), real_BT)

@@ -9,14 +9,14 @@ from core.config import BackboneConfig, config_error, field, register
 from core.config.validate import at_least_zero, fractions, one_of
 
 if TYPE_CHECKING:
-    from core.backbones.hf_text import HubText
+    from core.backbones.transformers_backbone import TransformersBackbone
     from core.backbones.text import TextTransformer
     from core.backbones.words import WordTransformer
     from core.data.types import Json, Layout
 
 
 @register("backbone", "text")
-class TextOption(BackboneConfig):
+class TextConfig(BackboneConfig):
     """Small Transformer encoder over a text's tokens, with a wide linear path (TF-IDF)."""
 
     width: int = field(128, help="size of a token")
@@ -61,7 +61,7 @@ class TextOption(BackboneConfig):
 
 
 @register("backbone", "hf_text")
-class HubTextOption(BackboneConfig):
+class TransformersConfig(BackboneConfig):
     """Any text network of transformers, by name or from a local folder."""
 
     name: str = field(
@@ -86,23 +86,23 @@ class HubTextOption(BackboneConfig):
             )
         at_least_zero("backbone", wide=self.wide, wide_words=self.wide_words)
 
-    def build(self, layout: Layout, seed: int) -> HubText:
+    def build(self, layout: Layout, seed: int) -> TransformersBackbone:
         """Make or load the network."""
-        from core.backbones.hf_text import HubText
+        from core.backbones.transformers_backbone import TransformersBackbone
 
         self.check()
-        return HubText(layout, self, seed)
+        return TransformersBackbone(layout, self, seed)
 
-    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> HubText:
+    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> TransformersBackbone:
         """Make the network of a saved run from its ``architecture``, fetching nothing; weights come afterwards."""
-        from core.backbones.hf_text import HubText
+        from core.backbones.transformers_backbone import TransformersBackbone
 
         self.check()
-        return HubText(layout, self, seed, architecture)
+        return TransformersBackbone(layout, self, seed, architecture)
 
 
 @register("backbone", "words")
-class WordsOption(BackboneConfig):
+class WordsConfig(BackboneConfig):
     """Transformer over words with features (encoder.words), with a linear path for each word and for TF-IDF."""
 
     width: int = field(96, help="size of a word")

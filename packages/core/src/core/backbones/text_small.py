@@ -10,14 +10,14 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from core.backbones.inputs import require, side_inputs, side_of, wide_of, words_of
-from core.backbones.layers import Pooling, hide_at_random, start_block
-from core.backbones.seeding import weights_from
+from core.backbones.layers import Pooling, random_keep, init_block
+from core.backbones.contexts import seeded_init
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.small_config import TextSmallOption
+    from core.backbones.small_config import TextSmallConfig
     from core.data.types import Json, Layout
 
 
@@ -68,7 +68,7 @@ class RotaryBlock(nn.Module):
         self.down = nn.Linear(shape.hidden, d)
         self.activation = nn.GELU()
         self.dropout = nn.Dropout(dropout)
-        start_block((self.qkv, self.up), (self.proj, self.down), shape.layers)
+        init_block((self.qkv, self.up), (self.proj, self.down), shape.layers)
 
     def forward(self, x_BTD: Tensor, mask: Tensor | None, cos_TE: Tensor, sin_TE: Tensor) -> Tensor:
         """Mix tokens; ``mask`` bool (B, 1, 1, T), true = may be seen."""
@@ -114,15 +114,15 @@ class TextSmall(nn.Module):
 
     title = "text_small"
 
-    def __init__(self, layout: Layout, settings: TextSmallOption, seed: int) -> None:
+    def __init__(self, layout: Layout, settings: TextSmallConfig, seed: int) -> None:
         super().__init__()
         require(layout, "text_small", ("tokens",), (*side_inputs(settings.wide), "words"))
-        shape = Shape(vocabulary=layout.vocabulary)
-        with weights_from(seed, "backbone"):
+        shape = Shape(vocabulary=layout.vocab_size)
+        with seeded_init(seed, "backbone"):
             self.trunk = Trunk(shape, settings.dropout)
             self.pooling = Pooling(settings.pooling, shape.width)
             self.side = side_of(layout, shape.width)
-        self.padding = layout.padding
+        self.padding = layout.pad_token_id
         self.token_dropout = settings.token_dropout
         self.width = shape.width
         self.wide = wide_of(layout, settings.wide)
@@ -130,7 +130,7 @@ class TextSmall(nn.Module):
         self.wide_gain = settings.wide
         self.words = words_of(layout, settings.wide_words)
         self.gives = ("pooled", "tokens") if self.words is None else ("pooled", "tokens", "joint")
-        self.code_count, self.code_gain = layout.word_codes, settings.wide_words
+        self.code_count, self.code_gain = layout.word_vocab_size, settings.wide_words
         self.architecture: dict[str, Json] = {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
@@ -139,7 +139,7 @@ class TextSmall(nn.Module):
         given_BT = tokens_BT != self.padding
         real_BT = given_BT
         if self.training and self.token_dropout:
-            real_BT = hide_at_random(real_BT, self.token_dropout)
+            real_BT = random_keep(real_BT, self.token_dropout)
         # A text without any token would attend to nothing: its first place counts as real.
         real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT[:, 1:]], dim=1)
         x_BTD = self.trunk(tokens_BT, real_BT)

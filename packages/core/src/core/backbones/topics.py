@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from core.backbones.seeding import weights_from
+from core.backbones.contexts import seeded_init
 
 
-class Topics(nn.Module):
+class LatentSemanticFeatures(nn.Module):
     """TF-IDF (B, V) to K topics and K non-linear mixtures of them, (B, 2 K)."""
 
     def __init__(self, features: int, topics: int, dropout: float, feature_dropout: float) -> None:
@@ -40,7 +40,7 @@ class Topics(nn.Module):
         """
         topics = self.directions.out_features
         rank = min(topics, *bag_NV.shape)
-        with weights_from(seed, "topics"):
+        with seeded_init(seed, "topics"):
             _, size_K, right_VK = torch.svd_lowrank(bag_NV.float(), q=min(rank + 10, *bag_NV.shape), niter=4)
         # The sign of a singular vector is arbitrary: its largest entry is made positive, so that runs agree.
         largest_K = right_VK.gather(0, right_VK.abs().argmax(dim=0, keepdim=True)).sign().squeeze(0)

@@ -65,7 +65,7 @@ class BackboneConfig(Protocol):
 
 
 @runtime_checkable
-class KnowsItsPast(Protocol):
+class PretrainingProvenance(Protocol):
     """A ``backbone=`` option whose first weights say which files they were trained on."""
 
     def started_from(self) -> str:

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from core.backbones.inputs import require, side_inputs, side_of, wide_of
-from core.backbones.layers import Blocks, FirstToken, Offsets, Pooling, hide_at_random
-from core.backbones.seeding import weights_from
+from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, random_keep
+from core.backbones.contexts import seeded_init
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.config import WordsOption
+    from core.backbones.config import WordsConfig
     from core.data.types import Json, Layout
 
 
@@ -29,19 +29,19 @@ class WordTransformer(nn.Module):
     title = "words"
     gives = ("pooled", "tokens", "joint")
 
-    def __init__(self, layout: Layout, settings: WordsOption, seed: int) -> None:
+    def __init__(self, layout: Layout, settings: WordsConfig, seed: int) -> None:
         super().__init__()
         require(layout, "words", ("words",), side_inputs(settings.wide))
         assert layout.words is not None
         d = settings.width
         self.places_count, kinds = layout.words
-        with weights_from(seed, "backbone"):
-            self.features = nn.Embedding(layout.word_codes, d, padding_idx=0)
+        with seeded_init(seed, "backbone"):
+            self.features = nn.Embedding(layout.word_vocab_size, d, padding_idx=0)
             nn.init.normal_(self.features.weight, std=(d * kinds) ** -0.5)
             with torch.no_grad():
                 self.features.weight[0] = 0.0
-            self.places = Offsets(self.places_count, d)
-            self.first = FirstToken(d)
+            self.places = PositionalEmbedding(self.places_count, d)
+            self.first = ClsToken(d)
             self.dropout = nn.Dropout(settings.dropout)
             self.blocks = Blocks(d, settings.layers, settings.heads, settings.ffn, settings.dropout)
             self.pooling = Pooling(settings.pooling, d)
@@ -51,7 +51,7 @@ class WordTransformer(nn.Module):
         self.width = d
         self.wide_width = self.wide.width if self.wide else 0
         self.wide_gain = settings.wide
-        self.code_count = layout.word_codes
+        self.code_count = layout.word_vocab_size
         self.code_gain = settings.wide_words
         self.architecture: dict[str, Json] = {}
 
@@ -59,7 +59,7 @@ class WordTransformer(nn.Module):
         """Read words (B, T, M) with words_mask (B, T), T at most the layout's, and columns beside them."""
         codes_BTM, given_BT = inputs["words"], inputs["words_mask"] > 0.5
         if self.training and self.feature_dropout:
-            codes_BTM = codes_BTM * hide_at_random(torch.ones_like(codes_BTM) > 0, self.feature_dropout)
+            codes_BTM = codes_BTM * random_keep(torch.ones_like(codes_BTM) > 0, self.feature_dropout)
         real_BT = torch.cat([torch.ones_like(given_BT[:, :1]), given_BT], dim=1)
         x_BTD = self.dropout(self.places(self.features(codes_BTM).sum(dim=2)))
         x_BTD = self.blocks(self.first(x_BTD), real_BT)

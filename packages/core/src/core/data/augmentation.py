@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from core.config import config_error
 from core.config.validate import fractions
-from core.data.encoders.stores import resized
+from core.data.encoders.storage import resized
 
 if TYPE_CHECKING:
     from core.data.augmentation_config import ImageAugmentation, SignalAugmentation, TableAugmentation
@@ -274,7 +274,7 @@ class TableChanges:
             bag=config.bag,
         )
         self._config = config
-        self._padding = layout.padding
+        self._padding = layout.pad_token_id
 
     def __call__(self, inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """Change those of ``numeric`` and ``missing``, ``categorical``, ``tokens`` and ``bag`` that are there."""

@@ -16,7 +16,7 @@ from core.config.validate import one_of
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
-    from core.data.parts import Part
+    from core.data.encoded_split import EncodedSplit
     from core.data.types import Batch
 
 BALANCED = ("none", "class", "group", "group_class")
@@ -32,7 +32,7 @@ class ShuffledBatches:
 
     def __init__(
         self,
-        part: Part,
+        part: EncodedSplit,
         batch_size: int,
         *,
         seed: int,
@@ -70,7 +70,7 @@ class ShuffledBatches:
         self._rank, self._world = rank, world
         self._weights = None if balanced == "none" else torch.from_numpy(_weights(part, balanced, power))
 
-    def of(self, part: Part, steps: int) -> ShuffledBatches:
+    def of(self, part: EncodedSplit, steps: int) -> ShuffledBatches:
         """Give batches of the same rows, which an augmentation does not change, for so many steps."""
         assert len(part) == len(self.part)
         other = copy.copy(self)
@@ -102,13 +102,13 @@ class ShuffledBatches:
         return torch.searchsorted(ends, drawn, right=True).clamp_(max=len(self.part) - 1)
 
 
-def sequential(part: Part, batch_size: int) -> Iterator[Batch]:
+def sequential(part: EncodedSplit, batch_size: int) -> Iterator[Batch]:
     """Yield every row once, in order, for evaluation; the last batch may be smaller."""
     for first in range(0, len(part), batch_size):
         yield part.batch(torch.arange(first, min(first + batch_size, len(part))))
 
 
-def _weights(part: Part, balanced: str, power: float) -> NDArray[np.float64]:
+def _weights(part: EncodedSplit, balanced: str, power: float) -> NDArray[np.float64]:
     """Weigh rows by 1 / count^power of their stratum, (N,)."""
     columns = []
     if balanced in ("group", "group_class"):

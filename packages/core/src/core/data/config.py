@@ -12,8 +12,8 @@ from core.data.augmentation_config import SignalAugmentation as SignalAugmentati
 from core.data.augmentation_config import TableAugmentation as TableAugmentation
 
 if TYPE_CHECKING:
-    from core.data.encoders.fields import FieldsEncoder
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.encoders.columns import ColumnsEncoder
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 OWN_TOKENIZERS = ("own", "words")
 """Tokenizers that are made from the training texts."""
@@ -93,7 +93,7 @@ class TableData(DataConfig):
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the table and infer what was not said."""
-        from core.data.sources import own_table
+        from core.data.sources.table import own_table
 
         return own_table(self, seed)
 
@@ -141,7 +141,7 @@ class ImageFolderData(DataConfig):
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """List the folder's images."""
-        from core.data.sources import own_image_folder
+        from core.data.sources.table import own_image_folder
 
         return own_image_folder(self, seed)
 
@@ -157,7 +157,7 @@ class MaskFolderData(ImageFolderData):
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """List the folder's images and their masks."""
-        from core.data.mask_folder import own_mask_folder
+        from core.data.sources.mask_folder import own_mask_folder
 
         return own_mask_folder(self, seed)
 
@@ -198,7 +198,7 @@ def split_plan(config: TableData | ImageFolderData, seed: int) -> SplitPlan:
 
 
 @register("encoder", "fields")
-class FieldsConfig(EncoderConfig):
+class ColumnsEncoderConfig(EncoderConfig):
     """Encode each column by the part it plays; everything is fitted on the training part only."""
 
     numeric: str = field("standard", "numbers: standard (mean 0, deviation 1), quantile (to a normal), none")
@@ -241,12 +241,12 @@ class FieldsConfig(EncoderConfig):
     history: int = field(0, "events: rows of the same unit seen with a row, itself included; 0 for none")
     cache_mb: int = field(2048, "decoded images are kept in memory up to this size, else decoded anew")
 
-    def build(self, fields: Fields) -> FieldsEncoder:
+    def build(self, roles: ColumnRoles) -> ColumnsEncoder:
         """Make an unfitted encoder for columns that play these parts."""
-        from core.data.encoders.fields import FieldsEncoder
+        from core.data.encoders.columns import ColumnsEncoder
 
         self.check()
-        return FieldsEncoder(self, fields)
+        return ColumnsEncoder(self, roles)
 
     def check(self) -> None:
         """Refuse values that can't be, naming the key."""

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data.values import is_numbers, to_names, to_numbers
+from core.data.coercion import is_numbers, to_names, to_numbers
 
 if TYPE_CHECKING:
     from core.data.types import Dataset, Json
@@ -72,7 +72,7 @@ class Groups:
     def fit(cls, frame: pd.DataFrame, dataset: Dataset, most: int = 20) -> Groups:
         """Settle the groups from training rows: given edges, age bands, quartiles, or the ``most`` frequent values."""
         made = {}
-        for column in dataset.fields.sensitive:
+        for column in dataset.roles.sensitive:
             values, edges = frame[column], dataset.group_edges.get(column)
             codes = dataset.group_names.get(column, {})
             if edges is not None or (is_numbers(values) and not codes and values.nunique() > most / 2):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.data.masks import classes_present
 from core.data.types import Dataset
-from core.data.values import is_numbers, to_names, to_numbers
+from core.data.coercion import is_numbers, to_names, to_numbers
 
 CLASSES = 20
 """Whole numbers with more distinct values, or numbers with fractions, are a quantity rather than classes."""
@@ -51,9 +51,9 @@ def label_matrix(dataset: Dataset) -> tuple[NDArray[np.float64], list[str]]:
 
     Classes, label sets, yes/no columns, quantile bands of a quantity, or the classes that a mask shows.
     """
-    frame, target = dataset.frame, dataset.fields.target
-    if dataset.fields.mask_classes and target:
-        names = list(dataset.fields.mask_classes)
+    frame, target = dataset.frame, dataset.roles.target
+    if dataset.roles.mask_classes and target:
+        names = list(dataset.roles.mask_classes)
         return classes_present(frame[target[0]], len(names)), names
     if len(target) > 1:
         flags = [[str(n).lower() in _YES for n in to_names(frame[c])] for c in target]

@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype
 
-from core.data.types import Fields
-from core.data.values import is_numbers, named_rows
+from core.data.types import ColumnRoles
+from core.data.coercion import is_numbers, named_rows
 
 _IDENTIFIER = re.compile(
     r"(^|[_\W])(id|ids|uuid|guid|key|index|nr|no|number|code|row_name)$|Id$|ID$|^unnamed", re.I
@@ -23,7 +23,7 @@ WORDS_OF_TEXT = 4.0
 """Strings with at least this many words on average, and mostly different, are text."""
 
 
-def infer(frame: pd.DataFrame, given: Fields, ignore: Sequence[str] = ()) -> tuple[Fields, list[str]]:
+def infer(frame: pd.DataFrame, given: ColumnRoles, ignore: Sequence[str] = ()) -> tuple[ColumnRoles, list[str]]:
     """Give every column without a part one of: numeric, categorical, text, image, signal, or none.
 
     Returns the completed fields and a sentence for each decision worth saying. Columns that are empty, constant,

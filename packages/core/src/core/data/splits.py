@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.config import derive_seed
-from core.data.identity import hashed, input_keys
+from core.data.row_hash import hashed, input_keys
 from core.data.labels import label_counts
 from core.data.times import to_times
 from core.data.types import Dataset, SplitPlan
-from core.data.values import named_rows, to_names
+from core.data.coercion import named_rows, to_names
 
 Rows = dict[str, NDArray[np.int64]]
 PARTS = ("train", "validation", "test")
@@ -34,13 +34,13 @@ def split(dataset: Dataset) -> Rows:
     plan = dataset.split
     by = plan.by
     if by == "auto":
-        by = "column" if plan.column else "unit" if dataset.fields.unit else "stratified"
+        by = "column" if plan.column else "unit" if dataset.roles.unit else "stratified"
     if by == "column":
         part = _by_column(dataset, plan)
     elif by == "time":
         part = _by_time(dataset, plan)
     elif by in ("unit", "stratified"):
-        if by == "unit" and dataset.fields.unit is None:
+        if by == "unit" and dataset.roles.unit is None:
             raise ValueError("split by unit: the data names no unit; say data.unit, or data.split=stratified")
         part = stratify(_units(dataset), label_counts(dataset), (plan.validation, plan.test), plan.seed)
     else:
@@ -84,13 +84,13 @@ def unit_codes(dataset: Dataset) -> NDArray[np.int64]:
 
 def _units(dataset: Dataset) -> NDArray[Any]:
     """Whom each row belongs to; rows without a unit, and data without units, go by their inputs. (N,) objects."""
-    frame, fields = dataset.frame, dataset.fields
-    if fields.unit is None:
-        return input_keys(frame, fields)
-    names = to_names(frame[fields.unit])
+    frame, roles = dataset.frame, dataset.roles
+    if roles.unit is None:
+        return input_keys(frame, roles)
+    names = to_names(frame[roles.unit])
     alone = pd.isna(names)
     if alone.any():
-        names[alone] = [f"\x1f{key}" for key in input_keys(frame[alone], fields)]
+        names[alone] = [f"\x1f{key}" for key in input_keys(frame[alone], roles)]
     return names
 
 
@@ -117,7 +117,7 @@ def _by_column(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
 
 
 def _by_time(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
-    column = dataset.fields.time
+    column = dataset.roles.time
     if column is None:
         raise ValueError("split by time: the data names no time; say data.time")
     times = to_times(dataset.frame[column], column)
@@ -131,7 +131,7 @@ def _by_time(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
     part = np.searchsorted(np.array(starts), times, side="right").astype(np.int64)
     for later, start in enumerate(starts, 1):
         part[(part < later) & (part >= 0) & (times >= start - plan.gap)] = -1
-    if plan.units_apart and dataset.fields.unit is not None:
+    if plan.units_apart and dataset.roles.unit is not None:
         units, _ = pd.factorize(_units(dataset))
         first = np.full(units.max() + 1, 3)
         kept = part >= 0

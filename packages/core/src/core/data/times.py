@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_datetime64_any_dtype
 
-from core.data.values import is_missing, is_numbers, named_rows, to_numbers
+from core.data.coercion import is_missing, is_numbers, named_rows, to_numbers
 
 _DAY = 86_400 * 10**9
 

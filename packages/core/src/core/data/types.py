@@ -16,7 +16,7 @@ Json = Any
 
 
 @dataclass(frozen=True)
-class Fields:
+class ColumnRoles:
     """Which column of the frame plays which part. A column may be sensitive and an input only if listed in both."""
 
     target: tuple[str, ...] = ()
@@ -46,15 +46,15 @@ class Fields:
         single = tuple(c for c in (self.image, self.signal, self.prompt) if c is not None)
         return (*self.numeric, *self.categorical, *self.text, *self.references, *single)
 
-    def with_(self, changes: Mapping[str, Any]) -> Fields:
+    def with_(self, changes: Mapping[str, Any]) -> ColumnRoles:
         """Return a copy with some parts exchanged."""
         return replace(self, **changes)
 
 
-def restore_fields(state: Mapping[str, Json]) -> Fields:
+def restore_roles(state: Mapping[str, Json]) -> ColumnRoles:
     """Make Fields again from what ``dataclasses.asdict`` gave, after a way through JSON."""
     parts: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state.items()}
-    return Fields(**parts)
+    return ColumnRoles(**parts)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Dataset:
     """What a source returns: all labelled rows, the parts their columns play, and where they came from."""
 
     frame: pd.DataFrame
-    fields: Fields
+    roles: ColumnRoles
     name: str
     simulated: bool = False
     split: SplitPlan = field(default_factory=SplitPlan)
@@ -157,7 +157,7 @@ class Layout:
     """How many codes of word features there are, 0 (none) among them."""
 
 
-class Prepared(Protocol):
+class EncodedRows(Protocol):
     """Rows that were encoded once, from which batches are taken."""
 
     def __len__(self) -> int: ...
@@ -165,10 +165,10 @@ class Prepared(Protocol):
     def take(self, index: Tensor) -> dict[str, Tensor]:
         """Give the tensors of some rows as ``Layout`` describes them, index (B,) int64."""
 
-    def take_unfinished(self, index: Tensor) -> dict[str, Tensor]:
+    def take_for_augmentation(self, index: Tensor) -> dict[str, Tensor]:
         """Give the tensors of some rows with images in the size that is kept for random crops."""
 
-    def to(self, device: torch.device) -> Prepared:
+    def to(self, device: torch.device) -> EncodedRows:
         """Keep what is dense on a device."""
 
 
@@ -181,22 +181,22 @@ class Encoder(Protocol):
     def transform(self, frame: pd.DataFrame) -> dict[str, Tensor]:
         """Encode rows, raising ValueError that names column and row where a value can't be read."""
 
-    def prepare(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> Prepared:
+    def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> EncodedRows:
         """Encode rows once, keeping sparse and large columns compact; ``history``: all rows that may come before."""
 
     def layout(self) -> Layout:
         """Describe the tensors for a backbone."""
 
-    def derived(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def derived_features(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Give the numbers made from texts (comparisons with references), (N, n); no column where there are none."""
 
-    def places(self) -> dict[str, dict[str, list[int] | None]]:
+    def column_positions(self) -> dict[str, dict[str, list[int] | None]]:
         """Say where an input column stands: column -> input -> places along its last dimension, None for all of it."""
 
-    def spans(self, frame: pd.DataFrame) -> list[list[tuple[str, int, int] | None]]:
+    def token_offsets(self, frame: pd.DataFrame) -> list[list[tuple[str, int, int] | None]]:
         """Say where in the texts each token of a row stands: (column, start, end), None for those of no text."""
 
-    def grams(self, texts: Sequence[str]) -> Any:
+    def tfidf_matrix(self, texts: Sequence[str]) -> Any:
         """Tell which features of the bag plain texts have, (n, V) CSR."""
 
     def state(self) -> dict[str, Json]:

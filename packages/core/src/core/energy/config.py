@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from core.energy.carbon import Grid
     from core.energy.meter import Meter
     from core.energy.sources import Source
-    from core.energy.watch import Say, TrainingEnergy
+    from core.energy.training_energy import Say, TrainingEnergy
 
 
 @register("energy", "meter")
@@ -56,7 +56,7 @@ class MeterOption(EnergyConfig):
 
     def watch(self, meter: Meter, steps: int, say: Say | None) -> TrainingEnergy:
         """Watch the energy of a training of so many steps."""
-        from core.energy.watch import TrainingEnergy
+        from core.energy.training_energy import TrainingEnergy
 
         return TrainingEnergy(meter, steps, self.budget_wh, self.grid(), self.pue, say)
 
@@ -88,7 +88,7 @@ class NoMeter(EnergyConfig):
 
     def watch(self, meter: Meter, steps: int, say: Say | None) -> TrainingEnergy:
         """Watch the time of a training, which a resumed run adds up."""
-        from core.energy.watch import TrainingEnergy
+        from core.energy.training_energy import TrainingEnergy
 
         return TrainingEnergy(meter, steps, 0.0, None, 1.0, say)
 

@@ -25,7 +25,7 @@ from core.targets.types import Predictions
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.types import Encoder, Fields
+    from core.data.types import Encoder, ColumnRoles
     from core.targets.types import Target
 
 MOST_STEPS = 500
@@ -47,15 +47,15 @@ class _Rows:
     random: int
 
 
-def suited(fields: Fields) -> str:
+def suited(roles: ColumnRoles) -> str:
     """Name the baseline: images a linear probe, texts with references logistic, texts TF-IDF, all else boosting."""
-    if fields.references:
+    if roles.references:
         return "logistic"
-    if fields.mask_classes:
+    if roles.mask_classes:
         return "boosting"
-    if fields.image is not None:
+    if roles.image is not None:
         return "linear_probe"
-    if fields.text and not (fields.numeric or fields.categorical or fields.signal):
+    if roles.text and not (roles.numeric or roles.categorical or roles.signal):
         return "tfidf"
     return "boosting"
 
@@ -64,7 +64,7 @@ def challenge(
     config: Boosting | Logistic,
     frames: Mapping[str, pd.DataFrame],
     encoder: Encoder,
-    fields: Fields,
+    roles: ColumnRoles,
     target: Target,
     seed: int,
 ) -> Challenge:
@@ -85,7 +85,7 @@ def challenge(
             raise ValueError("target=tokens has one baseline, baseline=tfidf; use baseline=auto")
         return read_utterances(frames, target, derive_seed(seed, "challenger") % 2**32)
     started = time.monotonic()
-    name, used = _inputs(config, fields)
+    name, used = _inputs(config, roles)
     n = len(frames["train"])
     kept = np.arange(n)
     if n > config.rows:
@@ -126,19 +126,19 @@ def _columns(truth: NDArray[Any], target: Target) -> Array:
     return np.asarray(truth, np.float64).reshape(len(truth), -1)
 
 
-def _inputs(config: Boosting | Logistic, fields: Fields) -> tuple[str, Fields]:
+def _inputs(config: Boosting | Logistic, roles: ColumnRoles) -> tuple[str, ColumnRoles]:
     """Name the baseline and leave it the fields it reads."""
     if isinstance(config, Boosting):
-        return "boosting", fields
+        return "boosting", roles
     if isinstance(config, Tfidf):
-        if not fields.text:
+        if not roles.text:
             raise ValueError("baseline=tfidf needs a text column, this data has none; use baseline=auto")
-        return "tfidf", replace(fields, numeric=(), categorical=(), references=(), image=None, signal=None)
+        return "tfidf", replace(roles, numeric=(), categorical=(), references=(), image=None, signal=None)
     if isinstance(config, LinearProbe):
-        if fields.image is None and fields.signal is None:
+        if roles.image is None and roles.signal is None:
             raise ValueError("baseline=linear_probe needs images or signals; use baseline=auto")
-        return "linear_probe", replace(fields, numeric=(), categorical=(), text=(), references=())
-    return "logistic", fields
+        return "linear_probe", replace(roles, numeric=(), categorical=(), text=(), references=())
+    return "logistic", roles
 
 
 def _boosted(config: Boosting, rows: _Rows) -> tuple[Scorer, dict[str, Json]]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from core.data.types import Encoder, Fields
+    from core.data.types import Encoder, ColumnRoles
     from core.evaluation.types import Challenge
     from core.targets.types import Target
 
@@ -96,7 +96,7 @@ class NoBaseline(BaselineConfig):
         """Nothing can be wrong."""
 
     def run(
-        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
+        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, roles: ColumnRoles, target: Target, seed: int
     ) -> Challenge | None:
         """Return None."""
         return None
@@ -113,12 +113,12 @@ class AutoBaseline(BaselineConfig):
         _check("rows", self.rows, 20)
 
     def run(
-        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
+        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, roles: ColumnRoles, target: Target, seed: int
     ) -> Challenge | None:
         """Choose by the kinds of input and fit; the record says which was chosen."""
         from core.evaluation.baseline import challenge, suited
 
-        return challenge(self._chosen(suited(fields)), frames, encoder, fields, target, seed)
+        return challenge(self._chosen(suited(roles)), frames, encoder, roles, target, seed)
 
     def _chosen(self, name: str) -> Boosting | Logistic:
         kinds: dict[str, type[Boosting | Logistic]] = {
@@ -152,12 +152,12 @@ class Boosting(BaselineConfig):
             )
 
     def run(
-        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
+        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, roles: ColumnRoles, target: Target, seed: int
     ) -> Challenge | None:
         """Fit on the training frame, stop by validation, predict validation and test."""
         from core.evaluation.baseline import challenge
 
-        return challenge(self, frames, encoder, fields, target, seed)
+        return challenge(self, frames, encoder, roles, target, seed)
 
 
 @register("baseline", "logistic")
@@ -178,12 +178,12 @@ class Logistic(BaselineConfig):
             raise config_error("baseline.strengths", self.strengths, "give at least one number, all above 0")
 
     def run(
-        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, fields: Fields, target: Target, seed: int
+        self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, roles: ColumnRoles, target: Target, seed: int
     ) -> Challenge | None:
         """Fit on the training frame, choose the penalty by validation, predict validation and test."""
         from core.evaluation.baseline import challenge
 
-        return challenge(self, frames, encoder, fields, target, seed)
+        return challenge(self, frames, encoder, roles, target, seed)
 
 
 @register("baseline", "tfidf")

@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from core.config import derive_seed
 from core.evaluation.places import at_places
-from core.oversight.rules import Limits, Rules
-from core.oversight.sets import Spread, learnt, nonconformity
+from core.oversight.decision_rule import ConformalQuantiles, DecisionRule
+from core.oversight.prediction_sets import ResidualScale, link, nonconformity
 from core.targets.types import Array, Predictions
 
 if TYPE_CHECKING:
@@ -102,13 +102,13 @@ def look(scorer: Scorer, frame: pd.DataFrame, part: Predictions, rows: int, seed
     return Pixels(part.take(chosen), truths, tuple(tops))
 
 
-def truths_of(rules: Rules, part: Predictions) -> Truths:
+def truths_of(rules: DecisionRule, part: Predictions) -> Truths:
     """Give the nonconformity of the truth of a part's rows; masks need ``look``."""
     n, row = len(part), np.arange(len(part))
     never = np.zeros(n, bool)
     if part.kind == "regression":
-        found = learnt(part.scores[:, 0], rules.log)
-        off = np.abs(learnt(part.targets, rules.log) - found) / rules.spread.of(found)
+        found = link(part.scores[:, 0], rules.log)
+        off = np.abs(link(part.targets, rules.log) - found) / rules.spread.of(found)
         return Truths(off, row, np.zeros(n, np.int64), never, n)
     if part.kind == "multilabel":
         row, code = np.nonzero(part.targets > 0)
@@ -145,7 +145,7 @@ def enough(units: int, alpha: float) -> bool:
 class Calibration:
     """Limits and what they rest on."""
 
-    rules: Rules
+    rules: DecisionRule
     rows: int
     units: int | None
     """Units the limits count; None: rows."""
@@ -157,7 +157,7 @@ class Calibration:
 
 
 def calibrate(
-    rules: Rules,
+    rules: DecisionRule,
     validation: Predictions,
     alpha: float,
     mondrian: str,
@@ -186,7 +186,7 @@ def calibrate(
         )
         unit, units, by_unit = np.arange(len(part)), len(part), False
     overall = limit(truths.score, unit[truths.row], units, alpha)
-    limits = Limits(overall)
+    limits = ConformalQuantiles(overall)
     if mondrian == "groups":
         limits, said = _by_group(truths, unit, part, overall, alpha, least)
         notes += said
@@ -224,7 +224,7 @@ def _renumbered(unit: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
 
 def _by_group(
     truths: Truths, unit: NDArray[np.int64], part: Predictions, overall: float, alpha: float, least: int
-) -> tuple[Limits, list[str]]:
+) -> tuple[ConformalQuantiles, list[str]]:
     found: dict[str, dict[str, float]] = {}
     common = []
     for attribute, names in part.groups.items():
@@ -242,7 +242,7 @@ def _by_group(
     ]
     if common:
         notes.append(f"Under {least} calibration units, so the common limit: {', '.join(common)}.")
-    return Limits(overall, found), notes
+    return ConformalQuantiles(overall, found), notes
 
 
 def _by_class(
@@ -252,7 +252,7 @@ def _by_class(
     overall: float,
     alpha: float,
     least: int,
-) -> tuple[Limits, list[str]]:
+) -> tuple[ConformalQuantiles, list[str]]:
     found, common = [], []
     for k, name in enumerate(classes):
         inside = truths.code == k
@@ -265,7 +265,7 @@ def _by_class(
     notes = []
     if common:
         notes.append(f"Under {least} calibration units, so the common limit: {', '.join(common)}.")
-    return Limits(overall, {}, tuple(found)), notes
+    return ConformalQuantiles(overall, {}, tuple(found)), notes
 
 
 def _halves(part: Predictions, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -275,17 +275,17 @@ def _halves(part: Predictions, seed: int) -> tuple[NDArray[np.int64], NDArray[np
     return np.flatnonzero(first[unit]), np.flatnonzero(~first[unit])
 
 
-def tendency(part: Predictions, log: bool) -> Spread:
+def tendency(part: Predictions, log: bool) -> ResidualScale:
     """Fit the mean absolute error by fifths of the predicted number, on the scale that was learnt."""
-    found = learnt(part.scores[:, 0], log)
-    off = np.abs(learnt(part.targets, log) - found)
+    found = link(part.scores[:, 0], log)
+    off = np.abs(link(part.targets, log) - found)
     edges = np.unique(np.quantile(found, np.arange(1, STEPS) / STEPS))
     step = np.searchsorted(edges, found, side="right")
     counts = np.bincount(step, minlength=len(edges) + 1)
     sums = np.bincount(step, off, minlength=len(edges) + 1)
     means = np.where(counts > 0, sums / np.maximum(counts, 1), off.mean())
     least = max(LEAST_SPREAD * float(off.mean()), np.finfo(np.float64).tiny)
-    return Spread(tuple(edges.tolist()), tuple(np.maximum(means, least).tolist()))
+    return ResidualScale(tuple(edges.tolist()), tuple(np.maximum(means, least).tolist()))
 
 
 @dataclass(frozen=True)
@@ -304,7 +304,7 @@ class Covered:
     """(J,) answer by answer, whether it is covered."""
 
 
-def within(rules: Rules, part: Predictions, truths: Truths) -> NDArray[np.bool_]:
+def within(rules: DecisionRule, part: Predictions, truths: Truths) -> NDArray[np.bool_]:
     """Tell of each true answer whether the limits take it in, (J,)."""
     limits = rules.limits.of(len(part), part.groups)
     row = truths.row if len(limits) > 1 else np.zeros_like(truths.row)
@@ -312,7 +312,7 @@ def within(rules: Rules, part: Predictions, truths: Truths) -> NDArray[np.bool_]
     return np.asarray(truths.score <= limits[row, column])
 
 
-def covered(rules: Rules, part: Predictions, truths: Truths, pixels: Pixels | None = None) -> Covered:
+def covered(rules: DecisionRule, part: Predictions, truths: Truths, pixels: Pixels | None = None) -> Covered:
     """Say of each row how its set does; ``part`` and ``truths`` are those of ``pixels`` for masks."""
     limits = rules.limits.of(len(part), part.groups)
     exact_J = within(rules, part, truths)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.oversight.rules import NOBODY_IS_SURE
+from core.oversight.decision_rule import DEFER_ALL
 from core.targets.slots import all_right
 from core.targets.types import Array, Predictions
 
@@ -70,7 +70,7 @@ def by_agreement(sure: Array, right: NDArray[np.bool_], wanted: float) -> float:
     share = np.cumsum(right[order]) / np.arange(1, len(order) + 1)
     ends = np.append(sure[order][1:] < sure[order][:-1], True)  # ties stay together
     fits = np.flatnonzero(ends & (share >= wanted) & (np.arange(len(order)) >= FEWEST - 1))
-    return float(sure[order][fits[-1]]) if len(fits) else NOBODY_IS_SURE
+    return float(sure[order][fits[-1]]) if len(fits) else DEFER_ALL
 
 
 def _ends(rising: Array) -> NDArray[np.bool_]:
@@ -85,5 +85,5 @@ def _between(rising: Array, allowed: NDArray[np.bool_], worth: Array) -> float:
     if count == 0:
         return 0.0
     if count == len(rising):
-        return NOBODY_IS_SURE
+        return DEFER_ALL
     return float((rising[count - 1] + rising[count]) / 2)

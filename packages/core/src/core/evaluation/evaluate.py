@@ -15,7 +15,7 @@ from core.evaluation.intervals import interval, point, resample, resample_metric
 from core.evaluation.standard import standard_statistics, vectorised
 from core.evaluation.thresholds import choose_all, operating_points
 from core.evaluation.types import Challenge, Comparison, Evaluation, Json, Statistic
-from core.fairness.decision import decided
+from core.fairness.threshold_optimizer import decide_by_group
 from core.targets.types import Metric, Predictions, Target
 
 
@@ -118,7 +118,7 @@ def _measure(
         # masks were decided pixel by pixel: what is kept of their scores can't decide them anew
         labels = part.labels
         if part.kind != "mask":
-            labels = decided(target, scores, decisions, thresholds.get("by_group"), part.groups)
+            labels = decide_by_group(target, scores, decisions, thresholds.get("by_group"), part.groups)
         parts[name] = replace(part, scores=scores, labels=labels)
     test = parts["test"]
     if "cuts" in thresholds:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.values import to_names, to_numbers, to_texts
+from core.data.coercion import to_names, to_numbers, to_texts
 from core.evaluation.means import MeanEncoder
 from core.evaluation.shapes import image_features, signal_features
 from core.evaluation.types import Array
@@ -17,7 +17,7 @@ from core.evaluation.types import Array
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.types import Encoder, Fields
+    from core.data.types import Encoder, ColumnRoles
 
 AT_ONCE = 128
 """Rows whose images or signals are decoded at once."""
@@ -80,7 +80,7 @@ class Features:
 
 
 def dense_features(
-    fields: Fields, encoder: Encoder, topics: int, random: int, train: pd.DataFrame
+    roles: ColumnRoles, encoder: Encoder, topics: int, random: int, train: pd.DataFrame
 ) -> Features:
     """Make what boosting takes: raw numbers with gaps, category codes or means, text topics, shapes.
 
@@ -89,42 +89,42 @@ def dense_features(
     from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
     blocks = []
-    if fields.numeric:
-        blocks.append(Block("numeric", _numbers(fields.numeric), FunctionTransformer()))
-    few = tuple(c for c in fields.categorical if train[c].nunique() <= FEW)
-    many = tuple(c for c in fields.categorical if c not in few)
+    if roles.numeric:
+        blocks.append(Block("numeric", _numbers(roles.numeric), FunctionTransformer()))
+    few = tuple(c for c in roles.categorical if train[c].nunique() <= FEW)
+    many = tuple(c for c in roles.categorical if c not in few)
     if few:
         coder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
         blocks.append(Block("categorical", _names(few), coder, codes=True))
     if many:
         blocks.append(Block("means of categories", _names(many), MeanEncoder(random)))
-    blocks += [Block(f"topics of {c}", _texts(c), _Topics(topics, random)) for c in fields.text]
-    if fields.references:
+    blocks += [Block(f"topics of {c}", _texts(c), _Topics(topics, random)) for c in roles.text]
+    if roles.references:
         blocks.append(Block("comparison with references", _derived(encoder), FunctionTransformer()))
-    blocks += [Block(n, r, FunctionTransformer()) for n, r in _shapes(fields, encoder)]
+    blocks += [Block(n, r, FunctionTransformer()) for n, r in _shapes(roles, encoder)]
     return Features(_some(blocks), sparse=False)
 
 
-def sparse_features(fields: Fields, encoder: Encoder, vocabulary: int) -> Features:
+def sparse_features(roles: ColumnRoles, encoder: Encoder, vocabulary: int) -> Features:
     """Make what a linear model takes: scaled numbers, one column a category, weighted words and word pairs."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     blocks = []
-    if fields.numeric:
-        blocks.append(Block("numeric", _numbers(fields.numeric), _scaled_gaps()))
-    if fields.categorical:
+    if roles.numeric:
+        blocks.append(Block("numeric", _numbers(roles.numeric), _scaled_gaps()))
+    if roles.categorical:
         coder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES)
-        blocks.append(Block("categorical", _names(fields.categorical), coder))
-    for column in fields.text:
+        blocks.append(Block("categorical", _names(roles.categorical), coder))
+    for column in roles.text:
         words = TfidfVectorizer(
             sublinear_tf=True, ngram_range=(1, 2), max_features=vocabulary, token_pattern=WORD
         )
         blocks.append(Block(f"words of {column}", _texts(column), words))
-    if fields.references:
+    if roles.references:
         blocks.append(Block("comparison with references", _derived(encoder), _scaled_gaps()))
-    blocks += [Block(n, r, StandardScaler()) for n, r in _shapes(fields, encoder)]
-    return Features(_some(blocks), sparse=bool(fields.text or fields.categorical))
+    blocks += [Block(n, r, StandardScaler()) for n, r in _shapes(roles, encoder)]
+    return Features(_some(blocks), sparse=bool(roles.text or roles.categorical))
 
 
 def _scaled_gaps() -> Any:
@@ -173,7 +173,7 @@ def _numbers(columns: tuple[str, ...]) -> Callable[[pd.DataFrame], Any]:
 
 def _derived(encoder: Encoder) -> Callable[[pd.DataFrame], Any]:
     """Read what the model's own encoder makes of texts and their references: both compare them alike."""
-    return lambda frame: encoder.derived(frame).to_numpy(np.float64)
+    return lambda frame: encoder.derived_features(frame).to_numpy(np.float64)
 
 
 def _names(columns: tuple[str, ...]) -> Callable[[pd.DataFrame], Any]:
@@ -190,10 +190,10 @@ def _texts(column: str) -> Callable[[pd.DataFrame], Any]:
     return lambda frame: to_texts(frame[column])
 
 
-def _shapes(fields: Fields, encoder: Encoder) -> Iterator[tuple[str, Callable[[pd.DataFrame], Any]]]:
-    if fields.image is not None:
+def _shapes(roles: ColumnRoles, encoder: Encoder) -> Iterator[tuple[str, Callable[[pd.DataFrame], Any]]]:
+    if roles.image is not None:
         yield "image", _decoded(encoder, "image", image_features)
-    if fields.signal is not None:
+    if roles.signal is not None:
         yield "signal", _decoded(encoder, "signal", signal_features)
 
 

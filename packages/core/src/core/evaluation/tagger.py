@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.encoders.words import features
-from core.data.values import to_texts
+from core.data.encoders.word_features import features
+from core.data.coercion import to_texts
 from core.evaluation.types import Array, Challenge
 from core.targets.types import Predictions
 

@@ -19,7 +19,7 @@ from core.targets.types import Array, Predictions
 
 if TYPE_CHECKING:
     from core.evaluation.config import StandardEvaluation
-    from core.oversight.rules import Rules
+    from core.oversight.decision_rule import DecisionRule
 
 Json = Any
 
@@ -57,7 +57,7 @@ def terms(found: Calibration, alpha: float, cost: float, error_unit: float) -> T
 
 
 def measure(
-    rules: Rules,
+    rules: DecisionRule,
     part: Predictions,
     against: Terms,
     config: StandardEvaluation,
@@ -221,7 +221,7 @@ def _normal(confidence: float) -> float:
 
 
 def _deferred(
-    rules: Rules,
+    rules: DecisionRule,
     part: Predictions,
     against: Terms,
     config: StandardEvaluation,

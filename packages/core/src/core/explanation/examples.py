@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from core.data.values import to_texts
+from core.data.coercion import to_texts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from core.explanation.trial import Trial
+    from core.explanation.explain_and_test import ExplanationReport
     from core.targets.types import Array
 
 REASONS = 6
@@ -45,7 +45,7 @@ def chosen(sure: Array, right: NDArray[np.bool_] | None, count: int) -> list[tup
     return list(found.items())
 
 
-def example(trial: Trial, row: int) -> dict[str, Any]:
+def example(trial: ExplanationReport, row: int) -> dict[str, Any]:
     """Show one explained row: its strongest parts, and its text, picture or signal where it has one."""
     cases, effects = trial.cases, trial.effects[row]
     names = cases.names(row)
@@ -81,7 +81,7 @@ def example(trial: Trial, row: int) -> dict[str, Any]:
     return shown
 
 
-def _texts(trial: Trial, row: int) -> list[dict[str, Any]]:
+def _texts(trial: ExplanationReport, row: int) -> list[dict[str, Any]]:
     """Cut each text into pieces, each with the effect of its word, null between words."""
     cases = trial.cases
     found = []

@@ -14,8 +14,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from core.explanation.cases import Cases
-    from core.explanation.question import Question
+    from core.explanation.masker import Masker
+    from core.explanation.explained_output import ExplainedOutput
     from core.targets.scorer import Scorer
     from core.targets.types import Array
 
@@ -57,8 +57,8 @@ def passes(orders: int) -> int:
 
 def faithfulness(
     scorer: Scorer,
-    cases: Cases,
-    question: Question,
+    cases: Masker,
+    question: ExplainedOutput,
     effects: Array,
     whole: Array,
     empty: Array,

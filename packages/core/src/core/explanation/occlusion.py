@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from core.explanation.cases import Cases
-    from core.explanation.question import Question
+    from core.explanation.masker import Masker
+    from core.explanation.explained_output import ExplainedOutput
     from core.targets.scorer import Scorer
     from core.targets.types import Array
 
 
-def occlusion(scorer: Scorer, cases: Cases, question: Question) -> Array:
+def occlusion(scorer: Scorer, cases: Masker, question: ExplainedOutput) -> Array:
     """Give each part's effect, (N, P): the number less its mean with the part gone; NaN where a row has no such part.
 
     Feature ablation over references (Zeiler and Fergus 2014, arXiv:1311.2901; Covert, Lundberg and Lee 2021, JMLR

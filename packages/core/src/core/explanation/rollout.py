@@ -10,14 +10,14 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
-from core.backbones.modes import evaluating
+from core.backbones.contexts import eval_mode
 from core.backbones.tabular import TabularTransformer
-from core.explanation.assign import assigned
+from core.explanation.aggregate import assigned
 
 if TYPE_CHECKING:
     from core.backbones.model import Model
-    from core.explanation.assign import Reading
-    from core.explanation.cases import Cases
+    from core.explanation.aggregate import Reading
+    from core.explanation.masker import Masker
     from core.targets.types import Array
 
 
@@ -52,13 +52,13 @@ def _weights(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: flo
     return torch.softmax(score, dim=-1).mean(dim=1)
 
 
-def rollout(model: Model, cases: Cases, reading: Reading) -> Array:
+def rollout(model: Model, cases: Masker, reading: Reading) -> Array:
     """Give each part's share of the attention that reaches the answer, (N, P); NaN where a row has no such part.
 
     One forward pass a row. Raises ``Unavailable`` for a network without attention over the row's parts.
     """
     device = next(model.parameters()).device
-    with evaluating(model), torch.no_grad(), _Attention() as seen:
+    with eval_mode(model), torch.no_grad(), _Attention() as seen:
         model({name: tensor.to(device) for name, tensor in cases.inputs.items()})
     flow = _flow(seen.weights, len(cases))
     backbone: Any = model.backbone
@@ -91,7 +91,7 @@ def _reads_first(backbone: Any) -> bool:
     return pooling == "cls" or getattr(getattr(backbone, "network", None), "global_pool", None) == "token"
 
 
-def _to_parts(flow: Array, backbone: Any, cases: Cases, reading: Reading) -> Array:
+def _to_parts(flow: Array, backbone: Any, cases: Masker, reading: Reading) -> Array:
     effects = np.where(cases.exists(), 0.0, np.nan)
     inputs, layout = cases.inputs, cases.scorer.layout()
     if not isinstance(backbone, TabularTransformer):
@@ -122,7 +122,7 @@ def _to_parts(flow: Array, backbone: Any, cases: Cases, reading: Reading) -> Arr
     return effects
 
 
-def _spread(flow: Array, backbone: Any, cases: Cases, reading: Reading, effects: Array) -> Array:
+def _spread(flow: Array, backbone: Any, cases: Masker, reading: Reading, effects: Array) -> Array:
     """Lay a grid of patch tokens over the image."""
     network = getattr(backbone, "network", None)
     size = getattr(getattr(network, "patch_embed", None), "grid_size", None)
@@ -137,7 +137,7 @@ def _spread(flow: Array, backbone: Any, cases: Cases, reading: Reading, effects:
     return effects
 
 
-def _stretched(flow: Array, cases: Cases, reading: Reading, effects: Array) -> Array:
+def _stretched(flow: Array, cases: Masker, reading: Reading, effects: Array) -> Array:
     samples = cases.inputs["signal"].shape[-1]
     tokens = flow[:, 1:]
     at = np.arange(samples) * tokens.shape[1] // samples

@@ -11,7 +11,7 @@ import pandas as pd
 from fairlearn.metrics import MetricFrame
 from numpy.typing import NDArray
 
-from core.fairness.notions import FALSE, FOUND, Notion, notions
+from core.fairness.criteria import FALSE, FOUND, FairnessMetric, fairness_metrics
 from core.fairness.simultaneous import differences, draw, fewest, ratios
 from core.targets.crossing import JOIN, attributes
 from core.targets.types import Array, Predictions
@@ -44,7 +44,7 @@ def audit(
     """
     groups = dict(attributes(test, intersections))
     pairs, small = pairs_of(groups, minimum)
-    rates = notions(test)
+    rates = fairness_metrics(test)
     section: dict[str, Any] = {
         "confidence": confidence,
         "notions": {notion.name: notion.asks for notion in rates},
@@ -93,8 +93,8 @@ def pairs_of(
 
 
 def comparable(
-    pairs: list[Pair], rates: list[Notion], units_N: NDArray[np.int64]
-) -> list[tuple[Pair, Notion, int]]:
+    pairs: list[Pair], rates: list[FairnessMetric], units_N: NDArray[np.int64]
+) -> list[tuple[Pair, FairnessMetric, int]]:
     """Choose the comparisons that have enough rows, with the units behind the smaller side.
 
     Single classes are not asked of pairs of attributes.
@@ -106,7 +106,7 @@ def comparable(
 
 
 def _by_group(
-    groups: NDArray[np.str_], rates: list[Notion], minimum: int
+    groups: NDArray[np.str_], rates: list[FairnessMetric], minimum: int
 ) -> dict[str, dict[str, float | None]]:
     """Give each rate of each group that is large enough, with the widest difference and ratio between groups."""
     names, counts = np.unique(groups, return_counts=True)
@@ -147,7 +147,7 @@ def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _worst(by_group: Mapping[str, Any], rates: list[Notion]) -> dict[str, dict[str, Any]]:
+def _worst(by_group: Mapping[str, Any], rates: list[FairnessMetric]) -> dict[str, dict[str, Any]]:
     """Name the group of each attribute that is served worst, by the first notion that says what is better."""
     judged = next((n for n in rates if n.better), None)
     worst: dict[str, dict[str, Any]] = {}
@@ -166,7 +166,7 @@ def _worst(by_group: Mapping[str, Any], rates: list[Notion]) -> dict[str, dict[s
 
 
 def _lines(
-    compared: list[tuple[Pair, Notion, int]], weights: Iterable[Array], confidence: float
+    compared: list[tuple[Pair, FairnessMetric, int]], weights: Iterable[Array], confidence: float
 ) -> list[dict[str, Any]]:
     if not compared:
         return []

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.config import RunConfig
-    from core.data.encoders.decorrelated import Decorrelated
-    from core.data.encoders.fields import FieldsEncoder
+    from core.data.encoders.decorrelated import DecorrelatedEncoder
+    from core.data.encoders.columns import ColumnsEncoder
     from core.data.groups import Groups
-    from core.data.types import Fields
+    from core.data.types import ColumnRoles
     from core.fairness.penalty import GapPenalty
-    from core.fairness.robust import GroupRobust
-    from core.fairness.strata import Grouped
-    from core.fairness.weights import CellWeights
+    from core.fairness.group_dro import GroupDRO
+    from core.fairness.subgroups import Grouped
+    from core.fairness.reweighing import Reweighing
     from core.targets.types import Array, Predictions, Target
 
-    AnyEncoder = FieldsEncoder | Decorrelated
-    AnyObjective = CellWeights | GroupRobust | GapPenalty
+    AnyEncoder = ColumnsEncoder | DecorrelatedEncoder
+    AnyObjective = Reweighing | GroupDRO | GapPenalty
 
 
 class NoMitigation(FairnessConfig):
@@ -40,7 +40,7 @@ class NoMitigation(FairnessConfig):
         """Refuse, before training, a target or validation groups that this option can't do with."""
 
     def encoder(
-        self, encoder: FieldsEncoder, train: pd.DataFrame, fields: Fields, groups: Groups
+        self, encoder: ColumnsEncoder, train: pd.DataFrame, roles: ColumnRoles, groups: Groups
     ) -> AnyEncoder:
         """Before training: change the inputs."""
         return encoder

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.config import RunConfig
-    from core.data.encoders.fields import FieldsEncoder
+    from core.data.encoders.columns import ColumnsEncoder
     from core.data.groups import Groups
-    from core.data.types import Fields
+    from core.data.types import ColumnRoles
     from core.fairness.audit_config import AnyEncoder, AnyObjective
-    from core.fairness.strata import Grouped
+    from core.fairness.subgroups import Grouped
     from core.targets.types import Predictions, Target
 
 NEED_COUNTS = "it reads training rows without noise, which privacy=dp forbids"
@@ -76,15 +76,15 @@ class Reweight(AuditOption):
 
     def objective(self, rows: Grouped, groups: Groups, target: Target) -> AnyObjective:
         """Weigh each row's loss."""
-        from core.fairness.strata import CLASSED, Strata
-        from core.fairness.weights import counted, given
+        from core.fairness.subgroups import CLASSED, SubgroupIndex
+        from core.fairness.reweighing import counted, given
 
         if self.by == "group_class" and target.kind not in CLASSED:
             raise config_error(
                 "fairness.by", self.by, f"rows of a {target.kind} target have no single class; use group"
             )
         by_class = target.kind in CLASSED and self.by != "group" and not self.weights
-        strata = Strata.of(self.attribute, groups, target, by_class)
+        strata = SubgroupIndex.of(self.attribute, groups, target, by_class)
         return given(strata, self.weights) if self.weights else counted(strata, rows)
 
     def told(self, groups: Groups) -> dict[str, Any]:
@@ -123,16 +123,16 @@ class Dro(AuditOption):
 
     def objective(self, rows: Grouped, groups: Groups, target: Target) -> AnyObjective:
         """Weigh each row's loss by what the groups' losses were."""
-        from core.fairness.robust import GroupRobust
-        from core.fairness.strata import CLASSED, Strata
+        from core.fairness.group_dro import GroupDRO
+        from core.fairness.subgroups import CLASSED, SubgroupIndex
 
-        strata = Strata.of(self.attribute, groups, target, self.by_class and target.kind in CLASSED)
+        strata = SubgroupIndex.of(self.attribute, groups, target, self.by_class and target.kind in CLASSED)
         counts_C = strata.counts(rows)
         if int((counts_C >= self.minimum).sum()) < 2:
             raise config_error(
                 "fairness.minimum", self.minimum, "fewer than two groups have so many training rows"
             )
-        return GroupRobust(strata, counts_C, self.rate, self.minimum)
+        return GroupDRO(strata, counts_C, self.rate, self.minimum)
 
     def told(self, groups: Groups) -> dict[str, Any]:
         """Say what was done."""
@@ -172,7 +172,7 @@ class Penalty(AuditOption):
     def objective(self, rows: Grouped, groups: Groups, target: Target) -> AnyObjective:
         """Add the penalty to each row's loss."""
         from core.fairness.penalty import GapPenalty
-        from core.fairness.strata import CLASSED, Strata
+        from core.fairness.subgroups import CLASSED, SubgroupIndex
 
         classed = target.kind in CLASSED
         if not classed and self.notion not in ("auto", "equal_loss"):
@@ -180,7 +180,7 @@ class Penalty(AuditOption):
                 "fairness.notion", self.notion, f"rows of a {target.kind} target have no single class; use equal_loss"
             )  # fmt: skip
         notion = self.notion if self.notion != "auto" else "equalized_odds" if classed else "equal_loss"
-        strata = Strata.of(self.attribute, groups, target, notion in ("equalized_odds", "equal_opportunity"))
+        strata = SubgroupIndex.of(self.attribute, groups, target, notion in ("equalized_odds", "equal_opportunity"))
         return GapPenalty(strata, strata.counts(rows), target, notion, self.strength, self.minimum)
 
     def told(self, groups: Groups) -> dict[str, Any]:
@@ -230,25 +230,25 @@ class Threshold(AuditOption):
 
     def check_validation(self, groups: Mapping[str, NDArray[np.str_]], target: Target) -> None:
         """Refuse a target that is not decided by thresholds, and groups too small to choose any for."""
-        from core.fairness.decision import KINDS, large_groups
-        from core.fairness.strata import chosen
+        from core.fairness.threshold_optimizer import KINDS, large_groups
+        from core.fairness.subgroups import select_attributes
 
         if target.kind not in KINDS:
             raise config_error(
                 "fairness", "threshold",
                 f"a {target.kind} target is not decided by thresholds; use reweight, dro or penalty",
             )  # fmt: skip
-        large_groups(groups, chosen(self.attribute, list(groups)), self.minimum)
+        large_groups(groups, select_attributes(self.attribute, list(groups)), self.minimum)
 
     def decide(
         self, validation: Predictions, target: Target, thresholds: Mapping[str, float]
     ) -> dict[str, Any]:
         """Choose each group's thresholds."""
-        from core.fairness.decision import choose
-        from core.fairness.strata import chosen
+        from core.fairness.threshold_optimizer import optimize_thresholds
+        from core.fairness.subgroups import select_attributes
 
-        attributes = chosen(self.attribute, list(validation.groups))
-        return choose(validation, target, thresholds, attributes, self.notion, self.strength, self.minimum)
+        attributes = select_attributes(self.attribute, list(validation.groups))
+        return optimize_thresholds(validation, target, thresholds, attributes, self.notion, self.strength, self.minimum)
 
     def told(self, groups: Groups) -> dict[str, Any]:
         """Say what was done."""
@@ -278,12 +278,12 @@ class Decorrelate(AuditOption):
         _not_private(config, "decorrelate", NEED_COUNTS)
 
     def encoder(
-        self, encoder: FieldsEncoder, train: pd.DataFrame, fields: Fields, groups: Groups
+        self, encoder: ColumnsEncoder, train: pd.DataFrame, roles: ColumnRoles, groups: Groups
     ) -> AnyEncoder:
         """Put the removal before the encoder."""
-        from core.fairness.decorrelation import decorrelated
+        from core.fairness.correlation_removal import decorrelated
 
-        return decorrelated(encoder, train, fields, groups, self.attribute, self.strength)
+        return decorrelated(encoder, train, roles, groups, self.attribute, self.strength)
 
     def told(self, groups: Groups) -> dict[str, Any]:
         """Say what was done."""
@@ -294,9 +294,9 @@ class Decorrelate(AuditOption):
 def _done(
     kind: str, asked: str, groups: Groups, text: str, settings: dict[str, Any], needed: bool = False
 ) -> dict[str, Any]:
-    from core.fairness.strata import chosen
+    from core.fairness.subgroups import select_attributes
 
-    attributes = chosen(asked, list(groups.groupings))
+    attributes = select_attributes(asked, list(groups.groupings))
     return {
         "kind": kind,
         "attributes": list(attributes),

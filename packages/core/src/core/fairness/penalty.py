@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.fairness.running import RunningMeans
+from core.fairness.ema_statistics import EmaMeans
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from core.data.types import Batch
-    from core.fairness.running import AllProcesses
-    from core.fairness.strata import Strata
+    from core.fairness.ema_statistics import AllProcesses
+    from core.fairness.subgroups import SubgroupIndex
     from core.targets.types import Target
 
 SCORED = ("equalized_odds", "equal_opportunity", "demographic_parity")
@@ -30,7 +30,7 @@ class GapPenalty:
     """
 
     def __init__(
-        self, strata: Strata, counts_C: Tensor, target: Target, notion: str, strength: float, minimum: int
+        self, strata: SubgroupIndex, counts_C: Tensor, target: Target, notion: str, strength: float, minimum: int
     ) -> None:
         """Take the cells' training rows (C,); cells with fewer than ``minimum`` are left alone."""
         self.strata, self.target, self.notion, self.strength = strata, target, notion, strength
@@ -40,7 +40,7 @@ class GapPenalty:
             judged_GY = judged_GY & torch.tensor([False, True])
         self.judged_C = judged_GY.flatten()
         whole = notion in ("equalized_odds", "demographic_parity") and target.kind != "binary"
-        self.means = RunningMeans(strata.count, len(target.classes) if whole else 1)
+        self.means = EmaMeans(strata.count, len(target.classes) if whole else 1)
 
     def __call__(self, losses: Tensor, batch: Batch, outputs: Tensor) -> Tensor:
         """Return the losses (B,) with the penalty's slope added, and note what is averaged."""

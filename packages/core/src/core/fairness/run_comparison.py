@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from core.fairness.audit import comparable, pairs_of, unit_codes
-from core.fairness.notions import notions
+from core.fairness.criteria import fairness_metrics
 from core.fairness.simultaneous import draw, simultaneous
 from core.targets.crossing import attributes
 from core.targets.types import Array, Predictions
@@ -44,7 +44,7 @@ def compare_runs(
     """
     pairs, _ = pairs_of(dict(attributes(here, intersections)), minimum)
     units_N = unit_codes(here)
-    both = [comparable(pairs, notions(run), units_N) for run in (here, there)]
+    both = [comparable(pairs, fairness_metrics(run), units_N) for run in (here, there)]
     shared = {(p.attribute, p.group, n.name) for p, n, _ in both[0]} & {
         (p.attribute, p.group, n.name) for p, n, _ in both[1]
     }

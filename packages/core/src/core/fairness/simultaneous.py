@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from core.fairness.notions import Notion
+from core.fairness.criteria import FairnessMetric
 from core.targets.types import Array
 
 FEWEST = 20
@@ -74,7 +74,7 @@ class Intervals:
         return np.isfinite(self.low_C)
 
 
-def fewest(sides: Sides, notion: Notion, units_N: NDArray[np.int64]) -> int:
+def fewest(sides: Sides, notion: FairnessMetric, units_N: NDArray[np.int64]) -> int:
     """Count the units behind the smaller side, 0 where a side lacks the rows or units that a comparison needs."""
     counts = notion.below > 0
     found = []
@@ -84,7 +84,7 @@ def fewest(sides: Sides, notion: Notion, units_N: NDArray[np.int64]) -> int:
     return min(found) if min(found) >= FEWEST_UNITS else 0
 
 
-def draw(compared: Sequence[tuple[Sides, Notion, int]], weights: Iterable[Array]) -> Drawn:
+def draw(compared: Sequence[tuple[Sides, FairnessMetric, int]], weights: Iterable[Array]) -> Drawn:
     """Compute every rate on every resample.
 
     ``compared``: sides, notion and the units behind the smaller side; ``weights``: blocks (r, N) of bootstrap counts.
@@ -166,7 +166,7 @@ def simultaneous(
     return Intervals(value_C, value_C - half_C, value_C + half_C)
 
 
-def _null_error(inside: Array, notion: Notion) -> float:
+def _null_error(inside: Array, notion: FairnessMetric) -> float:
     """Standard error of the difference of two shares that are really one; 0 for what is no share of rows."""
     if not notion.counts_rows:
         return 0.0

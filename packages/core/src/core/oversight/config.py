@@ -8,7 +8,7 @@ from core.config import OversightConfig, config_error, field, register
 from core.config.validate import one_of
 
 if TYPE_CHECKING:
-    from core.data.types import Fields
+    from core.data.types import ColumnRoles
     from core.targets.types import Target
 
 METHODS = {
@@ -80,7 +80,7 @@ class StandardOversight(OversightConfig):
                     f"oversight.{key}", getattr(self, key), f"give a whole number of at least {least}"
                 )
 
-    def check_target(self, target: Target, fields: Fields) -> None:
+    def check_target(self, target: Target, roles: ColumnRoles) -> None:
         """Refuse what does not suit the target or the data, before anything is trained."""
         kind = target.kind
         if self.method != "auto" and kind not in METHODS[self.method]:
@@ -88,7 +88,7 @@ class StandardOversight(OversightConfig):
             raise config_error(
                 "oversight.method", self.method, f"a {kind} target takes auto, {', '.join(fitting)}"
             )
-        if self.mondrian == "groups" and not fields.sensitive:
+        if self.mondrian == "groups" and not roles.sensitive:
             raise config_error("oversight.mondrian", self.mondrian, "needs data.sensitive; none is named")
         if self.mondrian == "classes" and not target.classes:
             raise config_error(
@@ -134,5 +134,5 @@ class NoOversight(OversightConfig):
     def check(self) -> None:
         """Nothing can be wrong."""
 
-    def check_target(self, target: Target, fields: Fields) -> None:
+    def check_target(self, target: Target, roles: ColumnRoles) -> None:
         """Suit every target."""

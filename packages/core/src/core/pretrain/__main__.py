@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from core.config import field_help
-from core.guard import guarded
+from core.cli.errors import run_cli
 from core.pretrain.config import RECIPES, PretrainConfig
 
 _OUTPUT: dict[str, Any] = {
@@ -101,7 +101,7 @@ def main() -> None:
         if failed:
             raise failed[0]
 
-    sys.exit(guarded(start))
+    sys.exit(run_cli(start))
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from torch.nn.functional import cross_entropy, log_softmax, pad, unfold
 from torch.nn.utils import parametrize
 
 from core.backbones.cnn_small import SHAPE, Shape, Trunk
-from core.backbones.modes import evaluating
-from core.backbones.seeding import weights_from
+from core.backbones.contexts import eval_mode
+from core.backbones.contexts import seeded_init
 from core.config import derive_seed
 from core.pretrain.job import Job
-from core.pretrain.pictures import PictureBatches, Pictures, cut, read
+from core.pretrain.images import PictureBatches, Pictures, cut, read
 from core.training.config import LinearSchedule
 from core.training.optimizers import sgd
 from core.training.precision import autocast
@@ -68,7 +68,7 @@ def looked(
 ) -> Tensor:
     """Give log probabilities (N, K) of pictures, averaged over views (1; 2: mirrored; 6: moved by a pixel too)."""
     found = []
-    with evaluating(model), torch.no_grad(), autocast(precision, device):
+    with eval_mode(model), torch.no_grad(), autocast(precision, device):
         for first in range(0, len(pictures), LOOK):
             image = (
                 pictures.image[first : first + LOOK].to(device).contiguous(memory_format=torch.channels_last)
@@ -163,7 +163,7 @@ def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, file
     whole = [read(path, f"recipe.{name}", "train", files) for name, (path, _) in sets.items()]
     parts = [cut(pictures, recipe.held_out, derive_seed(seed, "part", k)) for k, pictures in enumerate(whole)]
     classes = [int(pictures.label.max()) + 1 for pictures in whole]
-    with weights_from(seed, "pretrain"):
+    with seeded_init(seed, "pretrain"):
         model = Heads(SHAPE, classes)
     start_white(model.trunk, parts[0][0].image)
     standardize(model.trunk)
@@ -236,7 +236,7 @@ def cifar10(
     test = read(recipe.objects, "recipe.objects", "test", files)
     classes = [int(train.label.max()) + 1]
     shape = Shape(recipe.stem, tuple(recipe.widths), tuple(recipe.blocks), recipe.norm, recipe.pool)
-    with weights_from(seed, "pretrain"):
+    with seeded_init(seed, "pretrain"):
         model = Heads(shape, classes)
     start_white(model.trunk, train.image)
     model.to(device).to(memory_format=torch.channels_last)

@@ -13,9 +13,9 @@ import pandas as pd
 import torch
 
 from core.config import config_error, derive_seed
-from core.data.files import find
-from core.data.sources import require_columns
-from core.data.tables import read_table
+from core.data.readers.files import find
+from core.data.roles import require_columns
+from core.data.readers.table import read_table
 from core.data.types import Batch
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.report.plots import CHALLENGER, MODEL, THIRD, Plot, drawn
+from core.report.svg import CHALLENGER, MODEL, THIRD, Plot, render_svg
 from core.report.templates import html
-from core.report.wording import duration, number, plainly
-from core.training.files import write_atomically
+from core.report.formatting import format_duration, format_number, format_si
+from core.atomic_io import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,10 +49,10 @@ def curves(looks: list[dict[str, Any]]) -> list[Plot]:
             axes.legend()
 
         told = "; ".join(
-            f"{name.replace('_', ' ')} from {number(looks[0][name])} to {number(looks[-1][name])}"
+            f"{name.replace('_', ' ')} from {format_number(looks[0][name])} to {format_number(looks[-1][name])}"
             for name in names
         )
-        made.append(drawn(words.replace(" ", "_"), title, told, draw, (5.2, 3.6))[0])
+        made.append(render_svg(words.replace(" ", "_"), title, told, draw, (5.2, 3.6))[0])
     return made
 
 
@@ -61,15 +61,15 @@ def closing(record: dict[str, Any]) -> list[str]:
     final = record["final"]
     # A loss says little beside a share, but for the one that is compared with others' (CIFAR-10's).
     told = [n for n in measured(record["looks"]) if not n.endswith("loss") or n == "test_loss"]
-    figures = ", ".join(f"{n.replace('_', ' ')} {number(final[n])}" for n in told)
+    figures = ", ".join(f"{n.replace('_', ' ')} {format_number(final[n])}" for n in told)
     energy, mfu = record["energy"], record["mfu"]
     lines = [
         f"How good? {figures}",
-        f"How fast? {record['steps']:,} steps in {duration(record['training_seconds'])}, "
+        f"How fast? {record['steps']:,} steps in {format_duration(record['training_seconds'])}, "
         f"{record['units_per_second']:,.0f} {record['unit']} a second"
         + (f", {mfu['share']:.0%} of the peak" if mfu["share"] is not None else ""),
-        f"How much energy? {plainly(energy['wh'], 'Wh')}"
-        + ("" if energy["grams_co2e"] is None else f", {plainly(energy['grams_co2e'], 'g')} CO2e"),
+        f"How much energy? {format_si(energy['wh'], 'Wh')}"
+        + ("" if energy["grams_co2e"] is None else f", {format_si(energy['grams_co2e'], 'g')} CO2e"),
     ]
     if "weights" in record:
         weights = record["weights"]

@@ -20,11 +20,11 @@ from core.pretrain.ship import write_weights
 from core.pretrain.watch import Looks
 from core.training.checkpoint import Checkpoints
 from core.training.device import place
-from core.training.files import write_atomically
+from core.atomic_io import write_atomically
 from core.training.loop import fit
 from core.training.precision import autocast, cpu_name, native_bf16
-from core.training.probes import LearningCurve, StepTimes, progress
-from core.training.update import PlainUpdate
+from core.training.callbacks import LearningCurve, StepTimes, progress
+from core.training.step import PlainUpdate
 
 if TYPE_CHECKING:
     from core.pretrain.config import PretrainConfig

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save
 
 from core.pretrain.config import folder_of_package
-from core.training.files import write_atomically
+from core.atomic_io import write_atomically
 
 if TYPE_CHECKING:
     from core.pretrain.job import Job

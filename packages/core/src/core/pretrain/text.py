@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn.functional import cross_entropy, linear, normalize
 
 from core.backbones.layers import Pooling
-from core.backbones.modes import evaluating
-from core.backbones.seeding import weights_from
-from core.backbones.shipped import card, load_into
+from core.backbones.contexts import eval_mode
+from core.backbones.contexts import seeded_init
+from core.backbones.pretrained import card, load_into
 from core.backbones.text_small import Shape, Trunk
 from core.config import config_error, derive_seed
 from core.data.encoders.tokens import SAMPLE, byte_level_bpe
@@ -138,7 +138,7 @@ def text(
     content, parts = cached(folder, hashlib.sha256(key.encode()).hexdigest(), make)
     tokenizer, identity = Tokenizer.from_str(content.decode()), hashlib.sha256(content).hexdigest()
     trained, watched = parts
-    with weights_from(seed, "pretrain"):
+    with seeded_init(seed, "pretrain"):
         model = Guesser(shape, recipe.dropout)
     former = started(model.trunk, recipe, seed, identity, files)
     if recipe.cooccurrence and not former:
@@ -157,7 +157,7 @@ def text(
         return judged(model, looks, device, precision, recipe.temperature)
 
     def compare() -> Tensor:
-        with evaluating(model), torch.no_grad():
+        with eval_mode(model), torch.no_grad():
             return model(looks["pairs"].inputs).cpu()  # type: ignore[no-any-return]
 
     sample = tokenizer.encode(SAMPLE, add_special_tokens=False).ids
@@ -258,7 +258,7 @@ def judged(
 ) -> dict[str, float]:
     """Give loss and share right of hidden tokens by source, and how often a question finds its answer."""
     found: dict[str, float] = {}
-    with evaluating(model), torch.no_grad(), autocast(precision, device):
+    with eval_mode(model), torch.no_grad(), autocast(precision, device):
         for name, batch in looks.items():
             outputs = model(batch.inputs).float()
             losses = GuessOrFind(temperature).losses(outputs, batch.targets)

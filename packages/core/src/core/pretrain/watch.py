@@ -12,7 +12,7 @@ import torch
 if TYPE_CHECKING:
     from core.pretrain.job import Job
     from core.training.types import StepEvent
-    from core.training.update import PlainUpdate
+    from core.training.step import PlainUpdate
 
 
 class Looks:

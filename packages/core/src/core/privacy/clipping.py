@@ -14,13 +14,15 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from core.privacy.rules import convolution, generic, layers, products
-from core.privacy.rules.forms import Units
-from core.privacy.rules.settle import Settlement
-from core.privacy.rules.trace import FollowRows, Layout, Trace, mark_rows
-from core.privacy.rules.tracked import Tracked, leaves
+from core.privacy.rules import convolution, generic, layers
 
-RULES = (products, convolution, layers, generic)  # importing them registers them
+from core.privacy.rules import linear
+from core.privacy.rules.per_example_grads import Units
+from core.privacy.rules.accumulate import Settlement
+from core.privacy.rules.trace import FollowRows, Layout, Trace, mark_rows
+from core.privacy.rules.traced_parameter import Tracked, leaves
+
+RULES = (linear, convolution, layers, generic)  # importing them registers them
 
 
 class ClipRule(Protocol):

@@ -189,7 +189,7 @@ class DifferentialPrivacy(PrivacyConfig):
 
     def settle(self, model: nn.Module) -> list[str]:
         """Make batch normalisation treat examples apart, in place; give the names of the layers changed."""
-        from core.privacy.normalisation import settle_batch_norm
+        from core.privacy.batch_norm import settle_batch_norm
 
         how = {"group": "group", "frozen": "frozen"}.get(self.normalisation)
         return settle_batch_norm(model, how)  # type: ignore[arg-type]
@@ -203,7 +203,7 @@ class DifferentialPrivacy(PrivacyConfig):
             PerExampleClipper,
             PerLayerClip,
         )
-        from core.privacy.reference import OpacusClipper
+        from core.privacy.opacus_engine import OpacusClipper
 
         kinds: dict[str, ClipRule] = {
             "flat": FlatClip(plan.clip_norm),

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from core.privacy.secret import stream
+from core.privacy.rng_key import stream
 
 CHUNK = 1 << 17
 """Values drawn from one stream: few enough to stay in the cache, many enough to make the stream's start cheap."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.backbones.modes import evaluating
+from core.backbones.contexts import eval_mode
 from core.privacy.clipping import PerExampleClipper, refuse_mixing
 
 Losses = Callable[[Tensor], Tensor]
@@ -62,7 +62,7 @@ def preflight(
     kept = clipper.flat.clone()
     with torch.random.fork_rng(devices), torch.enable_grad():
         independence = _independence(clipper, losses, index, tolerance)
-        with evaluating(model):
+        with eval_mode(model):
             single = [_gradients(clipper.parameters, losses(index[i : i + 1])[0]) for i in range(examples)]
             norm_error = max(
                 _check_norms(clipper, losses, index[:size], single[:size], tolerance)

@@ -10,14 +10,14 @@ from torch import Tensor
 
 from core.data.types import Batch
 from core.privacy.plan import PrivacyPlan
-from core.privacy.secret import stream
+from core.privacy.rng_key import stream
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
-    from core.data.parts import Part
+    from core.data.encoded_split import EncodedSplit
 
 
-def units_of(part: Part) -> int:
+def units_of(part: EncodedSplit) -> int:
     """Count the units of a part that are protected: patients, cards, ... or rows where the data name no unit."""
     return len(part) if part.unit_codes is None else int(part.unit_codes.max()) + 1
 
@@ -34,7 +34,7 @@ class PoissonBatches:
 
     def __init__(
         self,
-        part: Part,
+        part: EncodedSplit,
         plan: PrivacyPlan,
         secret: int,
         augmentation: Augmentation | None = None,

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from core.backbones.types import KnowsItsPast
+from core.backbones.types import PretrainingProvenance
 from core.privacy.plan import PrivacyPlan
 
 if TYPE_CHECKING:
-    from core.data.types import Fields, Layout
+    from core.data.types import ColumnRoles, Layout
 
 ACCOUNTING = {
     "prv": "privacy random variables, composed numerically (Gopi et al. 2021)",
@@ -102,7 +102,7 @@ def no_promise(attack: dict[str, Any] | None) -> dict[str, Any]:
     return section
 
 
-def without_noise(layout: Layout, fields: Fields, challenged: bool, own_tokens: bool = True) -> list[str]:
+def without_noise(layout: Layout, roles: ColumnRoles, challenged: bool, own_tokens: bool = True) -> list[str]:
     """Name what a run learns from training rows without noise: it is published beside the private weights.
 
     ``own_tokens``: the tokenizer was made from training texts, not published before.
@@ -112,20 +112,20 @@ def without_noise(layout: Layout, fields: Fields, challenged: bool, own_tokens: 
         found.append("scales and quantiles of the numeric inputs")
     if layout.categorical:
         found.append("the lists of categories")
-    if (layout.vocabulary and own_tokens) or layout.bag or layout.words:
+    if (layout.vocab_size and own_tokens) or layout.tfidf_size or layout.words:
         found.append("the vocabulary of the texts")
-    if layout.vocabulary:
+    if layout.vocab_size:
         found.append("the length of the longest text")
-    if fields.references:
+    if roles.references:
         found.append(
             "how frequent words are in texts and references, and the directions they are compared in"
         )
     if layout.signal or layout.events:
         found.append("scales of signals and events")
     found.append("the target's classes or scale")
-    if fields.slots:
+    if roles.slots:
         found.append("the names of the slots")
-    if fields.sensitive:
+    if roles.sensitive:
         found.append("the groups' names and bands")
     found.append("what the checks of the data found")
     if challenged:
@@ -135,7 +135,7 @@ def without_noise(layout: Layout, fields: Fields, challenged: bool, own_tokens: 
 
 def pretrained_from(backbone: object) -> str:
     """Name the published weights that a backbone starts from; empty where it starts from random ones."""
-    if isinstance(backbone, KnowsItsPast):
+    if isinstance(backbone, PretrainingProvenance):
         return backbone.started_from()
     local: str | None = getattr(backbone, "weights", None)
     if local:

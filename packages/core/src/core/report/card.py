@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.report.answers import answers, headline_metric, plain_name, responsible, speed
-from core.report.cited import MARKED, Cited, escaped, human
-from core.report.pointers import pointer
+from core.report.summary import summary_items, headline_metric, baseline_name, responsible, speed
+from core.report.markdown_links import MARKED, MarkdownLinks, escape_markdown, human_placeholder
+from core.report.json_pointer import to_pointer
 from core.report.record import Record
-from core.report.wording import named, per_class
+from core.report.formatting import display_name, metrics_per_class
 
 COMPARED = 8
 """Comparisons of groups that the card shows; the record has them all."""
@@ -22,18 +22,18 @@ def card(record: Record) -> str:
     """
     from core.report.templates import markdown
 
-    cited = Cited(record)
+    cited = MarkdownLinks(record)
     text = markdown().get_template("card.md.j2")
     return f"---\n{head(record)}---\n\n" + text.render(
         record=record,
         c=cited,
-        at=pointer,
-        human=human,
-        text=escaped,
-        named=lambda name: escaped(named(name)),
-        answers=[*answers(record), responsible(record), speed(record)],
+        at=to_pointer,
+        human=human_placeholder,
+        text=escape_markdown,
+        named=lambda name: escape_markdown(display_name(name)),
+        answers=[*summary_items(record), responsible(record), speed(record)],
         metrics=shown_metrics(record),
-        baseline=plain_name(record.baseline.name) if record.baseline else "",
+        baseline=baseline_name(record.baseline.name) if record.baseline else "",
         compared=(record.fairness or {}).get("comparisons", [])[:COMPARED],
         suppressed={name: t["suppressed"] for name, t in record.groups.items() if t.get("suppressed")},
         warnings=[n for n, f in enumerate(record.data.findings) if f.level != "info"],
@@ -43,7 +43,7 @@ def card(record: Record) -> str:
 def shown_metrics(record: Record) -> list[str]:
     """Name the metrics of the whole test part, without those of single classes."""
     labels = record.curves.get("confusion", {}).get("labels", [])
-    by_class = per_class(record.metrics, labels) if len(labels) > 2 else {}
+    by_class = metrics_per_class(record.metrics, labels) if len(labels) > 2 else {}
     single = {metric for figures in by_class.values() for metric in figures.values()}
     return [m for m, figure in record.metrics.items() if m not in single and figure.value is not None]
 
@@ -94,10 +94,10 @@ def results(record: Record) -> dict[str, Any]:
         "metrics": [
             {
                 "type": name,
-                "name": named(name),
+                "name": display_name(name),
                 "value": record.metrics[name].value,
                 "args": {
-                    "field": pointer("metrics", name, "value"),
+                    "field": to_pointer("metrics", name, "value"),
                     "low": record.metrics[name].low,
                     "high": record.metrics[name].high,
                 },

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.report.answers import headline_metric
-from core.report.plots import CHALLENGER, MODEL, MUTED, Plot, drawn
-from core.report.pointers import located
+from core.report.summary import headline_metric
+from core.report.svg import CHALLENGER, MODEL, MUTED, Plot, render_svg
+from core.report.json_pointer import with_pointers
 from core.report.record import Figure, Json, Record, plain, read_record
-from core.report.wording import LOWER, named, number
-from core.training.files import write_atomically
+from core.report.formatting import LOWER, display_name, format_number
+from core.atomic_io import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def _point(folder: Path) -> Point:
     metric = headline_metric(record)
     if metric is None or record.metrics[metric].value is None:
         raise ValueError(f"{folder}: its record has no figure to compare by; leave it out")
-    content = located(plain(record))
+    content = with_pointers(plain(record))
     epsilon = (record.privacy or {}).get("epsilon")
     comparisons = (content["fairness"] or {}).get("comparisons") or []
     return Point(
@@ -142,7 +142,7 @@ def _csv(points: Sequence[Point]) -> str:
 def _page(points: Sequence[Point]) -> str:
     from core.report.templates import html
 
-    metric = named(str(headline_metric(points[0].record)))
+    metric = display_name(str(headline_metric(points[0].record)))
     parts = [(p.record.data.source, p.record.data.files, p.record.data.rows.get("test")) for p in points]
     text: str = (
         html()
@@ -200,10 +200,10 @@ def _scatter(
             axes.annotate(str(n), (x, value), xytext=(6, 4), textcoords="offset points")
         axes.set(xlabel=label, ylabel=metric)
 
-    where = ["no promise" if name == "epsilon" and math.isinf(p.epsilon) else number(x) for _, p, x in known]
+    where = ["no promise" if name == "epsilon" and math.isinf(p.epsilon) else format_number(x) for _, p, x in known]
     told = ", ".join(
-        f"run {n} {number(p.figure.value)} at {at}" for (n, p, _), at in zip(known, where, strict=True)
+        f"run {n} {format_number(p.figure.value)} at {at}" for (n, p, _), at in zip(known, where, strict=True)
     )
-    return drawn(f"compare-{name}", f"{metric} against {label}", f"{metric} against {label}: {told}.", draw)[
+    return render_svg(f"compare-{name}", f"{metric} against {label}", f"{metric} against {label}: {told}.", draw)[
         0
     ]

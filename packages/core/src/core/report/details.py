@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.report.answers import plain_name
-from core.report.marks import general, marked, number, percent, whole
-from core.report.pointers import pointer
+from core.report.summary import baseline_name
+from core.report.html_filters import general, with_field, number, percent, whole
+from core.report.json_pointer import to_pointer
 from core.report.record import Json, Record
-from core.report.wording import duration, named
+from core.report.formatting import format_duration, display_name
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -55,7 +55,7 @@ def method(content: Json) -> Markup:
 def undefined(content: Json) -> Markup:
     """Name the figures that some resamples could not make."""
     counts = {m: f.get("undefined", 0) for m, f in content["metrics"].items()}
-    told = [_said("{} {}", named(m), whole(n)) for m, n in counts.items() if n]
+    told = [_said("{} {}", display_name(m), whole(n)) for m, n in counts.items() if n]
     if not told:
         return _said("")
     listed = _said(", ").join(told[:12])
@@ -101,7 +101,7 @@ def scaling(content: Json) -> Markup:
         "platt": "The probabilities were corrected by a logistic curve fitted on validation (Platt scaling)",
         "temperature": "The probabilities were corrected by a temperature fitted on validation",
     }
-    reason = marked(made["reason"], "/calibration/scaling/reason")
+    reason = with_field(made["reason"], "/calibration/scaling/reason")
     return _said("{}: {}.", names.get(made["method"], made["method"]), reason)
 
 
@@ -109,7 +109,7 @@ def model(record: Record, content: Json) -> list[tuple[str, Markup]]:
     """List what was trained and how."""
     m, t, run = content["model"], content["training"], content["run"]
     told: list[tuple[str, Markup | None]] = [
-        ("Backbone", marked(m["backbone"], "/model/backbone")),
+        ("Backbone", with_field(m["backbone"], "/model/backbone")),
         ("Adapter", _text(m["adapter"], "/model/adapter")),
         ("Parameters", whole(m["parameters"]) if m["parameters"] is not None else None),
         ("Trained", whole(m["trainable"]) if m["trainable"] is not None else None),
@@ -124,13 +124,13 @@ def model(record: Record, content: Json) -> list[tuple[str, Markup]]:
         ("Precision", _text(t["precision"], "/training/precision")),
         (
             "Training time",
-            marked(duration(t["seconds"]), "/training/seconds") if t["seconds"] is not None else None,
+            with_field(format_duration(t["seconds"]), "/training/seconds") if t["seconds"] is not None else None,
         ),
         *(
-            ("Beside the steps", marked(told, f"/training/messages/{n}"))
+            ("Beside the steps", with_field(told, f"/training/messages/{n}"))
             for n, told in enumerate(t.get("messages", []))
         ),
-        ("Seed", marked(str(run["seed"]), "/run/seed") if run["seed"] is not None else None),
+        ("Seed", with_field(str(run["seed"]), "/run/seed") if run["seed"] is not None else None),
         ("Baseline", _baseline(record, content)),
         ("Command", _text(run["command"], "/run/command")),
     ]
@@ -138,13 +138,13 @@ def model(record: Record, content: Json) -> list[tuple[str, Markup]]:
 
 
 def _text(value: str | None, where: str) -> Markup | None:
-    return None if value is None else marked(value, where)
+    return None if value is None else with_field(value, where)
 
 
 def _baseline(record: Record, content: Json) -> Markup | None:
     if record.baseline is None:
         return None
-    name = plain_name(record.baseline.name)
+    name = baseline_name(record.baseline.name)
     details = content["baseline"].get("details", {})
     if "rows" not in details:
         return _said("{}", name)
@@ -155,10 +155,10 @@ def _baseline(record: Record, content: Json) -> Markup | None:
 def environment(record: Record) -> list[tuple[str, Markup]]:
     """List where the run was carried out."""
     found = record.environment.model_dump().items()
-    return [(k.capitalize(), marked(str(v), pointer("environment", k))) for k, v in found if v is not None]
+    return [(k.capitalize(), with_field(str(v), to_pointer("environment", k))) for k, v in found if v is not None]
 
 
 def files(record: Record) -> list[tuple[str, Markup]]:
     """List the files that went in and came out, with their sha256."""
-    read = [(name, marked(v, pointer("data", "files", name))) for name, v in record.data.files.items()]
-    return sorted([*read, *((name, marked(v, pointer("files", name))) for name, v in record.files.items())])
+    read = [(name, with_field(v, to_pointer("data", "files", name))) for name, v in record.data.files.items()]
+    return sorted([*read, *((name, with_field(v, to_pointer("files", name))) for name, v in record.files.items())])

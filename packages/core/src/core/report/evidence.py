@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from importlib.resources import files
 
-from core.report.cited import Cited, escaped, human
+from core.report.markdown_links import MarkdownLinks, escape_markdown, human_placeholder
 from core.report.record import Record
 
 
@@ -19,7 +19,7 @@ class Row:
     """In our own words."""
     fields: tuple[str, ...]
     """Pointers to what the record says about it."""
-    human: str
+    human_placeholder: str
     """What only a human can provide; empty where the record says it all."""
 
 
@@ -71,21 +71,21 @@ def evidence(record: Record, framework: Framework) -> str:
     """Write the document of one framework about a sealed record, as Markdown for the folder ``evidence``."""
     from core.report.templates import markdown
 
-    cited = Cited(record, above="../")
+    cited = MarkdownLinks(record, above="../")
     told = [[line for where in row.fields for line in cited.lines(where)] for row in framework.rows]
     text: str = (
         markdown()
         .get_template("evidence.md.j2")
-        .render(framework=framework, c=cited, told=told, human=human, text=escaped)
+        .render(framework=framework, c=cited, told=told, human=human_placeholder, text=escape_markdown)
     )
     return text
 
 
 def contents(record: Record) -> str:
     """Write the pack's first page: which documents there are, and how much of each a human must still fill."""
-    cited = Cited(record, above="../")
+    cited = MarkdownLinks(record, above="../")
     lines = [
-        f"| [{escaped(f.name)}]({f.key}.md) | {escaped(f.version)} | {f.dated} |"
+        f"| [{escape_markdown(f.name)}]({f.key}.md) | {escape_markdown(f.version)} | {f.dated} |"
         for f in chosen(record.run.domain)
     ]
     return "\n".join(

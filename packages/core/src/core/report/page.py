@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.report.answers import answers, headline_metric, plain_name, responsible, speed
+from core.report.summary import summary_items, headline_metric, baseline_name, responsible, speed
 from core.report.details import environment, files, method, model, points, scaling, threshold_text, undefined
-from core.report.plots import Plot, write_plots
-from core.report.pointers import located, pointer
+from core.report.svg import Plot, write_plots
+from core.report.json_pointer import with_pointers, to_pointer
 from core.report.record import Json, Record, plain
-from core.report.wording import meaning, named, per_class, verdict
-from core.training.files import write_atomically
+from core.report.formatting import metric_gloss, display_name, metrics_per_class, verdict
+from core.atomic_io import write_atomically
 
 GROUP_FIGURES = 5
 """Figures of a group that fit a table; the record has them all."""
@@ -44,9 +44,9 @@ def page(record: Record, plots: list[Plot]) -> str:
     """Give the page as text."""
     from core.report.templates import html
 
-    content = located(plain(record))
+    content = with_pointers(plain(record))
     labels = record.curves.get("confusion", {}).get("labels", [])
-    classes = per_class(record.metrics, labels) if len(labels) > 2 else {}
+    classes = metrics_per_class(record.metrics, labels) if len(labels) > 2 else {}
     single = {metric for figures in classes.values() for metric in figures.values()}
     shown = [metric for metric in record.metrics if metric not in single]
     heads = [
@@ -60,10 +60,10 @@ def page(record: Record, plots: list[Plot]) -> str:
         .render(
             record=content,
             simulated=record.data.simulated or record.run.simulated,
-            answers=[*answers(record), responsible(record)],
+            answers=[*summary_items(record), responsible(record)],
             speed=speed(record),
             method=method(content),
-            baseline_name=plain_name(record.baseline.name) if record.baseline else "",
+            baseline_name=baseline_name(record.baseline.name) if record.baseline else "",
             rows=[_row(record, content, metric) for metric in shown],
             undefined=undefined(content),
             classes=classes,
@@ -79,7 +79,7 @@ def page(record: Record, plots: list[Plot]) -> str:
             config=sorted(_flat(record.run.config).items()),
             environment=environment(record),
             files=files(record),
-            at=pointer,
+            at=to_pointer,
         )
     )
 
@@ -89,8 +89,8 @@ def _row(record: Record, content: Json, metric: str) -> dict[str, Any]:
     difference = baseline.difference.get(metric) if baseline else None
     theirs = content["baseline"] or {"metrics": {}, "difference": {}}
     return {
-        "name": named(metric),
-        "meaning": meaning(metric),
+        "name": display_name(metric),
+        "meaning": metric_gloss(metric),
         "ours": content["metrics"][metric],
         "theirs": theirs["metrics"].get(metric),
         "difference": theirs["difference"].get(metric),
@@ -117,5 +117,5 @@ def _flat(config: Mapping[str, Json], above: tuple[str, ...] = ()) -> dict[str, 
         if isinstance(value, Mapping) and value:
             flat |= _flat(value, steps)
         else:
-            flat[".".join(steps)] = (str(value), pointer("run", "config", *steps))
+            flat[".".join(steps)] = (str(value), to_pointer("run", "config", *steps))
     return flat

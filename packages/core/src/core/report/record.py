@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core.training.files import write_atomically
+from core.atomic_io import write_atomically
 
 SCHEMA_VERSION = 1
 

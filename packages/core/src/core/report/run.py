@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.data.files import sha256
+from core.data.readers.files import sha256
 from core.report.record import Figure, Record, read_record
-from core.report.tables import read_predictions, read_table
+from core.report.predictions import read_predictions, read_table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,8 +26,8 @@ def html() -> Environment:
     """Give the environment of the page: everything is escaped, figures carry their pointers."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from core.report.marks import FILTERS
-    from core.report.wording import named
+    from core.report.html_filters import FILTERS
+    from core.report.formatting import display_name
 
     environment = Environment(
         loader=PackageLoader("core.report", ""),
@@ -35,5 +35,5 @@ def html() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters.update(FILTERS, named=named)
+    environment.filters.update(FILTERS, named=display_name)
     return environment

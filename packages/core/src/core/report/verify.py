@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import unquote
 
-from core.report.pointers import resolve
+from core.report.json_pointer import resolve
 from core.report.record import Json, Record, plain
 
 LINK = re.compile(r'\[((?:[^\[\]\\]|\\.)*)\]\((?:\.\./)?record\.json#([^)\s]*) "([^"]*)"\)')

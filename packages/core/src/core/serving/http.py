@@ -74,7 +74,7 @@ def application(service: Service, most_bytes: int) -> Starlette:
             Route("/predict", predict, methods=["POST"]),
             Route("/health", get(lambda: {"status": "ok"}), methods=["GET"]),
             Route("/about", get(service.about), methods=["GET"]),
-            Route("/counts", get(service.counts), methods=["GET"]),
+            Route("/counts", get(service.count_decisions), methods=["GET"]),
         ],
         exception_handlers={HTTPException: refused, Exception: failed},
     )
@@ -130,7 +130,7 @@ def serve(config: ServeConfig, domain: Domain) -> None:
             KeyboardInterrupt
         ):  # uvicorn raises it again once it has stopped in good order
             uvicorn.Server(settings).run(sockets=[listening])
-    counted = service.counts()
+    counted = service.count_decisions()
     print(f"{counted['rows']} rows of {counted['requests']} requests answered")
 
 

@@ -12,11 +12,11 @@ from core.backbones.model import Model, load_weights
 from core.config import derive_seed, from_dict
 from core.data.encoders import restore as restore_encoder
 from core.data.groups import Groups
-from core.data.types import Encoder, Prepared, restore_fields
-from core.data.values import to_texts
+from core.data.types import Encoder, EncodedRows, restore_roles
+from core.data.coercion import to_texts
 from core.evaluation.calibration import Scaling
-from core.fairness.decision import decided
-from core.oversight.rules import Decided, Rules, texts_of
+from core.fairness.threshold_optimizer import decide_by_group
+from core.oversight.decision_rule import Decisions, DecisionRule, joined_texts
 from core.report.run import Run
 from core.targets import restore as restore_target
 from core.targets.mask import MaskTarget
@@ -47,7 +47,7 @@ class Loaded:
         self.encoder: Encoder = restore_encoder(state["encoder"])
         self.target: Target = restore_target(state["target"])
         self.groups = Groups.restore(state["groups"])
-        self.fields = restore_fields(state["fields"])
+        self.roles = restore_roles(state["fields"])
         self.unit_name: str = state["unit_name"]
         self.device = device
         self.model = self._model(state["architecture"]).to(device).eval()
@@ -55,7 +55,7 @@ class Loaded:
         self.thresholds: dict[str, float] | None = run.record.thresholds.get("values") or None
         self.by_group: dict[str, Any] | None = run.record.thresholds.get("by_group")
         said = run.record.oversight
-        self.rules: Rules | None = None if said is None else Rules.restore(said["rule"])
+        self.rules: DecisionRule | None = None if said is None else DecisionRule.restore(said["rule"])
         """Which answers a human decides; None of a run that was made before there were such rules."""
 
     def _model(self, architecture: dict[str, Any] | None) -> Model:
@@ -123,19 +123,19 @@ class Loaded:
             likely=likely,
         )
 
-    def _prepared(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> Prepared:
-        missing = [column for column in self.fields.inputs() if column not in frame]
+    def _prepared(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> EncodedRows:
+        missing = [column for column in self.roles.inputs() if column not in frame]
         if missing:
             raise ValueError(
-                f"column {', '.join(missing)}: not in the table; the run reads {', '.join(self.fields.inputs())}"
+                f"column {', '.join(missing)}: not in the table; the run reads {', '.join(self.roles.inputs())}"
             )
-        return self.encoder.prepare(frame, history)
+        return self.encoder.encode(frame, history)
 
     def predict(self, frame: pd.DataFrame, batch_size: int = 256) -> pd.DataFrame:
         """Predict raw rows, in their order and with their index.
 
         Columns: ``prediction`` (class name, ``a;b`` for several labels, a number); ``decision``, which says whether
-        that is the model's to decide (see ``core.oversight.rules.DECISIONS``); ``confidence``; ``set``, the classes
+        that is the model's to decide (see ``core.oversight.decision_rule.DECISIONS``); ``confidence``; ``set``, the classes
         that can't be excluded, ``a;b``, or ``low`` and ``high`` of a number; and ``score:<class>`` for each class.
         For masks ``prediction`` is the mask (H, W) uint8, ``doubtful`` the share of places where several classes can't
         be excluded, and ``share:<class>`` the class's mean probability; for tokens also ``slots`` (JSON: [start, end,
@@ -171,11 +171,11 @@ class Loaded:
         scores: NDArray[np.float64],
         labels: NDArray[Any],
         sure: NDArray[np.float64] | None = None,
-    ) -> Decided | None:
+    ) -> Decisions | None:
         """Say who decides rows of these scores and labels; None of a run without rules."""
         if self.rules is None:
             return None
-        texts = texts_of(frame, self.fields.text)
+        texts = joined_texts(frame, self.roles.text)
         return self.rules.decide(scores, labels, self.groups.names(frame), texts, sure)
 
     def _overseen(
@@ -207,7 +207,7 @@ class Loaded:
         Raises ValueError where the run decides groups by thresholds of their own and the rows don't name theirs.
         """
         groups = self.groups.names(frame) if self.by_group is not None else {}
-        return decided(self.target, scores, self.thresholds, self.by_group, groups)
+        return decide_by_group(self.target, scores, self.thresholds, self.by_group, groups)
 
     def _named(self, labels: NDArray[np.generic]) -> list[Any]:
         classes = self.target.classes

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.files import sha256
+from core.data.readers.files import sha256
 from core.data.masks import to_png
-from core.oversight.rules import counts
+from core.oversight.decision_rule import count_decisions
 from core.report.record import plain
 from core.serving.load import Loaded
 from core.serving.verbs import SIMULATED
@@ -79,7 +79,7 @@ class Service:
         found = self.loaded.predict(self._frame(rows), self.batch_size)
         if isinstance(self.loaded.target, MaskTarget):
             found["prediction"] = [base64.b64encode(to_png(mask)).decode() for mask in found["prediction"]]
-        now = counts(found["decision"].to_numpy(np.str_))
+        now = count_decisions(found["decision"].to_numpy(np.str_))
         self.counted["requests"] += 1
         for key, count in now.items():
             self.counted[key] += count
@@ -106,14 +106,14 @@ class Service:
         import pandas as pd
 
         frame = pd.DataFrame(rows, index=range(1, len(rows) + 1))
-        fields = self.loaded.fields
-        if fields.image is not None and fields.image in frame:
-            pictures = [_decoded(value, row, fields.image) for row, value in frame[fields.image].items()]
-            frame[fields.image] = pd.Series(pictures, index=frame.index, dtype=object)
-        if fields.signal is not None and fields.signal in frame:
-            for row, value in frame[fields.signal].items():
+        roles = self.loaded.roles
+        if roles.image is not None and roles.image in frame:
+            pictures = [_decoded(value, row, roles.image) for row, value in frame[roles.image].items()]
+            frame[roles.image] = pd.Series(pictures, index=frame.index, dtype=object)
+        if roles.signal is not None and roles.signal in frame:
+            for row, value in frame[roles.signal].items():
                 if not isinstance(value, list):
-                    raise ValueError(f"column {fields.signal!r}, row {row}: a signal is a list of numbers")
+                    raise ValueError(f"column {roles.signal!r}, row {row}: a signal is a list of numbers")
         return frame
 
     def _write(self, rows: list[dict[str, Json]], now: dict[str, int], seconds: float) -> None:
@@ -142,7 +142,7 @@ class Service:
                 "finished": record.run.finished,
             },
             "simulated": record.data.simulated,
-            "reads": list(self.loaded.fields.inputs()),
+            "reads": list(self.loaded.roles.inputs()),
             "groups": list(self.loaded.groups.groupings),
             "gives": {"kind": self.loaded.target.kind, "classes": list(self.loaded.target.classes)},
             "declaration": record.oversight["declaration"],
@@ -150,7 +150,7 @@ class Service:
             "limits": {"rows": self.most_rows},
         }
 
-    def counts(self) -> dict[str, Json]:
+    def count_decisions(self) -> dict[str, Json]:
         """Count since the start: requests answered and refused, rows, and who decides them."""
         with self._lock:
             return {"since": self.started, **self.counted}

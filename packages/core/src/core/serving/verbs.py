@@ -12,25 +12,25 @@ import numpy as np
 
 from core.config import DataConfig, derive_seed, from_dict
 from core.data.config import TableData
-from core.data.files import sha256
+from core.data.readers.files import sha256
 from core.data.masks import to_png
-from core.data.parts import unit_names
-from core.data.sources import IMAGE_ENDINGS
-from core.data.tables import find, read_table
+from core.data.encoded_split import unit_names
+from core.data.sources.image_folder import IMAGE_ENDINGS
+from core.data.readers.table import find, read_table
 from core.data.types import Dataset
 from core.domain import Domain
 from core.evaluation.conformal import look
 from core.evaluation.evaluate import evaluate_again
 from core.evaluation.types import Evaluation
 from core.evaluation.uncertainty import measure, terms_of
-from core.oversight.rules import counts, texts_of, told
-from core.report.console import show_figures
+from core.oversight.decision_rule import count_decisions, joined_texts, told
+from core.report.console import print_metrics
 from core.report.record import plain
-from core.report.tables import write_predictions
+from core.report.predictions import write_predictions
 from core.serving.load import Loaded, load
 from core.targets.mask import MaskTarget
 from core.targets.types import Predictions, slots_of
-from core.training.files import write_atomically
+from core.atomic_io import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,12 +51,12 @@ def predict(run: str, source: str, output: str, device: str, batch_size: int) ->
     if not target.parent.is_dir():
         raise ValueError(f"output={output}: there is no folder {target.parent}; make it first")
     loaded = load(run, device)
-    frame = raw_rows(source, loaded.fields.image)
+    frame = raw_rows(source, loaded.roles.image)
     predicted = loaded.predict(frame, batch_size)
     if isinstance(loaded.target, MaskTarget):
         predicted["prediction"] = _written_masks(predicted["prediction"], target)
-    pictures = loaded.fields.target if loaded.fields.mask_classes else ()
-    given = (loaded.fields.image, loaded.fields.signal, *pictures)
+    pictures = loaded.roles.target if loaded.roles.mask_classes else ()
+    given = (loaded.roles.image, loaded.roles.signal, *pictures)
     bulky = [c for c in given if c in frame and not _is_text(frame[c])]
     table = frame.drop(columns=bulky).join(predicted, lsuffix="_given")
     _write_table(table, target)
@@ -64,7 +64,7 @@ def predict(run: str, source: str, output: str, device: str, batch_size: int) ->
         print(f"note: {SIMULATED}", file=sys.stderr)
     print(f"{len(table)} predictions: {target.resolve()}")
     if "decision" in predicted:
-        print(told(counts(predicted["decision"].to_numpy(np.str_))))
+        print(told(count_decisions(predicted["decision"].to_numpy(np.str_))))
     else:
         print(
             "note: the run is older than the rules of oversight: nobody checked who decides", file=sys.stderr
@@ -118,7 +118,7 @@ def evaluate(
             f"run={run}: a run of {record.run.domain}; use python -m {record.run.domain}.evaluate"
         )
     if isinstance(data, TableData) and not data.target:
-        data.target = list(loaded.fields.target)
+        data.target = list(loaded.roles.target)
     task = from_dict("task", loaded.config["task"])
     dataset = data.read(task, derive_seed(loaded.config["seed"], "evaluate"))
     _refuse_training_files(dataset, loaded)
@@ -150,7 +150,7 @@ def evaluate(
     write_atomically(folder / "evaluation.json", json.dumps(plain(content), indent=1) + "\n")
     if dataset.simulated or record.data.simulated:
         print(f"note: {SIMULATED}")
-    show_figures(evaluation.metrics)
+    print_metrics(evaluation.metrics)
     if content.get("uncertainty"):
         held, asked = content["uncertainty"]["coverage"]["value"], content["uncertainty"]["promise"]["asked"]
         print(f"Sets that should hold {asked:.0%} of answers hold {held:.1%}")
@@ -166,9 +166,9 @@ def overseen(loaded: Loaded, frame: pd.DataFrame, evaluation: Evaluation) -> dic
     if rules is None:
         return {}
     decided = rules.decide(
-        part.scores, part.labels, part.groups, texts_of(frame, loaded.fields.text), part.sure
+        part.scores, part.labels, part.groups, joined_texts(frame, loaded.roles.text), part.sure
     )
-    found: dict[str, Any] = {"oversight": {"counts": counts(decided.decision)}}
+    found: dict[str, Any] = {"oversight": {"counts": count_decisions(decided.decision)}}
     section = loaded.run.record.uncertainty
     if section is None:
         return found
@@ -183,7 +183,7 @@ def overseen(loaded: Loaded, frame: pd.DataFrame, evaluation: Evaluation) -> dic
 
 def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predictions:
     """Predict labelled rows with the network's own scores, their truth, groups and units beside them."""
-    lost = [column for column in loaded.fields.target if column not in frame]
+    lost = [column for column in loaded.roles.target if column not in frame]
     if lost:
         raise ValueError(f"column {', '.join(lost)}: the truth is not in the table; give data.target")
     truth = loaded.target.truth(loaded.target.encode(frame))
@@ -194,7 +194,7 @@ def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predict
     else:
         raw = loaded.raw_scores(frame, batch_size)
         labels = loaded.target.labels(raw)
-    unit = loaded.fields.unit
+    unit = loaded.roles.unit
     rows, units = np.arange(len(frame), dtype=np.int64), None
     if unit is not None and unit in frame:
         units = unit_names(frame[unit], rows)

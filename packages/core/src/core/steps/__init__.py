@@ -1,1 +1,1 @@
-"""The six steps of ``core.pipeline``, one module each."""
+"""The six steps of ``core.run.pipeline``, one module each."""

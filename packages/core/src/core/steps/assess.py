@@ -10,14 +10,14 @@ from core.data.config import OWN_TOKENIZERS
 from core.energy.meter import Meter
 from core.evaluation.config import NoBaseline
 from core.privacy.statement import no_promise, pretrained_from, without_noise
-from core.steps.attack import attack
-from core.steps.audit import audit
+from core.steps.membership_inference import attack
+from core.steps.fairness import audit
 from core.steps.design import Designed
 from core.steps.evaluate import Judged
 from core.steps.explain import explain
 from core.steps.oversee import oversee
 from core.steps.prepare import Prepared
-from core.training.run import Trained
+from core.training.trainer import Trained
 
 
 @dataclass
@@ -55,5 +55,5 @@ def _privacy(config: RunConfig, prepared: Prepared, designed: Designed, trained:
         return no_promise(attack(config, prepared, designed))
     challenged = not isinstance(config.baseline, NoBaseline)
     own = getattr(config.encoder, "tokenizer", "own") in OWN_TOKENIZERS
-    noiseless = without_noise(prepared.encoder.layout(), prepared.dataset.fields, challenged, own)
+    noiseless = without_noise(prepared.encoder.layout(), prepared.dataset.roles, challenged, own)
     return designed.private.section(trained.steps, pretrained_from(config.backbone), noiseless)

@@ -11,17 +11,17 @@ from core.backbones.model import Model
 from core.config import RunConfig, derive_seed
 from core.data.augmentation import Augmentation
 from core.data.batches import ShuffledBatches
-from core.data.parts import Part
-from core.folder import RunFolder
+from core.data.encoded_split import EncodedSplit
+from core.run.directory import RunDirectory
 from core.privacy.config import NoPrivacy
-from core.steps.head_start import head_first, head_start
-from core.steps.once import computed_once
+from core.steps.lp_ft import head_first, head_start
+from core.steps.feature_cache import computed_once
 from core.steps.prepare import Prepared
 from core.training.device import place
 from core.training.parallel import ALONE, Parallel
 from core.training.precision import Decision
-from core.training.private_run import PrivateTraining, private_training
-from core.training.run import plain_update, settle_precision
+from core.training.dp_setup import PrivateTraining, private_training
+from core.training.trainer import plain_update, settle_precision
 from core.training.types import Batches, Update
 
 
@@ -43,7 +43,7 @@ class Designed:
 
 
 @runtime_checkable
-class StartsFromRows(Protocol):
+class DataDependentInit(Protocol):
     """A backbone whose first weights can come from training inputs, read without noise."""
 
     def start_from(self, inputs: dict[str, torch.Tensor]) -> bool:
@@ -61,7 +61,7 @@ def build_model(config: RunConfig, prepared: Prepared, device: torch.device, pri
     """
     seed = derive_seed(config.seed, "weights")
     backbone = config.backbone.build(prepared.encoder.layout(), seed)
-    if isinstance(backbone, StartsFromRows) and not private:
+    if isinstance(backbone, DataDependentInit) and not private:
         train = prepared.parts["train"]
         generator = torch.Generator().manual_seed(derive_seed(config.seed, "first look"))
         backbone.start_from(train.prepared.take(torch.randperm(len(train), generator=generator)[:FIRST_LOOK]))
@@ -70,7 +70,7 @@ def build_model(config: RunConfig, prepared: Prepared, device: torch.device, pri
 
 
 def shuffled(
-    config: RunConfig, part: Part, augmentation: Augmentation | None, seed: int, parallel: Parallel = ALONE
+    config: RunConfig, part: EncodedSplit, augmentation: Augmentation | None, seed: int, parallel: Parallel = ALONE
 ) -> ShuffledBatches:
     """Make the batches that ``training=`` asks for, of a part and a seed."""
     settings = config.training
@@ -88,7 +88,7 @@ def shuffled(
     )
 
 
-def design(config: RunConfig, prepared: Prepared, folder: RunFolder, parallel: Parallel) -> Designed:
+def design(config: RunConfig, prepared: Prepared, folder: RunDirectory, parallel: Parallel) -> Designed:
     """Do step 2."""
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -51,7 +51,7 @@ def judge(config: RunConfig, prepared: Prepared, designed: Designed, meter: Mete
         validation, test, prepared.target, config.evaluation, extra, seed, config.fairness.decide
     )
     challenge = config.baseline.run(
-        prepared.frames, prepared.encoder, prepared.dataset.fields, prepared.target, config.seed
+        prepared.frames, prepared.encoder, prepared.dataset.roles, prepared.target, config.seed
     )
     comparison = None
     if challenge is not None:

@@ -15,7 +15,7 @@ from core.explanation.config import NoExplanation
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from core.explanation.trial import Trial
+    from core.explanation.explain_and_test import ExplanationReport
     from core.steps.design import Designed
     from core.steps.evaluate import Judged
     from core.steps.prepare import Prepared
@@ -35,12 +35,12 @@ def explain(
     """
     if isinstance(config.explanation, NoExplanation):
         return None
-    from core.explanation.assign import Reading
-    from core.explanation.cases import Cases
-    from core.explanation.question import Question
+    from core.explanation.aggregate import Reading
+    from core.explanation.masker import Masker
+    from core.explanation.explained_output import ExplainedOutput
     from core.explanation.rollout import Unavailable
-    from core.explanation.section import section
-    from core.explanation.trial import Subject, affordable, settle, tried
+    from core.explanation.report_section import section
+    from core.explanation.explain_and_test import Subject, plan_budget, select_method, explain_and_test
 
     begun = time.perf_counter()
     settings, seed = config.explanation, derive_seed(config.seed, "explanation")
@@ -49,28 +49,28 @@ def explain(
     if len(rows) < 2:
         return {"headline": "Not explained", "detail": "The test part has fewer than two rows.", "rows": 0}
     scorer, encoder = judged.scorer, prepared.encoder
-    cases = Cases.of(
+    cases = Masker.of(
         scorer,
         prepared.frames["test"].iloc[rows],
-        prepared.dataset.fields.text,
+        prepared.dataset.roles.text,
         patches=settings.patches,
         stretches=settings.stretches,
         references=settings.references,
     )
-    method, reason = settle(settings, cases)
-    extent = affordable(settings, cases, method, settings.share * trained_passes(designed, prepared))
+    method, reason = select_method(settings, cases)
+    extent = plan_budget(settings, cases, method, settings.share * trained_passes(designed, prepared))
     most = extent.rows
     cases = cases.first(most)
     rows = rows[:most]
-    question = Question.of(prepared.target, test.labels[rows], scorer.outputs(cases.inputs))
+    question = ExplainedOutput.of(prepared.target, test.labels[rows], scorer.outputs(cases.inputs))
     subject = Subject(
         designed.model,
         scorer,
         lambda model: replace(scorer, model=model),
-        Reading(encoder.spans, encoder.grams),
+        Reading(encoder.token_offsets, encoder.tfidf_matrix),
     )
     try:
-        trial = tried(subject, cases, question, method, reason, extent.compared, settings, seed)
+        trial = explain_and_test(subject, cases, question, method, reason, extent.compared, settings, seed)
     except Unavailable as error:
         why = f"explanation.method={method}: {error}; choose another method."
         return {"headline": "Not explained", "detail": why, "rows": 0}
@@ -114,7 +114,7 @@ def sample(test: Predictions, count: int, seed: int) -> NDArray[np.int64]:
 
 def trained_passes(designed: Designed, prepared: Prepared) -> float:
     """Count training's passes of a row through the network, a backward pass as two: planned, so always the same."""
-    from core.explanation.gradients import PASSES
+    from core.explanation.integrated_gradients import PASSES
 
     return PASSES * designed.batches.steps / designed.epoch_steps * len(prepared.parts["train"])
 
@@ -133,7 +133,7 @@ def _shown(examples: int | None, simulated: bool) -> tuple[int, str]:
     )
 
 
-def _examples(trial: Trial, test: Predictions, rows: NDArray[np.int64], count: int) -> list[dict[str, Any]]:
+def _examples(trial: ExplanationReport, test: Predictions, rows: NDArray[np.int64], count: int) -> list[dict[str, Any]]:
     from core.explanation.examples import chosen, example
 
     if not count:

@@ -10,8 +10,8 @@ from core.evaluation.conformal import Calibration, Pixels, calibrate, look
 from core.evaluation.deferral import by_agreement, by_cost, by_share, error_unit, losses
 from core.evaluation.uncertainty import Terms, measure, terms
 from core.oversight.config import StandardOversight
-from core.oversight.rules import NOBODY_IS_SURE, Decided, Rules, absent, counts, declared_rules, texts_of
-from core.oversight.types import Oversight
+from core.oversight.decision_rule import DEFER_ALL, Decisions, DecisionRule, missing_confirm_classes, count_decisions, rule_of_declaration, joined_texts
+from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.config import RunConfig
@@ -34,13 +34,13 @@ def oversee(
     options = config.oversight
     target = prepared.target
     test = judged.evaluation.parts["test"]
-    texts = texts_of(prepared.frames["test"], prepared.dataset.fields.text)
+    texts = joined_texts(prepared.frames["test"], prepared.dataset.roles.text)
     if not isinstance(options, StandardOversight):
-        rules = Rules(target.kind, target.classes, declared.acts)
+        rules = DecisionRule(target.kind, target.classes, declared.acts)
         decided = rules.decide(test.scores, test.labels, test.groups, texts, test.sure)
         return None, _oversight(declared, rules, decided, [])
     seed = derive_seed(config.seed, "oversight")
-    rules = declared_rules(declared, target.kind, target.classes, options.confirm, options.confirm_words)
+    rules = rule_of_declaration(declared, target.kind, target.classes, options.confirm, options.confirm_words)
     rules = replace(rules, method=options.method_of(target.kind), log=bool(getattr(target, "log", False)))
     validation = judged.evaluation.parts["validation"]
     pixels = _looked(prepared, judged, options.mask_rows, seed) if target.kind == "mask" else {}
@@ -61,7 +61,7 @@ def oversee(
     measured = measure(rules, test, against, config.evaluation, seed, pixels.get("test"))
     decided = rules.decide(test.scores, test.labels, test.groups, texts, test.sure)
     uncertainty = _uncertainty(measured, rules, calibration, against, options, chosen_by, prepared)
-    missing = absent(declared, target.classes)
+    missing = missing_confirm_classes(declared, target.classes)
     notes = (
         [f"Declared to be confirmed, but no class of these data: {', '.join(missing)}."] if missing else []
     )
@@ -77,7 +77,7 @@ def _looked(prepared: Prepared, judged: Judged, rows: int, seed: int) -> dict[st
 
 
 def _threshold(
-    rules: Rules,
+    rules: DecisionRule,
     validation: Predictions,
     options: StandardOversight,
     declared: Oversight,
@@ -109,7 +109,7 @@ def _threshold(
 
 def _uncertainty(
     measured: dict[str, Json],
-    rules: Rules,
+    rules: DecisionRule,
     calibration: Calibration,
     against: Terms,
     options: StandardOversight,
@@ -172,8 +172,8 @@ def _promised(kind: str, calibration: Calibration, unit: str) -> str:
     return f"{answer} a random {'picture' if kind == 'mask' else 'row'} of a new {unit}"
 
 
-def _oversight(declared: Oversight, rules: Rules, decided: Decided, notes: list[str]) -> dict[str, Json]:
-    counted = counts(decided.decision)
+def _oversight(declared: Oversight, rules: DecisionRule, decided: Decisions, notes: list[str]) -> dict[str, Json]:
+    counted = count_decisions(decided.decision)
     human = (counted["unsure"] + counted["confirm"]) / max(counted["rows"], 1)
     if rules.method == "none":
         detail = "Nobody checks before: no answer is deferred or confirmed (oversight=none)."
@@ -181,7 +181,7 @@ def _oversight(declared: Oversight, rules: Rules, decided: Decided, notes: list[
         unsure, waits = (counted[k] / max(counted["rows"], 1) for k in ("unsure", "confirm"))
         rest = "takes effect" if declared.acts else "only advises"
         detail = f"{unsure:.0%} of the test rows go to a human as unsure, {waits:.0%} to be confirmed; the rest {rest}."
-        if rules.threshold >= NOBODY_IS_SURE:
+        if rules.threshold >= DEFER_ALL:
             detail += " On validation no confidence reached what is asked of answers left to the model."
     role = f"{declared.responsible[:1].upper()}{declared.responsible[1:]}"
     return {

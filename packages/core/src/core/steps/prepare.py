@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.backbones.types import KnowsItsPast
+from core.backbones.types import PretrainingProvenance
 from core.config import RunConfig, derive_seed
-from core.data.checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_parts
 from core.data.groups import Groups
-from core.data.parts import Part
+from core.data.encoded_split import EncodedSplit
 from core.data.splits import some_of, split
 from core.data.types import Dataset, Encoder, Finding
 from core.privacy.config import NoPrivacy
-from core.steps.audit import check_reference_run
+from core.steps.fairness import check_reference_run
 from core.targets.types import Target
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Prepared:
 
     dataset: Dataset
     frames: dict[str, pd.DataFrame]
-    parts: dict[str, Part]
+    parts: dict[str, EncodedSplit]
     encoder: Encoder
     target: Target
     groups: Groups
@@ -47,13 +47,13 @@ def prepare(config: RunConfig) -> Prepared:
         findings.append(Finding("note", "share", "training.share", text))
     frames = {name: dataset.frame.iloc[chosen] for name, chosen in rows.items()}
     groups = Groups.fit(frames["train"], dataset)
-    plain = config.encoder.build(dataset.fields)
-    encoder = config.fairness.encoder(plain, frames["train"], dataset.fields, groups)
+    plain = config.encoder.build(dataset.roles)
+    encoder = config.fairness.encoder(plain, frames["train"], dataset.roles, groups)
     encoder.fit(frames["train"])
-    target = config.target.build(frames["train"], dataset.fields)
-    config.oversight.check_target(target, dataset.fields)
+    target = config.target.build(frames["train"], dataset.roles)
+    config.oversight.check_target(target, dataset.roles)
     parts = {
-        name: Part(frame, rows[name], encoder, target, dataset.fields, groups, dataset.frame)
+        name: EncodedSplit(frame, rows[name], encoder, target, dataset.roles, groups, dataset.frame)
         for name, frame in frames.items()
     }
     config.fairness.check_validation(parts["validation"].groups, target)
@@ -70,7 +70,7 @@ def seen_before(config: RunConfig, dataset: Dataset) -> list[Finding]:
     Raises ValueError under a promise of privacy: it would be broken before the first step.
     """
     backbone = config.backbone
-    if not isinstance(backbone, KnowsItsPast):
+    if not isinstance(backbone, PretrainingProvenance):
         return []
     files = backbone.read_before(dataset.files)
     if not files:

@@ -7,21 +7,21 @@ from typing import Any
 
 from core.config import RunConfig
 from core.energy.meter import JOULES_PER_WH, Meter
-from core.folder import RunFolder
-from core.report.wording import duration, plainly
+from core.run.directory import RunDirectory
+from core.report.formatting import format_duration, format_si
 from core.steps.design import Designed
 from core.steps.prepare import Prepared
-from core.training.launch import sweep
+from core.training.torchrun_env import sweep
 from core.training.parallel import Parallel
-from core.training.run import Trained
-from core.training.run import train as run_training
+from core.training.trainer import Trained
+from core.training.trainer import train as run_training
 
 
 def fit(
     config: RunConfig,
     prepared: Prepared,
     designed: Designed,
-    folder: RunFolder,
+    folder: RunDirectory,
     parallel: Parallel,
     meter: Meter,
 ) -> Trained:
@@ -68,6 +68,6 @@ def forecast_line(expected: dict[str, Any]) -> None:
 
 
 def _amounts(expected: dict[str, Any], times: int) -> str:
-    grams = "" if expected["grams"] is None else f", {plainly(times * expected['grams'], 'g')} CO2e"
-    energy = plainly(times * expected["joules"] / JOULES_PER_WH, "Wh")
-    return f"{duration(times * expected['seconds'])}, {energy}{grams}"
+    grams = "" if expected["grams"] is None else f", {format_si(times * expected['grams'], 'g')} CO2e"
+    energy = format_si(times * expected["joules"] / JOULES_PER_WH, "Wh")
+    return f"{format_duration(times * expected['seconds'])}, {energy}{grams}"

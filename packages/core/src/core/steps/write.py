@@ -12,26 +12,26 @@ import torch
 
 from core.backbones.model import save_weights, trainable_parameters
 from core.config import RunConfig
-from core.data.files import sha256
-from core.data.types import Fields
-from core.folder import RunFolder
-from core.privacy.secret import forget_secret
+from core.data.readers.files import sha256
+from core.data.types import ColumnRoles
+from core.run.directory import RunDirectory
+from core.privacy.rng_key import forget_secret
 from core.report.documents import write_documents
 from core.report.record import Record, plain, sealed, write_record
 from core.report.run import SEALED, Run
-from core.report.tables import write_predictions
+from core.report.predictions import write_predictions
 from core.steps.assess import Impact
 from core.steps.design import Designed
 from core.steps.evaluate import Judged
 from core.steps.prepare import Prepared
-from core.training.files import write_atomically
-from core.training.launch import command
+from core.atomic_io import write_atomically
+from core.training.torchrun_env import command
 from core.training.precision import cpu_name
-from core.training.run import Trained
+from core.training.trainer import Trained
 
 
 def write(
-    folder: RunFolder,
+    folder: RunDirectory,
     config: RunConfig,
     prepared: Prepared,
     designed: Designed,
@@ -47,7 +47,7 @@ def write(
         "encoder": prepared.encoder.state(),
         "target": prepared.target.state(),
         "groups": prepared.groups.state(),
-        "fields": asdict(prepared.dataset.fields),
+        "fields": asdict(prepared.dataset.roles),
         "unit_name": prepared.dataset.unit_name,
         "architecture": designed.model.backbone.architecture,
     }
@@ -82,7 +82,7 @@ def write(
     return folder.tell()
 
 
-def _studies(folder: RunFolder, judged: Judged) -> dict[str, Any]:
+def _studies(folder: RunDirectory, judged: Judged) -> dict[str, Any]:
     """Write the tables that studies leave as files, and give the rest for the record."""
     sections = {}
     for name, (found, seconds) in judged.studies.items():
@@ -100,7 +100,7 @@ def _studies(folder: RunFolder, judged: Judged) -> dict[str, Any]:
     return sections
 
 
-def _run(folder: RunFolder, config: RunConfig, prepared: Prepared) -> dict[str, Any]:
+def _run(folder: RunDirectory, config: RunConfig, prepared: Prepared) -> dict[str, Any]:
     return {
         "domain": folder.domain.name,
         "title": folder.domain.title,
@@ -132,16 +132,16 @@ def _data(prepared: Prepared) -> dict[str, Any]:
         "files": dataset.files,
         "findings": [asdict(finding) for finding in prepared.findings],
         "notes": dataset.notes,
-        "roles": _roles(dataset.fields),
+        "roles": _roles(dataset.roles),
         "truth": dataset.truth,
     }
 
 
-def _roles(fields: Fields) -> dict[str, Any]:
-    return {part: value for part, value in asdict(fields).items() if value}
+def _roles(roles: ColumnRoles) -> dict[str, Any]:
+    return {part: value for part, value in asdict(roles).items() if value}
 
 
-def _model(folder: RunFolder, designed: Designed) -> dict[str, Any]:
+def _model(folder: RunDirectory, designed: Designed) -> dict[str, Any]:
     return {
         "backbone": folder.content["backbone"]["option"],
         "adapter": folder.content["adapter"]["option"],

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from core.data.types import Fields, Json
+    from core.data.types import ColumnRoles, Json
     from core.targets.config import BinaryOption
     from core.targets.types import Labels, Metric
 
@@ -56,9 +56,9 @@ class BinaryTarget:
         return 1
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, fields: Fields, settings: BinaryOption) -> BinaryTarget:
+    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: BinaryOption) -> BinaryTarget:
         """Read values and weights from training rows, raising ValueError unless there are two (or a positive one)."""
-        column = single_column(frame, fields, "binary")
+        column = single_column(frame, roles, "binary")
         names = in_order(names_of(frame[column])[1])
         counts = dict(zip(names, count_classes(frame, column, names), strict=True))
         if len(names) < 2:

@@ -10,7 +10,7 @@ from core.config.validate import at_least_zero, fractions, one_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.types import Fields
+    from core.data.types import ColumnRoles
     from core.targets.binary import BinaryTarget
     from core.targets.mask import MaskTarget
     from core.targets.multiclass import MulticlassTarget
@@ -44,12 +44,12 @@ class AutoTarget(TargetConfig):
         """Refuse values that can't be, naming the key."""
         _check_common(self.class_weights, self.label_smoothing)
 
-    def build(self, frame: pd.DataFrame, fields: Fields) -> Target:
+    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> Target:
         """Make the target that suits the training rows; its ``explanation`` says why."""
         from core.targets.detect import detect
 
         self.check()
-        kind, reason = detect(frame, fields)
+        kind, reason = detect(frame, roles)
         if self.positive is not None and kind != "binary":
             raise config_error(
                 "target.positive", self.positive, f"the target is {kind}, not binary: {reason}"
@@ -58,7 +58,7 @@ class AutoTarget(TargetConfig):
             mask = MaskOption()
             mask.class_weights, mask.label_smoothing = self.class_weights, self.label_smoothing
             mask.select = self.select
-            target: Target = mask.build(frame, fields)
+            target: Target = mask.build(frame, roles)
         elif kind == "tokens":
             if self.class_weights != "none" or self.label_smoothing:
                 raise config_error(
@@ -66,7 +66,7 @@ class AutoTarget(TargetConfig):
                 )
             tokens = TokensOption()
             tokens.select = self.select
-            target = tokens.build(frame, fields)
+            target = tokens.build(frame, roles)
         elif kind == "regression":
             if self.class_weights != "none" or self.label_smoothing:
                 raise config_error(
@@ -74,7 +74,7 @@ class AutoTarget(TargetConfig):
                 )
             regression = RegressionOption()
             regression.select = self.select
-            target = regression.build(frame, fields)
+            target = regression.build(frame, roles)
         else:
             chosen = _WITH_CLASSES[kind]()
             chosen.class_weights = self.class_weights
@@ -82,7 +82,7 @@ class AutoTarget(TargetConfig):
             chosen.select = self.select
             if isinstance(chosen, BinaryOption):
                 chosen.positive = self.positive
-            target = chosen.build(frame, fields)
+            target = chosen.build(frame, roles)
         target.explanation = f"{reason} {target.explanation}".strip()
         return target
 
@@ -104,12 +104,12 @@ class BinaryOption(TargetConfig):
         _check_common(self.class_weights, self.label_smoothing)
         at_least_zero("target", focal=self.focal)
 
-    def build(self, frame: pd.DataFrame, fields: Fields) -> BinaryTarget:
+    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> BinaryTarget:
         """Read the two values and their weights from the training rows."""
         from core.targets.binary import BinaryTarget
 
         self.check()
-        return BinaryTarget.fit(frame, fields, self)
+        return BinaryTarget.fit(frame, roles, self)
 
 
 @register("target", "multiclass")
@@ -130,12 +130,12 @@ class MulticlassOption(TargetConfig):
         _check_common(self.class_weights, self.label_smoothing)
         at_least_zero("target", focal=self.focal)
 
-    def build(self, frame: pd.DataFrame, fields: Fields) -> MulticlassTarget:
+    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> MulticlassTarget:
         """Read the classes and their weights from the training rows."""
         from core.targets.multiclass import MulticlassTarget
 
         self.check()
-        return MulticlassTarget.fit(frame, fields, self)
+        return MulticlassTarget.fit(frame, roles, self)
 
 
 @register("target", "multilabel")
@@ -157,12 +157,12 @@ class MultilabelOption(TargetConfig):
         if not self.separator:
             raise config_error("target.separator", self.separator, "it must be one or more characters")
 
-    def build(self, frame: pd.DataFrame, fields: Fields) -> MultilabelTarget:
+    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> MultilabelTarget:
         """Read the labels and their weights from the training rows."""
         from core.targets.multilabel import MultilabelTarget
 
         self.check()
-        return MultilabelTarget.fit(frame, fields, self)
+        return MultilabelTarget.fit(frame, roles, self)
 
 
 @register("target", "ordinal")
@@ -186,12 +186,12 @@ class OrdinalOption(TargetConfig):
         one_of("target.method", self.method, ("cumulative", "corn"))
         one_of("target.decide", self.decide, ("median", "mean", "mode"))
 
-    def build(self, frame: pd.DataFrame, fields: Fields) -> OrdinalTarget:
+    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> OrdinalTarget:
         """Read the ordered classes and their weights from the training rows."""
         from core.targets.ordinal import OrdinalTarget
 
         self.check()
-        return OrdinalTarget.fit(frame, fields, self)
+        return OrdinalTarget.fit(frame, roles, self)
 
 
 @register("target", "regression")
@@ -210,12 +210,12 @@ class RegressionOption(TargetConfig):
         one_of("target.loss", self.loss, ("squared", "absolute", "huber"))
         one_of("target.scale", self.scale, ("standard", "log", "none"))
 
-    def build(self, frame: pd.DataFrame, fields: Fields) -> RegressionTarget:
+    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> RegressionTarget:
         """Read the scale from the training rows."""
         from core.targets.regression import RegressionTarget
 
         self.check()
-        return RegressionTarget.fit(frame, fields, self)
+        return RegressionTarget.fit(frame, roles, self)
 
 
 @register("target", "mask")
@@ -234,12 +234,12 @@ class MaskOption(TargetConfig):
         _check_common(self.class_weights, self.label_smoothing)
         at_least_zero("target", height=self.height, width=self.width, jaccard=self.jaccard)
 
-    def build(self, frame: pd.DataFrame, fields: Fields) -> MaskTarget:
+    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> MaskTarget:
         """Read size and weights from the training rows."""
         from core.targets.mask import MaskTarget
 
         self.check()
-        return MaskTarget.fit(frame, fields, self)
+        return MaskTarget.fit(frame, roles, self)
 
 
 @register("target", "tokens")
@@ -257,12 +257,12 @@ class TokensOption(TargetConfig):
             raise config_error("target.length", self.length, "it must be 1 or more")
         at_least_zero("target", slot_weight=self.slot_weight)
 
-    def build(self, frame: pd.DataFrame, fields: Fields) -> TokensTarget:
+    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> TokensTarget:
         """Read the intents and slots from the training rows."""
         from core.targets.tokens import TokensTarget
 
         self.check()
-        return TokensTarget.fit(frame, fields, self)
+        return TokensTarget.fit(frame, roles, self)
 
 
 _WITH_CLASSES: dict[str, type[BinaryOption | MulticlassOption | MultilabelOption | OrdinalOption]] = {

@@ -10,28 +10,28 @@ import pandas as pd
 from core.targets.reading import listed, names_of, require_columns
 
 if TYPE_CHECKING:
-    from core.data.types import Fields
+    from core.data.types import ColumnRoles
 
 FEW_NUMBERS = 20
 """Whole numbers with more distinct values than this are a quantity, not classes."""
 
 
-def detect(frame: pd.DataFrame, fields: Fields) -> tuple[str, str]:
+def detect(frame: pd.DataFrame, roles: ColumnRoles) -> tuple[str, str]:
     """Name the kind of target and say why. Raises ValueError where no kind fits.
 
     Several columns or cells with several labels: multilabel. Two values: binary. An ordered categorical column:
     ordinal. Numbers with fractions or more than 20 distinct whole numbers: regression. Otherwise multiclass.
     """
-    if not fields.target:
+    if not roles.target:
         raise ValueError("no target column is named; set data.target to the column to predict")
-    require_columns(frame, fields.target)
-    if fields.mask_classes:
-        return "mask", f"Column {fields.target[0]!r} holds masks, so each pixel has a class."
-    if fields.slots is not None:
-        return "tokens", f"Column {fields.slots!r} marks slots in the text, so each word is labelled too."
-    if len(fields.target) > 1:
-        return "multilabel", f"{len(fields.target)} target columns are named, so the target is multilabel."
-    name = fields.target[0]
+    require_columns(frame, roles.target)
+    if roles.mask_classes:
+        return "mask", f"Column {roles.target[0]!r} holds masks, so each pixel has a class."
+    if roles.slots is not None:
+        return "tokens", f"Column {roles.slots!r} marks slots in the text, so each word is labelled too."
+    if len(roles.target) > 1:
+        return "multilabel", f"{len(roles.target)} target columns are named, so the target is multilabel."
+    name = roles.target[0]
     column = frame[name].dropna()
     if len(column) == 0:
         raise ValueError(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from core.data.types import Fields, Json
+    from core.data.types import ColumnRoles, Json
     from core.targets.config import MaskOption
     from core.targets.types import Labels, Metric
 
@@ -51,13 +51,13 @@ class MaskTarget:
         return len(self.classes)
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, fields: Fields, settings: MaskOption) -> MaskTarget:
+    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: MaskOption) -> MaskTarget:
         """Settle size and class weights on training rows.
 
         Raises ValueError where the data names no classes of pixels or a mask can't be read.
         """
-        column = single_column(frame, fields, "mask")
-        classes = fields.mask_classes
+        column = single_column(frame, roles, "mask")
+        classes = roles.mask_classes
         if len(classes) < 2:
             raise ValueError(
                 "target=mask needs the names of the pixels' classes, two at least; use data=mask_folder or a set that "

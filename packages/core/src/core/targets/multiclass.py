@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from core.data.types import Fields, Json
+    from core.data.types import ColumnRoles, Json
     from core.targets.config import MulticlassOption
     from core.targets.types import Labels, Metric
 
@@ -53,9 +53,9 @@ class MulticlassTarget:
         return len(self.classes)
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, fields: Fields, settings: MulticlassOption) -> MulticlassTarget:
+    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: MulticlassOption) -> MulticlassTarget:
         """Read classes and weights from training rows, raising ValueError when there are fewer than two classes."""
-        column = single_column(frame, fields, "multiclass")
+        column = single_column(frame, roles, "multiclass")
         classes = class_list(frame, column, settings.classes)
         counts = count_classes(frame, column, classes)
         prior: tuple[float, ...] = ()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from core.data.types import Fields, Json
+    from core.data.types import ColumnRoles, Json
     from core.targets.config import MultilabelOption
     from core.targets.types import Labels, Metric
 
@@ -48,16 +48,16 @@ class MultilabelTarget:
         return len(self.classes)
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, fields: Fields, settings: MultilabelOption) -> MultilabelTarget:
+    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: MultilabelOption) -> MultilabelTarget:
         """Read labels and weights from training rows, raising ValueError where cells can't be read as labels."""
-        if not fields.target:
+        if not roles.target:
             raise ValueError("no target column is named; set data.target to the column or columns to predict")
-        require_columns(frame, fields.target)
-        labelled = frame.dropna(subset=list(fields.target))
-        if len(fields.target) > 1:
-            found = [str(c) for c in fields.target]
+        require_columns(frame, roles.target)
+        labelled = frame.dropna(subset=list(roles.target))
+        if len(roles.target) > 1:
+            found = [str(c) for c in roles.target]
         else:
-            cells = labelled[fields.target[0]]
+            cells = labelled[roles.target[0]]
             found = in_order(
                 sorted({name for cell in cells for name in _cell_names(cell, settings.separator)})
             )
@@ -66,9 +66,9 @@ class MultilabelTarget:
             raise ValueError(f"target.classes lacks {listed(unknown)}, which the training rows have")
         classes = list(settings.classes) or found
         if not classes:
-            raise ValueError(f"target column {fields.target[0]!r} has no label in any training row")
+            raise ValueError(f"target column {roles.target[0]!r} has no label in any training row")
         target = cls(
-            tuple(fields.target),
+            tuple(roles.target),
             tuple(classes),
             tuple((1.0, 1.0) for _ in classes),
             settings.separator,

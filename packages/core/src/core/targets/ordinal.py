@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from core.data.types import Fields, Json
+    from core.data.types import ColumnRoles, Json
     from core.targets.config import OrdinalOption
     from core.targets.types import Labels, Metric
 
@@ -49,9 +49,9 @@ class OrdinalTarget:
         return len(self.classes) - 1
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, fields: Fields, settings: OrdinalOption) -> OrdinalTarget:
+    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: OrdinalOption) -> OrdinalTarget:
         """Read ordered classes and weights from training rows, raising ValueError where no order is known."""
-        column = single_column(frame, fields, "ordinal")
+        column = single_column(frame, roles, "ordinal")
         dtype = frame[column].dtype
         ordered = isinstance(dtype, pd.CategoricalDtype) and dtype.ordered
         if not settings.classes and isinstance(dtype, pd.CategoricalDtype) and ordered:

@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.data.types import Fields
+    from core.data.types import ColumnRoles
 
 
-def single_column(frame: pd.DataFrame, fields: Fields, kind: str) -> str:
+def single_column(frame: pd.DataFrame, roles: ColumnRoles, kind: str) -> str:
     """Name the one target column, raising ValueError when the fields name none, several or an absent one."""
-    if len(fields.target) != 1:
-        named = ", ".join(fields.target) or "none"
+    if len(roles.target) != 1:
+        named = ", ".join(roles.target) or "none"
         raise ValueError(f"a {kind} target needs exactly one target column; data.target names {named}")
-    require_columns(frame, fields.target)
-    return fields.target[0]
+    require_columns(frame, roles.target)
+    return roles.target[0]
 
 
 def require_columns(frame: pd.DataFrame, columns: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from core.data.types import Fields, Json
+    from core.data.types import ColumnRoles, Json
     from core.targets.config import RegressionOption
     from core.targets.types import Labels, Metric
 
@@ -45,9 +45,9 @@ class RegressionTarget:
     classes: tuple[str, ...] = ()
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, fields: Fields, settings: RegressionOption) -> RegressionTarget:
+    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: RegressionOption) -> RegressionTarget:
         """Read the scale from training rows, raising ValueError for texts, constants, or negatives on a log scale."""
-        column = single_column(frame, fields, "regression")
+        column = single_column(frame, roles, "regression")
         values = _numbers(frame.dropna(subset=[column]), column)
         if len(values) < 2 or values.min() == values.max():
             raise ValueError(

@@ -25,7 +25,7 @@ class Scorer(Protocol):
     def layout(self) -> Layout:
         """Describe the encoded inputs."""
 
-    def places(self) -> dict[str, dict[str, list[int] | None]]:
+    def column_positions(self) -> dict[str, dict[str, list[int] | None]]:
         """Say where each column stands in them: see ``Encoder.places``."""
 
     def scores(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.words import chunks
+from core.data.slot_alignment import chunks
 from core.targets.types import Predictions
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from core.data.values import to_texts
-from core.data.words import labels_of_words, slot_list, slots_of_words, word_spans
+from core.data.coercion import to_texts
+from core.data.slot_alignment import labels_of_words, slot_list, slots_of_words, word_spans
 from core.targets import chain
 from core.targets import metrics as m
 from core.targets.multiclass import class_list
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from core.data.types import Fields, Json
+    from core.data.types import ColumnRoles, Json
     from core.targets.config import TokensOption
     from core.targets.types import Labels, Metric
 
@@ -37,7 +37,7 @@ OUTSIDE = -1
 class TokensTarget:
     """A probability for each intent, and the likeliest row of BIO labels of the words under a linear chain.
 
-    Encoded answers (B, 1 + T) int64: the intent, then each word's code (see ``core.data.words``), -1 beyond the last.
+    Encoded answers (B, 1 + T) int64: the intent, then each word's code (see ``core.data.slot_alignment``), -1 beyond the last.
     Scores (B, K + 1 + T): intents' probabilities, the probability of the decoded row of labels, and the row itself.
     """
 
@@ -64,34 +64,34 @@ class TokensTarget:
         return len(self.classes) + self.labels_count
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, fields: Fields, settings: TokensOption) -> TokensTarget:
+    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: TokensOption) -> TokensTarget:
         """Read intents and slots from training rows.
 
         Raises ValueError where the data has no column of slots or no text, or names a single intent.
         """
-        column = single_column(frame, fields, "tokens")
-        if fields.slots is None or len(fields.text) != 1:
+        column = single_column(frame, roles, "tokens")
+        if roles.slots is None or len(roles.text) != 1:
             raise ValueError(
                 "target=tokens needs one text column and a column of slots, lists of [start, end, name]; this data has "
-                f"text {', '.join(fields.text) or 'none'}, slots {fields.slots or 'none'}"
+                f"text {', '.join(roles.text) or 'none'}, slots {roles.slots or 'none'}"
             )
-        require_columns(frame, (fields.slots,))
-        cells = zip(frame.index, frame[fields.slots], strict=True)
+        require_columns(frame, (roles.slots,))
+        cells = zip(frame.index, frame[roles.slots], strict=True)
         names = {
-            name for row, cell in cells for _, _, name in slot_list(cell, f"{fields.slots!r}, row {row}")
+            name for row, cell in cells for _, _, name in slot_list(cell, f"{roles.slots!r}, row {row}")
         }
         if settings.slots:
             unknown = sorted(names - set(settings.slots))
             if unknown:
                 raise ValueError(
-                    f"target.slots lacks {listed(unknown)}, which column {fields.slots!r} has in the training rows"
+                    f"target.slots lacks {listed(unknown)}, which column {roles.slots!r} has in the training rows"
                 )
             names = set(settings.slots)
         classes = class_list(frame, column, [])
         target = cls(
             column,
-            fields.text[0],
-            fields.slots,
+            roles.text[0],
+            roles.slots,
             tuple(classes),
             tuple(sorted(names)),
             settings.length,

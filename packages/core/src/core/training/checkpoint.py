@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from core.training.files import write_atomically
+from core.atomic_io import write_atomically
 from core.training.types import MayBeMissing
 
 if TYPE_CHECKING:

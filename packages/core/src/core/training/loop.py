@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.training.determinism import seeded
-from core.training.interrupt import Interrupts, Stopped
+from core.training.shutdown import Interrupts, Stopped
 from core.training.parallel import ALONE
 
 if TYPE_CHECKING:

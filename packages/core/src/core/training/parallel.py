@@ -15,7 +15,7 @@ import torch
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from core.training import launch
+from core.training import torchrun_env
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -96,10 +96,10 @@ def join() -> Iterator[Parallel]:
     Tensors of the processor travel by gloo, those of a card by NCCL. Only the main process prints. Of errors the
     first alone is raised as it is; the other processes raise ``EndedElsewhere``.
     """
-    if launch.world() == 1:
+    if torchrun_env.world() == 1:
         yield ALONE
         return
-    parallel = Parallel(launch.rank(), launch.world(), launch.local_rank())
+    parallel = Parallel(torchrun_env.rank(), torchrun_env.world(), torchrun_env.local_rank())
     cards = torch.cuda.device_count()
     if cards > parallel.local:
         torch.cuda.set_device(parallel.local)
@@ -118,7 +118,7 @@ def join() -> Iterator[Parallel]:
     except BaseException as error:
         # The first to come here says what happened; what the others meet then (a closed connection) only follows.
         if store.add("ended", 1) > 1:
-            raise launch.EndedElsewhere from error
+            raise torchrun_env.EndedElsewhere from error
         raise
     torch.distributed.destroy_process_group()
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from core.config import config_error
-from core.training.files import write_atomically
+from core.atomic_io import write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

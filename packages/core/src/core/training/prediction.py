@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from core.backbones.modes import evaluating
+from core.backbones.contexts import eval_mode
 from core.targets.mask import MaskTarget
 from core.targets.types import Predictions, slots_of
 from core.training.precision import autocast
@@ -206,7 +206,7 @@ def _forward(
     size = len(next(iter(rows.values()))) if isinstance(rows, dict) else len(rows)
     if size == 0:
         raise ValueError("there are no rows to predict")
-    with evaluating(model), torch.inference_mode():
+    with eval_mode(model), torch.inference_mode():
         for start in range(0, size, batch_size):
             piece = _inputs(rows, start, min(start + batch_size, size), place)
             several = []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from core.fairness.decision import decided
+from core.fairness.threshold_optimizer import decide_by_group
 from core.training.prediction import outputs, pooled, scores
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.model import Model
-    from core.data.types import Encoder, Layout, Prepared
+    from core.data.types import Encoder, Layout, EncodedRows
     from core.targets.types import Array, Labels, Target
 
 
@@ -39,7 +39,7 @@ class ModelScorer:
     past: pd.DataFrame | None = None
     """Rows that events may look back to where a call gives no history of its own."""
     by_group: Mapping[str, Any] | None = None
-    """Thresholds of single groups: see ``core.fairness.decision``."""
+    """Thresholds of single groups: see ``core.fairness.threshold_optimizer``."""
 
     def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> dict[str, Tensor]:
         """Encode raw rows as the model reads them, raising ValueError with column and row."""
@@ -49,9 +49,9 @@ class ModelScorer:
         """Describe the encoded inputs."""
         return self.encoder.layout()
 
-    def places(self) -> dict[str, dict[str, list[int] | None]]:
+    def column_positions(self) -> dict[str, dict[str, list[int] | None]]:
         """Say where each column stands in them."""
-        return self.encoder.places()
+        return self.encoder.column_positions()
 
     def scores(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
         """Give the recalibrated scores (N, K) of raw or encoded rows."""
@@ -68,7 +68,7 @@ class ModelScorer:
 
     def labels(self, scores: Array, groups: Mapping[str, NDArray[np.str_]] | None = None) -> Labels:
         """Decide from scores (N, K) by the run's own thresholds; without groups, by the common ones."""
-        return decided(
+        return decide_by_group(
             self.target, scores, self.decisions, None if groups is None else self.by_group, groups or {}
         )
 
@@ -95,8 +95,8 @@ class ModelScorer:
 
     def _rows(
         self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None
-    ) -> Prepared | dict[str, Tensor]:
+    ) -> EncodedRows | dict[str, Tensor]:
         return rows if isinstance(rows, dict) else self._prepared(rows, history)
 
-    def _prepared(self, frame: pd.DataFrame, history: pd.DataFrame | None) -> Prepared:
-        return self.encoder.prepare(frame, self.past if history is None else history)
+    def _prepared(self, frame: pd.DataFrame, history: pd.DataFrame | None) -> EncodedRows:
+        return self.encoder.encode(frame, self.past if history is None else history)

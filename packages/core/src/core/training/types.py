@@ -124,7 +124,7 @@ class Rows(Protocol):
 
 
 class HeldOut(Protocol):
-    """An encoded part that is not trained on (``core.data.parts.Part`` is one). N rows."""
+    """An encoded part that is not trained on (``core.data.encoded_split.EncodedSplit`` is one). N rows."""
 
     @property
     def prepared(self) -> Rows:

@@ -11,7 +11,7 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 SIDE = 32
 FRAMES = 5
@@ -178,7 +178,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
             columns["brightness"].append(round(float(pixels.mean())))
     return Dataset(
         pd.DataFrame(columns),
-        Fields(target=("sign",), image="image", sensitive=("light", "pixels"), unit="track"),
+        ColumnRoles(target=("sign",), image="image", sensitive=("light", "pixels"), unit="track"),
         name="simulated traffic signs",
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),

@@ -31,11 +31,11 @@ def read(config: CamVid) -> Dataset:
     They are not independent: all validation frames are of a drive that trains, and one drive (0001TP) is in training
     and test. ``brightness`` is the mean luma of a frame (0 to 255).
     """
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
     from driving.classes import SCENE
-    from driving.pictures import brightness
+    from driving.brightness import brightness
 
     path = find(config.path)
     table = read_table(path)
@@ -45,7 +45,7 @@ def read(config: CamVid) -> Dataset:
     frame["brightness"] = brightness(frame["image"])
     return Dataset(
         frame,
-        Fields(target=("mask",), image="image", mask_classes=SCENE, sensitive=("light", "brightness")),
+        ColumnRoles(target=("mask",), image="image", mask_classes=SCENE, sensitive=("light", "brightness")),
         name="CamVid street scenes, 320 x 240",
         split=SplitPlan(by="column", column="split"),
         unit_name="frame",

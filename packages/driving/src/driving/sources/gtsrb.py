@@ -49,12 +49,12 @@ def read(config: Gtsrb, seed: int) -> Dataset:
     import numpy as np
     import pandas as pd
 
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
     from driving.classes import SIGNS
-    from driving.pictures import LUMA
-    from driving.sources.strips import ppm, strip_pictures
+    from driving.brightness import LUMA
+    from driving.sources.image_strips import ppm, strip_pictures
 
     path = find(config.path)
     table = read_table(path)
@@ -87,7 +87,7 @@ def read(config: Gtsrb, seed: int) -> Dataset:
     held_out = frame["sign"].isin(config.hold_out)
     return Dataset(
         frame[~held_out].reset_index(drop=True),
-        Fields(target=("sign",), image="image", sensitive=("brightness", "pixels"), unit="track"),
+        ColumnRoles(target=("sign",), image="image", sensitive=("brightness", "pixels"), unit="track"),
         name="German Traffic Sign Recognition Benchmark, 32 x 32",
         split=SplitPlan(by="column", column="split", validation=config.validation, seed=seed),
         unit_name="track",

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data.values import is_missing, to_names
+from core.data.coercion import is_missing, to_names
 from core.evaluation.study import Findings, Gate
-from education.grading.figures import NAN, Array, adjacent, dsm, exact, grades_of, prmse, qwk, smd
+from education.grading.metrics import NAN, Array, adjacent, dsm, exact, grades_of, prmse, qwk, smd
 from education.grading.resampling import Rows, figures
 
 if TYPE_CHECKING:
     from core.evaluation.study import Held, Json, Study
-    from education.settings import Grading
+    from education.config import Grading
 
 KAPPA, DEGRADATION, SMD, GROUP = 0.70, 0.10, 0.15, 0.10
 FEW = 30

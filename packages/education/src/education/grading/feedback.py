@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.encoders.fields import FieldsEncoder
-from core.explanation.words import WordEffect, word_effects
-from core.oversight.rules import CONFIRM, UNSURE
+from core.data.encoders.columns import ColumnsEncoder
+from core.explanation.word_occlusion import WordEffect, word_effects
+from core.oversight.decision_rule import CONFIRM, UNSURE
 from core.serving.load import Loaded, load
 from core.serving.verbs import SIMULATED, raw_rows
-from core.training.files import write_atomically
-from education.grading.detector import Detector, read_detector
-from education.grading.gaming import texts_of
-from education.grading.review import certainty
-from education.grading.words import MOST_WORDS, probability_of
+from core.atomic_io import write_atomically
+from education.grading.gaming_detector import Detector, read_detector
+from education.grading.gaming_detection import texts_of
+from education.grading.human_review import certainty
+from education.grading.word_attribution import MOST_WORDS, probability_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ def give(run: str, source: str, output: str, words: int, device: str) -> list[di
     if words < 0:
         raise ValueError(f"words={words}: 0 or more")
     loaded = load(run, device)
-    if loaded.target.kind not in ("binary", "multiclass", "ordinal") or len(loaded.fields.text) != 1:
+    if loaded.target.kind not in ("binary", "multiclass", "ordinal") or len(loaded.roles.text) != 1:
         raise ValueError(f"run={run}: feedback needs a run that grades one text column in classes")
     lines = explained(loaded, raw_rows(source, None), words)
     write_atomically(target, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
@@ -65,14 +65,14 @@ def explained(loaded: Loaded, frame: pd.DataFrame, words: int) -> list[dict[str,
         )
     human = np.isin(said.decision, (UNSURE, CONFIRM))
     detector = read_detector(loaded.run.path)
-    texts = texts_of(frame, loaded.fields)
+    texts = texts_of(frame, loaded.roles)
     flags = _flags(detector, texts)
-    column = loaded.fields.text[0]
+    column = loaded.roles.text[0]
     effects: list[list[WordEffect]] = [[] for _ in labels]
     if words:
         effects = word_effects(loaded.scorer(), frame, column, probability_of(labels), MOST_WORDS)
     encoder = loaded.encoder
-    pairs = encoder.pairs if isinstance(encoder, FieldsEncoder) else None
+    pairs = encoder.pairs if isinstance(encoder, ColumnsEncoder) else None
     lines = []
     for n in range(len(frame)):
         answer, prompt, references = texts[0][n], texts[1][n], texts[2][n]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from core.evaluation.study import Findings, Held, Study
-    from education.settings import Grading
+    from education.config import Grading
 
 GRADES = ("binary", "multiclass", "ordinal")
 
@@ -14,10 +14,10 @@ GRADES = ("binary", "multiclass", "ordinal")
 def studies(kind: str, task: Grading) -> dict[str, Study]:
     """Name the studies of a target of this kind; those of texts look only where there is a text."""
     from education.grading.agreement import agreement
-    from education.grading.gaming import gaming
-    from education.grading.length import length_bias
-    from education.grading.review import human_review
-    from education.grading.words import moving_words
+    from education.grading.gaming_detection import gaming
+    from education.grading.length_bias import length_bias
+    from education.grading.human_review import human_review
+    from education.grading.word_attribution import moving_words
 
     if kind not in (*GRADES, "regression"):
         return {}
@@ -35,7 +35,7 @@ def _of_text(study: Study) -> Study:
     def looked(held: Held) -> Findings:
         from core.evaluation.study import Findings
 
-        if len(held.dataset.fields.text) != 1:
+        if len(held.dataset.roles.text) != 1:
             return Findings("Not measured: the data do not name one text column.")
         return study(held)
 

@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 # Question -> key ideas; an idea is (plain wording, other wordings, its contrary).
 Idea = tuple[str, tuple[str, ...], str]
@@ -182,7 +182,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     frame["grade"] = frame["rater1"]
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("grade",),
             text=("answer",),
             references=("references",),

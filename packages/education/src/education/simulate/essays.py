@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.random import Generator
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 TOPICS = {
     1: ("computers", "Write a letter about what computers do to people."),
@@ -69,7 +69,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     frame = frame.drop_duplicates("essay", ignore_index=True)
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("score",),
             text=("essay",),
             prompt="prompt",

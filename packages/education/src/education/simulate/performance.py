@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
@@ -46,7 +46,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     )
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("G3",),
             numeric=("studytime", "Medu", "failures", "absences"),
             categorical=("activities", "school"),

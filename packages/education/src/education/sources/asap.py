@@ -56,10 +56,10 @@ def read(config: Asap, seed: int) -> Dataset:
     """
     import pandas as pd
 
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
-    from core.data.values import to_numbers
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.coercion import to_numbers
 
     one_of("data.protocol", config.protocol, ("folds", "held_out"))
     if not 0 <= config.fold <= 4:
@@ -104,7 +104,7 @@ def read(config: Asap, seed: int) -> Dataset:
     frame["essay_set"] = frame["essay_set"].astype(str)
     return Dataset(
         frame,
-        Fields(target=("score",), text=("essay",), sensitive=tuple(config.sensitive), unit="essay_id"),
+        ColumnRoles(target=("score",), text=("essay",), sensitive=tuple(config.sensitive), unit="essay_id"),
         name=f"essays of set {config.essay_set}, {config.protocol.replace('_', ' ')}",
         split=SplitPlan(by="column", column="part", validation=config.validation, seed=seed),
         unit_name="essay",
@@ -118,8 +118,8 @@ def _fold(frame: pd.DataFrame, fold: int) -> list[str]:
     """Deal essays to five folds by their id alone, so that the folds are the same whatever the seed."""
     import numpy as np
 
-    from core.data.identity import hashed
-    from core.data.values import to_names
+    from core.data.row_hash import hashed
+    from core.data.coercion import to_names
 
     order = np.argsort(np.argsort(hashed(to_names(frame["essay_id"]), 0), kind="stable"), kind="stable")
     return ["test" if place % 5 == fold else "train" for place in order]

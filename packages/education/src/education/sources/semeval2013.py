@@ -49,9 +49,9 @@ def read(config: SemEval2013, seed: int) -> Dataset:
     Validation mirrors the test: single answers where the test has the training's questions, whole questions where
     its questions are new, whole modules where its domains are. Only so does a choice on validation hold on the test.
     """
-    from core.data.sources import require_columns
-    from core.data.tables import find
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     one_of("data.corpus", config.corpus, CORPORA)
     one_of("data.test", config.test, TESTS)
@@ -78,7 +78,7 @@ def read(config: SemEval2013, seed: int) -> Dataset:
     seen = config.test == "unseen_answers"
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("label",),
             text=("answer",),
             references=("references",),
@@ -99,7 +99,7 @@ def _lines(path: Any) -> tuple[pd.DataFrame, dict[str, str]]:
 
     import pandas as pd
 
-    from core.data.files import decoded, decompressed, sha256
+    from core.data.readers.files import decoded, decompressed, sha256
 
     text, _ = decoded(path, decompressed(path)[1], "auto")
     rows = []

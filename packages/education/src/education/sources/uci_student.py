@@ -87,9 +87,9 @@ def read(config: UciStudent, seed: int) -> Dataset:
     """Make the data set: one row a pupil and subject; a pupil of both subjects stays in one part."""
     import pandas as pd
 
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     unknown = [s for s in config.subjects if s not in FILES]
     if unknown or not config.subjects:
@@ -117,7 +117,7 @@ def read(config: UciStudent, seed: int) -> Dataset:
     both = ("subject",) if len(config.subjects) > 1 else ()
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("G3",),
             numeric=tuple(c for c in (*NUMBERS, *extra) if c not in hidden),
             categorical=tuple(c for c in (*CATEGORIES, *both) if c not in hidden),
@@ -144,7 +144,7 @@ def _pupils(frame: pd.DataFrame) -> list[str]:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    from core.data.identity import row_keys
+    from core.data.row_hash import row_keys
 
     inputs = [c for c in (*NUMBERS, *CATEGORIES) if c not in SENSITIVE]
     n = len(frame)
@@ -157,6 +157,6 @@ def _pupils(frame: pd.DataFrame) -> list[str]:
 
 
 def _fold(frame: pd.DataFrame, fold: int) -> list[str]:
-    from core.data.identity import hashed
+    from core.data.row_hash import hashed
 
     return ["test" if int(h) % 5 == fold else "train" for h in hashed(frame["pupil"].to_numpy(object), 0)]

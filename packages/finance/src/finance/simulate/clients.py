@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 MONTHS = 3
 
@@ -54,7 +54,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     monthly = tuple(f"{what}_{m}" for what in ("late", "bill", "paid") for m in range(1, MONTHS + 1))
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("default",),
             numeric=("income", "limit", "years_as_client", "bureau_score", *monthly),
             categorical=("purpose",),

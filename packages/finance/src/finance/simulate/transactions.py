@@ -10,9 +10,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
-from finance.ledger import Ledger, of_others
-from finance.windows import features
+from core.data.types import Dataset, ColumnRoles, SplitPlan
+from finance.schema import TransactionSchema, cross_customer_note
+from finance.windows import window_features
 
 DAYS = 120
 BEFORE = 40
@@ -21,7 +21,7 @@ EACH = 50
 """Transactions of a card, about."""
 CARD_DAYS, TERMINAL_DAYS = 20, 45
 """How long a stolen card number, or a tampered terminal, is abused."""
-LEDGER = Ledger(
+SCHEMA = TransactionSchema(
     card="card",
     time="time",
     amount="amount",
@@ -77,23 +77,23 @@ def simulate(rows: int, seed: int, bias: float, terminal: bool = True) -> Datase
             "fraud": np.where(rng.random(rows) < risk, "yes", "no"),
         }
     )
-    ledger = LEDGER if terminal else replace(LEDGER, terminal=None)
-    frame = frame.join(features(frame, ledger)).iloc[-wanted:].reset_index(drop=True)
+    schema = SCHEMA if terminal else replace(SCHEMA, terminal=None)
+    frame = frame.join(window_features(frame, schema)).iloc[-wanted:].reset_index(drop=True)
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("fraud",),
-            numeric=("amount", *ledger.features()),
-            categorical=LEDGER.others,
+            numeric=("amount", *schema.features()),
+            categorical=SCHEMA.others,
             sensitive=("residence",),
             unit="card",
             time="time",
         ),
         name="simulated card transactions",
         simulated=True,
-        split=SplitPlan(by="time", validation=0.2, test=0.25, seed=seed, gap=LEDGER.delay, units_apart=False),
+        split=SplitPlan(by="time", validation=0.2, test=0.25, seed=seed, gap=SCHEMA.delay, units_apart=False),
         unit_name="customer",
-        of_others=of_others("task.terminal=false") if terminal else "",
+        of_others=cross_customer_note("task.terminal=false") if terminal else "",
         truth={
             "probability": "true_risk",
             "bias": {"attribute": "residence", "against": "rural", "strength": bias, "through": "amount"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.config import DataConfig, config_error, field, register
-from finance.ledger import DELAY, WINDOWS, Ledger, of_others
+from finance.schema import LABEL_DELAY, WINDOWS, TransactionSchema, cross_customer_note
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ START = "2018-04-01"
 
 
 @register("data", "fdh")
-class Handbook(DataConfig):
+class FraudDetectionHandbook(DataConfig):
     """Six months of simulated card payments; windows of card and terminal, labels known after seven days."""
 
     path: str = field(
@@ -35,16 +35,16 @@ class Handbook(DataConfig):
     drop_compromised: bool = field(
         True, "leave cards whose fraud was known by a test day out of that day, as the handbook does"
     )
-    delay: float = field(DELAY, "days until a label is known")
+    delay: float = field(LABEL_DELAY, "days until a label is known")
     windows: list[float] = field(list(WINDOWS), "days of the windows of card and terminal")
     terminal: bool = field(
         True, "windows of terminals too; they are made of other customers' payments and labels"
     )
     history_days: float = field(45.0, "days before the training window kept as history")
 
-    def ledger(self) -> Ledger:
+    def schema(self) -> TransactionSchema:
         """Name the columns of a transaction."""
-        return Ledger(
+        return TransactionSchema(
             card="CUSTOMER_ID",
             time="TX_DATETIME",
             amount="TX_AMOUNT",
@@ -60,15 +60,15 @@ class Handbook(DataConfig):
         return read(self)
 
 
-def read(config: Handbook) -> Dataset:
+def read(config: FraudDetectionHandbook) -> Dataset:
     """Make the data set; parts by day, with the label's delay between training window and test."""
     import pandas as pd
 
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
     from finance.sources.transactions import check_windows
-    from finance.windows import features
+    from finance.windows import window_features
 
     check_windows(config.windows, config.delay)
     days = _days(config)
@@ -86,9 +86,9 @@ def read(config: Handbook) -> Dataset:
     )
     frame, day = raw.loc[used, [*published, "TX_AMOUNT"]].copy(), day[used]
     frame["TX_DATETIME"] = pd.Timestamp(START) + pd.to_timedelta(frame["TX_TIME_SECONDS"], unit="s")
-    ledger = config.ledger()
-    frame = frame.drop(columns="TX_TIME_SECONDS").join(features(frame, ledger))
-    part = parts(day, frame["CUSTOMER_ID"].to_numpy(), frame["TX_FRAUD"].to_numpy(), days, config)
+    schema = config.schema()
+    frame = frame.drop(columns="TX_TIME_SECONDS").join(window_features(frame, schema))
+    part = assign_splits(day, frame["CUSTOMER_ID"].to_numpy(), frame["TX_FRAUD"].to_numpy(), days, config)
     frame["part"] = part
     kept = day >= days["train_from"] - config.history_days
     notes = [
@@ -102,9 +102,9 @@ def read(config: Handbook) -> Dataset:
         notes.append(f"{left:,} test rows of cards known as compromised by then are in no part.")
     return Dataset(
         frame[kept].reset_index(drop=True),
-        Fields(
+        ColumnRoles(
             target=("TX_FRAUD",),
-            numeric=("TX_AMOUNT", *ledger.features()),
+            numeric=("TX_AMOUNT", *schema.features()),
             unit="CUSTOMER_ID",
             time="TX_DATETIME",
         ),
@@ -113,11 +113,11 @@ def read(config: Handbook) -> Dataset:
         unit_name="customer",
         files=table.files,
         notes=notes,
-        of_others=of_others("data.terminal=false") if config.terminal else "",
+        of_others=cross_customer_note("data.terminal=false") if config.terminal else "",
     )
 
 
-def _days(config: Handbook) -> dict[str, int]:
+def _days(config: FraudDetectionHandbook) -> dict[str, int]:
     """Count the days of the windows from the first one, raising ValueError for an order that can't be."""
     import pandas as pd
 
@@ -142,12 +142,12 @@ def _days(config: Handbook) -> dict[str, int]:
     return days
 
 
-def parts(
+def assign_splits(
     day: NDArray[np.int64],
     card: NDArray[np.int64],
     fraud: NDArray[np.int64],
     days: dict[str, int],
-    config: Handbook,
+    config: FraudDetectionHandbook,
 ) -> NDArray[np.str_]:
     """Name the part of each row, (N,): train, validation, test, or none.
 

@@ -46,9 +46,9 @@ class Taiwan(DataConfig):
 
 def read(config: Taiwan, seed: int) -> Dataset:
     """Make the data set: one row a client, parts stratified, copies of a row kept together."""
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     path = find(config.path)
     table = read_table(path)
@@ -65,7 +65,7 @@ def read(config: Taiwan, seed: int) -> Dataset:
     seen = config.use_sensitive
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("default",),
             numeric=(*numeric, "AGE") if seen else numeric,
             categorical=(*STATUS, *NAMES) if seen else STATUS,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import DataConfig, config_error, field, register
 from core.data.config import names
-from finance.ledger import DELAY, WINDOWS, Ledger, of_others
+from finance.schema import LABEL_DELAY, WINDOWS, TransactionSchema, cross_customer_note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Transactions(DataConfig):
     categorical: Any = field([], "further input columns to read as categories")
     sensitive: Any = field([], "columns of sensitive attributes, compared between groups")
     per_day: float = field(1.0, "units of a numeric time that make one day (86400 for seconds)")
-    delay: float = field(DELAY, "days until a label is known; left out before validation and test")
+    delay: float = field(LABEL_DELAY, "days until a label is known; left out before validation and test")
     windows: list[float] = field(list(WINDOWS), "days of the windows of card and terminal")
     validation: float = field(0.2, "share of the rows for validation, the latest before the test's gap")
     test: float = field(0.2, "share of the rows for the test, the latest")
@@ -41,9 +41,9 @@ class Transactions(DataConfig):
         for key in ("numeric", "categorical", "sensitive"):
             setattr(self, key, names(getattr(self, key)))
 
-    def ledger(self) -> Ledger:
+    def schema(self) -> TransactionSchema:
         """Name the columns of a transaction."""
-        return Ledger(
+        return TransactionSchema(
             card=self.card,
             time=self.time,
             amount=self.amount,
@@ -77,11 +77,11 @@ def read(config: Transactions, seed: int) -> Dataset:
     """
     import numpy as np
 
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
-    from core.data.values import is_numbers
-    from finance.windows import features, labels
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.coercion import is_numbers
+    from finance.windows import window_features, parse_labels
 
     check_windows(config.windows, config.delay)
     for key in ("validation", "test"):
@@ -93,7 +93,7 @@ def read(config: Transactions, seed: int) -> Dataset:
         raise config_error("data.per_day", config.per_day, "above 0: how many units of the time make a day")
     path = find(config.path)
     table = read_table(path)
-    frame, ledger = table.frame, config.ledger()
+    frame, schema = table.frame, config.schema()
     asked: dict[str, Sequence[str]] = {
         f"data.{key}": [value]
         for key in ("card", "time", "amount", "label", "terminal", "id", "customer")
@@ -101,24 +101,24 @@ def read(config: Transactions, seed: int) -> Dataset:
     }
     asked |= {f"data.{key}": getattr(config, key) for key in ("numeric", "categorical", "sensitive")}
     require_columns(frame, asked, path)
-    known = ~np.isnan(labels(frame[ledger.label], ledger.label))
-    frame = frame.join(features(frame, ledger))
+    known = ~np.isnan(parse_labels(frame[schema.label], schema.label))
+    frame = frame.join(window_features(frame, schema))
     notes = [*table.notes]
     if not known.all():
         notes.append(
             f"{int((~known).sum()):,} rows without a label count in the windows of later rows and are left out."
         )
         frame = frame[known]
-    numbered = is_numbers(frame[ledger.time])
+    numbered = is_numbers(frame[schema.time])
     return Dataset(
         frame,
-        Fields(
-            target=(ledger.label,),
-            numeric=(ledger.amount, *config.numeric, *ledger.features()),
+        ColumnRoles(
+            target=(schema.label,),
+            numeric=(schema.amount, *config.numeric, *schema.features()),
             categorical=tuple(config.categorical),
             sensitive=tuple(config.sensitive),
-            unit=ledger.unit or ledger.card,
-            time=ledger.time,
+            unit=schema.unit or schema.card,
+            time=schema.time,
         ),
         name=path.name,
         split=SplitPlan(
@@ -132,5 +132,5 @@ def read(config: Transactions, seed: int) -> Dataset:
         unit_name="customer",
         files=table.files,
         notes=notes,
-        of_others=of_others("data.terminal=null") if ledger.terminal else "",
+        of_others=cross_customer_note("data.terminal=null") if schema.terminal else "",
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.app import Application
+from core.cli.application import Application
 from core.config import MISSING, config_error, field
 from core.domain import Domain
 
@@ -41,8 +41,8 @@ class MonitorConfig:
     poll: float = field(0.2, help="seconds between looks at a file that grows")
     device: str = field("cpu", help="cpu, cuda, mps or auto")
 
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key."""
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, naming the key."""
         if self.batch < 1:
             raise config_error("batch", self.batch, "a whole number of at least 1")
         if self.poll <= 0:
@@ -62,9 +62,8 @@ def monitor(domain: Domain) -> Application:
     """Make the domain's ``monitor``: transactions in, alerts out."""
 
     def work(config: MonitorConfig, folder: Path, domain: Domain) -> Any:
-        from finance.stream.watch import watch
+        from finance.stream.monitor import run_monitor
 
-        config.check()
-        return watch(config, domain)
+        return run_monitor(config, domain)
 
     return Application(domain, "monitor", SUMMARY, MonitorConfig, work, ())

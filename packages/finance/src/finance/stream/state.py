@@ -22,7 +22,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from finance.stream.reading import Label, Transaction
+    from finance.stream.jsonl_stream import Label, Transaction
 
 VERSION = "1"
 TABLES = """
@@ -39,7 +39,7 @@ _READ = "select seq, card, unit, terminal, time, fraud, row, features from payme
 
 
 @dataclass(frozen=True)
-class Past:
+class StoredTransaction:
     """A payment as it is remembered."""
 
     seq: int
@@ -113,13 +113,13 @@ class State:
         row = self._base.execute("select line, digest from seen where id = ?", (id_,)).fetchone()
         return None if row is None else (int(row[0]), bytes(row[1]))
 
-    def past(self, payments: Sequence[Transaction], memory: int, events: int) -> list[Past]:
+    def past(self, payments: Sequence[Transaction], memory: int, events: int) -> list[StoredTransaction]:
         """Give what windows and histories of some payments (in order of time) look back to, in the order it came.
 
         ``memory``: milliseconds that windows look back; ``events``: earlier payments of the same unit.
         """
         earliest, latest = payments[0].time, payments[-1].time
-        found: dict[int, Past] = {}
+        found: dict[int, StoredTransaction] = {}
         for column in ("card", "terminal"):
             names = list({getattr(p, column) for p in payments} - {None})
             marks = ", ".join("?" * len(names))
@@ -135,7 +135,7 @@ class State:
             found |= self._found(f"{_READ} where unit = ? and time >= ? and time < ?", (unit, time, latest))
         return [found[seq] for seq in sorted(found)]
 
-    def _found(self, asked: str, values: Sequence[Any]) -> dict[int, Past]:
+    def _found(self, asked: str, values: Sequence[Any]) -> dict[int, StoredTransaction]:
         rows = self._base.execute(asked, values)
         return {row[0]: _past(row) for row in rows}
 
@@ -224,9 +224,9 @@ class State:
         self._base.close()
 
 
-def _past(row: tuple[Any, ...]) -> Past:
+def _past(row: tuple[Any, ...]) -> StoredTransaction:
     seq, card, unit, terminal, time, fraud, given, features = row
-    return Past(
+    return StoredTransaction(
         seq, card, unit, terminal, time, fraud, json.loads(given), np.frombuffer(features, np.float64)
     )
 

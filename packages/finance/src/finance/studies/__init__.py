@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from finance.reasons import Codes
 
 
-def of_fraud(task: Fraud) -> dict[str, Study]:
+def fraud_studies(task: Fraud) -> dict[str, Study]:
     """Name the studies of card fraud; what each needs is imported when it is carried out."""
 
     def alerts(held: Held) -> Findings:
@@ -19,37 +19,37 @@ def of_fraud(task: Fraud) -> dict[str, Study]:
 
         return study(held, task.capacity, _amount(held))
 
-    def costs(held: Held) -> Findings:
-        from finance.studies.costs import Costs, costs
+    def cost_sensitive_threshold(held: Held) -> Findings:
+        from finance.studies.costs import CostMatrix, cost_sensitive_threshold
 
         amount = held.frames["test"][_amount(held)].abs(), held.frames["validation"][_amount(held)].abs()
-        table = Costs(task.review_cost, task.friction_cost, task.miss_cost, task.miss_share)
-        return costs(
+        table = CostMatrix(task.review_cost, task.friction_cost, task.miss_cost, task.miss_share)
+        return cost_sensitive_threshold(
             held, table, {"test": amount[0].to_numpy(float), "validation": amount[1].to_numpy(float)}
         )
 
     def codes(held: Held) -> Codes:
-        from finance.reasons import of_columns
+        from finance.reasons import fraud_reason_codes
 
-        return of_columns(_amount(held), held.dataset.fields.inputs())
+        return fraud_reason_codes(_amount(held), held.dataset.roles.inputs())
 
-    return {"alerts": alerts, "costs": costs, **_common(task.equality_gap, task.reasons, codes)}
+    return {"alerts": alerts, "costs": cost_sensitive_threshold, **_common(task.equality_gap, task.reasons, codes)}
 
 
-def of_credit(task: Credit) -> dict[str, Study]:
+def credit_studies(task: Credit) -> dict[str, Study]:
     """Name the studies of credit default."""
 
-    def costs(held: Held) -> Findings:
-        from finance.studies.costs import Costs, costs
+    def cost_sensitive_threshold(held: Held) -> Findings:
+        from finance.studies.costs import CostMatrix, cost_sensitive_threshold
 
-        return costs(held, Costs(0.0, task.refuse_cost, task.default_cost, 0.0), {})
+        return cost_sensitive_threshold(held, CostMatrix(0.0, task.refuse_cost, task.default_cost, 0.0), {})
 
     def codes(held: Held) -> Codes:
-        from finance.reasons import of_clients
+        from finance.reasons import credit_reason_codes
 
-        return of_clients(held.dataset.fields.inputs())
+        return credit_reason_codes(held.dataset.roles.inputs())
 
-    return {"costs": costs, **_common(task.equality_gap, task.reasons, codes)}
+    return {"costs": cost_sensitive_threshold, **_common(task.equality_gap, task.reasons, codes)}
 
 
 def _common(gap: float, reasons: int, codes: _CodesOf) -> dict[str, Study]:
@@ -58,8 +58,8 @@ def _common(gap: float, reasons: int, codes: _CodesOf) -> dict[str, Study]:
 
         return study(held)
 
-    def groups(held: Held) -> Findings:
-        from finance.studies.groups import groups as study
+    def predictive_equality(held: Held) -> Findings:
+        from finance.studies.predictive_equality import predictive_equality as study
 
         return study(held, gap)
 
@@ -68,17 +68,17 @@ def _common(gap: float, reasons: int, codes: _CodesOf) -> dict[str, Study]:
 
         return study(held, codes(held), reasons)
 
-    def speed(held: Held) -> Findings:
-        from finance.studies.speed import speed as study
+    def latency(held: Held) -> Findings:
+        from finance.studies.latency import latency as study
 
         return study(held)
 
-    return {"drift": drift, "groups": groups, "reasons": why, "speed": speed}
+    return {"drift": drift, "groups": predictive_equality, "reasons": why, "speed": latency}
 
 
 def _amount(held: Held) -> str:
     """Name the column of amounts: the first numeric input, as every source of transactions lays it out."""
-    return held.dataset.fields.numeric[0]
+    return held.dataset.roles.numeric[0]
 
 
 if TYPE_CHECKING:

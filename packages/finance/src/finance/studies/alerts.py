@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.data.times import to_times
-from core.data.values import is_numbers, to_names, to_numbers
+from core.data.coercion import is_numbers, to_names, to_numbers
 from core.evaluation.intervals import interval
 from core.evaluation.study import Findings
 from finance.studies.resampling import kept, ratio_of_sums
@@ -51,11 +51,11 @@ def card_precision(
 
 def alerts(held: Held, capacity: int, amount: str) -> Findings:
     """Measure card precision at the daily capacity, and the share of the stolen amount that alerts catch."""
-    frame, part, fields = held.frames["test"], held.parts["test"], held.dataset.fields
-    assert fields.time is not None
-    assert fields.unit is not None
-    times = to_times(frame[fields.time], fields.time)
-    numbered = is_numbers(frame[fields.time])
+    frame, part, roles = held.frames["test"], held.parts["test"], held.dataset.roles
+    assert roles.time is not None
+    assert roles.unit is not None
+    times = to_times(frame[roles.time], roles.time)
+    numbered = is_numbers(frame[roles.time])
     fraud, score = part.targets == 1, part.scores[:, 1]
     value = np.abs(to_numbers(frame[amount], amount))
     figures = {
@@ -70,7 +70,7 @@ def alerts(held: Held, capacity: int, amount: str) -> Findings:
         summary = "The share of the stolen amount that alerts catch."
     else:
         days = card_precision(
-            np.floor(times).astype(np.int64), to_names(frame[fields.unit]), fraud, score, capacity
+            np.floor(times).astype(np.int64), to_names(frame[roles.unit]), fraud, score, capacity
         )
         daily = days["precision"].to_numpy(np.float64)
         rng = np.random.default_rng(held.seed)

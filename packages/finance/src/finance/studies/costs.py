@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Costs:
+class CostMatrix:
     """The cost table, in the unit of the amounts."""
 
     flag: float
@@ -38,14 +38,14 @@ class Costs:
         return np.where(flagged, spent, missed)
 
 
-def cheapest(costs: Costs, positive: NDArray[np.bool_], score: Array, amount: Array) -> float:
+def cost_optimal_threshold(cost_sensitive_threshold: CostMatrix, positive: NDArray[np.bool_], score: Array, amount: Array) -> float:
     """Find the threshold t of "flag where score >= t" with the least total cost; above 1 where flagging never pays.
 
     Of equally cheap ones the highest; t lies halfway between neighbouring scores.
     """
     order = np.argsort(-score, kind="stable")
-    flagged = costs.of(positive, np.ones(len(score), bool), amount)[order]
-    passed = costs.of(positive, np.zeros(len(score), bool), amount)[order]
+    flagged = cost_sensitive_threshold.of(positive, np.ones(len(score), bool), amount)[order]
+    passed = cost_sensitive_threshold.of(positive, np.zeros(len(score), bool), amount)[order]
     total = passed.sum() + np.concatenate([[0.0], np.cumsum(flagged - passed)])
     sorted_ = score[order]
     possible = np.concatenate(
@@ -58,11 +58,11 @@ def cheapest(costs: Costs, positive: NDArray[np.bool_], score: Array, amount: Ar
     return float((sorted_[best - 1] + below) / 2)
 
 
-def costs(held: Held, table: Costs, amounts: Mapping[str, Array]) -> Findings:
+def cost_sensitive_threshold(held: Held, table: CostMatrix, amounts: Mapping[str, Array]) -> Findings:
     """Choose the cheapest threshold on validation and say what it costs on test, beside the run's and none at all."""
     validation, test = held.parts["validation"], held.parts["test"]
     amount = {name: amounts.get(name, np.zeros(len(part))) for name, part in held.parts.items()}
-    cut = cheapest(table, validation.targets == 1, validation.scores[:, 1], amount["validation"])
+    cut = cost_optimal_threshold(table, validation.targets == 1, validation.scores[:, 1], amount["validation"])
     positive, score = test.targets == 1, test.scores[:, 1]
     ways = {
         "cost-optimal": score >= cut,

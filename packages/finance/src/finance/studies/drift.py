@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data.values import to_names, to_numbers
+from core.data.coercion import to_names, to_numbers
 from core.evaluation.study import Findings, Gate
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ FLOOR = 1e-4
 Array = NDArray[np.float64]
 
 
-def stability(before: Array, after: Array) -> float:
+def population_stability_index(before: Array, after: Array) -> float:
     """Give the population stability index of numbers, in ``BINS`` bins of equal share of ``before``; NaN is a bin.
 
     sum over bins of (q - p) ln(q / p), p and q the bins' shares before and after. 0 where nothing has moved.
@@ -38,7 +38,7 @@ def stability(before: Array, after: Array) -> float:
     return _index(shares(before), shares(after))
 
 
-def stability_of_names(before: NDArray[np.object_], after: NDArray[np.object_]) -> float:
+def categorical_stability_index(before: NDArray[np.object_], after: NDArray[np.object_]) -> float:
     """Give the index of categories."""
     codes, _ = pd.factorize(np.concatenate([before, after]), use_na_sentinel=False)
     size = int(codes.max()) + 1
@@ -55,10 +55,10 @@ def _index(p: Array, q: Array) -> float:
 def drift(held: Held) -> Findings:
     """Compare the test's columns and scores with earlier parts'."""
     earlier = "train" if "train" in held.frames else "validation"
-    before, after, fields = held.frames[earlier], held.frames["test"], held.dataset.fields
-    index = {c: stability(to_numbers(before[c], c), to_numbers(after[c], c)) for c in fields.numeric}
-    index |= {c: stability_of_names(to_names(before[c]), to_names(after[c])) for c in fields.categorical}
-    score = stability(held.parts["validation"].scores[:, 1], held.parts["test"].scores[:, 1])
+    before, after, roles = held.frames[earlier], held.frames["test"], held.dataset.roles
+    index = {c: population_stability_index(to_numbers(before[c], c), to_numbers(after[c], c)) for c in roles.numeric}
+    index |= {c: categorical_stability_index(to_names(before[c]), to_names(after[c])) for c in roles.categorical}
+    score = population_stability_index(held.parts["validation"].scores[:, 1], held.parts["test"].scores[:, 1])
     most = max(index, key=lambda c: index[c]) if index else ""
     rates = {name: float((part.targets == 1).mean()) for name, part in held.parts.items()}
     rows = [

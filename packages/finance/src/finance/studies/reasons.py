@@ -10,8 +10,8 @@ import pandas as pd
 import torch
 
 from core.evaluation.study import Findings
-from core.explanation.columns import HISTORY, Attribution, occlude, quantile_references
-from finance.reasons import words
+from core.explanation.column_occlusion import HISTORY, Attribution, occlude, quantile_references
+from finance.reasons import reason_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +41,7 @@ def reasons(held: Held, codes: Codes, most: int) -> Findings:
     chosen = np.sort(rng.permutation(flagged)[:MOST])
     rows = frame.iloc[chosen]
     inputs = held.scorer.encode(rows, _history(held, rows))
-    layout, places = held.scorer.layout(), held.scorer.places()
+    layout, places = held.scorer.layout(), held.scorer.column_positions()
     references = quantile_references(layout)
     groups = {code: columns for code, (_, columns) in codes.items()}
 
@@ -59,7 +59,7 @@ def reasons(held: Held, codes: Codes, most: int) -> Findings:
             overlap.append(len({*a} & {*b}) / len({*a, *b}) if a or b else 1.0)
     counts = Counter(said[0][0] for said in first if said)
     table = [
-        {"code": _shown(code), "reason": words(codes, code), "first in": n / len(first)}
+        {"code": _shown(code), "reason": reason_text(codes, code), "first in": n / len(first)}
         for code, n in counts.most_common()
     ]
     listed = pd.DataFrame(
@@ -68,7 +68,7 @@ def reasons(held: Held, codes: Codes, most: int) -> Findings:
                 "row": int(part.index[n]),
                 "place": place,
                 "code": _shown(code),
-                "reason": words(codes, code),
+                "reason": reason_text(codes, code),
                 "effect": e,
             }
             for n, said in zip(chosen, first, strict=True)
@@ -98,7 +98,7 @@ def reasons(held: Held, codes: Codes, most: int) -> Findings:
 
 def _history(held: Held, rows: pd.DataFrame) -> pd.DataFrame | None:
     """Leave of all rows those of the same units, so that few have to be encoded."""
-    unit = held.dataset.fields.unit
+    unit = held.dataset.roles.unit
     if unit is None:
         return None
     whole = held.dataset.frame

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 SAMPLES = 128
 RATE_HZ = 125
@@ -57,7 +57,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     )
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("beat",),
             numeric=("rr_before_ms",),
             signal="signal",

@@ -10,7 +10,7 @@ from numpy.random import Generator
 from PIL import Image
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 SIZE = 32
 CLASSES = ("naevus", "melanoma", "keratosis")
@@ -60,7 +60,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     )
     return Dataset(
         frame,
-        Fields(target=("diagnosis",), image="image", sensitive=("skin", "sex"), unit="lesion"),
+        ColumnRoles(target=("diagnosis",), image="image", sensitive=("skin", "sex"), unit="lesion"),
         name="simulated skin lesions",
         simulated=True,
         split=SplitPlan(by="stratified", seed=seed),

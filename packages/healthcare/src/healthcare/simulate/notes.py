@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 WORDS = {
     "Cardiology": (
@@ -93,7 +93,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     frame = frame.drop_duplicates("note", ignore_index=True)  # a text filed twice would straddle the parts
     return Dataset(
         frame,
-        Fields(target=("specialties",), text=("note",), sensitive=("interpreter",), unit="note_id"),
+        ColumnRoles(target=("specialties",), text=("note",), sensitive=("interpreter",), unit="note_id"),
         name="simulated clinical notes",
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),

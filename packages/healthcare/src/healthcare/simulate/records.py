@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 BREATH = (
     "breathing comfortably on room air",
@@ -87,7 +87,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     numeric = ("age", "heart_rate", "systolic", "respiratory_rate", "temperature", "saturation", "lactate")
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("deteriorated",),
             numeric=(*numeric, "creatinine", "white_cells", "crp"),
             categorical=("sex", "ward"),

@@ -66,9 +66,9 @@ class Diabetes130(DataConfig):
 
 def read(config: Diabetes130, seed: int) -> Dataset:
     """Make the data set: one row a stay, parts by patient."""
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     path = find(config.path)
     table = read_table(path)
@@ -80,7 +80,7 @@ def read(config: Diabetes130, seed: int) -> Dataset:
     numeric = tuple(c for c in features if frame[c].dtype.kind == "f")
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("readmitted",),
             numeric=numeric,
             categorical=tuple(c for c in features if c not in numeric),

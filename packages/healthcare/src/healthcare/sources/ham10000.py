@@ -26,16 +26,16 @@ class Ham10000(DataConfig):
 
 def read(config: Ham10000) -> Dataset:
     """Make the data set: one row a lesion, the split that the file names."""
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     path = find(config.path)
     table = read_table(path)
     require_columns(table.frame, {"data.path": ["image", "dx", "split", "sex", "age"]}, path)
     return Dataset(
         table.frame,
-        Fields(target=("dx",), image="image", sensitive=("sex", "age")),
+        ColumnRoles(target=("dx",), image="image", sensitive=("sex", "age")),
         name="HAM10000 skin lesions (subset)",
         split=SplitPlan(by="column", column="split"),
         unit_name="lesion",

@@ -44,8 +44,8 @@ def read(config: Heart, seed: int) -> Dataset:
     """Make the data set: one row a patient, parts stratified, or one fold of five as the test part."""
     import pandas as pd
 
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     unknown = [s for s in config.sites if s not in SITES]
     if unknown or not config.sites:
@@ -73,7 +73,7 @@ def read(config: Heart, seed: int) -> Dataset:
         split = SplitPlan(by="column", column="part", validation=0.1, seed=seed)
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("disease",),
             numeric=NUMBERS,
             categorical=CATEGORIES if len(config.sites) == 1 else (*CATEGORIES, "site"),

@@ -48,9 +48,9 @@ def read(config: MitBih, seed: int) -> Dataset:
     """Make the data set: one row a beat, DS1 for training and validation, DS2 for the test, no patient in both."""
     import pandas as pd
 
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     path = find(config.path)
     table = read_table(path)
@@ -78,7 +78,7 @@ def read(config: MitBih, seed: int) -> Dataset:
     frame = pd.concat([beats[["patient", "record", "split", "sex", "age", "aami"]], described], axis=1)
     return Dataset(
         frame,
-        Fields(target=("aami",), numeric=FEATURES, signal="beat", sensitive=("sex", "age"), unit="patient"),
+        ColumnRoles(target=("aami",), numeric=FEATURES, signal="beat", sensitive=("sex", "age"), unit="patient"),
         name="MIT-BIH heartbeats",
         split=SplitPlan(by="column", column="split", validation=config.validation, seed=seed),
         unit_name="patient",

@@ -31,9 +31,9 @@ class MtSamples(DataConfig):
 
 def read(config: MtSamples, seed: int) -> Dataset:
     """Make the data set: one row a distinct text (case and white space aside), so that no text is in two parts."""
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     one_of("data.labels", config.labels, LABELS)
     path = find(config.path)
@@ -59,7 +59,7 @@ def read(config: MtSamples, seed: int) -> Dataset:
         frame = frame[rows_of >= config.least].reset_index(drop=True)
     return Dataset(
         frame,
-        Fields(target=("specialties",), text=("transcription",)),
+        ColumnRoles(target=("specialties",), text=("transcription",)),
         name="MTSamples transcriptions",
         split=SplitPlan(by="stratified", validation=config.validation, test=config.test, seed=seed),
         unit_name="note",

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
-from smarthome.simulate.noise import changed, in_dialect
+from core.data.types import Dataset, ColumnRoles, SplitPlan
+from smarthome.simulate.text_corruption import changed, in_dialect
 from smarthome.simulate.phrases import ASKED, COMMANDS, OUTSIDE, PEOPLE, device_name, written
 
 DIALECTS = ("standard", "regional")
@@ -58,7 +58,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     )  # what two homes say alike would straddle the parts
     return Dataset(
         frame,
-        Fields(target=("intent",), text=("text",), slots="slots", sensitive=("dialect",), unit="home"),
+        ColumnRoles(target=("intent",), text=("text",), slots="slots", sensitive=("dialect",), unit="home"),
         name="simulated commands",
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, Fields, SplitPlan
+from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 STEP_MINUTES = 10
 OUTSIDE_PPM = 420.0
@@ -57,7 +57,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     columns = ["home", "tenure", "time", "temperature", "humidity", "co2", "occupied"]
     return Dataset(
         pd.DataFrame(made, columns=columns),
-        Fields(
+        ColumnRoles(
             target=("occupied",),
             numeric=("temperature", "humidity", "co2"),
             sensitive=("tenure",),

@@ -34,10 +34,10 @@ def read(config: Appliances) -> Dataset:
     """Make the data set; the two random columns of the publication are left out."""
     import pandas as pd
 
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
-    from core.data.values import to_numbers
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.coercion import to_numbers
 
     if config.ahead < 1:
         raise config_error("data.ahead", config.ahead, "1 or more: the present is among the inputs")
@@ -64,7 +64,7 @@ def read(config: Appliances) -> Dataset:
     frame = frame[frame["next"].notna()].reset_index(drop=True)
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("next",),
             numeric=(*sensors, *lagged, *recent, "hour"),
             categorical=("weekday",),

@@ -38,10 +38,10 @@ def read(config: Ashrae, seed: int) -> Dataset:
     import numpy as np
 
     from core.config import derive_seed
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
-    from core.data.values import to_numbers
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.coercion import to_numbers
 
     at_least_zero("data", most=config.most)
     folder = find(config.path)
@@ -66,7 +66,7 @@ def read(config: Ashrae, seed: int) -> Dataset:
         frame = frame[frame["building_id"].isin(kept)].reset_index(drop=True)
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("thermal_preference",),
             numeric=numeric,
             categorical=PLACE,

@@ -63,8 +63,8 @@ def read(config: HomeAssistant, seed: int) -> Dataset:
     import pandas as pd
 
     from core.config import derive_seed
-    from core.data.files import find, sha256
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.readers.files import find, sha256
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     for key in ("validation", "test"):
         if not 0 < getattr(config, key) < 0.5:
@@ -116,7 +116,7 @@ def read(config: HomeAssistant, seed: int) -> Dataset:
     frame = frame.drop(columns="marked")
     return Dataset(
         frame,
-        Fields(target=("intent",), text=("text",), slots="slots", sensitive=("language",), unit="block"),
+        ColumnRoles(target=("intent",), text=("text",), slots="slots", sensitive=("language",), unit="block"),
         name="Home Assistant intents",
         split=SplitPlan(by="column", column="part"),
         unit_name="block",
@@ -161,7 +161,7 @@ def spoken_slots(
 
 def _whole(text: str, start: int, end: int) -> tuple[int, int]:
     """Grow a span to whole words, so that an ending belongs to its word."""
-    from core.data.words import word_spans
+    from core.data.slot_alignment import word_spans
 
     touched = [(a, b) for a, b in word_spans(text) if a < end and b > start]
     return (touched[0][0], touched[-1][1]) if touched else (start, end)

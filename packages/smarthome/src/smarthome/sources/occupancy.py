@@ -43,9 +43,9 @@ def read(config: Occupancy) -> Dataset:
 
     import pandas as pd
 
-    from core.data.files import decoded, decompressed, find, sha256
-    from core.data.sources import require_columns
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.readers.files import decoded, decompressed, find, sha256
+    from core.data.roles import require_columns
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     one_of("data.inputs", config.inputs, INPUTS)
     one_of("data.test", config.test, TESTS)
@@ -101,7 +101,7 @@ def read(config: Occupancy) -> Dataset:
         numeric += ["Light"]
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=("Occupancy",),
             numeric=tuple(numeric),
             categorical=() if config.inputs == "sensors" else ("weekday",),

@@ -36,8 +36,8 @@ def read(config: Slurp, seed: int) -> Dataset:
     """Make the data set; the intent is scenario and action together."""
     import pandas as pd
 
-    from core.data.files import find
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.readers.files import find
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     folder = find(config.path)
     files: dict[str, str] = {}
@@ -64,7 +64,7 @@ def read(config: Slurp, seed: int) -> Dataset:
     frame = frame[~copied & ~unseen].reset_index(drop=True)
     return Dataset(
         frame,
-        Fields(target=("intent",), text=("text",), slots="slots"),
+        ColumnRoles(target=("intent",), text=("text",), slots="slots"),
         name="SLURP utterances",
         split=SplitPlan(by="column", column="part", validation=config.validation, seed=seed),
         unit_name="utterance",
@@ -81,9 +81,9 @@ def read(config: Slurp, seed: int) -> Dataset:
 def _frame(folder: Path, name: str, part: str, files: dict[str, str]) -> pd.DataFrame:
     import pandas as pd
 
-    from core.data.files import sha256
-    from core.data.sources import require_columns
-    from core.data.tables import read_table
+    from core.data.readers.files import sha256
+    from core.data.roles import require_columns
+    from core.data.readers.table import read_table
 
     path = next((folder / f for f in (f"{name}.jsonl", f"{name}.jsonl.gz") if (folder / f).is_file()), None)
     if path is None:

@@ -26,9 +26,9 @@ class Snips(DataConfig):
 
 def read(config: Snips, seed: int) -> Dataset:
     """Make the data set with the published split."""
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields, SplitPlan
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles, SplitPlan
 
     path = find(config.path)
     table = read_table(path)
@@ -45,7 +45,7 @@ def read(config: Snips, seed: int) -> Dataset:
     frame = frame[~copied].reset_index(drop=True)
     return Dataset(
         frame,
-        Fields(target=("intent",), text=("text",), slots="slots"),
+        ColumnRoles(target=("intent",), text=("text",), slots="slots"),
         name="SNIPS utterances",
         split=SplitPlan(by="column", column="split", validation=config.validation, seed=seed),
         unit_name="utterance",

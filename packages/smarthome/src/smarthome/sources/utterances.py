@@ -41,10 +41,10 @@ def read(config: Utterances, seed: int) -> Dataset:
 
     from core.config import config_error
     from core.data.config import TableData, names, split_plan
-    from core.data.sources import require_columns
-    from core.data.tables import find, read_table
-    from core.data.types import Dataset, Fields
-    from core.data.words import slot_list
+    from core.data.roles import require_columns
+    from core.data.readers.table import find, read_table
+    from core.data.types import Dataset, ColumnRoles
+    from core.data.slot_alignment import slot_list
 
     if not config.path:
         raise config_error("data.path", config.path, "give the file of utterances")
@@ -73,7 +73,7 @@ def read(config: Utterances, seed: int) -> Dataset:
             notes.append(f"{before - len(frame)} repeated utterances were left out.")
     return Dataset(
         frame,
-        Fields(
+        ColumnRoles(
             target=(config.intent,),
             text=(config.text,),
             slots=config.slots,

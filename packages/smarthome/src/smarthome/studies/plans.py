@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.values import to_texts
+from core.data.coercion import to_texts
 from core.evaluation.study import Findings, Gate, Held
 from core.targets.types import Predictions
 from smarthome.home import STARTS, Device, Home

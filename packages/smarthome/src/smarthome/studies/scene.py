@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.evaluation.intervals import interval, resampled_weights
 from core.evaluation.study import Findings, Held, Study
-from smarthome.sensed import PRESENT
+from smarthome.scene_policy import PRESENT
 from smarthome.studies.intervals import share
 
 Array = NDArray[np.float64]
@@ -57,7 +57,7 @@ def presence(held: Held) -> Findings:
 
 def by_the_clock(held: Held, there: int) -> NDArray[np.bool_] | None:
     """Decide the test part by hour and kind of day alone, as training was at that time; None without a clock."""
-    time = held.dataset.fields.time
+    time = held.dataset.roles.time
     if time is None or "train" not in held.frames:
         return None
     train, test = (_slot(held.frames[part][time]) for part in ("train", "test"))
@@ -73,7 +73,7 @@ def _slot(times: pd.Series) -> NDArray[np.int64]:
 
 def _switchings(held: Held, decided: NDArray[np.bool_]) -> float | None:
     """Count changes of the decision from reading to reading of a unit, a day."""
-    time, unit = held.dataset.fields.time, held.dataset.fields.unit
+    time, unit = held.dataset.roles.time, held.dataset.roles.unit
     if time is None or unit is None:
         return None
     frame = pd.DataFrame(
@@ -93,7 +93,7 @@ def _switchings(held: Held, decided: NDArray[np.bool_]) -> float | None:
 def forecast(held: Held) -> Findings:
     """Compare the forecast with the value that the last reading had (persistence), on the same rows."""
     test = held.parts["test"]
-    name = persistent(held.dataset.frame, held.dataset.fields.numeric)
+    name = persistent(held.dataset.frame, held.dataset.roles.numeric)
     if name is None:
         return Findings(
             "No input is the answer's own last value, so there is no persistence to compare with."

@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.data.encoders.decorrelated import Decorrelated
-    from core.data.encoders.fields import FieldsEncoder
+    from core.data.encoders.decorrelated import DecorrelatedEncoder
+    from core.data.encoders.columns import ColumnsEncoder
     from core.data.types import Json
 
 
-def restore(state: Mapping[str, Json]) -> FieldsEncoder | Decorrelated:
+def restore(state: Mapping[str, Json]) -> ColumnsEncoder | DecorrelatedEncoder:
     """Rebuild a fitted encoder from the JSON that its ``state()`` gave; it gives bit-identical tensors."""
-    from core.data.encoders.decorrelated import Decorrelated
-    from core.data.encoders.fields import FieldsEncoder
+    from core.data.encoders.decorrelated import DecorrelatedEncoder
+    from core.data.encoders.columns import ColumnsEncoder
     from core.data.groups import Groups
 
     if "decorrelated" not in state:
-        return FieldsEncoder.restore(state)
+        return ColumnsEncoder.restore(state)
     about = state["decorrelated"]
-    return Decorrelated(
-        FieldsEncoder.restore(state["encoder"]),
+    return DecorrelatedEncoder(
+        ColumnsEncoder.restore(state["encoder"]),
         tuple(about["columns"]),
         tuple(about["attributes"]),
         Groups.restore(about["groups"]),

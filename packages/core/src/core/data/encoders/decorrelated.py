@@ -9,26 +9,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data.values import to_numbers
+from core.data.coercion import to_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.data.encoders.fields import FieldsEncoder
+    from core.data.encoders.columns import ColumnsEncoder
     from core.data.encoders.tokens import Place
     from core.data.groups import Groups
-    from core.data.types import Json, Layout, Prepared
+    from core.data.types import Json, Layout, EncodedRows
 
 
-class Decorrelated:
+class DecorrelatedEncoder:
     """x - strength * (s - mean s) slopes, for n numeric columns x and indicators s of the groups.
 
-    It needs the attributes' columns in every table it encodes. Slopes are fitted by ``core.fairness.decorrelation``.
+    It needs the attributes' columns in every table it encodes. Slopes are fitted by ``core.fairness.correlation_removal``.
     """
 
     def __init__(
         self,
-        inner: FieldsEncoder,
+        inner: ColumnsEncoder,
         columns: tuple[str, ...],
         attributes: tuple[str, ...],
         groups: Groups,
@@ -69,7 +69,7 @@ class Decorrelated:
         """Encode rows, raising ValueError that names column and row where a value can't be read."""
         return self.inner.transform(self.removed(frame))
 
-    def prepare(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> Prepared:
+    def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> EncodedRows:
         """Encode rows once; ``history``, too, is decorrelated."""
         return self.inner.prepare(self.removed(frame), None if history is None else self.removed(history))
 
@@ -77,21 +77,21 @@ class Decorrelated:
         """Describe the tensors for a backbone."""
         return self.inner.layout()
 
-    def derived(self, frame: pd.DataFrame) -> pd.DataFrame:
+    def derived_features(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Give the numbers made from texts, which are not changed."""
-        return self.inner.derived(frame)
+        return self.inner.derived_features(frame)
 
-    def places(self) -> dict[str, dict[str, list[int] | None]]:
+    def column_positions(self) -> dict[str, dict[str, list[int] | None]]:
         """Say where an input column stands."""
-        return self.inner.places()
+        return self.inner.column_positions()
 
-    def spans(self, frame: pd.DataFrame) -> list[list[Place | None]]:
+    def token_offsets(self, frame: pd.DataFrame) -> list[list[Place | None]]:
         """Say where in the texts each token of a row stands."""
         return self.inner.spans(frame)
 
-    def grams(self, texts: Sequence[str]) -> Any:
+    def tfidf_matrix(self, texts: Sequence[str]) -> Any:
         """Tell which features of the bag plain texts have."""
-        return self.inner.grams(texts)
+        return self.inner.tfidf_matrix(texts)
 
     def state(self) -> dict[str, Json]:
         """Give everything that ``core.data.encoders.restore`` needs, as JSON."""

@@ -12,15 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.data.encoders.categories import Categories
-from core.data.encoders.numbers import Numbers
-from core.data.encoders.stores import Made, Store
+from core.data.encoders.categorical import CategoricalColumns
+from core.data.encoders.numeric import NumericColumns
+from core.data.encoders.storage import LazyRows, Storage
 from core.data.times import to_times
 from core.data.types import Layout
-from core.data.values import named_rows, to_names
+from core.data.coercion import named_rows, to_names
 
 if TYPE_CHECKING:
-    from core.data.config import FieldsConfig
+    from core.data.config import ColumnsEncoderConfig
     from core.data.types import Json
 
 MOST_FLAGS = 24
@@ -28,7 +28,7 @@ MOST_FLAGS = 24
 
 
 @dataclass
-class Events:
+class EventSequences:
     """The last rows of the row's own unit, oldest first, the row itself last. E events of F features.
 
     Features of an event: numbers (scaled), their missing flags, categories as flags, and log(1 + time) back from the
@@ -38,10 +38,10 @@ class Events:
     unit: str
     time: str
     length: int
-    numbers: Numbers
-    categories: Categories
+    numbers: NumericColumns
+    categories: CategoricalColumns
 
-    def stores(self, frame: pd.DataFrame, history: pd.DataFrame) -> dict[str, Store]:
+    def stores(self, frame: pd.DataFrame, history: pd.DataFrame) -> dict[str, Storage]:
         """Give ``events`` (N, E, F) and ``events_mask`` (N, E), made batch by batch.
 
         ``history``: rows that may come before; those of ``frame`` count too, once (by their index).
@@ -68,7 +68,7 @@ class Events:
         def mask(index: NDArray[np.int64]) -> Tensor:
             return torch.from_numpy((past.rows(index, self.length) >= 0).astype(np.float32))
 
-        return {"events": Made(len(frame), events), "events_mask": Made(len(frame), mask)}
+        return {"events": LazyRows(len(frame), events), "events_mask": LazyRows(len(frame), mask)}
 
     def _features(self, table: pd.DataFrame) -> NDArray[np.float32]:
         every = torch.arange(len(table))
@@ -81,7 +81,7 @@ class Events:
     def _flags(self) -> list[int]:
         return [min(size, MOST_FLAGS) for size in self.categories.layout(Layout()).cardinalities]
 
-    def places(self) -> dict[str, list[int]]:
+    def column_positions(self) -> dict[str, list[int]]:
         """Say which features of an event hold each column."""
         n = len(self.numbers.columns)
         at = {column: [i, n + i] for i, column in enumerate(self.numbers.columns)}
@@ -100,11 +100,11 @@ class Events:
         return {}
 
     @classmethod
-    def restore(cls, config: FieldsConfig, unit: str, time: str, parts: Mapping[str, object]) -> Events:
+    def restore(cls, config: ColumnsEncoderConfig, unit: str, time: str, parts: Mapping[str, object]) -> EventSequences:
         """Rebuild from the restored numbers and categories."""
         numbers, categories = parts["numeric"], parts["categorical"]
-        assert isinstance(numbers, Numbers)
-        assert isinstance(categories, Categories)
+        assert isinstance(numbers, NumericColumns)
+        assert isinstance(categories, CategoricalColumns)
         return cls(unit, time, config.history, numbers, categories)
 
 

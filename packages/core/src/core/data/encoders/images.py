@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from core.data.encoders.stores import Dense, Made, Store
+from core.data.encoders.storage import DenseRows, LazyRows, Storage
 from core.data.types import Layout
 
 if TYPE_CHECKING:
-    from core.data.config import FieldsConfig
+    from core.data.config import ColumnsEncoderConfig
     from core.data.types import Json
 
 LARGEST = 224
@@ -31,7 +31,7 @@ _SAMPLE = 200
 
 
 @dataclass
-class Images:
+class ImageColumn:
     """The image column. C channels; ``size`` is what a backbone sees, ``source`` what is kept for random crops."""
 
     column: str
@@ -43,7 +43,7 @@ class Images:
     cache_mb: int
 
     @classmethod
-    def fit(cls, config: FieldsConfig, column: str, frame: pd.DataFrame) -> Images:
+    def fit(cls, config: ColumnsEncoderConfig, column: str, frame: pd.DataFrame) -> ImageColumn:
         """Settle the size: the one asked for, else the commonest among (up to 200) training images, at most 224."""
         size = (config.image_size, config.image_width or config.image_size)
         if not config.image_size:
@@ -56,15 +56,15 @@ class Images:
             )
         return cls(column, config.image_channels, size, source, config.image_fit, config.cache_mb)
 
-    def stores(self, frame: pd.DataFrame) -> dict[str, Store]:
+    def stores(self, frame: pd.DataFrame) -> dict[str, Storage]:
         """Give ``image`` (N, C, H, W) uint8: decoded now where memory allows, else as batches want them."""
         values = frame[self.column]
         per_image = self.channels * self.source[0] * self.source[1]
         if per_image * len(frame) <= self.cache_mb * 2**20:
-            return {"image": Dense(self._decoded(values))}
+            return {"image": DenseRows(self._decoded(values))}
         for row, value in values.items():
             opened(value, row, self.column).close()  # what is no image at all is told before training starts
-        return {"image": Made(len(frame), lambda index: self._decoded(values.iloc[index]))}
+        return {"image": LazyRows(len(frame), lambda index: self._decoded(values.iloc[index]))}
 
     def _decoded(self, values: pd.Series[Any]) -> Tensor:
         pixels = np.empty((len(values), *self.source, self.channels), np.uint8)
@@ -103,7 +103,7 @@ class Images:
         return {"size": list(self.size), "source": list(self.source)}
 
     @classmethod
-    def restore(cls, config: FieldsConfig, column: str, state: Mapping[str, Json]) -> Images:
+    def restore(cls, config: ColumnsEncoderConfig, column: str, state: Mapping[str, Json]) -> ImageColumn:
         """Rebuild from ``state()``."""
         (h, w), (sh, sw) = state["size"], state["source"]
         return cls(column, config.image_channels, (h, w), (sh, sw), config.image_fit, config.cache_mb)

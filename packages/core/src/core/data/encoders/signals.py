@@ -11,16 +11,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from core.data.encoders.stores import Dense, Store
+from core.data.encoders.storage import DenseRows, Storage
 from core.data.types import Layout
 
 if TYPE_CHECKING:
-    from core.data.config import FieldsConfig
+    from core.data.config import ColumnsEncoderConfig
     from core.data.types import Json
 
 
 @dataclass
-class Signals:
+class SignalColumn:
     """The signal column. C channels, T samples."""
 
     column: str
@@ -33,7 +33,7 @@ class Signals:
     """Each (C,), of all training samples; used with ``train`` scaling."""
 
     @classmethod
-    def fit(cls, config: FieldsConfig, column: str, frame: pd.DataFrame) -> Signals:
+    def fit(cls, config: ColumnsEncoderConfig, column: str, frame: pd.DataFrame) -> SignalColumn:
         """Settle length and channels, and learn each channel's mean and deviation from training rows."""
         arrays = [_array(v, row, column) for row, v in frame[column].items()]
         channels = arrays[0].shape[0]
@@ -54,7 +54,7 @@ class Signals:
         made.scale = np.where(deviation > 0, deviation, 1.0)
         return made
 
-    def stores(self, frame: pd.DataFrame) -> dict[str, Store]:
+    def stores(self, frame: pd.DataFrame) -> dict[str, Storage]:
         """Give ``signal`` (N, C, T) float32."""
         rows = np.zeros((len(frame), self.channels, self.length), np.float32)
         for i, (row, value) in enumerate(frame[self.column].items()):
@@ -68,7 +68,7 @@ class Signals:
             if self.fit_by == "resample":
                 array = _resampled(array, self.length)
             rows[i, :, : array.shape[1]] = array[:, : self.length]
-        return {"signal": Dense(torch.from_numpy(rows))}
+        return {"signal": DenseRows(torch.from_numpy(rows))}
 
     def _check_channels(self, array: NDArray[np.float64], row: object) -> None:
         if array.shape[0] != self.channels:
@@ -90,7 +90,7 @@ class Signals:
         }
 
     @classmethod
-    def restore(cls, config: FieldsConfig, column: str, state: Mapping[str, Json]) -> Signals:
+    def restore(cls, config: ColumnsEncoderConfig, column: str, state: Mapping[str, Json]) -> SignalColumn:
         """Rebuild from ``state()``."""
         return cls(
             column,

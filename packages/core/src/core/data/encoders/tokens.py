@@ -18,12 +18,12 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from core.config import config_error
-from core.data.encoders.stores import Dense, Store
+from core.data.encoders.storage import DenseRows, Storage
 from core.data.types import Layout
-from core.data.values import to_texts
+from core.data.coercion import to_texts
 
 if TYPE_CHECKING:
-    from core.data.config import FieldsConfig
+    from core.data.config import ColumnsEncoderConfig
     from core.data.types import Json
 
 _AT_ONCE = 4096
@@ -40,7 +40,7 @@ WORD = re.compile(r"\w\w+")
 
 
 @dataclass
-class Tokens:
+class TokenColumns:
     """The text columns together, as one row of tokens. T = length."""
 
     columns: tuple[str, ...]
@@ -52,7 +52,7 @@ class Tokens:
     """Tokens before the first text, between two texts, and after the last."""
 
     @classmethod
-    def fit(cls, config: FieldsConfig, columns: tuple[str, ...], frame: pd.DataFrame) -> Tokens:
+    def fit(cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], frame: pd.DataFrame) -> TokenColumns:
         """Train the own tokenizer on training texts, or load a pretrained one; the length is theirs, at most."""
         texts = [to_texts(frame[c]) for c in columns]
         if config.tokenizer == "own":
@@ -71,15 +71,15 @@ class Tokens:
         made.length = min(config.length, longest)
         return made
 
-    def stores(self, frame: pd.DataFrame) -> dict[str, Store]:
+    def stores(self, frame: pd.DataFrame) -> dict[str, Storage]:
         """Give ``tokens`` (N, T) int64."""
         rows = self._rows([to_texts(frame[c]) for c in self.columns])
         tokens = np.full((len(rows), self.length), self.padding, np.int32)
         for i, row in enumerate(rows):
             tokens[i, : len(row)] = row
-        return {"tokens": Dense(torch.from_numpy(tokens), torch.int64)}
+        return {"tokens": DenseRows(torch.from_numpy(tokens), torch.int64)}
 
-    def spans(self, frame: pd.DataFrame) -> list[list[Place | None]]:
+    def token_offsets(self, frame: pd.DataFrame) -> list[list[Place | None]]:
         """Say on which characters of which column each token of a row stands; None for those of no text."""
         columns = []
         for column in self.columns:
@@ -126,7 +126,7 @@ class Tokens:
         """Add what a backbone must know."""
         size = self.tokenizer.get_vocab_size()
         sample = tuple(self.tokenizer.encode(SAMPLE, add_special_tokens=False).ids)
-        return replace(layout, vocabulary=size, length=self.length, padding=self.padding, sample=sample)
+        return replace(layout, vocab_size=size, max_length=self.length, pad_token_id=self.padding, tokenizer_sample=sample)
 
     def state(self) -> dict[str, Json]:
         """Give what ``restore`` needs, as JSON: the whole tokenizer, so that no other file is needed."""
@@ -138,7 +138,7 @@ class Tokens:
         }
 
     @classmethod
-    def restore(cls, config: FieldsConfig, columns: tuple[str, ...], state: Mapping[str, Json]) -> Tokens:
+    def restore(cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], state: Mapping[str, Json]) -> TokenColumns:
         """Rebuild from ``state()``."""
         before, between, after = (tuple(f) for f in state["frame"])
         tokenizer = Tokenizer.from_str(json.dumps(state["tokenizer"]))

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.privacy.rules.forms import Dense, Gradient, Units, gram_is_cheaper, precise, row_norms
-from core.privacy.rules.products import label_of, unchanged
+from core.privacy.rules.per_example_grads import Dense, Gradient, Units, gram_is_cheaper, precise, row_norms
+from core.privacy.rules.linear import label_of, unchanged
 from core.privacy.rules.trace import Trace, carries_rows
-from core.privacy.rules.tracked import Tracked, rule, value_of
+from core.privacy.rules.traced_parameter import Tracked, rule, value_of
 
 
 @dataclass(frozen=True)

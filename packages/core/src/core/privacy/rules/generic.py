@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.privacy.rules.trace import Trace, carries_rows
-from core.privacy.rules.tracked import Function, Tracked, leaves, map_nested, rule
+from core.privacy.rules.traced_parameter import Function, Tracked, leaves, map_nested, rule
 
 _ARITHMETIC = ("add", "sub", "mul", "div", "truediv", "pow")
 _ELEMENTWISE = frozenset(

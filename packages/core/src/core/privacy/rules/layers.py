@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.privacy.rules.forms import Dense, precise
-from core.privacy.rules.products import label_of, linear, unchanged
+from core.privacy.rules.per_example_grads import Dense, precise
+from core.privacy.rules.linear import label_of, linear, unchanged
 from core.privacy.rules.trace import Trace, carries_rows, mark_rows
-from core.privacy.rules.tracked import Function, Tracked, rule, value_of
+from core.privacy.rules.traced_parameter import Function, Tracked, rule, value_of
 
 Normalise = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from core.privacy.rules.forms import Dense, Gradient, Outer
-from core.privacy.rules.tracked import Function, Tracked, leaves, map_nested, source_of
+from core.privacy.rules.per_example_grads import Dense, Gradient, Outer
+from core.privacy.rules.traced_parameter import Function, Tracked, leaves, map_nested, source_of
 
 _VIEWS = frozenset(
     {"t", "transpose", "permute", "view", "reshape", "unsqueeze", "squeeze", "flatten", "swapaxes"}

@@ -1,0 +1,1 @@
+"""The applications every domain shares, their help, and how errors reach the user."""

@@ -1,0 +1,154 @@
+"""The verbs that every domain shares: train, evaluate, predict, serve, card, compare, each applied to a Domain."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import MISSING
+
+from core.cli.application import Application
+from core.config import GROUPS, DataConfig, RunConfig, field
+from core.domain import Domain
+from core.serving.config import ServeConfig
+
+if TYPE_CHECKING:
+    from core.report.run import Run
+
+
+@dataclass
+class EvaluateConfig:
+    """Evaluate a saved run on new labelled data."""
+
+    defaults: list[Any] = dataclasses.field(default_factory=lambda: ["_self_", {"data": "table"}])
+    run: str = field(MISSING, "folder of a finished run")
+    data: DataConfig = MISSING
+    device: str = field("auto", "auto, cpu, cuda, cuda:1, mps")
+    batch_size: int = field(256, "rows of one forward pass")
+
+
+@dataclass
+class PredictConfig:
+    """Predict raw rows, texts or images with a saved run."""
+
+    run: str = field(MISSING, "folder of a finished run")
+    input: str = field(MISSING, "table (CSV, TSV, JSONL, Parquet; gz, xz, zst), image folder or image file")
+    output: str = field("predictions.csv", "table to write: .csv, .tsv, .jsonl or .parquet")
+    device: str = field("auto", "auto, cpu, cuda, cuda:1, mps")
+    batch_size: int = field(256, "rows of one forward pass")
+
+
+@dataclass
+class CardConfig:
+    """Write report.html, CARD.md and evidence/ of a finished run again, from its record, or check them."""
+
+    run: str = field(MISSING, "folder of a finished run")
+    overwrite: bool = field(False, "also documents that somebody edited since they were written")
+    check: bool = field(False, "write nothing: compare each value of CARD.md and evidence/ with the record")
+
+
+@dataclass
+class CompareConfig:
+    """Compare finished runs of one task: utility, privacy, energy, fairness."""
+
+    runs: list[str] = field(MISSING, "folders of finished runs: [a,b,c]")  # noqa: RUF009 - makes a field
+    output: str = field("comparison", "folder for comparison.html and comparison.csv")
+
+
+def train(domain: Domain) -> Application:
+    """Return the domain's ``train``: data in, one run folder out."""
+
+    def work(config: RunConfig, folder: Path, domain: Domain) -> Run:
+        from core.run.pipeline import train as run
+
+        return run(config, folder, domain)
+
+    return Application(
+        domain, "train", f"Train and evaluate a model: {domain.title}.", RunConfig, work, tuple(GROUPS)
+    )
+
+
+def evaluate(domain: Domain) -> Application:
+    """Return the domain's ``evaluate``: a saved run on new labelled data."""
+
+    def work(config: EvaluateConfig, folder: Path, domain: Domain) -> Any:
+        from core.serving.verbs import evaluate as run
+
+        return run(config.run, config.data, folder, domain, config.device, config.batch_size)
+
+    return Application(
+        domain, "evaluate", "Evaluate a saved run on new labelled data.", EvaluateConfig, work, ("data",)
+    )
+
+
+def predict(domain: Domain) -> Application:
+    """Return the domain's ``predict``: raw rows or images in, a table out."""
+
+    def work(config: PredictConfig, folder: Path, domain: Domain) -> Any:
+        from core.serving.verbs import predict as run
+
+        return run(config.run, config.input, config.output, config.device, config.batch_size)
+
+    return Application(
+        domain, "predict", "Predict raw rows, texts or images with a saved run.", PredictConfig, work, ()
+    )
+
+
+def card(domain: Domain) -> Application:
+    """Return the domain's ``card``: the documents of a finished run, from its record, or a check of them."""
+
+    def work(config: CardConfig, folder: Path, domain: Domain) -> Any:
+        from core.report.documents import check, rewrite
+
+        run = Path(config.run)
+        if config.check:
+            print(f"{check(run)} values and texts of the documents are those of {run / 'record.json'}")
+            return []
+        written = rewrite(run, config.overwrite)
+        print("\n".join(str(run / name) for name in written))
+        return written
+
+    summary = (
+        "Write report.html, CARD.md and evidence/ of a finished run again, from its record, or check them."
+    )
+    return Application(domain, "card", summary, CardConfig, work, ())
+
+
+def compare(domain: Domain) -> Application:
+    """Return the domain's ``compare``: a table and plots of several runs of one task."""
+
+    def work(config: CompareConfig, folder: Path, domain: Domain) -> Any:
+        from core.report.compare import compare as run
+
+        points = run(config.runs, Path(config.output))
+        for point in points:
+            print(f"{'frontier ' if point.frontier else '         '}{point.name}")
+        print(Path(config.output).resolve())
+        return points
+
+    summary = "Compare finished runs of one task: how good, how private, how frugal, how fair."
+    return Application(domain, "compare", summary, CompareConfig, work, ())
+
+
+def reporting_commands(domain: Domain) -> Sequence[Application]:
+    """Return the verbs that read finished runs only: card, compare."""
+    return card(domain), compare(domain)
+
+
+def serve(domain: Domain) -> Application:
+    """Return the domain's ``serve``: a saved run as a service over HTTP."""
+
+    def work(config: ServeConfig, folder: Path, domain: Domain) -> None:
+        from core.serving.http import serve as run
+
+        run(config, domain)
+
+    return Application(domain, "serve", "Serve predictions of a saved run over HTTP.", ServeConfig, work, ())
+
+
+def commands(domain: Domain) -> Sequence[Application]:
+    """Return the domain's Python API: train, evaluate, predict, serve."""
+    return train(domain), evaluate(domain), predict(domain), serve(domain)

@@ -1,0 +1,67 @@
+"""From errors to one message and an exit status: no command ends in a traceback for what a user can mend."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from core.training.shutdown import Stopped
+from core.training.torchrun_env import EndedElsewhere, command
+
+
+def run_cli(run: Callable[[], object]) -> int:
+    """Run a command and return its exit status: 2 with one message for what a user can mend, never a traceback.
+
+    With PLINTH_TRACEBACK=1 in the environment the error is raised instead, to show where it came from.
+    """
+    if os.environ.get("PLINTH_TRACEBACK"):
+        run()
+        return 0
+    try:
+        run()
+    except HydraException as error:
+        return _complain(_first_lines(error))
+    except OmegaConfBaseException as error:
+        return _complain(_first_lines(error))
+    except KeyboardInterrupt:
+        return _complain("interrupted; what was kept is in the run's folder: the same command there goes on")
+    except Stopped as stop:
+        return _complain(f"{stop}: {command()}")
+    except EndedElsewhere:
+        return 0  # torchrun ends all others as soon as one fails: only the process that says why does
+    except OSError as error:
+        return _complain(_os_error(error))
+    except ValueError as error:
+        return _complain(str(error))
+    return 0
+
+
+def _complain(message: str) -> int:
+    sys.stdout.flush()
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def _first_lines(error: BaseException) -> str:
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
+    lines = str(error).strip().splitlines()
+    if cause is not None:
+        lines += [line for line in str(cause).strip().splitlines() if line not in lines]
+    kept = [
+        line.strip()
+        for line in lines
+        if line.strip() and not line.strip().startswith(("full_key", "object_type", "To append"))
+    ]
+    return "\n  ".join([*kept, "--help lists every key and value"])
+
+
+def _os_error(error: OSError) -> str:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"no space left on the device{where}: free some, then start the same command again; it goes on"
+    return f"{error.strerror or error}{where}: check the path and its permissions"

@@ -1,0 +1,322 @@
+"""A text beside the texts it is judged against: numbers that say how they overlap, fitted on training rows only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from math import log, log1p
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.data.text_similarity import Profile, common_order, covered, dice, profile, shared
+from core.data.coercion import to_texts
+
+if TYPE_CHECKING:
+    from core.data.config import ColumnsEncoderConfig
+    from core.data.types import ColumnRoles, Json
+
+_MOST_PROFILES = 100_000
+COMPANIONS = "prompt and references"
+"""Column of the joined texts that tokens may hold after the text itself."""
+_TELLING = 1.0 + log(15.0)
+"""A word is worth telling a pupil if fewer than about one in fifteen training texts hold it."""
+_BEST_ONLY = (
+    "new_precision",
+    "order_precision",
+    "alike_precision",
+    "negation",
+    "negations",
+    "missing",
+    "extra",
+    "length",
+)
+_UNION = (
+    "idf_precision",
+    "idf_recall",
+    "new_precision",
+    "new_recall",
+    "alike_recall",
+    "alike_precision",
+    "alike_new",
+    "extra",
+    "letters_recall",
+)
+_PROMPT = ("idf_precision", "idf_recall", "alike_precision", "letters")
+Array = NDArray[np.float64]
+
+
+@dataclass
+class TextPairFeatures:
+    """The first text column compared with each reference, with all references together, and with the prompt.
+
+    Words count by inverse document frequency in training texts (Sparck Jones 1972); a reference's words that the
+    prompt has already count for nothing in the ``new`` figures. ``topic`` is the cosine in the first directions of
+    the training texts' TF-IDF (latent semantic analysis, Deerwester et al. 1990).
+    """
+
+    text: str
+    references: tuple[str, ...]
+    prompt: str | None
+    texts: int
+    """Distinct training texts that frequencies were counted in."""
+    idf: dict[str, float]
+    """Stems that two or more training texts hold: one that a single text holds may name a person."""
+    topics: NDArray[np.float64]
+    """(stems, topics) directions, rows in the order of ``idf``."""
+    _profiles: dict[str, Profile] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def fit(cls, config: ColumnsEncoderConfig, columns: ColumnRoles, frame: pd.DataFrame) -> TextPairFeatures:
+        """Count words in the distinct training texts: answers, references, prompts."""
+        assert columns.references, "nothing to compare with"
+        text = compared_text(columns)
+        made = cls(text, columns.references, columns.prompt, 0, {}, np.zeros((0, 0)))
+        answers, references, prompts = made._read(frame)
+        distinct = list(dict.fromkeys([*answers, *(r for row in references for r in row), *prompts]))
+        counts: Counter[str] = Counter()
+        for one in distinct:
+            counts.update(set(made._profile(one).stems))
+        made.texts = len(distinct)
+        made.idf = {s: log((1 + len(distinct)) / (1 + n)) + 1.0 for s, n in sorted(counts.items()) if n >= 2}
+        made.topics = made._directions(distinct, config.compare_topics)
+        return made
+
+    def _directions(self, texts: Sequence[str], topics: int) -> Array:
+        from sklearn.utils.extmath import randomized_svd  # takes a second to import
+
+        most = min(topics, len(self.idf) - 1, len(texts) - 1)
+        if most < 2:
+            return np.zeros((len(self.idf), 0))
+        _, size, right = randomized_svd(self._weights(texts), n_components=most, random_state=0)
+        return np.asarray(right.T[:, size > 1e-9 * size[0]], np.float64)
+
+    def _weights(self, texts: Sequence[str]) -> Any:
+        """Give TF-IDF of stems as a sparse matrix of unit rows (N, stems)."""
+        from scipy.sparse import csr_array
+
+        place = {s: i for i, s in enumerate(self.idf)}
+        data, columns, starts = [], [], [0]
+        for one in texts:
+            known = [
+                (place[s], (1.0 + log(n)) * self.idf[s])
+                for s, n in self._profile(one).counts.items()
+                if s in place
+            ]
+            length = float(np.sqrt(sum(w * w for _, w in known))) or 1.0
+            columns += [i for i, _ in known]
+            data += [w / length for _, w in known]
+            starts.append(len(columns))
+        return csr_array(
+            (np.array(data, np.float64), np.array(columns, np.int64), starts), (len(texts), len(place))
+        )
+
+    def features(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Compare each row, (N, features) float64 under names that start with ``pair:``."""
+        answers, references, prompts = self._read(frame)
+        joined = [" ".join(row) for row in references]
+        distinct = list(dict.fromkeys([*answers, *(r for row in references for r in row), *prompts, *joined]))
+        place = {t: i for i, t in enumerate(distinct)}
+        weights = self._weights(distinct)
+        topics = weights @ self.topics
+        topics /= np.maximum(np.linalg.norm(topics, axis=1, keepdims=True), 1e-12)
+        dense = _Cosines(weights, topics)
+        rows = [
+            list(self._row(answer, row, prompt, together, place, dense).values())
+            for answer, row, prompt, together in zip(answers, references, prompts, joined, strict=True)
+        ]
+        values = np.array(rows, np.float64).reshape(len(rows), -1)
+        assert np.isfinite(values).all(), "a comparison is a number for any two texts"
+        return pd.DataFrame(values, columns=self.names(), index=frame.index)
+
+    def names(self) -> list[str]:
+        """Name the features."""
+        return [f"pair: {name}" for name in self._row("a", ["b"], "c", "b", {"a": 0, "b": 1, "c": 2}, None)]
+
+    def companions(self, frame: pd.DataFrame) -> list[str]:
+        """Join each row's prompt and references, for tokens that hold the pair."""
+        _, references, prompts = self._read(frame)
+        return ["\n".join([*([p] if p else []), *row]) for p, row in zip(prompts, references, strict=True)]
+
+    def missing(self, answer: str, references: Sequence[str], prompt: str = "") -> tuple[str, list[str]]:
+        """Give the reference that is nearest to the answer, and its words that the answer lacks, weightiest first.
+
+        Words of the prompt, frequent words, and words that the answer spells nearly alike are not missing.
+        """
+        mine, asked = self._profile(answer), self._profile(prompt)
+        if not references:
+            return "", []
+        best = max(references, key=lambda r: shared(mine.counts, self._profile(r).counts, self._idf)[2])
+        wanted = self._profile(best)
+        lacking: dict[str, str] = {}
+        for word, one in zip(wanted.words, wanted.stems, strict=True):
+            telling = self._idf(one) > _TELLING and one not in asked.counts
+            if telling and not covered([one], mine.stems, lambda _: 1.0):
+                lacking.setdefault(one, word)
+        return best, [lacking[s] for s in sorted(lacking, key=lambda s: -self._idf(s))]
+
+    def _row(
+        self,
+        answer: str,
+        references: Sequence[str],
+        prompt: str,
+        together: str,
+        place: Mapping[str, int],
+        cosines: _Cosines | None,
+    ) -> dict[str, float]:
+        a, q, u = self._profile(answer), self._profile(prompt), self._profile(together)
+        each = [self._one(a, self._profile(r), q) for r in references] or [self._one(a, self._profile(""), q)]
+        if cosines is not None:
+            for one, reference in zip(each, references, strict=False):
+                one["cosine"], one["topic"] = cosines.of(place[answer], place[reference])
+        best = max(each, key=lambda one: one["idf_dice"] + one["letters"])
+        row: dict[str, float] = {}
+        for name in each[0]:
+            row[f"best {name}"] = best[name]
+            if name not in _BEST_ONLY:
+                values = [one[name] for one in each]
+                row[f"most {name}"], row[f"mean {name}"] = max(values), sum(values) / len(values)
+        union = self._one(a, u, q)
+        row |= {f"all {name}": union[name] for name in _UNION}
+        asked = self._one(a, q, self._profile(""))
+        row |= {f"prompt {name}": asked[name] for name in _PROMPT}
+        if cosines is not None:
+            row["all cosine"], row["all topic"] = cosines.of(place[answer], place[together])
+            row["prompt cosine"], row["prompt topic"] = cosines.of(place[answer], place[prompt])
+        else:
+            row |= dict.fromkeys(("all cosine", "all topic", "prompt cosine", "prompt topic"), 0.0)
+        known = len(a.counts) or 1
+        return row | {
+            "words": log1p(len(a.words)),
+            "negated": float(a.negations > 0),
+            "references": float(len(references)),
+            "prompt words": log1p(len(q.words)),
+            "reference words": log1p(len(u.words) / max(len(references), 1)),
+            "unknown words": sum(s not in self.idf for s in a.counts) / known,
+            "mean idf": sum(self._idf(s) for s in a.counts) / known,
+        }
+
+    def _one(self, a: Profile, r: Profile, q: Profile) -> dict[str, float]:
+        """Compare the answer with one reference; what the prompt has counts for nothing in ``new``."""
+        precision, recall, both = shared(a.counts, r.counts, lambda _: 1.0)
+        idf_precision, idf_recall, idf_dice = shared(a.counts, r.counts, self._idf)
+        new_a = {s: n for s, n in a.counts.items() if s not in q.counts}
+        new_r = {s: n for s, n in r.counts.items() if s not in q.counts}
+        new_precision, new_recall, new_dice = shared(new_a, new_r, self._idf)
+        letters_precision, letters_recall, letters = shared(a.letters, r.letters, lambda _: 1.0)
+        order = common_order(a.stems, r.stems)
+        return {
+            "precision": precision,
+            "recall": recall,
+            "dice": both,
+            "idf_precision": idf_precision,
+            "idf_recall": idf_recall,
+            "idf_dice": idf_dice,
+            "new_precision": new_precision,
+            "new_recall": new_recall if new_r else 1.0,
+            "new_dice": new_dice,
+            "pairs": dice(a.pairs, r.pairs),
+            "letters_precision": letters_precision,
+            "letters_recall": letters_recall,
+            "letters": letters,
+            "runs": dice(a.runs, r.runs),
+            "alike_recall": covered(list(r.counts), list(a.counts), self._idf),
+            "alike_precision": covered(list(a.counts), list(r.counts), self._idf),
+            "alike_new": covered(list(new_r), list(a.counts), self._idf),
+            "order_recall": order / max(len(r.stems), 1),
+            "order_precision": order / max(len(a.stems), 1),
+            "negation": float((a.negations > 0) != (r.negations > 0)),
+            "negations": float(a.negations - r.negations),
+            "missing": sum(self._idf(s) for s in new_r if s not in a.counts),
+            "extra": sum(self._idf(s) for s in new_a if s not in r.counts),
+            "length": log((1 + len(a.words)) / (1 + len(r.words))),
+            "cosine": 0.0,
+            "topic": 0.0,
+        }
+
+    def _idf(self, one: str) -> float:
+        found = self.idf.get(one)
+        return found if found is not None else log(1 + self.texts) + 1.0
+
+    def _profile(self, text: str) -> Profile:
+        found = self._profiles.get(text)
+        if found is None:
+            if len(self._profiles) >= _MOST_PROFILES:
+                self._profiles.clear()
+            found = self._profiles[text] = profile(text)
+        return found
+
+    def _read(self, frame: pd.DataFrame) -> tuple[list[str], list[list[str]], list[str]]:
+        prompts = to_texts(frame[self.prompt]) if self.prompt else [""] * len(frame)
+        return to_texts(frame[self.text]), reference_lists(frame, self.references), prompts
+
+    def state(self) -> dict[str, Json]:
+        """Give what ``restore`` needs, as JSON."""
+        return {"texts": self.texts, "idf": self.idf, "topics": self.topics.tolist()}
+
+    @classmethod
+    def restore(cls, columns: ColumnRoles, state: Mapping[str, Json]) -> TextPairFeatures:
+        """Rebuild from ``state()``."""
+        topics = np.array(state["topics"], np.float64).reshape(len(state["idf"]), -1)
+        return cls(
+            compared_text(columns),
+            columns.references,
+            columns.prompt,
+            state["texts"],
+            dict(state["idf"]),
+            topics,
+        )
+
+
+class _Cosines:
+    """Cosines between texts: of TF-IDF and of topics."""
+
+    def __init__(self, weights: Any, topics: Array) -> None:
+        starts, columns, data = weights.indptr, weights.indices, weights.data
+        self.rows = [
+            dict(zip(columns[i:j].tolist(), data[i:j].tolist(), strict=True)) for i, j in pairwise(starts)
+        ]
+        self.topics = topics
+
+    def of(self, a: int, b: int) -> tuple[float, float]:
+        """Give both cosines of two texts by their places."""
+        first, second = self.rows[a], self.rows[b]
+        return sum(w * second[k] for k, w in first.items() if k in second), float(
+            self.topics[a] @ self.topics[b]
+        )
+
+
+def compared_text(columns: ColumnRoles) -> str:
+    """Name the column that is compared with the references, raising ValueError where there is not one alone."""
+    if len(columns.text) != 1:
+        raise ValueError(
+            f"data.references={list(columns.references)}: one text column is compared with them, the data names "
+            f"{', '.join(columns.text) or 'none'}; set data.text to the answer's column"
+        )
+    return columns.text[0]
+
+
+def reference_lists(frame: pd.DataFrame, columns: Sequence[str]) -> list[list[str]]:
+    """Read each row's references from one or more columns; a cell is a text or a list of texts, empty ones left out.
+
+    Raises ValueError with column and row for a cell that holds anything else.
+    """
+    rows: list[list[str]] = [[] for _ in range(len(frame))]
+    for column in columns:
+        values = frame[column]
+        texts = to_texts(values.map(lambda v: "" if isinstance(v, list | tuple | np.ndarray) else v))
+        for row, (name, value, text) in enumerate(
+            zip(values.index, values.to_numpy(object), texts, strict=True)
+        ):
+            cell = list(value) if isinstance(value, list | tuple | np.ndarray) else [text]
+            odd = [v for v in cell if not isinstance(v, str)]
+            if odd:
+                raise ValueError(
+                    f"column {column!r}, row {name}: a reference is a text or a list of texts, not {odd[0]!r}"
+                )
+            rows[row] += [v for v in cell if v.strip()]
+    return rows

@@ -1,0 +1,229 @@
+"""From the gradients of every use to norms per unit, then to the clipped sum."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from core.privacy.rules.per_example_grads import Gradient, Outer, Units, outer_norms, row_norms, sum_dense
+from core.privacy.rules.trace import Trace
+from core.privacy.rules.traced_parameter import Tracked
+
+
+@dataclass
+class _Family:
+    """Tensors computed from parameters, and those parameters: what one pull-back has to treat together."""
+
+    keys: list[int] = field(default_factory=list)
+    roots: set[int] = field(default_factory=set)
+
+
+class Settlement:
+    """Squared norms (G, U) per clipping group and unit, filled while the backward pass runs; then the sums.
+
+    `leaves` are the tracked parameters, `sums` the buffers of their shapes and `groups` their clipping groups.
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        leaves: Sequence[Tracked],
+        sums: Sequence[Tensor],
+        groups: Sequence[int],
+        units: Units,
+    ) -> None:
+        self.trace, self.leaves, self.sums, self.groups, self.units = trace, leaves, sums, groups, units
+        self.squares_GU = sums[0].new_zeros(max(groups) + 1, units.count)
+        self._index = {id(leaf): i for i, leaf in enumerate(leaves)}
+        self._jobs: list[tuple[int, Gradient, Tensor]] = []
+        self._families: list[_Family] = []
+        self._done: set[int] = set()
+
+    def complete(self, key: int) -> None:
+        """All gradients of a tensor have arrived: settle it unless other tensors feed the same parameter."""
+        index = self._index.get(key)
+        if index is not None and index not in self.trace.parents:
+            self._settle_leaf(index, None)
+
+    def finish(self) -> None:
+        """Settle what the backward pass left open: unused outputs, and tensors computed from parameters."""
+        self.trace.collect_expanded()
+        arrived = [key for key, found in self.trace.gradients.items() if found]
+        for key in arrived:
+            index = self._index.get(key)
+            if index is not None and index not in self.trace.parents:
+                self._settle_leaf(index, None)
+        derived = [key for key in arrived if key not in self._index]
+        self._families = self._grouped(derived)
+        pulled = set[int]()
+        for family in self._families:
+            pulled |= family.roots
+            self._settle_family(family)
+        for index in sorted(self.trace.parents - pulled):
+            self._settle_leaf(index, None)
+
+    def add_sums(self, factors_GU: Tensor) -> None:
+        """Add the clipped sum to the buffers."""
+        rows_GB = factors_GU if self.units.index_B is None else factors_GU[:, self.units.index_B]
+        for group, gradient, into in self._jobs:
+            gradient.add_sum(rows_GB[group], into)
+        for family in self._families:
+            self._add_family(family, rows_GB)
+
+    def release(self) -> None:
+        """Let go of the examples' tensors; a pass refers to itself, so they would stay until Python looks for circles.
+
+        In a small network that takes dozens of steps, each with a batch held in memory.
+        """
+        self._jobs.clear()
+        self._families.clear()
+        self.trace.release()
+
+    def _add_squares(self, index: int, squares_U: Tensor) -> None:
+        self.squares_GU[self.groups[index]] += squares_U
+
+    def _settle_leaf(self, index: int, extra: Tensor | None) -> None:
+        """Norms of one parameter from its direct uses and, in `extra` (B, *shape), the pulled-back ones."""
+        key = id(self.leaves[index])
+        gradients = self.trace.gradients.get(key, [])
+        if key in self._done:
+            return
+        self._done.add(key)
+        outers = [gradient for gradient in gradients if isinstance(gradient, Outer)]
+        bias = self.trace.joint(key)
+        if bias is not None:
+            self._settle_affine(index, self._index[bias], outers)
+            return
+        if extra is not None:
+            total = extra if not gradients else sum_dense(gradients) + extra
+            self._add_squares(index, row_norms(total, self.units))
+            kept: Sequence[Gradient] = gradients
+        elif not gradients:
+            return
+        elif len(outers) == len(gradients):
+            squares, kept = outer_norms(outers, self.units, False)
+            self._add_squares(index, squares)
+        elif len(gradients) == 1:
+            squares, only = gradients[0].squared_norms(self.units)
+            self._add_squares(index, squares)
+            kept = [only]
+        else:
+            self._add_squares(index, row_norms(sum_dense(gradients), self.units))
+            kept = gradients
+        self._keep(index, kept)
+        self.trace.gradients[key] = []
+
+    def _settle_affine(self, index: int, bias: int, outers: list[Outer]) -> None:
+        """A weight and its bias together; the bias's sum is a product with the same rows."""
+        same = self.groups[index] == self.groups[bias]
+        for outer in outers:
+            self._jobs.append((self.groups[bias], BiasSum(outer.left), self.sums[bias]))
+        squares, kept = outer_norms(outers, self.units, same)
+        self._add_squares(index, squares)
+        if not same:
+            self._add_squares(
+                bias, row_norms(sum_dense([BiasSum(outer.left) for outer in outers]), self.units)
+            )
+        self._keep(index, kept)
+        self.trace.gradients[id(self.leaves[index])] = []
+
+    def _keep(self, index: int, gradients: Sequence[Gradient]) -> None:
+        self._jobs += [(self.groups[index], gradient, self.sums[index]) for gradient in gradients]
+
+    def _grouped(self, keys: Sequence[int]) -> list[_Family]:
+        families: list[_Family] = []
+        for key in keys:
+            merged = _Family([key], set(self.trace.tracked[key].roots))
+            apart = []
+            for family in families:
+                if family.roots & merged.roots:
+                    merged = _Family(family.keys + merged.keys, family.roots | merged.roots)
+                else:
+                    apart.append(family)
+            families = [*apart, merged]
+        return families
+
+    def _only_view(self, family: _Family) -> Tracked | None:
+        """The family's tensor if it is a mere view of a parameter used nowhere else."""
+        tensor = self.trace.tracked[family.keys[0]]
+        if len(family.keys) > 1 or len(family.roots) > 1 or tensor.as_view is None:
+            return None
+        root = next(iter(family.roots))
+        return None if self.trace.gradients.get(id(self.leaves[root])) else tensor
+
+    def _settle_family(self, family: _Family) -> None:
+        tensor = self._only_view(family)
+        if tensor is not None and tensor.as_view is not None:
+            key, root = family.keys[0], next(iter(family.roots))
+            gradients = self.trace.gradients[key]
+            outers = [gradient for gradient in gradients if isinstance(gradient, Outer)]
+            kept: Sequence[Gradient] = gradients
+            if len(outers) == len(gradients):
+                squares, kept = outer_norms(outers, self.units, False)
+            elif len(gradients) == 1:
+                squares, only = gradients[0].squared_norms(self.units)
+                kept = [only]
+            else:
+                squares = row_norms(sum_dense(gradients), self.units)
+            self._add_squares(root, squares)
+            into = tensor.as_view(self.sums[root])
+            self._jobs += [(self.groups[root], gradient, into) for gradient in kept]
+            family.keys.clear()
+            return
+        roots = sorted(family.roots)
+        cotangents = [sum_dense(self.trace.gradients[key]) for key in family.keys]
+        pulled = self._pull_back(family, roots, cotangents, batched=True)
+        for root, extra in zip(roots, pulled, strict=True):
+            self._settle_leaf(root, extra)
+
+    def _pull_back(
+        self, family: _Family, roots: Sequence[int], cotangents: Sequence[Tensor], batched: bool
+    ) -> Sequence[Tensor | None]:
+        """Gradients of the roots from those of the tensors computed from them; `batched` for one per example."""
+        outputs = [self.trace.tracked[key].source for key in family.keys]
+        inputs = [self.leaves[root].source for root in roots]
+        with torch.enable_grad():
+            return torch.autograd.grad(
+                outputs,
+                inputs,
+                [c.to(output.dtype) for c, output in zip(cotangents, outputs, strict=True)],
+                retain_graph=True,
+                allow_unused=True,
+                is_grads_batched=batched,
+            )
+
+    def _add_family(self, family: _Family, rows_GB: Tensor) -> None:
+        if not family.keys:
+            return
+        for group in sorted({self.groups[root] for root in family.roots}):
+            roots = [root for root in sorted(family.roots) if self.groups[root] == group]
+            cotangents = []
+            for key in family.keys:
+                total = torch.zeros_like(self.trace.tracked[key].value, dtype=self.sums[0].dtype)
+                for gradient in self.trace.gradients[key]:
+                    gradient.add_sum(rows_GB[group], total)
+                cotangents.append(total)
+            for root, found in zip(
+                roots, self._pull_back(family, roots, cotangents, batched=False), strict=True
+            ):
+                if found is not None:
+                    self.sums[root] += found
+
+
+@dataclass
+class BiasSum:
+    """A bias's gradients, the sums over positions of output-gradients (B, T, p)."""
+
+    left: Tensor
+
+    def dense(self) -> Tensor:
+        return self.left.sum(1)
+
+    def add_sum(self, weights_B: Tensor, into: Tensor) -> None:
+        B, T, p = self.left.shape
+        weights = weights_B[:, None].expand(B, T).reshape(B * T)
+        into.addmv_(self.left.reshape(B * T, p).t(), weights)
+
+    def squared_norms(self, units: Units) -> tuple[Tensor, Gradient]:
+        return row_norms(self.dense(), units), self

@@ -1,0 +1,124 @@
+"""Linear layers, matrix products and embeddings."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.privacy.rules import generic
+from core.privacy.rules.per_example_grads import Outer, precise
+from core.privacy.rules.trace import Trace, carries_rows
+from core.privacy.rules.traced_parameter import Function, Tracked, rule, value_of
+
+
+def label_of(*tensors: Any) -> str:
+    """The name of the first tracked tensor."""
+    return next(tensor.label for tensor in tensors if isinstance(tensor, Tracked))
+
+
+@rule(F.linear)
+def linear(trace: Trace, func: Function, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:  # noqa: A002
+    """x W^T + b with any number of positions per example."""
+    label = label_of(weight, bias, input)
+    if not carries_rows(input):
+        return trace.pure(func, input, weight, bias)
+    trace.per_row(input, label)
+    version = input._version
+    trace.expect_affine(weight, bias)
+
+    def receive(gradient: Tensor) -> None:
+        unchanged(input, version, label)
+        left = precise(gradient).reshape(trace.rows, -1, gradient.shape[-1])
+        right = precise(input.detach()).reshape(trace.rows, -1, input.shape[-1])
+        trace.give_affine(weight, bias, Outer(left, right, left.shape[-1]))
+
+    return trace.observe(F.linear(input, value_of(weight), value_of(bias)), receive)  # type: ignore[arg-type]
+
+
+def unchanged(tensor: Tensor, version: int, label: str) -> None:
+    """Refuse an input that was overwritten after the layer read it."""
+    if tensor._version != version:
+        raise ValueError(
+            f"{label}: its input was changed in place after the layer read it (an in-place activation or addition); "
+            "make that operation out of place"
+        )
+
+
+@rule(torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm)
+def matmul(trace: Trace, func: Function, input: Tensor, other: Tensor) -> Any:  # noqa: A002
+    """x @ W is a linear layer with the weight transposed; every other product is mapped."""
+    if isinstance(other, Tracked) and not isinstance(input, Tracked) and other.dim() == 2 and input.dim() > 1:
+        return linear(trace, F.linear, input, trace.pure(Tensor.t, other))
+    return generic.apply(trace, func, "matmul", (input, other), {})
+
+
+@rule(torch.addmm)
+def addmm(
+    trace: Trace,
+    func: Function,
+    bias: Tensor,
+    input: Tensor,  # noqa: A002
+    weight: Tensor,
+    *,
+    beta: float = 1,
+    alpha: float = 1,
+) -> Any:
+    """b + x @ W, as GPT-2 writes its linear layers."""
+    if beta == alpha == 1 and bias.dim() == 1 and not isinstance(input, Tracked):
+        transposed = trace.pure(Tensor.t, weight) if isinstance(weight, Tracked) else weight.t()
+        return linear(trace, F.linear, input, transposed, bias)
+    return generic.apply(trace, func, "addmm", (bias, input, weight), {"beta": beta, "alpha": alpha})
+
+
+@rule(F.embedding)
+def embedding(
+    trace: Trace,
+    func: Function,
+    input: Tensor,  # noqa: A002
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Any:
+    """Rows of a table; an index tensor that carries no examples (positions) makes a tensor of parameters alone."""
+    assert isinstance(weight, Tracked)
+    if max_norm is not None or scale_grad_by_freq:
+        raise ValueError(f"{weight.label}: max_norm and scale_grad_by_freq mix the examples of a batch")
+    if padding_idx is not None and padding_idx < 0:
+        padding_idx += weight.shape[0]
+    if not carries_rows(input):
+        found = trace.pure(func, input, weight, padding_idx)
+        if isinstance(found, Tracked) and not isinstance(input, Tracked):
+            found.by_row = lambda: _lookup(trace, func, input, weight, padding_idx)
+        return found
+    return _lookup(trace, func, input, weight, padding_idx)
+
+
+def _lookup(trace: Trace, func: Function, input: Tensor, weight: Tracked, padding_idx: int | None) -> Tensor:  # noqa: A002
+    trace.per_row(input, weight.label)
+    trace.expect(weight)
+
+    def receive(gradient: Tensor) -> None:
+        index = input.reshape(trace.rows, -1)
+        right = precise(gradient).reshape(trace.rows, -1, weight.shape[1])
+        if padding_idx is not None:
+            right = right.masked_fill((index == padding_idx)[..., None], 0.0)
+        trace.give(weight, Outer(index, right, weight.shape[0]))
+
+    return trace.observe(func(input, weight.value, padding_idx), receive)
+
+
+@rule(Tensor.__getitem__)
+def getitem(trace: Trace, func: Function, tensor: Tensor, index: Any) -> Any:
+    """Indexing a table by examples is an embedding; any other indexing of a parameter involves no example."""
+    if (
+        isinstance(tensor, Tracked)
+        and isinstance(index, Tensor)
+        and tensor.dim() == 2
+        and index.dtype == torch.long
+    ):
+        return embedding(trace, F.embedding, index, tensor)
+    return generic.apply(trace, func, "getitem", (tensor, index), {})

@@ -1,0 +1,183 @@
+"""White-box canaries: units whose gradients are known directions inside real layers, far longer than the clip norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from core.config import config_error
+from core.privacy.one_run_audit import Guessing, choose_tests, log_odds, refuted, verdict
+from core.privacy.rules.trace import mark_rows
+from core.privacy.rng_key import stream
+
+if TYPE_CHECKING:
+    from core.privacy.clipping import ClipResult, PerExampleClipper
+    from core.privacy.plan import PrivacyPlan
+    from core.privacy.sampling import PoissonBatches
+
+BLOCK = 32
+"""Coordinates of a canary's direction, a power of two; up to BLOCK orthogonal directions share them."""
+RAW_NORM = 100.0
+"""Length of a canary's gradient before clipping, in clip norms."""
+QUARTER = 0.3186
+"""The quarter quantile of |z| for a standard normal z."""
+AT_ONCE = 4096
+
+
+class Canaries:
+    """m directions (rows of randomly signed Hadamard matrices) spread evenly over the network's weights.
+
+    A direction lies within one weight tensor, so that a layer forgotten in the norm leaves its canaries
+    unclipped. All directions are orthonormal.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor], count: int, secret: int) -> None:
+        """Place the canaries, raising ValueError where the weights have no room for so many."""
+        room = {name: p.numel() // BLOCK * BLOCK for name, p in parameters.items()}
+        if sum(room.values()) < count:
+            raise config_error(
+                "privacy.audit",
+                count,
+                f"the trainable weights have room for at most {sum(room.values())} canaries",
+            )
+        self.count = count
+        self.shares = _evenly(room, count)
+        generator = stream(secret, "canaries")
+        self.included = torch.rand(count, generator=generator) < 0.5
+        self._hadamard = hadamard(BLOCK)
+        self._place: dict[str, Tensor] = {}
+        self._sign: dict[str, Tensor] = {}
+        self._chosen: dict[str, Tensor] = {}
+        for name, share in self.shares.items():
+            order = torch.randperm(parameters[name].numel(), generator=generator)[: room[name]]
+            signs = (torch.randint(0, 2, (room[name],), generator=generator) * 2 - 1).float()
+            self._place[name] = order.view(-1, BLOCK)
+            self._sign[name] = signs.view(-1, BLOCK)
+            self._chosen[name] = torch.randperm(room[name], generator=generator)[:share]
+        self.owner = [name for name, share in self.shares.items() for _ in range(share)]
+        starts = np.cumsum([0, *self.shares.values()])
+        self.range = {
+            name: (int(a), int(b)) for name, a, b in zip(self.shares, starts, starts[1:], strict=False)
+        }
+
+    def projections(self, sums: Mapping[str, Tensor]) -> Tensor:
+        """Give the inner product of a gradient with every direction, (m,) float32 on the CPU."""
+        found = []
+        for name, chosen in self._chosen.items():
+            blocks = sums[name].reshape(-1).cpu()[self._place[name]].float() * self._sign[name]
+            found.append((blocks @ self._hadamard).reshape(-1)[chosen] / math.sqrt(BLOCK))
+        return torch.cat(found)
+
+    def losses(self, name: str, weight: Tensor, canaries: Tensor, length: float) -> Tensor:
+        """Give losses (b,) of canaries in one weight tensor, whose gradients are their directions times ``length``."""
+        chosen = self._chosen[name][canaries - self.range[name][0]]
+        block, row = chosen // BLOCK, chosen % BLOCK
+        signs_bK = self._sign[name][block] * self._hadamard[row] * (length / math.sqrt(BLOCK))
+        place_bK = self._place[name][block].to(weight.device)
+        mark_rows(place_bK)
+        picked_bK1 = functional.embedding(place_bK, weight.reshape(-1, 1))
+        return (picked_bK1.squeeze(2).float() * signs_bK.to(weight.device)).sum(1)
+
+
+def hadamard(size: int) -> Tensor:
+    """Make Sylvester's Hadamard matrix, (size, size) of 1 and -1; symmetric."""
+    matrix = torch.ones(1, 1)
+    while len(matrix) < size:
+        matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
+    return matrix
+
+
+def _evenly(room: Mapping[str, int], count: int) -> dict[str, int]:
+    """Share a count out as evenly as the rooms allow, smallest rooms first; names without a share are left out."""
+    shares: dict[str, int] = {}
+    left = count
+    for number, name in enumerate(sorted(room, key=lambda n: room[n])):
+        shares[name] = min(room[name], left // (len(room) - number))
+        left -= shares[name]
+    return {name: share for name, share in shares.items() if share}
+
+
+class WhiteBoxAudit:
+    """Adds canaries to the steps of a private training and scores them by the noisy gradients it publishes."""
+
+    def __init__(
+        self, clipper: PerExampleClipper, batches: PoissonBatches, plan: PrivacyPlan, count: int, secret: int
+    ) -> None:
+        """``clipper`` is the run's; canaries pass through another of its class and rule, with buffers of its own."""
+        # The run's clipper learns from each pass which tensors carry a batch; canaries would confuse it.
+        self.clipper = type(clipper)(clipper.model, rule=clipper.rule, scale=clipper.scale)
+        self.canaries = Canaries(clipper.parameters, count, secret)
+        self.batches = batches
+        self.plan = plan
+        groups = len(self.clipper.layer_names) if clipper.rule.per_layer else 1
+        self.reach = 1 / math.sqrt(groups)
+        """Length of a canary's clipped gradient, in clip norms: a canary lies within one layer."""
+        self.tests: list[Guessing] = choose_tests(plan, count, self.reach)
+        self.scores = np.zeros(count)
+
+    def contribute(self, step: int, into: Tensor, rank: int = 0, world: int = 1) -> None:
+        """Add the clipped gradients of a step's canaries (those drawn by the sampler and in by coin) to a sum."""
+        drawn = self.batches.canaries(step)
+        drawn = drawn[drawn < self.canaries.count]
+        drawn = drawn[self.canaries.included[drawn]][rank::world]
+        self.clipper.zero()
+        for name, numbers in self._pieces(drawn):
+            self._backward(name, numbers)
+        into += self.clipper.flat
+
+    def _pieces(self, drawn: Tensor) -> Iterator[tuple[str, Tensor]]:
+        for name, (start, end) in self.canaries.range.items():
+            own = drawn[(drawn >= start) & (drawn < end)]
+            for first in range(0, len(own), AT_ONCE):
+                yield name, own[first : first + AT_ONCE]
+
+    def _backward(self, name: str, numbers: Tensor) -> ClipResult:
+        with self.clipper.watching(len(numbers)):
+            owner, _, attribute = name.rpartition(".")
+            # The weight as the watched model has it: the clipper follows what is made of it.
+            weight = getattr(self.clipper.model.get_submodule(owner), attribute)
+            length = RAW_NORM * self.clipper.rule.clip_norm
+            return self.clipper.clipped_gradients(self.canaries.losses(name, weight, numbers, length))
+
+    def observe(self, step: int, noisy: Mapping[str, Tensor]) -> None:
+        """Score the canaries on the noisy sum (times the clipper's scale) that a step takes its direction from."""
+        unit = self.clipper.rule.clip_norm * self.clipper.scale
+        x_m = self.canaries.projections(noisy).double().numpy() / unit
+        slots = self.batches.slots(step)
+        for start, end in self.canaries.range.values():
+            x = x_m[start:end]
+            # In a quarter of the scores nearest to zero few are canaries', even if these were not clipped.
+            spread = max(float(np.quantile(np.abs(x), 0.25)) / QUARTER, 0.05)
+            if slots is None:
+                self.scores[start:end] += log_odds(x, spread**2, self.plan.rate, self.reach)
+            else:
+                known = slots[(slots >= start) & (slots < end)].numpy()
+                self.scores[known] += log_odds(x[known - start], spread**2, 1.0, self.reach)
+
+    def found(self) -> dict[str, Any]:
+        """Give the lower bound on epsilon and the guesses that prove it."""
+        return verdict(self.tests, self.scores, self.canaries.included.numpy(), self.plan.delta)
+
+    def verdict(self, claim: float) -> dict[str, Any]:
+        """Give the lower bound on epsilon beside the claim, for the record.
+
+        Raises ValueError where the bound exceeds the claim: what the run promises is false.
+        """
+        found = self.found()
+        if found["lower_bound"] > claim:
+            raise refuted(found, claim)
+        return {"kind": "white box, one run", "claim": claim, "weights": dict(self.canaries.shares), **found}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the scores so far; all else follows from plan and secret."""
+        return {"scores": torch.from_numpy(self.scores.copy())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up saved scores."""
+        self.scores = state["scores"].numpy().copy()

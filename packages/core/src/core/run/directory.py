@@ -1,0 +1,119 @@
+"""The folder of a run while it is made: begun, gone on with, finished."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core.config import GROUPS, RunConfig, differences, from_dict, from_yaml, to_dict, to_yaml
+from core.domain import Domain
+from core.privacy.rng_key import forget_secret
+from core.report.console import print_summary
+from core.report.documents import restore
+from core.report.run import Run
+from core.training.config import HOW_NOT_WHAT
+from core.atomic_io import write_atomically
+
+
+class RunDirectory:
+    """Where one run is kept. Refuses, before anything is read, a folder that holds a run of other settings."""
+
+    def __init__(self, path: Path, config: RunConfig, domain: Domain) -> None:
+        self.path = path
+        self.domain = domain
+        self.config = config
+        self.content: dict[str, Any] = {"domain": domain.name, **to_dict(config)}
+        self.started = datetime.now(UTC)
+        self._fresh = False
+        self._check(config)
+        self._compare()
+
+    @property
+    def checkpoints(self) -> Path:
+        """Give the folder of checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def finished(self) -> bool:
+        """Tell whether the run's record is written, which is the last thing a run does."""
+        return (self.path / "record.json").exists()
+
+    def report(self) -> Run:
+        """Say that nothing was trained, and again what the finished run found; write documents that are missing."""
+        forget_secret(self.checkpoints)  # a kill between the record and its removal left it
+        lost = restore(self.path)
+        if lost:
+            print(f"written again from record.json: {', '.join(lost)}")
+        print("this run is finished; nothing was trained (another hydra.run.dir starts a new one)")
+        return self.tell()
+
+    def tell(self) -> Run:
+        """Open the finished run, checking it, and print what it found; the last line names the folder."""
+        run = Run(self.path)
+        print_summary(run.record, self.path)
+        return run
+
+    def begin(self) -> None:
+        """Make the folder and keep the settings in it; a run that is gone on with keeps its first ones."""
+        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        kept = self.path / "config.yaml"
+        if kept.exists():
+            print(f"going on in {self.path}", file=sys.stderr)
+        else:
+            self._fresh = True
+            write_atomically(kept, to_yaml(self.content))
+
+    def abandon(self) -> None:
+        """Take back what ``begin`` made, if no step was kept since: a run that can't be made leaves nothing."""
+        if self._fresh and not any(self.checkpoints.glob("step-*")):
+            forget_secret(self.checkpoints)
+            for name in ("config.yaml", "precision.json"):
+                (self.path / name).unlink(missing_ok=True)
+            self.checkpoints.rmdir()
+        remove_if_empty(self.path)
+
+    def _check(self, config: RunConfig) -> None:
+        for group in GROUPS:
+            check = getattr(getattr(config, group), "check", None)
+            if check is not None:
+                check()
+        config.privacy.check_run(config)
+        config.fairness.check_run(config)
+
+    def _compare(self) -> None:
+        kept = self.path / "config.yaml"
+        if not kept.exists():
+            return
+        changed = differences(_identity(from_yaml(kept.read_text())), _identity(self.content))
+        if changed:
+            raise ValueError(
+                f"{self.path} holds a run of other settings ({'; '.join(changed)}): use those to go on, "
+                "or choose another hydra.run.dir"
+            )
+
+
+def remove_if_empty(path: Path) -> None:
+    """Remove a folder that holds nothing."""
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+
+
+def _identity(content: dict[str, Any]) -> dict[str, Any]:
+    training = {k: v for k, v in content["training"].items() if k not in HOW_NOT_WHAT}
+    energy = {
+        "budget_wh": content.get("energy", {}).get("budget_wh", 0.0)
+    }  # the rest only says how it is counted
+    fairness = {
+        key: value
+        for key, value in content.get("fairness", {"option": "audit"}).items()
+        if key
+        not in ("confidence", "intersections", "reference_run")  # they only say how groups are compared
+    }
+    kept = content.get("oversight", {"option": "standard"})
+    oversight = {
+        "option": kept["option"],
+        **vars(from_dict("oversight", kept)),
+    }  # an older run had the defaults
+    return {**content, "training": training, "energy": energy, "fairness": fairness, "oversight": oversight}

@@ -1,0 +1,34 @@
+"""The verb ``feedback``: its settings and application. Imports nothing heavy: ``--help`` reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.cli.application import Application
+from core.config import MISSING, field
+from core.domain import Domain
+
+
+@dataclass
+class FeedbackConfig:
+    """Grade raw answers with a saved run and say why, one JSON line each."""
+
+    run: str = field(MISSING, "folder of a finished run of answers or essays")
+    input: str = field(MISSING, "table of answers (CSV, TSV, JSONL, Parquet; gz, xz, zst)")
+    output: str = field("feedback.jsonl", "JSON lines to write")
+    words: int = field(5, "words that are named as having moved the grade; 0 for none")
+    device: str = field("auto", "auto, cpu, cuda, cuda:1, mps")
+
+
+def feedback(domain: Domain) -> Application:
+    """Return the domain's ``feedback``: raw answers in, grades with reasons out."""
+
+    def work(config: FeedbackConfig, folder: Path, domain: Domain) -> list[dict[str, Any]]:
+        from education.grading.feedback import give
+
+        return give(config.run, config.input, config.output, config.words, config.device)
+
+    summary = "Grade raw answers with a saved run and say why."
+    return Application(domain, "feedback", summary, FeedbackConfig, work, ())

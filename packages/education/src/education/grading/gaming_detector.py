@@ -1,0 +1,268 @@
+"""A detector of gamed answers: from the order and repetition of words and from what they share with the prompt.
+
+Fitted on training answers and altered ones alone; kept as a table beside the run, so that prediction uses it too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from core.data.encoders.tfidf import prompt_key
+from core.data.text_similarity import common_order, covered, profile, shared
+from education.grading.adversarial import KINDS, altered
+
+FILE = "gaming_detector.csv"
+HONEST = "honest"
+FEATURES = (
+    "order",
+    "order seen",
+    "words",
+    "distinct",
+    "most frequent",
+    "repeated pairs",
+    "in prompt",
+    "prompt copied",
+    "prompt order",
+    "on topic",
+    "in references",
+    "known words",
+    "fits prompt",
+)
+_START = "^"
+_DISCOUNT = 0.6
+"""Share of a pair's chance that its own counts give, the rest being the word's."""
+Array = NDArray[np.float64]
+
+
+@dataclass
+class Detector:
+    """Chance that an answer is honest or gamed in one of four ways. F features, K classes: honest, then KINDS."""
+
+    stems: Counter[str]
+    pairs: Counter[tuple[str, str]]
+    """Stems and pairs of neighbours that two or more training answers hold."""
+    answered: Counter[tuple[str, str]]
+    """(prompt's key, stem): how many of its training answers hold the stem; under ``_START`` all of its answers,
+    under ("", ``_START``) all of all prompts."""
+    classes: list[str]
+    mean: Array
+    scale: Array
+    weights: Array
+    """(K, F + 1), the last column the intercepts."""
+    threshold: float
+    """An answer is flagged if its chance to be gamed is above this."""
+
+    @classmethod
+    def fit(
+        cls,
+        texts: Sequence[str],
+        prompts: Sequence[str],
+        references: Sequence[Sequence[str]],
+        rng: Generator,
+        known_prompts: bool,
+    ) -> Detector:
+        """Learn from honest training answers and altered copies of them.
+
+        ``known_prompts``: learn what answers to one prompt say too, which helps only where prompts stay the same.
+
+        Half of the answers teach which words follow each other, the other half how honest and altered answers
+        differ: an answer that taught its own order would look too orderly.
+        """
+        from sklearn.linear_model import LogisticRegression
+
+        half = rng.permutation(len(texts))
+        first, second = half[: len(half) // 2], half[len(half) // 2 :]
+        stems: Counter[str] = Counter()
+        pairs: Counter[tuple[str, str]] = Counter()
+        answered: Counter[tuple[str, str]] = Counter()
+        for i in first:
+            found = profile(texts[i]).stems
+            stems.update(set(found))
+            pairs.update(set(zip((_START, *found), found, strict=False)))
+            key = prompt_key(prompts[i])
+            if known_prompts:
+                answered.update((key, s) for s in {_START, *found})
+                answered["", _START] += 1
+        made = cls(
+            Counter({k: n for k, n in stems.items() if n >= 2}),
+            Counter({k: n for k, n in pairs.items() if n >= 2}),
+            Counter({k: n for k, n in answered.items() if n >= 2}),
+            [],
+            np.zeros(0),
+            np.ones(0),
+            np.zeros((0, 0)),
+            1.0,
+        )
+        mine = [[list(values)[i] for i in second] for values in (texts, prompts, references)]
+        x, y = [made.features(mine[0], mine[1], mine[2])], [np.zeros(len(second), np.int64)]
+        for k, kind in enumerate(KINDS, 1):
+            changed = altered(kind, mine[0], mine[1], rng)
+            if changed:
+                places = [i for i, _ in changed]
+                x.append(
+                    made.features(
+                        [t for _, t in changed], [mine[1][i] for i in places], [mine[2][i] for i in places]
+                    )
+                )
+                y.append(np.full(len(changed), k))
+        rows, truth = np.concatenate(x), np.concatenate(y)
+        known = np.where(np.isnan(rows).all(axis=0), 0.0, rows)  # the fit to prompts, where none was learnt
+        made.mean, made.scale = np.nanmean(known, axis=0), np.maximum(np.nanstd(known, axis=0), 1e-6)
+        z = made._expanded(rows)
+        model = LogisticRegression(C=1.0, max_iter=500, class_weight="balanced").fit(z, truth)
+        made.classes = [(HONEST, *KINDS)[int(k)] for k in model.classes_]
+        weights = np.column_stack([model.coef_, model.intercept_])
+        made.weights = np.concatenate([-weights, weights]) / 2 if len(made.classes) == 2 else weights
+        return made
+
+    def tune(self, honest: Array, false_alarms: float) -> None:
+        """Set the threshold so that at most a share of honest answers' chances (N,) is above it."""
+        ordered = np.sort(honest)[::-1]
+        self.threshold = float(ordered[min(math.floor(false_alarms * len(ordered)), len(ordered) - 1)])
+
+    def chances(
+        self, texts: Sequence[str], prompts: Sequence[str], references: Sequence[Sequence[str]]
+    ) -> Array:
+        """Give the chances (N, K) of the classes."""
+        z = self._expanded(self.features(texts, prompts, references))
+        scores = z @ self.weights[:, :-1].T + self.weights[:, -1]
+        scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(scores / scores.sum(axis=1, keepdims=True), np.float64)
+
+    def gamed(self, chances: Array) -> Array:
+        """Give the chance that an answer is gamed in any way, (N,)."""
+        return np.asarray(1.0 - chances[:, self.classes.index(HONEST)], np.float64)
+
+    def kinds(self, chances: Array) -> list[str]:
+        """Name the likeliest way of gaming of each answer, whether flagged or not."""
+        ways = [k for k, name in enumerate(self.classes) if name != HONEST]
+        return [self.classes[ways[k]] for k in chances[:, ways].argmax(axis=1)]
+
+    def _expanded(self, rows: Array) -> Array:
+        """Scale features and put their squares beside them: too much and too little of one may both be odd.
+
+        A feature that is unknown counts as usual.
+        """
+        z = np.clip(np.nan_to_num((rows - self.mean) / self.scale), -5.0, 5.0)
+        return np.concatenate([z, z**2], axis=1)
+
+    def features(
+        self, texts: Sequence[str], prompts: Sequence[str], references: Sequence[Sequence[str]]
+    ) -> Array:
+        """Describe answers, (N, F)."""
+        return np.array(
+            [self._one(t, p, " ".join(r)) for t, p, r in zip(texts, prompts, references, strict=True)],
+            np.float64,
+        ).reshape(len(texts), len(FEATURES))
+
+    def _one(self, text: str, prompt: str, references: str) -> list[float]:
+        a, q, r = profile(text), profile(prompt), profile(references)
+        n = max(len(a.stems), 1)
+        neighbours = list(zip((_START, *a.stems), a.stems, strict=False))
+        gain = [self._gain(x, y) for x, y in neighbours]
+        repeated = 1.0 - len(a.pairs) / max(sum(a.pairs.values()), 1)
+        order = common_order(a.stems, q.stems)
+        return [
+            float(np.mean(gain)) if gain else 0.0,
+            sum(pair in self.pairs for pair in neighbours) / n,
+            math.log1p(len(a.stems)),
+            len(a.counts) / n,
+            max(a.counts.values(), default=0) / n,
+            repeated,
+            shared(a.counts, q.counts, lambda _: 1.0)[0],
+            order / max(len(q.stems), 1),
+            order / n,
+            covered(list(a.counts), list({**r.counts, **q.counts}), self._weight),
+            shared(a.counts, r.counts, self._weight)[0],
+            sum(s in self.stems for s in a.stems) / n,
+            self._fits(prompt_key(prompt), list(a.counts)),
+        ]
+
+    def _fits(self, key: str, stems: Sequence[str]) -> float:
+        """How much likelier the words are in answers to this prompt than in any, in nats; NaN for a new prompt."""
+        mine = self.answered[key, _START]
+        if not mine or not stems:
+            return math.nan
+        whole = self.answered["", _START]
+        gains = [
+            math.log((self.answered[key, s] + 0.5) / (mine + 1.0))
+            - math.log((self.stems[s] + 0.5) / (whole + 1.0))
+            - math.log((self.stems[s] + 0.5) / (whole + 1.0))
+            for s in stems
+        ]
+        return float(np.mean(np.clip(gains, -3.0, 3.0)))
+
+    def _gain(self, before: str, word: str) -> float:
+        """How much likelier a word is after its neighbour than anywhere, in nats, smoothed."""
+        whole = sum(self.stems.values()) or 1
+        anywhere = (self.stems[word] + 0.5) / (whole + 0.5 * (len(self.stems) + 1))
+        here = self.pairs[before, word] / max(self.stems[before], self.pairs[before, word], 1)
+        return math.log((_DISCOUNT * here + (1 - _DISCOUNT) * anywhere) / anywhere)
+
+    def _weight(self, stem: str) -> float:
+        return 1.0 / math.sqrt(1.0 + self.stems[stem])
+
+    def table(self) -> pd.DataFrame:
+        """Give all of it as rows of (part, key, value)."""
+        rows: list[tuple[str, str, float]] = [("threshold", "", self.threshold)]
+        rows += [("stem", s, float(n)) for s, n in sorted(self.stems.items())]
+        rows += [("pair", " ".join(p), float(n)) for p, n in sorted(self.pairs.items())]
+        rows += [("answered", " ".join(p), float(n)) for p, n in sorted(self.answered.items())]
+        rows += [("mean", str(i), float(v)) for i, v in enumerate(self.mean)]
+        rows += [("scale", str(i), float(v)) for i, v in enumerate(self.scale)]
+        for k, name in enumerate(self.classes):
+            rows += [(f"weight {name}", str(i), float(v)) for i, v in enumerate(self.weights[k])]
+        return pd.DataFrame(rows, columns=["part", "key", "value"])
+
+    @classmethod
+    def restore(cls, table: pd.DataFrame) -> Detector:
+        """Rebuild from ``table()``."""
+        parts: dict[str, list[tuple[str, float]]] = {}
+        for part, key, value in zip(table["part"], table["key"], table["value"], strict=True):
+            parts.setdefault(str(part), []).append((str(key), float(value)))
+        classes = [p.removeprefix("weight ") for p in parts if p.startswith("weight ")]
+
+        def numbers(part: str) -> Array:
+            return np.array([v for _, v in parts[part]])
+
+        def doubles(part: str) -> Counter[tuple[str, str]]:
+            found: Counter[tuple[str, str]] = Counter()
+            for key, value in parts.get(part, []):
+                before, word = key.split(" ")
+                found[before, word] = int(value)
+            return found
+
+        return cls(
+            Counter({k: int(v) for k, v in parts.get("stem", [])}),
+            doubles("pair"),
+            doubles("answered"),
+            classes,
+            numbers("mean"),
+            numbers("scale"),
+            np.stack([numbers(f"weight {name}") for name in classes]),
+            parts["threshold"][0][1],
+        )
+
+
+def read_detector(folder: Path) -> Detector | None:
+    """Read the detector of a run's folder; None where the run made none. ValueError for a damaged file."""
+    path = folder / "studies" / FILE
+    if not path.exists():
+        return None
+    table: Any = pd.read_csv(path, keep_default_na=False)
+    try:
+        return Detector.restore(table)
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"{path}: this is no detector that can be read ({error}); train the run again"
+        ) from error

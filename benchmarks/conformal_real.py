@@ -23,7 +23,7 @@ from typing import Any
 import core
 from core.config import derive_seed, from_dict
 from core.evaluation.config import StandardEvaluation
-from core.evaluation.conformal import Pixels, calibrate, look
+from core.evaluation.conformal import PixelScores, calibrate, score_pixels
 from core.evaluation.deferral import error_unit
 from core.evaluation.uncertainty import measure, terms
 from core.oversight.config import StandardOversight
@@ -33,7 +33,7 @@ from core.report.run import Run
 SETTINGS = StandardEvaluation(resamples=300, resamples_single=100)
 
 
-def pixels_of(run: Run, options: StandardOversight, seed: int) -> dict[str, Pixels]:
+def pixels_of(run: Run, options: StandardOversight, seed: int) -> dict[str, PixelScores]:
     """Ask a run of masks about the pixels of some held-out pictures."""
     loaded = core.load(run.path)
     importlib.import_module(run.record.run.domain).train.configure()  # registers its data sources
@@ -43,7 +43,7 @@ def pixels_of(run: Run, options: StandardOversight, seed: int) -> dict[str, Pixe
     found = {}
     for name in ("validation", "test"):
         part = run.predictions(name)
-        found[name] = look(loaded.scorer(16), frame.iloc[part.index], part, options.mask_rows, seed, name)
+        found[name] = score_pixels(loaded.scorer(16), frame.iloc[part.index], part, options.mask_rows, seed, name)
     return found
 
 

@@ -27,7 +27,7 @@ from core.data.types import Batch
 from core.privacy.whitebox_audit import WhiteBoxAudit
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.plan import PrivacyPlan
-from core.privacy.rules.accumulate import Settlement
+from core.privacy.rules.accumulate import GradAccumulator
 from core.privacy.sampling import PoissonBatches
 from core.training.parallel import ALONE
 from core.training.dp_sgd import PrivateUpdate
@@ -108,17 +108,17 @@ class Shuffled(PoissonBatches):
 @contextmanager
 def one_layer_forgotten(layer: int) -> Iterator[None]:
     """Fault: one weight tensor is left out of the norm."""
-    add = Settlement._add_squares
+    add = GradAccumulator._add_squares
 
-    def forgetful(self: Settlement, index: int, squares_U: Tensor) -> None:
+    def forgetful(self: GradAccumulator, index: int, squares_U: Tensor) -> None:
         if index != layer:
             add(self, index, squares_U)
 
-    Settlement._add_squares = forgetful  # type: ignore[method-assign]
+    GradAccumulator._add_squares = forgetful  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Settlement._add_squares = add  # type: ignore[method-assign]
+        GradAccumulator._add_squares = add  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from core.pretrain.images import read
 
 MOVED = (
     "augmentation=image", "augmentation.scale=0.8", "augmentation.flip=true", "augmentation.brightness=0",
-    "augmentation.contrast=0", "augmentation.saturation=0", "augmentation.hue=0", "training.views=2",
+    "augmentation.contrast=0", "augmentation.saturation=0", "augmentation.hue=0", "training.tta_views=2",
 )  # fmt: skip
 STEPS = {1.0: 90, 3.0: 150, 8.0: 300}
 """Steps on what is computed once: the smaller the budget, the fewer."""
@@ -44,26 +44,26 @@ LINEAR = ("augmentation=none", "privacy.batch_size=8192", "training.ema=0.95", "
 """For a linear layer on what is computed once."""
 SIZES: dict[str, tuple[str, ...]] = {
     "patches": (
-        "backbone=patches", "backbone.patches=1024", "backbone.mirror=true", "optimizer.rate=0.4", *LINEAR,
+        "backbone=patches", "backbone.num_patches=1024", "backbone.mirror=true", "optimizer.lr=0.4", *LINEAR,
     ),
-    "scatter": ("backbone=scatter", "backbone.mirror=true", "optimizer.rate=0.7", *LINEAR),
-    "head": ("backbone=cnn_small", "adapter=head", "optimizer.rate=0.7", *LINEAR),
+    "scatter": ("backbone=scattering", "backbone.mirror=true", "optimizer.lr=0.7", *LINEAR),
+    "head": ("backbone=cnn_small", "adapter=linear_probe", "optimizer.lr=0.7", *LINEAR),
     "small": (
-        "backbone=cnn", "backbone.width=16", "backbone.blocks=[1,1,1]", "backbone.stem=2", "privacy.batch_size=1024",
-        "training.micro_batch=256", "training.steps=400", "optimizer.rate=0.4", "training.ema=0.98",
+        "backbone=resnet_gn", "backbone.hidden_size=16", "backbone.blocks=[1,1,1]", "backbone.stem_stride=2", "privacy.batch_size=1024",
+        "training.micro_batch_size=256", "training.steps=400", "optimizer.lr=0.4", "training.ema=0.98",
         "schedule.warmup=0.02", *MOVED,
     ),
     "wide": (
-        "backbone=cnn", "backbone.width=64", "backbone.blocks=[2,2,2]", "backbone.stem=1", "privacy.batch_size=4096",
-        "training.micro_batch=1024", "training.steps=2500", "optimizer.rate=0.4", "training.ema=0.998",
+        "backbone=resnet_gn", "backbone.hidden_size=64", "backbone.blocks=[2,2,2]", "backbone.stem_stride=1", "privacy.batch_size=4096",
+        "training.micro_batch_size=1024", "training.steps=2500", "optimizer.lr=0.4", "training.ema=0.998",
         "training.precision=auto", "schedule.warmup=0.02", *MOVED,
     ),
 }  # fmt: skip
 COMMON = (
     "task=signs", "data=images", "data.target=label", "data.split=column", "data.split_column=split",
     "data.validation=0.04", "optimizer=sgd", "optimizer.momentum=0.9",
-    "training.channels_last=true", "training.evaluate_every=0", "privacy=dp", "privacy.delta=1e-5",
-    "privacy.clip_norm=1.0", "evaluation.studies=false", "evaluation.resamples=200", "evaluation.resamples_single=50",
+    "training.channels_last=true", "training.validate_every_epochs=0", "privacy=dp", "privacy.delta=1e-5",
+    "privacy.l2_clip_norm=1.0", "evaluation.studies=false", "evaluation.resamples=200", "evaluation.resamples_single=50",
     "baseline=none", "fairness=none", "explanation=none", "oversight=none",
 )  # fmt: skip
 
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     data = converted(given.runs)
-    settings = [*COMMON, f"data.path={data.resolve()}", *SIZES[given.size], f"training.share={given.share:g}"]
+    settings = [*COMMON, f"data.path={data.resolve()}", *SIZES[given.size], f"training.train_fraction={given.share:g}"]
     if (given.size == "head") != bool(given.weights):
         parser.error("--size head and --weights FILE belong together")
     if given.weights:

@@ -23,7 +23,7 @@ from opacus import GradSampleModule
 from torch import Tensor, nn
 
 from core.privacy.clipping import FlatClip, PerExampleClipper
-from core.privacy.batch_norm import settle_batch_norm
+from core.privacy.batch_norm import convert_batch_norm
 
 TOLERANCE = 1e-6
 BATCH = 3
@@ -261,7 +261,7 @@ def relative_error(case: Case, method: Method) -> float:
     for channels_last in (False, True):
         torch.manual_seed(0)
         model = case.build()
-        settle_batch_norm(model, "group")
+        convert_batch_norm(model, "group")
         model.train().double()
         inputs = {k: v.double() if v.is_floating_point() else v for k, v in case.inputs().items()}
         targets = torch.arange(BATCH) % 5

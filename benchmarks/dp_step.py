@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.noise import draw_noise
-from core.privacy.batch_norm import settle_batch_norm
+from core.privacy.batch_norm import convert_batch_norm
 
 NOISE, CLIP, RATE = 1.0, 1.0, 1e-4
 
@@ -70,7 +70,7 @@ def vit(classes: int = 10) -> nn.Module:
 
 def resnet() -> nn.Module:
     model = timm.create_model("resnet18", num_classes=10)
-    settle_batch_norm(model, "group")
+    convert_batch_norm(model, "group")
     return model
 
 

@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from codecarbon import OfflineEmissionsTracker
 
-from core.energy.config import MeterOption
-from core.energy.meter import JOULES_PER_WH
+from core.energy.config import MeasuredEnergy
+from core.energy.meter import JOULES_PER_WH, Meter
 
 KWH = 1e3 * JOULES_PER_WH
 MODES = ("process", "machine")
@@ -62,7 +62,7 @@ def both(work: Callable[[], None]) -> dict[str, Any]:
     }
     for tracker in trackers.values():
         tracker.start()
-    meter = MeterOption().meter()
+    meter = Meter.of_machine(MeasuredEnergy())
     with meter.phase("work"):
         work()
     for tracker in trackers.values():
@@ -72,7 +72,7 @@ def both(work: Callable[[], None]) -> dict[str, Any]:
         "seconds": ours.seconds,
         "processor_seconds": ours.processor_seconds,
         "ours": {**ours.joules, "total": ours.total},
-        "how": {source.component: source.method for source in meter.sources},
+        "how": {source.component: {"method": source.method, **source.parameters} for source in meter.sources},
     }
     for mode, tracker in trackers.items():
         told = tracker.final_emissions_data

@@ -2,8 +2,8 @@
 
     python benchmarks/energy_overhead.py [--json FILE] [--pairs 40]
 
-With it, each step passes the probe that makes the forecast and the stop that keeps the budget (a budget is set, so
-that the counters are read twice a second). The figure is the median of the pairs' ratios with the 95 % interval of a
+With it, each step passes the callback that computes the forecast and the stopping criterion that keeps the budget (a budget is set, so
+that the counters are read twice a second). The result is the median of the pairs' ratios with the 95 % interval of a
 bootstrap over pairs, of wall clock and of processor time; the goal is at most 1.005.
 """
 
@@ -18,7 +18,9 @@ from typing import Any
 import torch
 from loop_overhead import SCHEDULED, Case, Ours, cases, in_turn, prepared, ratio
 
-from core.energy.config import MeterOption
+from core.energy.config import MeasuredEnergy
+from core.energy.meter import Meter
+from core.energy.training_energy import TrainingEnergy
 
 GOAL = 1.005
 
@@ -26,8 +28,8 @@ GOAL = 1.005
 def measure(case: Case, pairs: int, folder: Path) -> dict[str, Any]:
     """Time the loop with and without the meter in turn."""
     part, target, network = prepared(case)
-    option = MeterOption(budget_wh=1e6)
-    watch = option.watch(option.meter(), SCHEDULED, None)
+    option = MeasuredEnergy(budget_wh=1e6)
+    watch = TrainingEnergy.of(option, Meter.of_machine(option), SCHEDULED)
     metered = Ours(network(), part, target, case.batch_size, folder / "with", watch)
     plain = Ours(network(), part, target, case.batch_size, folder / "without")
     mine, theirs, steps = in_turn(metered, plain, pairs)

@@ -40,7 +40,7 @@ SETS = (
     Set("heart", "healthcare", ("experiment=heart",)),
     Set("diabetes130", "healthcare", ("experiment=diabetes130", "training.epochs=1")),
     Set("mtsamples", "healthcare", ("experiment=mtsamples", "training.epochs=5")),
-    Set("ham10000", "healthcare", ("experiment=ham10000", "training.epochs=3", "training.views=1")),
+    Set("ham10000", "healthcare", ("experiment=ham10000", "training.epochs=3", "training.tta_views=1")),
     Set("mitbih", "healthcare", ("experiment=mitbih", "training.epochs=1")),
     Set("fdh_week", "finance", ("experiment=fdh_week", "training.epochs=1")),
     Set("taiwan", "finance", ("experiment=taiwan", "training.epochs=2")),

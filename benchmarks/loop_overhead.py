@@ -40,9 +40,9 @@ from core.targets.types import Target
 from core.training.checkpoint import Checkpoints
 from core.training.config import AdamWConfig, CosineSchedule, StandardTraining
 from core.training.loop import fit
-from core.training.callbacks import LearningCurve, Lines, StepTimes
+from core.training.callbacks import LearningCurve, LogProgress, StepTimes
 from core.training.trainer import plain_update
-from core.training.types import Probe, Stop
+from core.training.types import Callback, StoppingCriterion
 
 GOAL = 1.03
 SCHEDULED = 1_000_000
@@ -108,12 +108,12 @@ class Ours:
         watch: TrainingEnergy | None = None,
     ) -> None:
         self.batches = ShuffledBatches(part, batch_size, seed=0, steps=SCHEDULED)
-        self.stops: list[Stop] = [] if watch is None else [watch]
+        self.stops: list[StoppingCriterion] = [] if watch is None else [watch]
         config = StandardTraining(batch_size=batch_size, precision="fp32")
         schedule = CosineSchedule().build(SCHEDULED)
         self.update = plain_update(config, AdamWConfig().build(model), schedule, model, target, "fp32")
         curve = LearningCurve(SCHEDULED)
-        self.probes: list[Probe] = [Lines(SCHEDULED, 0, io.StringIO()), StepTimes(), curve]
+        self.probes: list[Callback] = [LogProgress(SCHEDULED, 0, io.StringIO()), StepTimes(), curve]
         self.probes += [] if watch is None else [watch]
         parts = {"update": self.update, "curve": curve}
         self.checkpoints = ByTheClock(folder, parts, {}, minutes=config.checkpoint_minutes)
@@ -138,7 +138,7 @@ class ByHand:
 
     def __init__(self, model: nn.Module, part: EncodedSplit, batch_size: int) -> None:
         self.model = model
-        self.inputs = part.prepared.take(torch.arange(len(part)))
+        self.inputs = part.encoded.take(torch.arange(len(part)))
         self.targets = part.targets.float()
         self.batch_size = batch_size
         groups = [

@@ -7,7 +7,7 @@ same number of steps, whatever the share. The first two train the head alone bef
 2022, arXiv:2202.10054; ``head_seconds`` is the time that it adds) and differ in ``backbone.weights`` and the rate that
 follows: from noise, all weights learn at the rate of ``scratch``. So the head's start can't pass for knowledge of the
 weights. ``probe`` is that first part alone: the linear probe. A share of 0.1 trains on a tenth of the training units,
-another tenth for each seed (``training.share``); validation and test parts stay whole.
+another tenth for each seed (``training.train_fraction``); validation and test parts stay whole.
 Weights are those after the last step: validation chooses nothing but thresholds. ``saw`` lists which of the set's own
 files the pretraining read, by the card of the weights, which also says what of them. Figures are means over seeds with
 95 % Student intervals; gains are paired by seed, over whichever arm from noise is better by its mean. The probe, in no
@@ -32,7 +32,7 @@ from measured import interval
 BARE = (
     "evaluation.studies=false", "evaluation.resamples=100", "evaluation.resamples_single=50", "baseline=none",
     "fairness=none", "explanation=none", "oversight=none", "energy=none", "privacy.attack=none",
-    "training.progress=none", "training.evaluate_every=0", "training.precision=auto", "optimizer=adamw",
+    "training.progress=none", "training.validate_every_epochs=0", "training.precision=auto", "optimizer=adamw",
     "optimizer.beta2=0.98", "optimizer.weight_decay=0.05", "schedule.warmup=0.1",
 )  # fmt: skip
 """What the comparison does not need, and what all cases share."""
@@ -107,13 +107,13 @@ CHOOSING = 100
 def settings_of(case: Case, arm: str, share: float, rate: float | None = None) -> tuple[str, ...]:
     """Give the overrides of one run, with the arm's own rate or another one."""
     passes = round(HEAD_EPOCHS / share)
-    first = (f"adapter.head_epochs={passes}", f"adapter.head_rate={case.head_rate:g}")
+    first = (f"adapter.linear_probe_epochs={passes}", f"adapter.linear_probe_lr={case.head_rate:g}")
     alone = ("training.steps=0", f"training.epochs={passes}", "augmentation=none")
     adapter, own_rate = {
         "head_first": (("adapter=full", *first), case.gentle_rate),
         "noise_head_first": (("adapter=full", *first), case.rate),
         "scratch": (("adapter=full",), case.rate),
-        "probe": (("adapter=head",), case.head_rate),
+        "probe": (("adapter=linear_probe",), case.head_rate),
     }[arm]
     kept = case.settings
     if arm == "probe":
@@ -124,8 +124,8 @@ def settings_of(case: Case, arm: str, share: float, rate: float | None = None) -
         *kept,
         f"backbone.weights={weights}",
         *adapter,
-        f"optimizer.rate={own_rate if rate is None else rate:g}",
-        f"training.share={share:g}",
+        f"optimizer.lr={own_rate if rate is None else rate:g}",
+        f"training.train_fraction={share:g}",
     )
 
 

@@ -44,18 +44,18 @@ def told(found: Run) -> str:
 
 
 def test_a_frozen_backbone_is_computed_once_and_the_run_ends_alike(tmp_path: Path) -> None:
-    plain = ("backbone=cnn_small", "adapter=head", "augmentation=none")
-    once, each = run(tmp_path / "once", *plain), run(tmp_path / "each", *plain, "training.once_gib=0")
+    plain = ("backbone=cnn_small", "adapter=linear_probe", "augmentation=none")
+    once, each = run(tmp_path / "once", *plain), run(tmp_path / "each", *plain, "training.feature_cache_mib=0")
     assert ONCE in told(once)
-    assert "training.once_gib=0" in told(each)
+    assert "training.feature_cache_mib=0" in told(each)
     a, b = weights(once), weights(each)
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     assert once.record.metrics["accuracy"].value == pytest.approx(
         each.record.metrics["accuracy"].value, abs=0.03
     )
-    small = run(tmp_path / "small", *plain, "training.once_gib=0.0001")
-    assert "training.once_gib=0.0001 allows less" in told(small)
-    changed = run(tmp_path / "changed", "backbone=cnn_small", "adapter=head", "augmentation=image")
+    small = run(tmp_path / "small", *plain, "training.feature_cache_mib=0.1")
+    assert "training.feature_cache_mib=0.1 allows less" in told(small)
+    changed = run(tmp_path / "changed", "backbone=cnn_small", "adapter=linear_probe", "augmentation=image")
     assert "augmentation=none is not set" in told(changed)
     assert told(run(tmp_path / "whole", "backbone=cnn_small", "training.steps=1")) == ""
 
@@ -69,7 +69,7 @@ def test_computed_features_learn_under_privacy(backbone: str, tmp_path: Path) ->
         "privacy.epsilon=8",
         "privacy.batch_size=32",
         "optimizer=sgd",
-        "optimizer.rate=1",
+        "optimizer.lr=1",
     )
     found = run(tmp_path / "run", *settings)
     assert ONCE in told(found)
@@ -82,8 +82,8 @@ def test_computed_features_learn_under_privacy(backbone: str, tmp_path: Path) ->
 
 
 def test_the_head_is_trained_first_and_the_rest_starts_as_loaded(tmp_path: Path) -> None:
-    still = ("backbone=cnn_small", "augmentation=none", "optimizer.rate=1e-12", "training.restore_best=false")
-    first = run(tmp_path / "first", *still, "adapter.head_epochs=3")
+    still = ("backbone=cnn_small", "augmentation=none", "optimizer.lr=1e-12", "training.restore_best=false")
+    first = run(tmp_path / "first", *still, "adapter.linear_probe_epochs=3")
     fresh = run(tmp_path / "fresh", *still)
     a, b = weights(first), weights(fresh)
     moved = {name.split(".")[0] for name in a if not torch.allclose(a[name], b[name], atol=1e-6)}
@@ -93,8 +93,8 @@ def test_the_head_is_trained_first_and_the_rest_starts_as_loaded(tmp_path: Path)
 
 
 def test_a_head_trained_first_is_refused_under_privacy(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"adapter\.head_epochs=2: .*without noise"):
-        run(tmp_path / "run", "backbone=cnn", "privacy=dp", "adapter.head_epochs=2")
+    with pytest.raises(ValueError, match=r"adapter\.linear_probe_epochs=2: .*without noise"):
+        run(tmp_path / "run", "backbone=resnet_gn", "privacy=dp", "adapter.linear_probe_epochs=2")
     assert not (tmp_path / "run").exists()
 
 
@@ -106,7 +106,7 @@ def test_a_low_rank_run_may_train_its_head_first(tmp_path: Path) -> None:
         "encoder.tokenizer=text_small",
         "encoder.length=32",
         "adapter=lora",
-        "adapter.head_epochs=1",
+        "adapter.linear_probe_epochs=1",
         folder=tmp_path / "run",
     )
     assert isinstance(found, Run)

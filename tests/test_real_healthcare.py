@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import healthcare
-from core.data.checks.dataset_checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_splits
 from core.data.splits import split
 from core.data.types import Dataset
 
@@ -27,7 +27,7 @@ def read(*overrides: str) -> Dataset:
 
 def parts_of(dataset: Dataset) -> dict[str, np.ndarray]:
     rows = split(dataset)
-    errors = [f.message for f in check_dataset(dataset) + check_parts(dataset, rows) if f.level == "error"]
+    errors = [f.message for f in check_dataset(dataset) + check_splits(dataset, rows) if f.level == "error"]
     assert errors == []
     return rows
 

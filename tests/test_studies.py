@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import healthcare
-from core.evaluation.study import Findings, Gate, Held, Study
+from core.evaluation.study import StudyResult, Gate, EvaluationContext, Study
 from core.serving.load import load
 from healthcare.records import Records
 
@@ -20,16 +20,16 @@ SMALL = ("data.rows=300", "training.epochs=1", "evaluation.resamples=50", "basel
 
 @dataclass
 class Seen:
-    held: Held | None = None
+    held: EvaluationContext | None = None
 
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     kept = Seen()
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         kept.held = held
-        return Findings(
+        return StudyResult(
             "Rows were looked at.",
             {"rows": {"value": float(len(held.frames["test"])), "low": None, "high": None}},
             {"By part": [{"part": name, "rows": len(frame)} for name, frame in held.frames.items()]},

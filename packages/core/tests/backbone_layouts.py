@@ -8,11 +8,11 @@ from core.data.types import Layout
 
 COLUMNS = {
     "numeric": ("age", "dose", "flag"),
-    "edges": ((-2.0, -0.5, 0.0, 0.5, 2.0), (-1.0, 0.0, 3.0), (-0.5, 2.0)),
+    "bin_edges": ((-2.0, -0.5, 0.0, 0.5, 2.0), (-1.0, 0.0, 3.0), (-0.5, 2.0)),
     "categorical": ("ward", "drug"),
     "cardinalities": (3, 5),
 }
-TEXT = {"vocabulary": 50, "length": 9, "padding": 0}
+TEXT = {"vocab_size": 50, "max_length": 9, "pad_token_id": 0}
 
 TABLE = Layout(**COLUMNS)
 NOTE = Layout(**TEXT)
@@ -55,7 +55,7 @@ def random_inputs(layout: Layout, rows: int, seed: int = 0) -> dict[str, torch.T
         starts = torch.randint(0, layout.max_length, (rows, places), generator=draw)
         inputs["word_starts"] = starts.sort(dim=1).values * given
     if layout.tfidf_size:
-        inputs["bag"] = torch.rand(rows, layout.tfidf_size, generator=draw)
+        inputs["tfidf"] = torch.rand(rows, layout.tfidf_size, generator=draw)
     if layout.image:
         inputs["image"] = torch.randint(0, 256, (rows, *layout.image), generator=draw, dtype=torch.uint8)
     if layout.signal:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from core.data.config import ColumnsEncoderConfig
 from core.data.encoders.columns import ColumnsEncoder
 from core.data.types import ColumnRoles, Layout
-from core.explanation.aggregate import Reading
+from core.explanation.aggregate import TextAlignment
 from core.explanation.masker import Masker
 
 
@@ -69,5 +69,5 @@ def cut(model: nn.Module, encoder: ColumnsEncoder, frame: pd.DataFrame, **change
     return Masker.of(Asked(model, encoder), frame, encoder.roles.text, **given)  # type: ignore[arg-type]
 
 
-def reading(encoder: ColumnsEncoder) -> Reading:
-    return Reading(encoder.token_offsets, encoder.tfidf_matrix)
+def reading(encoder: ColumnsEncoder) -> TextAlignment:
+    return TextAlignment(encoder.token_offsets, encoder.tfidf_matrix)

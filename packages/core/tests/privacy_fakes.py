@@ -36,7 +36,7 @@ class Rows(Held):
         return len(self.targets)
 
     def batch(self, index, augmentation=None, generator=None):
-        return Batch(self.prepared.take(index), self.targets[index], index)
+        return Batch(self.encoded.take(index), self.targets[index], index)
 
 
 def settings(optimizer=None, **changes):

@@ -6,7 +6,7 @@ import numpy as np
 
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.evaluate import compare, evaluate
-from core.evaluation.types import Challenge
+from core.evaluation.types import BaselineResult
 from core.report.record import (
     BaselineSection,
     DataSection,
@@ -69,7 +69,7 @@ def record(kind: str = "binary", simulated: bool = True, classes: tuple[str, ...
     target = BinaryTarget("y", classes) if kind == "binary" else Decider(kind, classes)
     validation, test = rows(kind, classes, 0), rows(kind, classes, 1)
     evaluation = evaluate(validation, test, target, CONFIG)
-    other = compare(evaluation, Challenge("boosting", validation, test, {}), target, CONFIG)
+    other = compare(evaluation, BaselineResult("boosting", validation, test, {}), target, CONFIG)
     return Record(
         run=RunSection(
             domain="healthcare",

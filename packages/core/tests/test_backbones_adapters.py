@@ -138,7 +138,7 @@ def test_lora_adapts_the_layers_that_are_named():
     )
     adapted = {n.split(".lora_")[0] for n, _ in model.backbone.named_parameters() if "lora_A" in n}
     assert adapted == {"blocks.blocks.0.qkv", "blocks.blocks.1.qkv"}
-    with pytest.raises(ValueError, match=r"adapter\.layers=\['query'\].*qkv"):
+    with pytest.raises(ValueError, match=r"adapter\.target_modules=\['query'\].*qkv"):
         LoraAdapterConfig(layers=["qkv", "query"]).apply(
             TabularConfig(width=16, heads=2).build(layout, 0), 2, "pooled", 0
         )

@@ -83,11 +83,11 @@ def test_text_mistakes_are_named(bert_folder, tmp_path):
         TransformersConfig(name=str(folder)).build(too_many, 0)
     with pytest.raises(ValueError, match=r"encoder\.length=41.*at most 40 tokens"):
         TransformersConfig(name=str(folder)).build(Layout(vocab_size=50, max_length=41), 0)
-    with pytest.raises(ValueError, match=r"backbone\.settings"):
+    with pytest.raises(ValueError, match=r"backbone\.config_overrides"):
         TransformersConfig(name=str(folder), settings={"hidden_size": 8}).build(NOTE, 0)
-    with pytest.raises(ValueError, match=r"backbone\.settings\.hiden.*no such size"):
+    with pytest.raises(ValueError, match=r"backbone\.config_overrides\.hiden.*no such size"):
         TransformersConfig(name="bert", pretrained=False, settings={"hiden": 8}).build(NOTE, 0)
-    with pytest.raises(ValueError, match=r"backbone=hf_text reads tokens"):
+    with pytest.raises(ValueError, match=r"backbone=transformers reads tokens"):
         TransformersConfig(name="bert", pretrained=False).build(IMAGE, 0)
     empty = tmp_path / "nothing"
     empty.mkdir()
@@ -224,5 +224,5 @@ def test_image_mistakes_are_named(tmp_path, capsys):
         TimmConfig(name="convnext_atto", weights=str(tmp_path / "some.safetensors")).build(IMAGE, 0)
     with pytest.raises(ValueError, match="can't read images of 20 x 20"):
         TimmConfig(name="inception_v3").build(Layout(image=(3, 20, 20)), 0)
-    with pytest.raises(ValueError, match=r"backbone\.normalisation"):
+    with pytest.raises(ValueError, match=r"backbone\.norm"):
         TimmConfig(normalisation="instance").build(IMAGE, 0)

@@ -251,7 +251,7 @@ def test_the_wide_path_is_a_linear_model_that_starts_at_nothing():
     vector = columns(inputs)
     codes = inputs["categorical"]
     assert torch.equal(vector[:, 15:18], nn.functional.one_hot(codes[:, 0], 3).float())
-    assert torch.equal(vector[:, -7:], inputs["bag"])
+    assert torch.equal(vector[:, -7:], inputs["tfidf"])
     torch.testing.assert_close(model(inputs) - without(inputs), 2.0 * vector @ weight.T, rtol=1e-4, atol=1e-5)
 
 
@@ -273,7 +273,7 @@ def test_topics_start_from_the_directions_of_the_training_rows():
         60, 40, generator=draw
     )
     backbone = TextConfig(**SMALL, topics=4).build(layout, 5)
-    assert backbone.start_from({"bag": bags})
+    assert backbone.start_from({"tfidf": bags})
     directions = backbone.topics.directions.weight.detach()
     _, sizes, right = torch.linalg.svd(bags, full_matrices=False)
     sizes = sizes[:4].clamp_min(0.03 * sizes[0])
@@ -283,10 +283,10 @@ def test_topics_start_from_the_directions_of_the_training_rows():
     same = (directions[:3] * whitened[:3]).sum(dim=1).abs() / whitened[:3].square().sum(dim=1)
     torch.testing.assert_close(same, torch.ones(3), atol=1e-2, rtol=0)
     again = TextConfig(**SMALL, topics=4).build(layout, 5)
-    again.start_from({"bag": bags})
+    again.start_from({"tfidf": bags})
     assert torch.equal(again.topics.directions.weight, directions)
-    assert not TextConfig(**SMALL).build(layout, 5).start_from({"bag": bags})
-    with pytest.raises(ValueError, match=r"backbone\.topics=4: the inputs have no TF-IDF"):
+    assert not TextConfig(**SMALL).build(layout, 5).start_from({"tfidf": bags})
+    with pytest.raises(ValueError, match=r"backbone\.lsa_components=4: the inputs have no TF-IDF"):
         TextConfig(**SMALL, topics=4).build(NOTE, 0)
 
 
@@ -303,9 +303,9 @@ def test_the_signal_networks_pooling_sees_mean_and_greatest():
     [
         (TabularConfig(), "note", r"backbone=tabular reads numeric or categorical .* the inputs are tokens"),
         (TextConfig(), "table", r"backbone=text reads tokens .* the inputs are numeric, categorical"),
-        (TextConfig(wide=0.0), "note and columns", r"also have bag, .*backbone\.wide above 0"),
-        (ResNetGNConfig(), "signal", "backbone=cnn reads image .* the inputs are signal"),
-        (CNN1dConfig(), "events", "backbone=signal reads signal .* the inputs are events"),
+        (TextConfig(wide=0.0), "note and columns", r"also have tfidf, .*backbone\.linear_branch_lr_scale above 0"),
+        (ResNetGNConfig(), "signal", "backbone=resnet_gn reads image .* the inputs are signal"),
+        (CNN1dConfig(), "events", "backbone=cnn1d reads signal .* the inputs are events"),
         (SequenceConfig(), "image", "backbone=sequence reads events or signal .* the inputs are image"),
     ],
 )
@@ -349,9 +349,9 @@ def test_wrong_settings_are_refused_with_their_key(option, key):
 
 
 def test_settings_are_checked_before_any_layout_is_known():
-    with pytest.raises(ValueError, match=r"backbone\.heads=4"):
+    with pytest.raises(ValueError, match=r"backbone\.num_heads=4"):
         TabularConfig(width=10).check()
-    with pytest.raises(ValueError, match=r"adapter\.head="):
+    with pytest.raises(ValueError, match=r"adapter\.head_type="):
         FullConfig(head="deep").check()
 
 

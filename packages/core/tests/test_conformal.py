@@ -15,7 +15,7 @@ from scipy.stats import binomtest
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 
 from core.evaluation.config import StandardEvaluation
-from core.evaluation.conformal import Pixels, Truths, calibrate, covered, limit, look, tendency, truths_of
+from core.evaluation.conformal import PixelScores, CalibrationScores, calibrate, covered, conformal_quantile, score_pixels, fit_residual_scale, truths_of
 from core.evaluation.uncertainty import Terms, clopper_pearson, measure
 from core.oversight.decision_rule import ConformalQuantiles, DecisionRule
 from core.oversight.prediction_sets import nonconformity, prediction_sets
@@ -114,21 +114,21 @@ def test_the_limit_is_the_ceiling_order_statistic(n: int) -> None:
     for alpha in (0.1, 0.2, 0.33):
         rank = int(np.ceil((n + 1) * (1 - alpha) - 1e-9))
         expected = np.inf if rank > n else np.sort(score)[rank - 1]
-        assert limit(score, np.arange(n), n, alpha) == expected
-    assert limit(score, np.arange(n), n, 1 / (n + 2)) == np.inf, "too few units for so little"
+        assert conformal_quantile(score, np.arange(n), n, alpha) == expected
+    assert conformal_quantile(score, np.arange(n), n, 1 / (n + 2)) == np.inf, "too few units for so little"
 
 
 def test_units_count_once_however_many_rows_they_have() -> None:
     score = np.concatenate([np.arange(20.0), np.full(1000, 50.0)])
     unit = np.concatenate([np.arange(20), np.full(1000, 20)])
-    found = limit(score, unit, 21, 0.1)
+    found = conformal_quantile(score, unit, 21, 0.1)
     tried = np.append(np.sort(score), np.inf)
 
     def risk(q: float) -> float:
         return (sum(np.mean(score[unit == u] > q) for u in range(21)) + 1) / 22
 
     assert found == min(q for q in tried if risk(q) <= 0.1 + 1e-12) == 19.0
-    assert limit(score, np.arange(len(score)), len(score), 0.1) == 50.0, "by rows one unit would decide"
+    assert conformal_quantile(score, np.arange(len(score)), len(score), 0.1) == 50.0, "by rows one unit would decide"
 
 
 @pytest.mark.parametrize("method", ["lac", "aps", "contiguous", "absolute", "normalised", "labels"])
@@ -176,7 +176,7 @@ def test_groups_get_limits_of_their_own_where_enough_rows_speak() -> None:
     made = calibrate(rules(part, "lac"), part, 0.1, "groups", 30, "row", 0)
     limits = made.rules.limits
     own = part.take(worse)
-    assert limits.by_group["sex"]["f"] == limit(
+    assert limits.by_group["sex"]["f"] == conformal_quantile(
         1 - own.scores[np.arange(len(own)), own.targets], np.arange(len(own)), len(own), 0.1
     )
     assert limits.by_group["sex"]["f"] > limits.overall > limits.by_group["sex"]["m"]
@@ -221,7 +221,7 @@ def test_normalised_intervals_are_wider_where_errors_were_larger() -> None:
     x = rng.uniform(0, 10, size=(1000, 1))
     y = x[:, 0] + rng.normal(size=1000) * x[:, 0]
     part = Predictions(x, x[:, 0], y, (), "regression")
-    spread = tendency(part, log=False)
+    spread = fit_residual_scale(part, log=False)
     assert list(spread.sizes) == sorted(spread.sizes)
     own = calibrated(part, "normalised")
     low, high = own.interval(np.array([[1.0], [9.0]]), {})
@@ -247,8 +247,8 @@ def test_pixels_of_a_picture_are_the_rows_of_a_unit() -> None:
         iloc = maps
 
     scorer = SimpleNamespace(scores=lambda m: m, labels=lambda m: m.argmax(axis=1))
-    found = look(scorer, Frame(), part, 30, 0, "validation")  # type: ignore[arg-type]
-    assert isinstance(found, Pixels)
+    found = score_pixels(scorer, Frame(), part, 30, 0, "validation")  # type: ignore[arg-type]
+    assert isinstance(found, PixelScores)
     assert found.truths.rows == len(found.part) == 30
     assert np.bincount(found.truths.row).tolist() == [23] * 30, "the pixel without a class counts nowhere"
     made = calibrate(rules(part, "lac"), part, 0.1, "none", 30, "picture", 0, found)
@@ -300,7 +300,7 @@ def test_labels_that_apply_are_kept_not_the_many_that_do_not() -> None:
     own = rules(part, "lac", limits=ConformalQuantiles(0.75))
     assert own.sets(scores, {}).tolist() == [[True, False, False], [True, True, False]]
     truths = truths_of(own, part)
-    assert isinstance(truths, Truths)
+    assert isinstance(truths, CalibrationScores)
     assert truths.row.tolist() == [0, 0]
     found = covered(own, part, truths)
     assert found.covered[0] == 0.5

@@ -157,7 +157,7 @@ def test_table_features_are_hidden_as_missing() -> None:
         "missing": torch.zeros(500, 8),
         "categorical": torch.full((500, 5), 3),
         "tokens": torch.full((500, 20), 7),
-        "bag": torch.ones(500, 30),
+        "tfidf": torch.ones(500, 30),
     }
     changes = TableAugmentation(numeric=0.2, categorical=0.3, tokens=0.4, bag=0.5).build(layout)  # type: ignore[call-arg]
     assert changes is not None
@@ -167,7 +167,7 @@ def test_table_features_are_hidden_as_missing() -> None:
     assert (found["categorical"] == 0).float().mean() == pytest.approx(0.3, abs=0.03)
     assert (found["tokens"][:, 1:] == 1).float().mean() == pytest.approx(0.4, abs=0.02)
     assert (found["tokens"][:, 0] == 7).all()
-    assert found["bag"].mean() == pytest.approx(1.0, abs=0.05)
+    assert found["tfidf"].mean() == pytest.approx(1.0, abs=0.05)
     assert inputs["numeric"].min() == 1, "the part's own tensors stay as they are"
 
 

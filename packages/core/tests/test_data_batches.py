@@ -75,11 +75,11 @@ def test_an_epoch_has_every_row_once_and_orders_differ() -> None:
 
 
 @pytest.mark.parametrize("start", [0, 1, 9, 10, 13, 20])
-@pytest.mark.parametrize("balanced", ["none", "class"])
-def test_resumed_at_any_step_the_batches_are_the_same(start: int, balanced: str) -> None:
+@pytest.mark.parametrize("sampling", ["uniform", "class_balanced"])
+def test_resumed_at_any_step_the_batches_are_the_same(start: int, sampling: str) -> None:
     part = _part()
     changes = TableAugmentation(numeric=0.5).build(part.layout)  # type: ignore[call-arg]
-    batches = ShuffledBatches(part, 10, seed=3, epochs=2, balanced=balanced, augmentation=changes)
+    batches = ShuffledBatches(part, 10, seed=3, epochs=2, sampling=sampling, augmentation=changes)
     straight = list(batches.from_step(0))[start:]
     resumed = list(batches.from_step(start))
     assert len(straight) == len(resumed) == 20 - start
@@ -102,26 +102,26 @@ def test_balanced_by_class_the_rare_come_as_often_as_asked(
     labels: bool, power: float, expected: float
 ) -> None:
     part = _part(1000, labels)
-    batches = ShuffledBatches(part, 100, seed=1, epochs=8, balanced="class", power=power)
+    batches = ShuffledBatches(part, 100, seed=1, epochs=8, sampling="class_balanced", sampling_power=power)
     rare = np.concatenate([b.index.numpy() < 100 for b in batches.from_step(0)])
     assert rare.mean() == pytest.approx(expected, abs=0.02)
 
 
 def test_balanced_by_group_and_by_both() -> None:
     part = _part(1000)
-    by_group = ShuffledBatches(part, 100, seed=1, epochs=8, balanced="group")
+    by_group = ShuffledBatches(part, 100, seed=1, epochs=8, sampling="group_balanced")
     assert torch.cat([b.groups["sex"] for b in by_group.from_step(0)]).float().mean() == pytest.approx(
         0.5, abs=0.02
     )
-    by_both = ShuffledBatches(part, 100, seed=1, epochs=8, balanced="group_class")
+    by_both = ShuffledBatches(part, 100, seed=1, epochs=8, sampling="group_class_balanced")
     cells = Counter(
         (g, t)
         for b in by_both.from_step(0)
         for g, t in zip(b.groups["sex"].tolist(), b.targets.tolist(), strict=True)
     )
     assert all(n / 8000 == pytest.approx(0.25, abs=0.02) for n in cells.values())
-    with pytest.raises(ValueError, match=r"training\.balanced='sex'"):
-        ShuffledBatches(part, 10, seed=0, epochs=1, balanced="sex")
+    with pytest.raises(ValueError, match=r"training\.sampling='sex'"):
+        ShuffledBatches(part, 10, seed=0, epochs=1, sampling="sex")
 
 
 def test_evaluation_sees_every_row_once_in_order() -> None:

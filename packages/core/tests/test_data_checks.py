@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.checks.dataset_checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_splits
 from core.data.splits import split
 from core.data.types import Dataset, ColumnRoles, SplitPlan
 
@@ -35,7 +35,7 @@ def _checks(dataset: Dataset) -> list[str]:
 def test_sound_data_passes() -> None:
     dataset = _dataset()
     assert check_dataset(dataset) == []
-    assert check_parts(dataset, split(dataset)) == []
+    assert check_splits(dataset, split(dataset)) == []
 
 
 def test_all_errors_come_in_one_message() -> None:
@@ -145,7 +145,7 @@ def test_a_unit_in_two_parts_is_found() -> None:
     if not (dataset.frame["who"].iloc[rows["test"]] == name).any():
         rows["test"] = np.concatenate([rows["test"], moved])
     with pytest.raises(ValueError, match=rf"patients are in the train and the test part \(who: {name}\)"):
-        check_parts(dataset, rows)
+        check_splits(dataset, rows)
 
 
 def test_the_same_row_in_two_parts_is_found_also_with_text() -> None:
@@ -156,24 +156,24 @@ def test_the_same_row_in_two_parts_is_found_also_with_text() -> None:
     columns = ["x", "z", "ward"]
     frame.loc[frame.index[200:210], columns] = frame.loc[frame.index[:10], columns].to_numpy()
     with pytest.raises(ValueError, match=r"10 of 100 test rows .* in train or validation \(rows 201, 202"):
-        check_parts(dataset, split(dataset))
+        check_splits(dataset, split(dataset))
     text = _dataset(unit=None, numeric=(), categorical=(), text=("note",))
     text.frame["note"] = [f"note number {i}" for i in range(300)]
     text.frame["part"] = frame["part"]
     text.split = dataset.split
     text.frame.loc[101, "note"] = " note  number 3 "
-    [finding] = check_parts(text, split(text))
+    [finding] = check_splits(text, split(text))
     assert (finding.level, finding.check) == ("warning", "same row")
     text.frame.loc[102:120, "note"] = "note number 3"
     with pytest.raises(ValueError, match="20 of 100 validation rows"):
-        check_parts(text, split(text))
+        check_splits(text, split(text))
 
 
 def test_coarse_tables_repeat_by_chance_and_pass() -> None:
     dataset = _dataset(numeric=(), unit=None)
     dataset.frame["part"] = np.tile(["train", "validation", "test"], 100)
     dataset.split = SplitPlan("column", "part")
-    assert {f.level for f in check_parts(dataset, split(dataset))} == {"note"}
+    assert {f.level for f in check_splits(dataset, split(dataset))} == {"note"}
 
 
 def test_classes_that_a_part_lacks_are_found() -> None:
@@ -181,11 +181,11 @@ def test_classes_that_a_part_lacks_are_found() -> None:
     dataset.frame["part"] = np.repeat(["train", "validation", "test"], 100)
     dataset.split = SplitPlan("column", "part")
     dataset.frame.loc[dataset.frame["part"] == "test", "y"] = "no"
-    [finding] = check_parts(dataset, split(dataset))
+    [finding] = check_splits(dataset, split(dataset))
     assert finding.check == "absent class"
     dataset.frame.loc[300, "y"] = "new"
     with pytest.raises(ValueError, match="the test part has classes that training lacks: 'new'"):
-        check_parts(dataset, split(dataset))
+        check_splits(dataset, split(dataset))
 
 
 def test_conflicting_rows_are_counted() -> None:
@@ -215,7 +215,7 @@ def test_copies_of_an_image_file_are_the_same_row(tmp_path: Path) -> None:
         (tmp_path / f"{i}.png").write_bytes(str(i % 250).encode())
     dataset.frame["file"] = [str(tmp_path / f"{i}.png") for i in range(300)]
     with pytest.raises(ValueError, match="50 of 100 test rows"):
-        check_parts(dataset, split(dataset))
+        check_splits(dataset, split(dataset))
 
 
 def test_text_among_numbers_and_a_rare_class_come_together() -> None:
@@ -234,7 +234,7 @@ def test_images_in_the_hub_layout_are_compared_by_their_bytes() -> None:
     dataset.split = SplitPlan("column", "part")
     check_dataset(dataset)
     with pytest.raises(ValueError, match="50 of 100 test rows"):
-        check_parts(dataset, split(dataset))
+        check_splits(dataset, split(dataset))
 
 
 def test_a_unit_may_come_again_in_parts_that_follow_in_time_only_where_the_plan_says_so() -> None:
@@ -242,7 +242,7 @@ def test_a_unit_may_come_again_in_parts_that_follow_in_time_only_where_the_plan_
     dataset.frame["part"] = np.repeat(["train", "validation", "test"], 100)
     dataset.split = SplitPlan("column", "part")
     with pytest.raises(ValueError, match="patients are in the train and the validation part"):
-        check_parts(dataset, split(dataset))
-    dataset.split = SplitPlan("column", "part", units_apart=False)
-    found = check_parts(dataset, split(dataset))
+        check_splits(dataset, split(dataset))
+    dataset.split = SplitPlan("column", "part", disjoint_entities=False)
+    found = check_splits(dataset, split(dataset))
     assert {(f.level, f.check) for f in found} == {("note", "same unit")}

@@ -59,7 +59,7 @@ def test_restored_from_json_it_gives_identical_tensors(numeric: str, tokenizer: 
     again = restore(json.loads(text))
     later = _frame(50, seed=1)
     straight, restored = encoder.transform(later), again.transform(later)
-    assert set(straight) == {"numeric", "missing", "categorical", "tokens", "bag", "signal"}
+    assert set(straight) == {"numeric", "missing", "categorical", "tokens", "tfidf", "signal"}
     for name, tensor in straight.items():
         assert torch.equal(tensor, restored[name]), name
     assert json.dumps(again.state()) == text
@@ -129,7 +129,7 @@ def test_rows_are_encoded_alone() -> None:
     together = encoder.transform(rows)
     for i in range(5):
         alone = encoder.transform(rows.iloc[[i]])
-        for name in ("numeric", "missing", "categorical", "bag", "signal"):
+        for name in ("numeric", "missing", "categorical", "tfidf", "signal"):
             assert torch.equal(alone[name][0], together[name][i])
         width = alone["tokens"].shape[1]
         assert torch.equal(alone["tokens"][0], together["tokens"][i, :width])
@@ -156,9 +156,9 @@ def test_the_bag_is_scikit_learns() -> None:
         train["note"]
     )
     np.testing.assert_allclose(
-        encoder.transform(later)["bag"], oracle.transform(later["note"]).toarray(), atol=1e-6
+        encoder.transform(later)["tfidf"], oracle.transform(later["note"]).toarray(), atol=1e-6
     )
-    assert encoder.feature_names()["bag"] == list(oracle.get_feature_names_out())
+    assert encoder.feature_names()["tfidf"] == list(oracle.get_feature_names_out())
     both = _fitted(train, ColumnRoles(text=("note",)), bag=61, bag_chars=3, tokens=False)
     assert both.layout().tfidf_size == 61
     with pytest.raises(ValueError, match="share no word n-grams"):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.groups import Groups, bands
+from core.data.groups import Groups, bin_labels
 from core.data.types import Dataset, ColumnRoles
 
 
@@ -17,8 +17,8 @@ def _groups(frame: pd.DataFrame, **more: object) -> Groups:
 def test_bands_name_what_they_hold() -> None:
     ages = np.array([0, 29, 30, 44, 59, 60, 75, 99, np.nan])
     expected = ["0-29", "0-29", "30-44", "30-44", "45-59", "60-74", "75+", "75+", "unknown"]
-    assert bands(ages, (30, 45, 60, 75)).tolist() == expected
-    shares = bands(np.array([18.4, 18.5, 24.9, 25.0]), (18.5, 25), whole=False)
+    assert bin_labels(ages, (30, 45, 60, 75)).tolist() == expected
+    shares = bin_labels(np.array([18.4, 18.5, 24.9, 25.0]), (18.5, 25), whole=False)
     assert shares.tolist() == ["under 18.5", "18.5-25", "18.5-25", "25 and over"]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from core.data.checks.dataset_checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_splits
 from core.data.config import ColumnsEncoderConfig, ImageAugmentation, MaskFolderData
 from core.data.groups import Groups
 from core.data.labels import label_matrix
@@ -52,7 +52,7 @@ def test_a_folder_is_paired_split_and_encoded(tmp_path: Path) -> None:
     check_dataset(dataset)
     rows = split(dataset)
     assert {name: len(r) for name, r in rows.items()} == {"train": 8, "validation": 2, "test": 2}
-    check_parts(dataset, rows)
+    check_splits(dataset, rows)
     encoder = ColumnsEncoderConfig().build(dataset.roles)
     train = dataset.frame.iloc[rows["train"]]
     encoder.fit(train)

@@ -15,7 +15,7 @@ from core.data.config import ColumnsEncoderConfig
 from core.data.encoders import restore
 from core.data.encoders.columns import ColumnsEncoder
 from core.data.encoders.text_pair_features import reference_lists
-from core.data.text_similarity import alike, common_order, covered, profile, shared, stem
+from core.data.text_similarity import spelling_similarity, lcs_length, soft_coverage, profile_text, weighted_overlap, stem
 from core.data.types import ColumnRoles
 
 FIELDS = ColumnRoles(target=("grade",), text=("answer",), references=("keys",), prompt="question")
@@ -48,15 +48,15 @@ def test_overlap_by_hand() -> None:
     assert [stem(w) for w in ("circuits", "evaporated", "evaporates", "glass", "is")] == [
         "circuit", "evaporat", "evaporat", "glass", "is",
     ]  # fmt: skip
-    a, b = profile("the red gap"), profile("the gap")
-    precision, recall, dice = shared(a.counts, b.counts, lambda _: 1.0)
+    a, b = profile_text("the red gap"), profile_text("the gap")
+    precision, recall, dice = weighted_overlap(a.counts, b.counts, lambda _: 1.0)
     assert (precision, recall, dice) == pytest.approx((2 / 3, 1.0, 0.8))
-    assert shared(a.counts, profile("").counts, lambda _: 1.0) == (0.0, 0.0, 0.0)
-    assert common_order("abcd", "axcd") == 3
-    assert alike("voltage", "voltige") > 0.5 > alike("voltage", "battery")
-    assert covered(["gap", "water"], ["gap"], lambda _: 1.0) == 0.5
-    assert covered([], ["gap"], lambda _: 1.0) == 1.0
-    assert profile("It isn't, and don't").negations == 2
+    assert weighted_overlap(a.counts, profile_text("").counts, lambda _: 1.0) == (0.0, 0.0, 0.0)
+    assert lcs_length("abcd", "axcd") == 3
+    assert spelling_similarity("voltage", "voltige") > 0.5 > spelling_similarity("voltage", "battery")
+    assert soft_coverage(["gap", "water"], ["gap"], lambda _: 1.0) == 0.5
+    assert soft_coverage([], ["gap"], lambda _: 1.0) == 1.0
+    assert profile_text("It isn't, and don't").negations == 2
 
 
 def test_features_say_what_the_texts_share() -> None:

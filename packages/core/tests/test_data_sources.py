@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from core.data.config import ColumnsEncoderConfig, ImageFolderData, ImagesData, SimulatedData, TableData, TextData
-from core.data.roles import infer
+from core.data.roles import infer_roles
 from core.data.splits import split
 from core.data.types import Dataset, ColumnRoles
 
@@ -70,7 +70,7 @@ def test_a_sensitive_column_listed_as_input_is_both(tmp_path: Path) -> None:
 
 def test_images_and_signals_are_told_by_their_values() -> None:
     frame = pd.DataFrame({"a": [b"x", b"y"], "s": [np.zeros(3), np.ones(3)], "y": [0, 1]})
-    roles, _ = infer(frame, ColumnRoles(target=("y",)))
+    roles, _ = infer_roles(frame, ColumnRoles(target=("y",)))
     assert (roles.image, roles.signal) == ("a", "s")
 
 

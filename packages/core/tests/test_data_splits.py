@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.splits import Rows, some_of, split, stratify
+from core.data.splits import SplitRows, subsample, split, stratify
 from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 
@@ -30,7 +30,7 @@ def _frame(rows: int, units: int, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def _shared(values: pd.Series, parts: Rows) -> set[object]:  # type: ignore[type-arg]
+def _shared(values: pd.Series, parts: SplitRows) -> set[object]:  # type: ignore[type-arg]
     """Find values that stand in more than one part."""
     counts = Counter(v for rows in parts.values() for v in set(values.iloc[rows]))
     return {value for value, parts_with_it in counts.items() if parts_with_it > 1}
@@ -42,7 +42,7 @@ def test_a_unit_never_straddles_and_every_row_has_one_part(
     seed: int, rows: int, units: int, share: float
 ) -> None:
     frame = _frame(rows, units, seed)
-    dataset = _dataset(frame, SplitPlan("unit", validation=share, test=share, seed=seed), unit="who")
+    dataset = _dataset(frame, SplitPlan("unit", validation_fraction=share, test_fraction=share, seed=seed), unit="who")
     try:
         parts = split(dataset)
     except ValueError:
@@ -68,7 +68,7 @@ def test_row_order_does_not_matter(seed: int, grouped: bool) -> None:
 def test_shares_of_rows_and_classes_are_kept() -> None:
     frame = _frame(5000, 900)
     for roles in ({}, {"unit": "who"}):
-        parts = split(_dataset(frame, SplitPlan(validation=0.2, test=0.1), **roles))
+        parts = split(_dataset(frame, SplitPlan(validation_fraction=0.2, test_fraction=0.1), **roles))
         for part, share in (("train", 0.7), ("validation", 0.2), ("test", 0.1)):
             assert len(parts[part]) / 5000 == pytest.approx(share, abs=0.005)
             own = frame["y"].iloc[parts[part]].value_counts(normalize=True)
@@ -141,7 +141,7 @@ def test_by_time_a_unit_stays_in_its_first_part_unless_allowed() -> None:
     frame = _frame(1000, 700)
     apart = split(_dataset(frame, SplitPlan("time"), time="when", unit="who"))
     assert not _shared(frame["who"], apart)
-    again = split(_dataset(frame, SplitPlan("time", units_apart=False), time="when", unit="who"))
+    again = split(_dataset(frame, SplitPlan("time", disjoint_entities=False), time="when", unit="who"))
     assert sum(map(len, again.values())) == 1000
     frame["who"] = 1
     with pytest.raises(ValueError, match=r"validation part is empty .* data\.units_apart=false"):
@@ -152,7 +152,7 @@ def test_a_column_gives_the_parts_and_validation_is_cut_by_unit_where_it_lacks()
     frame = _frame(300, 60)
     frame["part"] = np.where(frame["who"] < 40, "train", "Test")
     frame.loc[1, "part"] = None
-    parts = split(_dataset(frame, SplitPlan("column", "part", validation=0.25), unit="who"))
+    parts = split(_dataset(frame, SplitPlan("column", "part", validation_fraction=0.25), unit="who"))
     assert set(frame["who"].iloc[parts["test"]]) <= set(range(40, 60))
     assert not set(frame["who"].iloc[parts["train"]]) & set(frame["who"].iloc[parts["validation"]])
     inside = len(parts["train"]) + len(parts["validation"])
@@ -187,7 +187,7 @@ def test_a_share_is_whole_units_with_labels_in_proportion() -> None:
     frame = _frame(4000, 700)
     dataset = _dataset(frame, SplitPlan(), unit="who")
     rows = split(dataset)["train"]
-    some = some_of(dataset, rows, 0.1, 0)
+    some = subsample(dataset, rows, 0.1, 0)
     assert np.isin(some, rows).all()
     assert len(some) == pytest.approx(0.1 * len(rows), rel=0.05)
     units = frame["who"].iloc[some].unique()
@@ -195,8 +195,8 @@ def test_a_share_is_whole_units_with_labels_in_proportion() -> None:
     shares = frame["y"].iloc[some].value_counts(normalize=True)
     for label, rate in frame["y"].value_counts(normalize=True).items():
         assert shares[label] == pytest.approx(rate, abs=0.03)
-    assert not np.array_equal(some, some_of(dataset, rows, 0.1, 1))
-    assert some_of(dataset, rows, 1.0, 0) is rows
+    assert not np.array_equal(some, subsample(dataset, rows, 0.1, 1))
+    assert subsample(dataset, rows, 1.0, 0) is rows
     alone = _dataset(frame.assign(who=1), SplitPlan(), unit="who")
     with pytest.raises(ValueError, match=r"training\.share=0\.1: no unit"):
-        some_of(alone, rows, 0.1, 0)
+        subsample(alone, rows, 0.1, 0)

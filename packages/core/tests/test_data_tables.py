@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import zstandard
 
-from core.data.readers.table import find, read_table, sha256
+from core.data.readers.table import resolve_path, read_table, sha256
 
 FRAME = pd.DataFrame(
     {
@@ -160,13 +160,13 @@ def test_a_file_is_looked_up_under_plinth_data_and_compressed(
     (tmp_path / "set").mkdir()
     file = _write(tmp_path / "set" / "rows.csv.gz", gzip.compress(b"a\n1\n"))
     monkeypatch.setenv("PLINTH_DATA", str(tmp_path))
-    assert find("set/rows.csv") == file
+    assert resolve_path("set/rows.csv") == file
     with pytest.raises(
         ValueError, match=r"data\.path='set/none\.csv' was not found: looked for .* and .*set/none\.csv"
     ):
-        find("set/none.csv")
+        resolve_path("set/none.csv")
     monkeypatch.delenv("PLINTH_DATA")
     with pytest.raises(ValueError, match="PLINTH_DATA, which may name a folder of data sets, is not set"):
-        find("set/rows.csv")
+        resolve_path("set/rows.csv")
     with pytest.raises(ValueError, match=r"data\.path is empty"):
-        find("")
+        resolve_path("")

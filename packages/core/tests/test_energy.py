@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from core.energy import sources
-from core.energy.carbon import grid_of
-from core.energy.config import MeterOption, NoMeter
-from core.energy.meter import Meter, Reading
-from core.energy.training_energy import SAMPLE, WARM, TrainingEnergy
+from core.energy.carbon import Grid
+from core.energy.config import MeasuredEnergy, NoEnergy
+from core.energy.meter import EnergyUsage, Meter
+from core.energy.section import EnergyForecast, EnergySource
+from core.energy.training_energy import SAMPLE, WARM_UP, TrainingEnergy
+from core.report.sentences.energy import source_method
 from core.report.formatting import format_duration, format_si
 from core.training.types import StepEvent
 
@@ -20,10 +22,11 @@ from core.training.types import StepEvent
 class Work:
     """A source whose joules the test sets."""
 
-    component, method, measured, band = "processor", "a test", False, 0.5
+    component, method, measured, relative_uncertainty = "processor", "a test", False, 0.5
 
     def __init__(self) -> None:
         self.done = 0.0
+        self.parameters: dict[str, float | str] = {}
 
     def joules(self) -> float:
         return self.done
@@ -88,8 +91,22 @@ def test_the_model_is_processor_time_at_a_stated_power(monkeypatch: pytest.Monke
     seconds = iter([1.0, 4.0])
     monkeypatch.setattr(sources, "processor_seconds", lambda: next(seconds))
     model = sources.ProcessorModel(10.0)
-    assert model.joules() == pytest.approx(3 * 10 / model.threads_per_core)
-    assert "10 W a core, as given" in model.method
+    assert model.joules() == pytest.approx(3 * 10 / float(model.parameters["threads_per_core"]))
+    assert "10 W per core, as given" in method_of(model)
+
+
+def method_of(source: sources.Source) -> str:
+    """Return the sentence of a source's method, as the page shows it."""
+    return source_method(
+        EnergySource(
+            component=source.component,
+            method=source.method,
+            parameters=source.parameters,
+            measured=source.measured,
+            relative_uncertainty=source.relative_uncertainty,
+            joules=0.0,
+        )
+    )
 
 
 def counters(root: Path, package: int, dram: int) -> None:
@@ -112,7 +129,7 @@ def test_counters_are_shared_by_processor_time_and_wrap(
     counters(tmp_path, 100_000, 300_000)  # the package's counter wrapped: 0.2 J; memory 0.2 J
     assert rapl.joules() == pytest.approx(0.4 / 4)
     assert rapl.joules() == pytest.approx(0.4 / 4), "nothing more was used"
-    assert "dram, package-0" in rapl.method
+    assert "dram, package-0" in method_of(rapl)
 
 
 def test_without_a_readable_package_counter_there_is_a_model(
@@ -120,18 +137,18 @@ def test_without_a_readable_package_counter_there_is_a_model(
 ) -> None:
     assert sources.rapl_domains(tmp_path) == []
     monkeypatch.setattr(sources, "rapl_domains", list)
-    kinds = [type(source) for source in sources.found(None)]
+    kinds = [type(source) for source in sources.detect_sources(None)]
     assert kinds[:2] == [sources.ProcessorModel, sources.MemoryModel]
 
 
 def test_carbon_is_energy_times_the_grid_and_the_building() -> None:
-    grid = grid_of("DE")
-    assert (grid.region, grid.year, grid.grams) == ("Germany", 2023, 381)
-    assert grid.emitted(3.6e6, 1.5) == pytest.approx(381 * 1.5)
+    grid = Grid.of(MeasuredEnergy(region="DE", pue=1.5))
+    assert (grid.region, grid.year, grid.grams_per_kwh) == ("Germany", 2023, 381)
+    assert grid.emissions(3.6e6) == pytest.approx(381 * 1.5)
     with pytest.raises(ValueError, match=r"energy\.region='XX'.*world, AR.*energy\.grid_intensity"):
-        grid_of("XX")
-    own = MeterOption(region="our roof", grid_intensity=20.0).grid()
-    assert (own.grams, own.source) == (20.0, "energy.grid_intensity")
+        MeasuredEnergy(region="XX")
+    own = Grid.of(MeasuredEnergy(region="our roof", grid_intensity=20.0))
+    assert (own.grams_per_kwh, own.source) == (20.0, "energy.grid_intensity")
 
 
 @pytest.mark.parametrize(
@@ -140,44 +157,45 @@ def test_carbon_is_energy_times_the_grid_and_the_building() -> None:
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, float], key: str) -> None:
     with pytest.raises(ValueError, match=rf"energy\.{key}="):
-        MeterOption(**settings).check()
+        MeasuredEnergy(**settings)
     with pytest.raises(ValueError, match="energy=none measures nothing"):
-        NoMeter(budget_wh=1.0).check()
+        NoEnergy(budget_wh=1.0)
 
 
-def watched(work: Work, budget: float = 0.0) -> tuple[TrainingEnergy, list[dict[str, float]]]:
-    said: list[dict[str, float]] = []
-    return TrainingEnergy(Meter([work]), 100, budget, grid_of("world"), 1.0, said.append), said
+def watched(work: Work, budget: float = 0.0) -> tuple[TrainingEnergy, list[EnergyForecast]]:
+    forecasts: list[EnergyForecast] = []
+    grid = Grid.of(MeasuredEnergy())
+    return TrainingEnergy(Meter([work]), 100, budget, grid, forecasts.append), forecasts
 
 
 def test_the_forecast_extends_the_first_steps_after_the_warm_up() -> None:
     work = Work()
-    energy, said = watched(work)
+    energy, forecasts = watched(work)
     for step in range(1, 101):
-        work.done += 50 if step <= WARM else 2
+        work.done += 50 if step <= WARM_UP else 2
         energy.on_step(StepEvent(step, None, None, 0.1))
-    assert len(said) == 1
-    assert said[0]["after_step"] == WARM + SAMPLE
-    assert said[0]["joules"] == pytest.approx(work.done)
-    assert energy.findings()["energy_forecast"] == said[0]
+    assert len(forecasts) == 1
+    assert forecasts[0].after_step == WARM_UP + SAMPLE
+    assert forecasts[0].joules == pytest.approx(work.done)
+    assert energy.findings()["energy_forecast"] == forecasts[0]
 
 
 def test_a_budget_ends_training_and_counts_what_was_used_before_a_stop(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("core.energy.training_energy.EVERY", 0.0)
+    monkeypatch.setattr("core.energy.training_energy.CHECK_EVERY", 0.0)
     work = Work()
     energy, _ = watched(work, budget=1.0)
     work.done = 3000
-    assert energy.exhausted() is None
+    assert energy.should_stop() is None
     later, _ = watched(Work(), budget=1.0)
     later.load_state_dict(energy.state_dict())
-    assert later.before == Reading(
+    assert later.before == EnergyUsage(
         later.before.seconds, later.before.processor_seconds, {"processor": 3000.0}
     )
-    assert later.exhausted() is None
+    assert later.should_stop() is None
     work.done = 3601
-    assert energy.exhausted() == "the energy budget of 1 Wh (energy.budget_wh) was used up"
+    assert energy.should_stop() == "energy_budget"
 
 
 def test_quantities_are_written_with_prefixes() -> None:

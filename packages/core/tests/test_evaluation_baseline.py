@@ -15,7 +15,7 @@ from core.data.types import ColumnRoles
 from core.evaluation.baseline import suited
 from core.evaluation.config import AutoBaseline, Boosting, LinearProbe, Logistic, NoBaseline, Tfidf
 from core.evaluation.means import MeanEncoder
-from core.evaluation.shapes import image_features, signal_features
+from core.evaluation.handcrafted_features import image_features, signal_features
 from core.targets import metrics as m
 from core.targets.config import (
     BinaryOption,

@@ -12,7 +12,7 @@ import pytest
 
 from core.evaluation.config import Boosting, Logistic, StandardEvaluation
 from core.evaluation.evaluate import compare, evaluate, evaluate_again
-from core.evaluation.types import Challenge
+from core.evaluation.types import BaselineResult
 from core.report.record import plain
 from core.targets.binary import BinaryTarget
 from core.targets.metrics import accuracy
@@ -100,7 +100,7 @@ def test_a_saved_run_judges_new_data_as_it_decided() -> None:
 def test_a_model_against_itself_differs_by_nothing() -> None:
     validation, test = part(600, 0), part(400, 1)
     e = evaluate(validation, test, TARGET, CONFIG, seed=5)
-    twin = compare(e, Challenge("boosting", validation, test, {}), TARGET, CONFIG, seed=5)
+    twin = compare(e, BaselineResult("boosting", validation, test, {}), TARGET, CONFIG, seed=5)
     assert all(d["value"] == d["low"] == d["high"] == 0 for d in twin.difference.values())
 
 
@@ -115,7 +115,7 @@ def test_pairing_narrows_the_difference() -> None:
         return replace(p, scores=np.column_stack([1 - chance, chance]))
 
     e = evaluate(validation, test, TARGET, CONFIG)
-    other = compare(e, Challenge("x", shaken(validation), shaken(test), {}), TARGET, CONFIG)
+    other = compare(e, BaselineResult("x", shaken(validation), shaken(test), {}), TARGET, CONFIG)
     apart = other.difference["auroc"]["high"] - other.difference["auroc"]["low"]
     assert apart < 0.5 * (e.metrics["auroc"]["high"] - e.metrics["auroc"]["low"])
     expected = e.metrics["auroc"]["value"] - other.metrics["auroc"]["value"]

@@ -11,9 +11,9 @@ from sklearn.linear_model import LogisticRegression
 
 from core.evaluation.calibration import logit, recalibration
 from core.evaluation.config import StandardEvaluation
-from core.evaluation.figures import calibration_error
+from core.targets.bootstrap_metrics import calibration_error
 from core.evaluation.intervals import point
-from core.evaluation.ranks import Ranking
+from core.targets.roc import Ranking
 from core.evaluation.standard import standard_statistics
 from core.evaluation.thresholds import choose_all
 from core.targets.types import Predictions

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.evaluation.config import StandardEvaluation
-from core.evaluation.figures import means
+from core.targets.bootstrap_metrics import means
 from core.evaluation.intervals import interval, point, resample, resample_metrics, resampled_weights
 from core.evaluation.standard import standard_statistics, vectorised
 from core.evaluation.thresholds import choose_all

@@ -14,12 +14,12 @@ from sklearn.metrics import roc_auc_score
 from core.data.types import Dataset, ColumnRoles
 from core.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from core.evaluation.latency import latency
-from core.evaluation.outliers import outliers, separation
+from core.evaluation.ood_detection import outliers, separation
 from core.evaluation.robustness import robustness
 from core.evaluation.selective import BINS, risk_coverage, risks
 from core.evaluation.slices import slices
-from core.evaluation.study import Held
-from core.targets.mask import MaskTarget
+from core.evaluation.study import EvaluationContext
+from core.targets.segmentation import SegmentationTarget
 from core.targets.multiclass import MulticlassTarget
 from core.targets.types import Predictions
 
@@ -62,7 +62,7 @@ class ByLight:
         raise AssertionError("not asked")
 
 
-def held(groups: np.ndarray | None = None) -> Held:
+def held(groups: np.ndarray | None = None) -> EvaluationContext:
     images, truth = pictures()
     target = MulticlassTarget("y", CLASSES, (1.0,) * 3, ())
     scorer = ByLight(images, target)
@@ -73,7 +73,7 @@ def held(groups: np.ndarray | None = None) -> Held:
         {} if groups is None else {"light": groups}, None, np.arange(len(truth)),
     )  # fmt: skip
     dataset = Dataset(frame, ColumnRoles(target=("y",), image="image"), "made")
-    return Held(dataset, {"test": frame}, {"test": part}, target, {}, scorer, 0, 60, 0.95, 10)
+    return EvaluationContext(dataset, {"test": frame}, {"test": part}, target, {}, scorer, 0, 60, 0.95, 10)
 
 
 def test_there_are_the_fifteen_kinds() -> None:
@@ -147,7 +147,7 @@ def test_rows_of_classes_that_were_held_out_are_foreign_too() -> None:
     rows = held()
     far = torch.full((30, 3, 16, 16), 80, dtype=torch.uint8)
     rows.scorer.images = torch.cat([rows.scorer.images, far])  # type: ignore[attr-defined]
-    rows.dataset.foreign["held_out"] = pd.DataFrame({"place": np.arange(90, 120)})
+    rows.dataset.ood_sets["held_out"] = pd.DataFrame({"place": np.arange(90, 120)})
     found = outliers({}, 20)(rows)
     assert found.figures["auroc_held_out_energy"]["value"] == 1.0
     assert found.tables["Foreign pictures"][0]["number"] == 20
@@ -165,13 +165,13 @@ class Pixels(ByLight):
 def test_masks_are_judged_by_the_mean_of_their_pixels() -> None:
     images, truth = pictures(30)
     far = torch.full((10, 3, 16, 16), 80, dtype=torch.uint8)
-    target = MaskTarget("y", CLASSES, (1.0,) * 3, (16, 16))
+    target = SegmentationTarget("y", CLASSES, (1.0,) * 3, (16, 16))
     labels = np.broadcast_to(truth[:, None, None], (30, 16, 16)).astype(np.uint8)
     part = Predictions(np.full((30, 3), 1 / 3), labels, labels, CLASSES, "mask", {}, None, np.arange(30))
     scorer = Pixels(torch.cat([images, far]), target)  # type: ignore[arg-type]
     frame = pd.DataFrame({"place": np.arange(30)})
     dataset = Dataset(frame, ColumnRoles(target=("y",), image="image"), "made")
-    rows = Held(dataset, {"test": frame}, {"test": part}, target, {}, scorer, 0, 60, 0.95, 10)
+    rows = EvaluationContext(dataset, {"test": frame}, {"test": part}, target, {}, scorer, 0, 60, 0.95, 10)
     found = outliers({"between": lambda _: pd.DataFrame({"place": np.arange(30, 40)})}, 30)(rows)
     assert found.figures["auroc_between_energy"]["value"] == 1.0
     assert found.figures["auroc_between_probability"]["value"] == 1.0

@@ -22,13 +22,13 @@ from core.backbones.heads import PooledHead
 from core.backbones.model import Model
 from core.data.config import ColumnsEncoderConfig
 from core.data.types import ColumnRoles
-from core.explanation.differentiable_inputs import Entries
+from core.explanation.differentiable_inputs import DifferentiableInputs
 from core.explanation.integrated_gradients import integrated_gradients
 from core.explanation.occlusion import occlusion
 from core.explanation.explained_output import ExplainedOutput
-from core.explanation.ranks import agreement
-from core.explanation.rollout import Unavailable, rollout
-from core.explanation.explain_and_test import permuted
+from core.explanation.ranks import rank_correlation
+from core.explanation.rollout import MethodUnavailable, rollout
+from core.explanation.explain_and_test import with_permuted_weights
 
 
 def table(rows: int, seed: int) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def test_integrated_gradients_add_up_to_the_change_of_a_trained_network(trained)
     question = ask(model, 24)
     found = integrated_gradients(model, cases, question, reading(encoder), 200)
     whole, _ = question.whole(cases.scorer, cases)
-    entries = Entries(model, cases.inputs)
+    entries = DifferentiableInputs(model, cases.inputs)
     assert {entry.source for entry in entries.entries} == {"numeric", "missing", "categorical"}
     assert sum(entry.source == "categorical" for entry in entries.entries) == 2, "embeddings and flags"
     values = entries.values(cases.inputs)
@@ -134,11 +134,11 @@ def test_explanations_change_with_the_weights(trained) -> None:  # type: ignore[
     model, encoder, frame = trained
     cases = cut(model, encoder, frame[:40])
     own = occlusion(cases.scorer, cases, ask(model, 40))
-    other = permuted(model, 3)
+    other = with_permuted_weights(model, 3)
     ignorant = cut(other, encoder, frame[:40])
     again = occlusion(ignorant.scorer, ignorant, ask(other, 40))
-    assert np.nanmean(agreement(own, again, sizes_only=True)) < 0.5
-    assert np.nanmean(agreement(own, own)) == pytest.approx(1.0)
+    assert np.nanmean(rank_correlation(own, again, sizes_only=True)) < 0.5
+    assert np.nanmean(rank_correlation(own, own)) == pytest.approx(1.0)
     assert all(
         torch.equal(a.flatten().sort().values, b.flatten().sort().values)
         for a, b in zip(model.parameters(), other.parameters(), strict=True)
@@ -202,7 +202,7 @@ class Bagged(nn.Module):
         self.weight = nn.Parameter(torch.randn(size, 1, generator=torch.Generator().manual_seed(0)))
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        return inputs["bag"] @ self.weight
+        return inputs["tfidf"] @ self.weight
 
 
 def test_effects_of_n_grams_become_those_of_their_words() -> None:
@@ -318,7 +318,7 @@ def _attention(qkv: Tensor, heads: int) -> Tensor:
 def test_roll_out_needs_attention(trained) -> None:  # type: ignore[no-untyped-def]
     _, encoder, frame = trained
     model = tabular(encoder, layers=0)
-    with pytest.raises(Unavailable, match="no attention"):
+    with pytest.raises(MethodUnavailable, match="no attention"):
         rollout(model, cut(model, encoder, frame[:4]), reading(encoder))
 
 

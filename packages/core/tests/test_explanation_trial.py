@@ -19,14 +19,14 @@ from core.data.config import ColumnsEncoderConfig
 from core.data.types import ColumnRoles
 from core.explanation.masker import Masker
 from core.explanation.config import LEAST_ROWS, StandardExplanation
-from core.explanation.examples import chosen, overlay
-from core.explanation.faithfulness import faithfulness, passes
+from core.explanation.examples import select_examples, overlay
+from core.explanation.faithfulness import faithfulness, num_forward_passes
 from core.explanation.occlusion import occlusion
 from core.explanation.explained_output import ExplainedOutput
-from core.explanation.ranks import agreement
+from core.explanation.ranks import rank_correlation
 from core.explanation.report_section import section
-from core.explanation.explain_and_test import Subject, plan_budget, n_check_rows, select_method, explain_and_test
-from core.steps.explain import sample
+from core.explanation.explain_and_test import ModelUnderTest, plan_budget, n_check_rows, select_method, explain_and_test
+from core.steps.explain import sample_rows
 from core.targets.types import Predictions
 
 NAMES = tuple("abcdefgh")
@@ -86,7 +86,7 @@ def test_areas_of_a_linear_model_are_those_of_its_terms() -> None:
     whole, empty = question.whole(cases.scorer, cases)
     asked = cases.scorer.calls
     found = faithfulness(cases.scorer, cases, question, effects, whole, empty, 2, np.random.default_rng(0))
-    assert cases.scorer.calls - asked <= passes(2)
+    assert cases.scorer.calls - asked <= num_forward_passes(2)
     sign = 1.0 if whole[0] >= empty[0] else -1.0
     terms = np.sort(sign * effects[0])[::-1]
     lost = [terms[:k].sum() for k in (0, 1, 4, 7, 8)]
@@ -102,17 +102,17 @@ def test_rank_agreement_is_spearmans() -> None:
     a, b = rng.integers(0, 5, (6, 9)).astype(float), rng.normal(size=(6, 9))
     a[0, :2] = np.nan
     a[1] = 1.0
-    found = agreement(a, b)
+    found = rank_correlation(a, b)
     assert np.isnan(found[1])
     for row in (0, 2, 3, 4, 5):
         known = ~np.isnan(a[row])
         assert found[row] == pytest.approx(spearmanr(a[row][known], b[row][known]).statistic)
 
 
-def subject(cases: Masker) -> Subject:
+def subject(cases: Masker) -> ModelUnderTest:
     asked = cases.scorer
     assert isinstance(asked, Asked)
-    return Subject(
+    return ModelUnderTest(
         asked.model,  # type: ignore[arg-type]
         asked,  # type: ignore[arg-type]
         lambda model: Asked(model, asked.encoder),  # type: ignore[arg-type,return-value]
@@ -232,17 +232,17 @@ def test_rare_decisions_are_explained_too() -> None:
     scores = np.column_stack([np.ones(500), np.zeros(500)])
     labels = (np.arange(500) < 5).astype(np.int64)
     test = Predictions(scores, labels, labels, ("no", "yes"))
-    rows = sample(test, 20, 0)
+    rows = sample_rows(test, 20, 0)
     assert labels[rows].sum() == 5
     assert len(set(rows.tolist())) == 20
-    assert rows.tolist() == sample(test, 20, 0).tolist()
+    assert rows.tolist() == sample_rows(test, 20, 0).tolist()
 
 
 def test_examples_show_right_wrong_and_unsure_rows() -> None:
     sure = np.array([0.9, 0.8, 0.7, 0.6, 0.55])
     right = np.array([True, False, True, False, True])
-    assert chosen(sure, right, 3) == [(0, "right and sure"), (1, "wrong"), (4, "least sure")]
-    assert len(chosen(sure, right, 9)) == 5
+    assert select_examples(sure, right, 3) == [(0, "right and sure"), (1, "wrong"), (4, "least sure")]
+    assert len(select_examples(sure, right, 9)) == 5
 
 
 def test_an_overlay_is_small() -> None:

@@ -38,7 +38,7 @@ from core.targets.binary import BinaryTarget
 from core.targets.multiclass import MulticlassTarget
 from core.targets.types import Predictions
 from core.training.parallel import ALONE
-from core.training.step import PlainUpdate
+from core.training.step import TrainStep
 
 BINARY = BinaryTarget("y", ("no", "yes"))
 ROWS = 400
@@ -74,15 +74,15 @@ class Rows:
         )
 
 
-def update_of(objective, micro_batch: int = 0) -> PlainUpdate:
+def update_of(objective, micro_batch: int = 0) -> TrainStep:
     model = Net(dropout=0.0, norm=False)
     optimizer = OPTIONS["optimizer", "sgd"](rate=0.1).build(model)
-    return PlainUpdate(
+    return TrainStep(
         model, BINARY, optimizer, lambda step: 1.0, objective=objective, micro_batch=micro_batch
     )
 
 
-def trained(update: PlainUpdate, rows: Rows, steps: range) -> list[torch.Tensor]:
+def trained(update: TrainStep, rows: Rows, steps: range) -> list[torch.Tensor]:
     for step in steps:
         generator = torch.Generator().manual_seed(step)
         update(rows.batch(torch.randperm(ROWS, generator=generator)[:60]))
@@ -233,7 +233,7 @@ def test_two_processes_see_what_one_sees(kind: str) -> None:
             tensor.copy_(a + b)
 
     for own in two:
-        own.after_step(SimpleNamespace(sum_=all_reduced))
+        own.after_step(SimpleNamespace(all_reduce_=all_reduced))
         for name, value in alone.state_dict().items():
             torch.testing.assert_close(own.state_dict()[name], value)
 

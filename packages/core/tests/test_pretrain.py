@@ -31,8 +31,8 @@ from core.pretrain.page import closing
 from core.pretrain.run import pretrain
 from core.pretrain.text import GuessOrFind
 from core.report import formatting
-from core.training.shutdown import Stopped
-from core.training.step import PlainUpdate
+from core.training.shutdown import TrainingInterrupted
+from core.training.step import TrainStep
 
 torch.set_num_threads(1)
 
@@ -256,17 +256,17 @@ def test_a_killed_run_ends_as_a_straight_one(
     else:
         recipe = small_text(texts)
     straight = pretrain(config(recipe), tmp_path / "straight")
-    taken = PlainUpdate.__call__
+    taken = TrainStep.__call__
 
-    def deadly(self: PlainUpdate, batch: Any) -> Any:
+    def deadly(self: TrainStep, batch: Any) -> Any:
         event = taken(self, batch)
         if event.step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
         return event
 
     with monkeypatch.context() as patch:
-        patch.setattr(PlainUpdate, "__call__", deadly)
-        with pytest.raises(Stopped):
+        patch.setattr(TrainStep, "__call__", deadly)
+        with pytest.raises(TrainingInterrupted):
             pretrain(config(recipe), tmp_path / "killed")
     resumed = pretrain(config(recipe), tmp_path / "killed")
     assert resumed["weights"]["sha256"] == straight["weights"]["sha256"]

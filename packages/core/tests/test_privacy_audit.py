@@ -118,7 +118,7 @@ def audited(tmp_path: Path, epsilon: float, update: type = PrivateUpdate, rule: 
     config = settings(
         dp_epsilon=epsilon, dp_audit=12_000, dp_delta=1e-6, dp_batch_size=19.0, dp_accountant="prv", steps=80
     )
-    config.optimizer.rate = 0.01
+    config.optimizer.lr = 0.01
     made, _ = private(config, tmp_path, model=Wide())
     made.update.__class__ = update
     made.update.clipper.rule = made.update.audit.clipper.rule = rule(1.0)
@@ -182,7 +182,7 @@ def remembered(tmp_path: Path, noise: float | None):
     config = settings(
         dp_audit_examples=300, dp_epsilon=4.0, dp_delta=1e-6, dp_batch_size=48.0, dp_clip_norm=5.0, steps=300
     )
-    config.optimizer.rate, config.optimizer.momentum = 0.2, 0.9
+    config.optimizer.lr, config.optimizer.momentum = 0.2, 0.9
     made, _ = private(config, tmp_path, model=Wide())
     if noise is not None:
         object.__setattr__(made.plan, "noise_multiplier", noise)

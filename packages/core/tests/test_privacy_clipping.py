@@ -20,7 +20,7 @@ from core.privacy.clipping import (
     PerExampleClipper,
     PerLayerClip,
 )
-from core.privacy.batch_norm import settle_batch_norm
+from core.privacy.batch_norm import convert_batch_norm
 
 torch.set_num_threads(1)
 Losses = Callable[[Tensor], Tensor]
@@ -94,7 +94,7 @@ MODELS = {
 def test_vision_backbones(family: str, channels_last: bool) -> None:
     name, options, side = MODELS[family]
     model = timm.create_model(name, num_classes=3, **options)
-    settle_batch_norm(model, "group")
+    convert_batch_norm(model, "group")
     model.double().train()
     x = torch.randn(3, 3, side, side, dtype=torch.float64)
     if channels_last:

@@ -19,7 +19,7 @@ from privacy_fakes import private, settings
 
 from core.training.config import AdamWConfig
 from core.training.loop import fit
-from core.training.parallel import ALONE, Parallel
+from core.training.parallel import ALONE, ProcessGroup
 
 STEPS = 8
 CASES = {
@@ -28,7 +28,7 @@ CASES = {
 }
 
 
-def train(folder: Path, case: str, parallel: Parallel, secret: int | None = 5) -> dict[str, torch.Tensor]:
+def train(folder: Path, case: str, parallel: ProcessGroup, secret: int | None = 5) -> dict[str, torch.Tensor]:
     config = settings(AdamWConfig(rate=0.01), steps=STEPS, dp_noise_seed=secret, **CASES[case])
     made, model = private(config, folder, parallel=parallel)
     fit(made.update, made.batches, seed=made.seed, parallel=parallel)
@@ -70,7 +70,7 @@ def process(folder: Path, rank: int) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
     )
-    parallel = Parallel(rank, 2)
+    parallel = ProcessGroup(rank, 2)
     for case in CASES:
         save_file(train(folder, case, parallel), folder / f"{case}{rank}.safetensors")
     kept = folder / f"kept{rank}"

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 
-from core.privacy.membership_inference import Scored, judged, lira, rmia
+from core.privacy.membership_inference import RankedScores, evaluate_attack, lira, rmia
 
 
 def simulated(gap: float, models: int, rows: int = 3000, seed: int = 0):
@@ -28,7 +28,7 @@ def test_curve_is_sklearns_also_with_ties() -> None:
     rng = np.random.default_rng(1)
     scores = rng.integers(0, 30, 500).astype(float)
     member = rng.random(500) < 0.3
-    curve = Scored(scores, member, np.arange(500)).curve()
+    curve = RankedScores(scores, member, np.arange(500)).curve()
     assert curve.area() == pytest.approx(roc_auc_score(member, scores))
     fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
     for rate in (0.01, 0.1, 0.5):
@@ -49,7 +49,7 @@ def test_both_attacks_see_through_the_rows_difficulty(models: int) -> None:
 def test_nothing_learnt_nothing_found() -> None:
     losses, references, inside, member = simulated(0.0, 8)
     for scores in (rmia(losses, references), lira(losses, references, inside)):
-        found = judged(scores, member, np.arange(len(member)), seed=0)
+        found = evaluate_attack(scores, member, np.arange(len(member)), seed=0)
         # One row in twenty lies outside its interval; three half-widths are never exceeded.
         reach = 1.5 * (found["auc"]["high"] - found["auc"]["low"])
         assert abs(found["auc"]["value"] - 0.5) < reach < 0.1
@@ -61,8 +61,8 @@ def test_intervals_resample_units_whole() -> None:
     unit_score = rng.normal(size=100)
     scores = np.repeat(unit_score, 30) + 1e-6 * rng.normal(size=3000)
     member = np.repeat(np.arange(100) < 50, 30)
-    wide = judged(scores, member, np.repeat(np.arange(100), 30), seed=0)["auc"]
-    narrow = judged(scores, member, np.arange(3000), seed=0)["auc"]
+    wide = evaluate_attack(scores, member, np.repeat(np.arange(100), 30), seed=0)["auc"]
+    narrow = evaluate_attack(scores, member, np.arange(3000), seed=0)["auc"]
     assert wide["value"] == narrow["value"]
     assert (wide["high"] - wide["low"]) > 3 * (narrow["high"] - narrow["low"])
 

@@ -9,7 +9,7 @@ from dp_accounting import dp_event
 from dp_accounting.pld import pld_privacy_accountant
 from scipy.stats import norm
 
-from core.privacy.accounting import calibrate, epsilon_of
+from core.privacy.accounting import calibrate_noise, compute_epsilon
 from core.privacy.plan import PrivacyPlan
 
 
@@ -24,8 +24,8 @@ def independent(noise: float, rate: float, steps: int, delta: float) -> float:
 def test_epsilon_agrees_with_pld(noise: float, rate: float, steps: int) -> None:
     delta = 1e-5
     reference = independent(noise, rate, steps, delta)
-    prv = epsilon_of(noise, rate, steps, delta, "prv")
-    rdp = epsilon_of(noise, rate, steps, delta, "rdp")
+    prv = compute_epsilon(noise, rate, steps, delta, "prv")
+    rdp = compute_epsilon(noise, rate, steps, delta, "rdp")
     assert prv.accountant == "prv"
     assert reference - 2e-3 <= prv.epsilon <= reference + 0.03, "an upper bound, and a tight one"
     assert reference <= rdp.epsilon <= 1.6 * reference
@@ -45,15 +45,15 @@ def test_calibration_keeps_the_budget_and_wastes_little(epsilon: float, accounta
 
 
 def test_absurd_budget_gets_a_sound_bound_without_a_large_grid() -> None:
-    noise = calibrate(1000.0, 1e-6, 0.01, 1000, "prv")
-    spend = epsilon_of(noise, 0.01, 1000, 1e-6, "prv")
+    noise = calibrate_noise(1000.0, 1e-6, 0.01, 1000, "prv")
+    spend = compute_epsilon(noise, 0.01, 1000, 1e-6, "prv")
     assert spend.accountant == "rdp"
     assert "looser" in spend.note
     assert 900 < spend.epsilon <= 1000
 
 
 def test_full_batches_get_the_renyi_bound() -> None:
-    spend = epsilon_of(2.0, 1.0, 10, 1e-5, "prv")
+    spend = compute_epsilon(2.0, 1.0, 10, 1e-5, "prv")
     assert spend.accountant == "rdp"
     # Composed 10 times it is a Gaussian mechanism of mu = sqrt(10) / 2, whose exact curve is known (Dong et al. 2022).
     mu = math.sqrt(10) / 2
@@ -64,7 +64,7 @@ def test_full_batches_get_the_renyi_bound() -> None:
 
 
 def test_no_noise_promises_nothing() -> None:
-    assert epsilon_of(0.0, 0.1, 10, 1e-5, "prv").epsilon == math.inf
+    assert compute_epsilon(0.0, 0.1, 10, 1e-5, "prv").epsilon == math.inf
 
 
 def test_adaptive_clipping_shares_the_budget() -> None:
@@ -103,4 +103,4 @@ def test_impossible_requests_name_key_and_remedy(changed: dict[str, float], key:
 
 def test_unreachable_budget_says_what_to_change() -> None:
     with pytest.raises(ValueError, match="larger epsilon, fewer steps"):
-        calibrate(1e-7, 1e-9, 0.9, 100_000, "rdp")
+        calibrate_noise(1e-7, 1e-9, 0.9, 100_000, "rdp")

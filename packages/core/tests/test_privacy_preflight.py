@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from core.privacy import preflight as module
 from core.privacy.clipping import FlatClip, PerExampleClipper
-from core.privacy.batch_norm import settle_batch_norm
+from core.privacy.batch_norm import convert_batch_norm
 from core.privacy.preflight import preflight, require_moved, snapshot
 from core.privacy.rules.linear import linear
 from core.privacy.rules.traced_parameter import _RULES
@@ -62,7 +62,7 @@ def test_batch_norm_in_training_mode_is_refused_even_when_frozen() -> None:
 @pytest.mark.parametrize("how", ["group", "frozen"])
 def test_settled_batch_norm_passes(how: str) -> None:
     model = ready(net(nn.BatchNorm2d(8)))
-    assert settle_batch_norm(model, how) == ["1"]  # type: ignore[arg-type]
+    assert convert_batch_norm(model, how) == ["1"]  # type: ignore[arg-type]
     assert run(model.train()).independence_error == 0
 
 

@@ -51,7 +51,7 @@ def test_a_killed_run_ends_with_the_bytes_of_a_straight_one(tmp_path: Path) -> N
     ("changed", "key"),
     [
         ({"dp_epsilon": 4.0}, "privacy.epsilon=3.0, but it is now 4.0"),
-        ({"dp_clip_norm": 0.5}, "privacy.clip_norm=1.0, but it is now 0.5"),
+        ({"dp_clip_norm": 0.5}, "privacy.l2_clip_norm=1.0, but it is now 0.5"),
         ({"dp_batch_size": 12.0}, "privacy.batch=24.0, but it is now 12.0"),
         ({"dp_delta": 1e-6}, "privacy.delta"),
         ({"steps": 10}, "privacy.steps=12, but it is now 10"),

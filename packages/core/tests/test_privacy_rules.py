@@ -9,7 +9,7 @@ from timm.layers import BatchNormAct2d, GroupNormAct, LayerNorm2d
 from torch import Tensor, nn
 
 from core.privacy.clipping import FlatClip, PerExampleClipper
-from core.privacy.batch_norm import settle_batch_norm
+from core.privacy.batch_norm import convert_batch_norm
 
 torch.set_num_threads(1)
 ROWS = 4
@@ -243,7 +243,7 @@ def test_categorical_columns() -> None:
 
 def test_batch_norm_is_replaced_with_its_activation() -> None:
     model = nn.Sequential(nn.Conv2d(2, 8, 3), BatchNormAct2d(8))
-    assert settle_batch_norm(model, "group") == ["1"]
+    assert convert_batch_norm(model, "group") == ["1"]
     assert isinstance(model[1], nn.GroupNorm)
     x = torch.randn(ROWS, 2, 5, 5, dtype=torch.float64)
     assert bool((model.double()(x) >= 0).all())
@@ -252,7 +252,7 @@ def test_batch_norm_is_replaced_with_its_activation() -> None:
 
 def test_frozen_batch_norm_stays_frozen() -> None:
     model = nn.Sequential(nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8))
-    assert settle_batch_norm(model, "frozen") == ["1"]
+    assert convert_batch_norm(model, "frozen") == ["1"]
     model.train()
     assert model[0].training
     assert not model[1].training
@@ -261,9 +261,9 @@ def test_frozen_batch_norm_stays_frozen() -> None:
 
 def test_batch_norm_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"1 \(BatchNorm2d\).*mixes"):
-        settle_batch_norm(nn.Sequential(nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8)), None)
+        convert_batch_norm(nn.Sequential(nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8)), None)
     with pytest.raises(ValueError, match="no statistics to freeze"):
-        settle_batch_norm(nn.Sequential(nn.BatchNorm2d(8, track_running_stats=False)), "frozen")
+        convert_batch_norm(nn.Sequential(nn.BatchNorm2d(8, track_running_stats=False)), "frozen")
 
 
 @pytest.mark.parametrize(

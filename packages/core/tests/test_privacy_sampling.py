@@ -14,7 +14,7 @@ from privacy_fakes import Rows
 
 from core.privacy.plan import PrivacyPlan
 from core.privacy.sampling import PoissonBatches, units_of
-from core.privacy.rng_key import forget_secret, stream, take_secret
+from core.privacy.rng_key import destroy_key, keyed_generator, load_or_create_key
 
 
 def sampler(
@@ -92,7 +92,7 @@ def test_canaries_are_sampled_beside_the_units_without_moving_them() -> None:
 
 def test_streams_use_more_than_32_bits_of_the_secret() -> None:
     def noise(secret: int, *names: str | int) -> torch.Tensor:
-        return torch.randn(64, generator=stream(secret, *names))
+        return torch.randn(64, generator=keyed_generator(secret, *names))
 
     assert torch.equal(noise(7, "noise", 1), noise(7, "noise", 1))
     different = [
@@ -106,22 +106,22 @@ def test_streams_use_more_than_32_bits_of_the_secret() -> None:
     # torch's own seeding would not tell these two apart, which is why the streams don't use it.
     a, b = torch.Generator().manual_seed(7), torch.Generator().manual_seed(7 + 2**32)
     assert torch.equal(torch.randn(64, generator=a), torch.randn(64, generator=b))
-    long = torch.randn(1_000_000, generator=stream(7, "noise", 1), dtype=torch.float64)
+    long = torch.randn(1_000_000, generator=keyed_generator(7, "noise", 1), dtype=torch.float64)
     assert abs(float(long.mean())) < 5e-3
     assert float(long.var()) == pytest.approx(1, abs=7e-3)
     assert float((long**4).mean()) == pytest.approx(3, abs=0.05)
 
 
 def test_the_secret_is_kept_for_a_resume_and_then_forgotten(tmp_path: Path) -> None:
-    secret = take_secret(tmp_path, None)
+    secret = load_or_create_key(tmp_path, None)
     assert secret.bit_length() > 64
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
-    assert take_secret(tmp_path, None) == secret
-    forget_secret(tmp_path)
+    assert load_or_create_key(tmp_path, None) == secret
+    destroy_key(tmp_path)
     assert list(tmp_path.iterdir()) == []
-    assert take_secret(tmp_path, None) != secret
-    forget_secret(tmp_path)
+    assert load_or_create_key(tmp_path, None) != secret
+    destroy_key(tmp_path)
     (tmp_path / "step-000000005.json").write_text("{}")
     with pytest.raises(ValueError, match="secret is gone"):
-        take_secret(tmp_path, None)
-    assert take_secret(tmp_path, 9) == 9, "a seed of the configuration needs no file"
+        load_or_create_key(tmp_path, None)
+    assert load_or_create_key(tmp_path, 9) == 9, "a seed of the configuration needs no file"

@@ -58,7 +58,7 @@ def test_no_noise_no_clipping_and_full_batches_equal_plain_sgd(
     optimizer = torch.optim.SGD(plain.parameters(), lr=0.3, momentum=0.9)
     for _ in range(6):
         optimizer.zero_grad()
-        target.losses(plain({"numeric": rows.prepared.tensors["numeric"]}), rows.targets).mean().backward()
+        target.losses(plain({"numeric": rows.encoded.tensors["numeric"]}), rows.targets).mean().backward()
         optimizer.step()
     torch.testing.assert_close(weights(model), weights(plain), rtol=1e-4, atol=1e-6)
 
@@ -190,12 +190,12 @@ def test_a_forgotten_weight_is_noticed_in_the_first_step(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("training", "target", "privacy", "key"),
     [
-        ({"balanced": "class"}, {}, {}, "training.balanced"),
+        ({"sampling": "class_balanced"}, {}, {}, "training.sampling"),
         ({"compile": True}, {}, {}, "training.compile"),
         ({"precision": "fp16"}, {}, {}, "training.precision"),
         ({}, {"class_weights": "balanced"}, {}, "target.class_weights"),
         ({}, {"logit_adjustment": 1.0}, {}, "target.logit_adjustment"),
-        ({}, {}, {"engine": "opacus", "audit": 100}, "privacy.audit"),
+        ({}, {}, {"engine": "opacus", "audit": 100}, "privacy.audit_canaries"),
         ({}, {}, {"engine": "opacus", "clipping": "per_layer"}, "privacy.clipping"),
     ],
 )

@@ -163,7 +163,7 @@ def test_grey_images_and_maps_of_every_size_fit() -> None:
         assert features.maps is not None
         assert [m.shape[1] for m in features.maps] == list(backbone.pyramid)
         assert features.maps[0].shape[2] == finest
-    with pytest.raises(ValueError, match=r"backbone\.stem"):
+    with pytest.raises(ValueError, match=r"backbone\.stem_stride"):
         CnnSmallConfig(weights="none").build(Layout(image=(3, 7, 7)), 0)
     with pytest.raises(ValueError, match=r"encoder\.image_channels"):
         CnnSmallConfig(weights="none").build(Layout(image=(4, 32, 32)), 0)

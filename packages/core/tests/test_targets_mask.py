@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy, interpolate, one_hot
 from core.backbones.adapters import full
 from core.backbones.config import ResNetGNConfig, TimmConfig
 from core.data.batches import ShuffledBatches
-from core.data.masks import IGNORED, to_png
+from core.data.masks import IGNORE_INDEX, to_png
 from core.data.types import ColumnRoles, Layout
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.evaluate import evaluate
@@ -29,7 +29,7 @@ from core.report.record import plain
 from core.report.predictions import read_predictions, write_predictions
 from core.targets import restore
 from core.targets.config import AutoTarget, MaskOption
-from core.targets.mask import MaskTarget
+from core.targets.segmentation import SegmentationTarget
 from core.targets.metrics import miou, pixel_accuracy
 from core.targets.types import Predictions
 from core.training.prediction import masks, scores
@@ -40,7 +40,7 @@ FIELDS = ColumnRoles(target=("mask",), image="image", mask_classes=("road", "car
 def some_masks(count: int = 6, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     found = rng.integers(0, 3, (count, 8, 12)).astype(np.uint8)
-    found[rng.random(found.shape) < 0.1] = IGNORED
+    found[rng.random(found.shape) < 0.1] = IGNORE_INDEX
     return found
 
 
@@ -48,7 +48,7 @@ def frame(found: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({"mask": [to_png(m) for m in found]}, index=range(1, len(found) + 1))
 
 
-def target(**settings: Any) -> MaskTarget:
+def target(**settings: Any) -> SegmentationTarget:
     return MaskOption(**settings).build(frame(some_masks()), FIELDS)  # type: ignore[call-arg]
 
 
@@ -65,7 +65,7 @@ def test_loss_is_cross_entropy_over_the_pixels_that_have_a_class() -> None:
     ours = target().losses(outputs, truth)
     large = interpolate(outputs, (8, 12), mode="bilinear", align_corners=False)
     theirs = [
-        cross_entropy(one[None], t[None].long(), ignore_index=IGNORED)
+        cross_entropy(one[None], t[None].long(), ignore_index=IGNORE_INDEX)
         for one, t in zip(large, truth, strict=True)
     ]
     torch.testing.assert_close(ours, torch.stack(theirs))
@@ -76,7 +76,7 @@ def test_jaccard_term_is_one_less_the_index_of_the_classes_shown() -> None:
     outputs = torch.randn(6, 3, 8, 12, generator=torch.Generator().manual_seed(2))
     added = target(jaccard=1.0).losses(outputs, truth) - target().losses(outputs, truth)
     for found, out, codes in zip(added, outputs, truth, strict=True):
-        known = codes != IGNORED
+        known = codes != IGNORE_INDEX
         chance = torch.softmax(out, 0)[:, known]
         sure = one_hot(codes[known].long(), 3).T.float()
         both = (chance * sure).sum(1)
@@ -89,12 +89,12 @@ def test_pixels_without_a_class_and_other_examples_change_no_gradient() -> None:
     outputs = torch.randn(6, 3, 8, 12, requires_grad=True)
     (gradient,) = torch.autograd.grad(target(jaccard=0.5).losses(outputs, truth)[2], outputs)
     assert gradient[[0, 1, 3, 4, 5]].abs().max() == 0
-    assert gradient[2].movedim(0, -1)[truth[2] == IGNORED].abs().max() == 0
+    assert gradient[2].movedim(0, -1)[truth[2] == IGNORE_INDEX].abs().max() == 0
     assert gradient[2].abs().max() > 0
 
 
 def test_an_empty_mask_has_loss_zero() -> None:
-    truth = torch.full((2, 8, 12), IGNORED, dtype=torch.uint8)
+    truth = torch.full((2, 8, 12), IGNORE_INDEX, dtype=torch.uint8)
     assert target(jaccard=0.5).losses(torch.randn(2, 3, 8, 12), truth).tolist() == pytest.approx([0.5, 0.5])
     assert target().losses(torch.randn(2, 3, 8, 12), truth).tolist() == [0.0, 0.0]
 
@@ -119,7 +119,7 @@ def held(count: int = 40, seed: int = 3) -> Predictions:
     rng = np.random.default_rng(seed)
     truth = some_masks(count, seed)
     wrong = rng.random(truth.shape) < rng.uniform(0.1, 0.6, (count, 1, 1))
-    labels = np.where(wrong, rng.integers(0, 3, truth.shape), np.where(truth == IGNORED, 0, truth)).astype(
+    labels = np.where(wrong, rng.integers(0, 3, truth.shape), np.where(truth == IGNORE_INDEX, 0, truth)).astype(
         np.uint8
     )
     shares = rng.dirichlet(np.ones(3), count)
@@ -131,7 +131,7 @@ def held(count: int = 40, seed: int = 3) -> Predictions:
 
 def test_figures_are_scikit_learns() -> None:
     found = held()
-    known = found.targets != IGNORED
+    known = found.targets != IGNORE_INDEX
     assert miou(found) == pytest.approx(
         jaccard_score(found.targets[known], found.labels[known], average="macro")
     )
@@ -151,7 +151,7 @@ def test_evaluation_keeps_masks_as_decided_and_files_bring_them_back(tmp_path: P
     found = evaluate(validation, test, target(), StandardEvaluation(resamples=50, minimum_group=5), seed=1)
     assert found.metrics["miou"]["low"] < found.metrics["miou"]["value"] < found.metrics["miou"]["high"]
     assert set(found.groups["light"]["groups"]) == {"day", "night"}
-    assert np.sum(found.curves["confusion"]["counts"]) == (test.targets != IGNORED).sum()
+    assert np.sum(found.curves["confusion"]["counts"]) == (test.targets != IGNORE_INDEX).sum()
     json.dumps(plain(found.json()))
     write_predictions(found.parts, tmp_path / "p.parquet")
     back = read_predictions(tmp_path / "p.parquet", "test")
@@ -215,4 +215,4 @@ class Part:
 
 def test_balanced_batches_are_refused_for_masks() -> None:
     with pytest.raises(ValueError, match="class_weights"):
-        ShuffledBatches(Part(), 2, seed=0, epochs=1, balanced="class")  # type: ignore[arg-type]
+        ShuffledBatches(Part(), 2, seed=0, epochs=1, sampling="class_balanced")  # type: ignore[arg-type]

@@ -16,15 +16,16 @@ from core.backbones.model import Model
 from core.data.config import ColumnsEncoderConfig
 from core.data.encoders import restore as restore_encoder
 from core.data.types import ColumnRoles
-from core.data.slot_alignment import chunks, labels_of_words, slot_list, slots_of_words, word_spans
+from core.data.slot_alignment import bio_chunks, encode_bio, parse_slots, decode_bio, word_spans
 from core.evaluation.calibration import Scaling, choose_scaling
 from core.evaluation.config import StandardEvaluation, Tfidf
 from core.evaluation.evaluate import evaluate
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.report.predictions import read_predictions, write_predictions
-from core.targets import chain, restore
+from core.targets import restore
+from core.targets import crf
 from core.targets.config import AutoTarget, TokensOption
-from core.targets.slots import exact_match, intents, slot_f1, slot_precision, slot_recall
+from core.targets.slot_metrics import exact_match, intents, slot_f1, slot_precision, slot_recall
 from core.targets.types import Predictions
 
 torch.set_num_threads(1)
@@ -84,10 +85,10 @@ def test_words_are_letters_numbers_and_signs():
 def test_slots_there_and_back():
     text, _, slots = ROWS[0]
     spans = word_spans(text)
-    codes = labels_of_words(spans, slot_list(slots, "x"), ["area", "name"], "x")
+    codes = encode_bio(spans, parse_slots(slots, "x"), ["area", "name"], "x")
     assert codes == [0, 0, 0, 1, 3]
-    assert slots_of_words(spans, codes, ["area", "name"]) == [(12, 19, "area"), (20, 25, "name")]
-    assert labels_of_words(word_spans("desk lamp"), [(0, 9, "name")], ["area", "name"], "x") == [3, 4]
+    assert decode_bio(spans, codes, ["area", "name"]) == [(12, 19, "area"), (20, 25, "name")]
+    assert encode_bio(word_spans("desk lamp"), [(0, 9, "name")], ["area", "name"], "x") == [3, 4]
 
 
 @pytest.mark.parametrize(
@@ -100,14 +101,14 @@ def test_slots_there_and_back():
 )
 def test_wrong_slots_are_refused_with_their_place(slots, told):
     with pytest.raises(ValueError, match=told) as error:
-        labels_of_words(word_spans("desk lamp on"), slot_list(slots, "x"), ["area", "name"], "row 7")
+        encode_bio(word_spans("desk lamp on"), parse_slots(slots, "x"), ["area", "name"], "row 7")
     assert "row 7" in str(error.value)
 
 
 @pytest.mark.parametrize("cell", ["{", "3", [[1, 2]], [["a", 2, "name"]]])
 def test_cells_that_are_no_slots_are_refused(cell):
     with pytest.raises(ValueError, match="start, end, name"):
-        slot_list(cell, "row 3")
+        parse_slots(cell, "row 3")
 
 
 def named(codes, slots=("a", "b")):
@@ -116,11 +117,11 @@ def named(codes, slots=("a", "b")):
 
 
 def test_chunks_by_hand():
-    assert chunks([0, 1, 2, 0, 3]) == [(0, 1, 3), (1, 4, 5)]
-    assert chunks([1, 1, 2]) == [(0, 0, 1), (0, 1, 3)]  # two slots side by side
-    assert chunks([1, 4, 4]) == [(0, 0, 1), (1, 1, 3)]  # a further word of another slot begins one
-    assert chunks([2, 2, 0]) == [(0, 0, 2)]
-    assert chunks([]) == []
+    assert bio_chunks([0, 1, 2, 0, 3]) == [(0, 1, 3), (1, 4, 5)]
+    assert bio_chunks([1, 1, 2]) == [(0, 0, 1), (0, 1, 3)]  # two slots side by side
+    assert bio_chunks([1, 4, 4]) == [(0, 0, 1), (1, 1, 3)]  # a further word of another slot begins one
+    assert bio_chunks([2, 2, 0]) == [(0, 0, 2)]
+    assert bio_chunks([]) == []
 
 
 def predictions(labels, targets, classes=("x", "y"), slots=("a", "b")):
@@ -183,8 +184,8 @@ def test_the_chain_equals_enumeration():
     a = torch.randn(3, 3, 3, generator=draw, dtype=torch.float64)
     lengths = [4, 2, 1]
     real = torch.arange(4)[None, :] < torch.tensor(lengths)[:, None]
-    whole = chain.partition(e, a, real)
-    best, top = chain.likeliest(e, a, real)
+    whole = crf.partition(e, a, real)
+    best, top = crf.likeliest(e, a, real)
     for b, length in enumerate(lengths):
         rows, worth = enumerated(e[b], a[b], length)
         assert float(whole[b]) == pytest.approx(float(np.log(np.exp(worth).sum())))
@@ -194,18 +195,18 @@ def test_the_chain_equals_enumeration():
         labels = torch.zeros(1, 4, dtype=torch.int64)
         for row, value in zip(rows, worth, strict=True):
             labels[0, :length] = torch.tensor(row)
-            assert float(chain.score(e[b : b + 1], a[b : b + 1], real[b : b + 1], labels)) == pytest.approx(
+            assert float(crf.score(e[b : b + 1], a[b : b + 1], real[b : b + 1], labels)) == pytest.approx(
                 value
             )
 
 
 def test_forbidden_labels_have_no_probability_and_are_never_decoded():
     draw = torch.Generator().manual_seed(1)
-    allowed = chain.allowed_bio(5)
+    allowed = crf.allowed_bio(5)
     for _ in range(20):
         e = 3 * torch.randn(1, 6, 5, generator=draw)
         e[:, 0] += allowed[-1]
-        row, _ = chain.likeliest(e, allowed[:-1][None], torch.ones(1, 6, dtype=torch.bool))
+        row, _ = crf.likeliest(e, allowed[:-1][None], torch.ones(1, 6, dtype=torch.bool))
         previous = 0
         for code in row[0].tolist():
             assert code == 0 or code % 2 == 1 or previous in (code - 1, code)
@@ -216,7 +217,7 @@ def test_the_gradient_of_the_partition_is_the_marginal():
     draw = torch.Generator().manual_seed(2)
     e = torch.randn(1, 3, 3, generator=draw, dtype=torch.float64, requires_grad=True)
     a = torch.randn(1, 3, 3, generator=draw, dtype=torch.float64)
-    (gradient,) = torch.autograd.grad(chain.partition(e, a, torch.ones(1, 3, dtype=torch.bool)).sum(), e)
+    (gradient,) = torch.autograd.grad(crf.partition(e, a, torch.ones(1, 3, dtype=torch.bool)).sum(), e)
     rows, worth = enumerated(e[0].detach(), a[0], 3)
     chance = np.exp(worth - worth.max())
     chance /= chance.sum()
@@ -270,7 +271,7 @@ def test_it_learns_its_own_rows_and_serves_them(network):
     scores = target.scores(model(inputs)).double().detach().numpy()
     labels = target.labels(scores)
     np.testing.assert_array_equal(labels, target.truth(truth))
-    given = [slot_list(s, "x") for s in frame["slots"]]
+    given = [parse_slots(s, "x") for s in frame["slots"]]
     assert target.named(labels, list(frame["text"])) == given
     assert (scores[:, 3] > 0.8).all()  # the probability of the decoded row
     assert scores[:, 3].max() <= 1.0

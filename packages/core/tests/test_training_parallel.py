@@ -18,10 +18,10 @@ from training_fakes import Held, Net, Stream, Yes
 
 from core.data.types import Batch
 from core.training.config import AdamWConfig
-from core.training.shutdown import Stopped
+from core.training.shutdown import TrainingInterrupted
 from core.training.loop import fit
-from core.training.parallel import ALONE, Parallel
-from core.training.step import PlainUpdate
+from core.training.parallel import ALONE, ProcessGroup
+from core.training.step import TrainStep
 
 STEPS, STOP = 6, 4
 
@@ -29,7 +29,7 @@ STEPS, STOP = 6, 4
 class Share:
     """This rank's rows of each batch."""
 
-    def __init__(self, whole: Stream, parallel: Parallel) -> None:
+    def __init__(self, whole: Stream, parallel: ProcessGroup) -> None:
         self.whole, self.parallel, self.steps = whole, parallel, whole.steps
 
     def from_step(self, start: int):
@@ -41,16 +41,16 @@ class Share:
 class StopHere:
     """A reason to stop that one rank alone has."""
 
-    def __init__(self, update: PlainUpdate, after: int) -> None:
+    def __init__(self, update: TrainStep, after: int) -> None:
         self.update, self.after = update, after
 
     def exhausted(self) -> str | None:
         return "enough" if self.update.step == self.after else None
 
 
-def train(parallel: Parallel) -> tuple[Net, str, list[float]]:
+def train(parallel: ProcessGroup) -> tuple[Net, str, list[float]]:
     model = Net(dropout=0.0, norm=False)
-    update = PlainUpdate(
+    update = TrainStep(
         model,
         Yes(),
         AdamWConfig(rate=0.01).build(model),
@@ -95,14 +95,14 @@ def test_alone_every_method_is_the_identity() -> None:
     ALONE.sum_([kept])
     assert kept.tolist() == [1, 1]
     assert (ALONE.total(7), ALONE.any(True), ALONE.any(False), ALONE.main) == (7, True, False, True)
-    assert "go on" in str(Stopped(3, 9, True))
+    assert "go on" in str(TrainingInterrupted(3, 9, True))
 
 
 def process(folder: Path, rank: int) -> None:
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
     )
-    model, reason, losses = train(Parallel(rank, 2))
+    model, reason, losses = train(ProcessGroup(rank, 2))
     save_file({**model.state_dict(), "losses": torch.tensor(losses)}, folder / f"{rank}.safetensors")
     (folder / f"reason{rank}").write_text(reason)
     torch.distributed.destroy_process_group()

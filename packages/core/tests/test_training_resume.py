@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from training_fakes import CASES, STEPS, Net, run
 
 from core import atomic_io
-from core.training.shutdown import Stopped
+from core.training.shutdown import TrainingInterrupted
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +157,7 @@ def test_signal_keeps_a_checkpoint_and_says_where_it_stopped(tmp_path: Path, num
     folder = tmp_path / "asked"
     folder.mkdir()
     former = signal.getsignal(number)
-    with pytest.raises(Stopped, match=r"after step 7 of 24.*same command") as stopped:
+    with pytest.raises(TrainingInterrupted, match=r"after step 7 of 24.*same command") as stopped:
         run(folder, "adamw", probes=[Asker(7)], checkpoint_every=0)
     assert stopped.value.step == 7
     assert signal.getsignal(number) == former

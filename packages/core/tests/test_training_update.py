@@ -17,7 +17,7 @@ from core.data.types import Batch
 from core.training import config as options
 from core.training.ema import Ema
 from core.training.optimizers import load_optimizer_state, optimizer_state
-from core.training.step import PlainUpdate, pieces
+from core.training.step import TrainStep, microbatches
 
 
 def constant(step: int) -> float:
@@ -26,12 +26,12 @@ def constant(step: int) -> float:
 
 def fixed_batch(rows: int = 24) -> Batch:
     held = Held(rows)
-    return Batch(held.prepared.take(torch.arange(rows)), held.targets, torch.arange(rows))
+    return Batch(held.encoded.take(torch.arange(rows)), held.targets, torch.arange(rows))
 
 
 def test_equals_a_hand_written_loop_bit_for_bit() -> None:
     ours, theirs = Net(), Net()
-    update = PlainUpdate(
+    update = TrainStep(
         ours,
         Yes(),
         options.AdamWConfig().build(ours),
@@ -74,7 +74,7 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(micro: int) -> None:
     gradients = []
     for size in (0, micro):
         model = Net(dropout=0.0, norm=False)
-        update = PlainUpdate(model, Yes(), options.SgdConfig().build(model), constant, micro_batch=size)
+        update = TrainStep(model, Yes(), options.SgdConfig().build(model), constant, micro_batch=size)
         loss = update.accumulate(batch, len(batch))
         gradients.append([loss, *(p.grad for p in model.parameters())])
     torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-7)
@@ -82,7 +82,7 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(micro: int) -> None:
 
 def test_pieces_cover_a_batch_once() -> None:
     batch = fixed_batch(10)
-    cut = list(pieces(batch, 4))
+    cut = list(microbatches(batch, 4))
     assert [len(p) for p in cut] == [4, 4, 2]
     assert torch.equal(torch.cat([p.index for p in cut]), batch.index)
     assert torch.equal(torch.cat([p.inputs["numeric"] for p in cut]), batch.inputs["numeric"])
@@ -106,7 +106,7 @@ def test_example_weights_equal_repeated_rows() -> None:
     found = []
     for chosen, objective in ((batch, Weighted(weights)), (repeated, None)):
         model = Net(dropout=0.0, norm=False)
-        update = PlainUpdate(model, Yes(), options.SgdConfig().build(model), constant, objective=objective)
+        update = TrainStep(model, Yes(), options.SgdConfig().build(model), constant, objective=objective)
         # mean weight 1 over 8 rows against 9 rows counted once each
         update.accumulate(chosen, len(chosen))
         found.append([p.grad for p in model.parameters()])
@@ -117,7 +117,7 @@ def test_gradients_are_clipped_to_the_norm() -> None:
     model = Net(dropout=0.0, norm=False)
     before = [p.detach().clone() for p in model.parameters()]
     rate, norm = 1.0, 1e-3
-    update = PlainUpdate(
+    update = TrainStep(
         model, Yes(), options.SgdConfig(rate=rate, momentum=0.0).build(model), constant, max_grad_norm=norm
     )
     update(fixed_batch())
@@ -127,7 +127,7 @@ def test_gradients_are_clipped_to_the_norm() -> None:
 
 def test_a_loss_that_is_no_number_stops_the_run_and_says_what_to_do() -> None:
     model = Net()
-    update = PlainUpdate(model, Yes(), options.SgdConfig().build(model), constant)
+    update = TrainStep(model, Yes(), options.SgdConfig().build(model), constant)
     batch = fixed_batch()
     batch.inputs["numeric"][0, 0] = math.inf
     with pytest.raises(ValueError, match=r"became nan at step 1: lower optimizer\.rate"):
@@ -140,14 +140,14 @@ def test_frozen_weights_stay_and_are_known_by_their_hash() -> None:
         net.body[0].weight.requires_grad_(False)
     with torch.no_grad():
         other.body[0].weight[0, 0] += 1
-    update = PlainUpdate(model, Yes(), options.SgdConfig().build(model), constant)
+    update = TrainStep(model, Yes(), options.SgdConfig().build(model), constant)
     before = model.body[0].weight.clone()
     update(fixed_batch())
     assert torch.equal(model.body[0].weight, before)
     state = update.state_dict()
     assert "model.body.0.weight" not in state
     with pytest.raises(ValueError, match="frozen weights differ"):
-        PlainUpdate(other, Yes(), options.SgdConfig().build(other), constant).load_state_dict(state)
+        TrainStep(other, Yes(), options.SgdConfig().build(other), constant).load_state_dict(state)
 
 
 def test_ema_is_the_textbook_average_and_gives_the_live_weights_back() -> None:
@@ -188,9 +188,9 @@ def test_optimizer_state_survives_channels_last(optimizer) -> None:
     """Fused kernels walk memory in order, so a state of another layout than its weight's would be garbage."""
     batch = image_batch()
 
-    def fresh() -> PlainUpdate:
+    def fresh() -> TrainStep:
         model = Conv()
-        return PlainUpdate(model, Yes(), optimizer.build(model), constant, channels_last=True)
+        return TrainStep(model, Yes(), optimizer.build(model), constant, channels_last=True)
 
     straight = fresh()
     for _ in range(4):
@@ -209,7 +209,7 @@ def test_optimizer_state_survives_channels_last(optimizer) -> None:
     for name, weight in straight.model.state_dict().items():
         assert torch.equal(weight, resumed.model.state_dict()[name]), name
     plain = Conv()
-    contiguous = PlainUpdate(plain, Yes(), optimizer.build(plain), constant)
+    contiguous = TrainStep(plain, Yes(), optimizer.build(plain), constant)
     for _ in range(4):
         contiguous(batch)
     torch.testing.assert_close(plain.conv.weight, straight.model.conv.weight, rtol=1e-4, atol=1e-5)
@@ -271,7 +271,7 @@ def test_biases_and_norms_do_not_decay() -> None:
 def test_optimizer_state_of_another_model_is_refused() -> None:
     model = Net()
     optimizers = options.AdamWConfig().build(model)
-    PlainUpdate(model, Yes(), optimizers, constant)(fixed_batch())
+    TrainStep(model, Yes(), optimizers, constant)(fixed_batch())
     state = optimizer_state(optimizers, model)
     assert {k.rsplit(".", 1)[1] for k in state} == {"step", "exp_avg", "exp_avg_sq"}
     other = Conv()
@@ -285,7 +285,7 @@ def test_compiled_forward_equals_eager() -> None:
     for compiled in (False, True):
         torch._dynamo.reset()
         model = Net(dropout=0.0)
-        update = PlainUpdate(model, Yes(), options.SgdConfig().build(model), constant)
+        update = TrainStep(model, Yes(), options.SgdConfig().build(model), constant)
         if (
             compiled
         ):  # the eager backend: what is tested is our wiring, not inductor, which needs a C++ compiler

@@ -23,11 +23,11 @@ from core.training.budget import TimeBudget
 from core.training.config import SgdConfig, StandardTraining
 from core.training.loop import fit
 from core.training.prediction import outputs, predict, scores
-from core.training.callbacks import Bar, LearningCurve, Lines, StepTimes
-from core.training.trainer import selecting_metric, settle_precision
+from core.training.callbacks import ProgressBar, LearningCurve, LogProgress, StepTimes
+from core.training.trainer import resolve_monitor, settle_precision
 from core.training.types import StepEvent
-from core.training.step import PlainUpdate
-from core.training.validator import Validation
+from core.training.step import TrainStep
+from core.training.validator import Validator
 
 CPU = torch.device("cpu")
 
@@ -39,7 +39,7 @@ def first_batch() -> Batch:
 def decide(folder: Path, asked: str = "auto", steps: int = 300, model: nn.Module | None = None):
     model = Net() if model is None else model
     cache = folder / "cache" / "precision.json"
-    return room.decide(asked, model, Yes(), first_batch(), steps, folder, device=CPU, cache=cache)
+    return room.choose_precision(asked, model, Yes(), first_batch(), steps, folder, device=CPU, cache=cache)
 
 
 def test_measuring_touches_neither_weights_nor_buffers_nor_gradients_nor_randomness() -> None:
@@ -47,7 +47,7 @@ def test_measuring_touches_neither_weights_nor_buffers_nor_gradients_nor_randomn
     before = {n: t.clone() for n, t in model.state_dict().items()}
     batch = first_batch()
     stream = torch.random.get_rng_state()
-    ratio = room.measure(model, Yes(), batch, CPU)
+    ratio = room.measure_speedup(model, Yes(), batch, CPU)
     assert ratio > 0
     assert torch.equal(torch.random.get_rng_state(), stream)
     assert all(torch.equal(before[n], t) for n, t in model.state_dict().items())
@@ -73,7 +73,7 @@ def test_auto_decides_once_for_folder_and_machine(tmp_path: Path, monkeypatch) -
 
     def of(folder: Path, model: nn.Module) -> str:
         cache = tmp_path / "cache" / "precision.json"
-        return room.decide(
+        return room.choose_precision(
             "auto", model, Yes(), first_batch(), 300, folder, device=CPU, cache=cache
         ).precision
 
@@ -125,7 +125,7 @@ def test_bf16_computes_in_bf16_and_keeps_weights_in_fp32() -> None:
     model = Net(dropout=0.0, norm=False)
     seen = []
     model.head.register_forward_hook(lambda module, given, result: seen.append(result.dtype))
-    update = PlainUpdate(model, Yes(), SgdConfig().build(model), lambda step: 1.0, precision="bf16")
+    update = TrainStep(model, Yes(), SgdConfig().build(model), lambda step: 1.0, precision="bf16")
     update(first_batch())
     assert seen == [torch.bfloat16]
     assert {p.dtype for p in model.parameters()} == {torch.float32}
@@ -134,7 +134,7 @@ def test_bf16_computes_in_bf16_and_keeps_weights_in_fp32() -> None:
 def test_predictions_equal_one_plain_forward_pass_whatever_the_batch_size() -> None:
     model, held = Net(), Held()
     with torch.no_grad():
-        expected = torch.sigmoid(model.eval()(held.prepared.tensors)[:, 0]).double().numpy()
+        expected = torch.sigmoid(model.eval()(held.encoded.tensors)[:, 0]).double().numpy()
     model.train()
     for size in (7, 96, 500):
         found = predict(model, Yes(), held, batch_size=size)
@@ -144,7 +144,7 @@ def test_predictions_equal_one_plain_forward_pass_whatever_the_batch_size() -> N
     assert (found.targets == held.targets.numpy()).all()
     assert list(found.groups) == ["sex"]
     assert model.training
-    np.testing.assert_allclose(scores(model, Yes(), held.prepared.tensors), found.scores, rtol=1e-5)
+    np.testing.assert_allclose(scores(model, Yes(), held.encoded.tensors), found.scores, rtol=1e-5)
     with pytest.raises(ValueError, match="no rows"):
         outputs(model, {"numeric": torch.empty(0, 6)})
 
@@ -183,16 +183,16 @@ def test_views_average_the_scores_of_turned_and_mirrored_images(views: int, corn
 
 def test_views_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="needs an image"):
-        scores(Net(), Yes(), Held().prepared, views=2)
+        scores(Net(), Yes(), Held().encoded, views=2)
     with pytest.raises(ValueError, match=r"not square \(3 x 4\)"):
         scores(Corner(), Yes(), {"image": torch.zeros(1, 1, 3, 4, dtype=torch.uint8)}, views=8)
 
 
-def looks(values: list[float], metric: str = "accuracy", **changes) -> tuple[Validation, Net]:
+def looks(values: list[float], metric: str = "accuracy", **changes) -> tuple[Validator, Net]:
     """Let a validation see these figures, the model's bias counting the looks."""
     model = Net()
     given = iter(values)
-    validation = Validation(
+    validation = Validator(
         model, lambda: {metric: next(given)}, metric, every=1, steps=len(values), **{"patience": 2, **changes}
     )
     for step in range(1, len(values) + 1):
@@ -223,8 +223,8 @@ def test_losses_are_better_when_lower_and_undefined_figures_select_nothing(caplo
 
 def test_unknown_metric_is_named() -> None:
     with pytest.raises(ValueError, match=r"training\.metric='f7': this target has loss, accuracy"):
-        selecting_metric("f7", Yes())
-    assert selecting_metric("auto", Yes()) == "accuracy"
+        resolve_monitor("f7", Yes())
+    assert resolve_monitor("auto", Yes()) == "accuracy"
 
 
 def test_trained_model_learns_and_holds_the_best_validation_weights(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def events(loss: float | None, examples: int | None = 8, steps: int = 40) -> lis
 def test_nothing_of_a_private_loss_or_batch_size_is_shown_or_kept() -> None:
     text, bar_text = io.StringIO(), io.StringIO()
     curve, times = LearningCurve(40), StepTimes()
-    shown = [Lines(40, 0, text), Bar(40, 0, bar_text), curve, times]
+    shown = [LogProgress(40, 0, text), ProgressBar(40, 0, bar_text), curve, times]
     for event in events(None, None):
         for probe in shown:
             probe.on_step(event)
@@ -272,7 +272,7 @@ def test_nothing_of_a_private_loss_or_batch_size_is_shown_or_kept() -> None:
 
 def test_lines_show_loss_rate_and_time_left_ten_times() -> None:
     text = io.StringIO()
-    lines = Lines(40, 0, text)
+    lines = LogProgress(40, 0, text)
     for event in events(0.25):
         lines.on_step(event)
     rows = text.getvalue().splitlines()
@@ -283,7 +283,7 @@ def test_lines_show_loss_rate_and_time_left_ten_times() -> None:
 
 def test_bar_draws_loss_rate_and_count() -> None:
     text = io.StringIO()
-    bar = Bar(40, 0, text)
+    bar = ProgressBar(40, 0, text)
     for event in events(0.25):
         bar.on_step(event)
     bar.on_end()
@@ -329,7 +329,7 @@ def test_loop_hands_each_event_to_each_probe_and_stops_where_told() -> None:
 
     three = Three()
     model = Net()
-    update = PlainUpdate(model, Yes(), SgdConfig().build(model), lambda step: 1.0)
+    update = TrainStep(model, Yes(), SgdConfig().build(model), lambda step: 1.0)
     reason = fit(update, Stream(Held(), 20, 9), seed=0, probes=[three], stops=[three])
     assert reason == "three are enough"
     assert seen == [1, 2, 3, -1]

@@ -90,7 +90,7 @@ class Held:
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(rows, WIDTH, generator=generator)
         noise = torch.randn(rows, generator=generator)
-        self.prepared = Prepared(numeric=x)
+        self.encoded = Prepared(numeric=x)
         self.targets = (x[:, 0] - x[:, 1] + 0.5 * noise > 0).long()
         self.groups = {"sex": np.array(["f", "m"] * (rows // 2))}
         self.units = None
@@ -107,7 +107,7 @@ class Stream:
         for step in range(start, self.steps):
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "rows", step))
             rows = torch.randperm(len(self.held.targets), generator=generator)[: self.batch_size]
-            x = self.held.prepared.take(rows)["numeric"]
+            x = self.held.encoded.take(rows)["numeric"]
             x = x + 0.01 * torch.randn_like(x)  # an augmentation that draws from the global stream
             yield Batch({"numeric": x}, self.held.targets[rows], rows)
 

@@ -104,8 +104,8 @@ def test_own_signs_from_class_folders(tmp_path: Path) -> None:
     [
         (("task=signs", "task.robustness_rows=1"), "task.robustness_rows"),
         (("task=segmentation", "baseline=tfidf"), "target=mask"),
-        (("task=segmentation", "backbone=vision", "backbone.name=vit_tiny_patch16_224"), "map"),
-        (("task=segmentation", "training.balanced=class"), "class_weights"),
+        (("task=segmentation", "backbone=timm", "backbone.name=vit_tiny_patch16_224"), "map"),
+        (("task=segmentation", "training.sampling=class_balanced"), "class_weights"),
         (("task=signs", "task.outliers=nowhere.parquet"), "task.outliers"),
     ],
 )

@@ -11,8 +11,8 @@ import pytest
 from real_data import ROOT, needs_data
 
 import driving
-from core.data.checks.dataset_checks import check_dataset, check_parts
-from core.data.masks import IGNORED, read_masks
+from core.data.checks.dataset_checks import check_dataset, check_splits
+from core.data.masks import IGNORE_INDEX, read_masks
 from core.data.splits import split
 from core.data.types import Dataset
 from driving.classes import RIGHT_OF_WAY, SCENE, SIGNS, VULNERABLE
@@ -43,7 +43,7 @@ def test_gtsrb_keeps_the_official_test_part_and_tracks_whole() -> None:
     frame = dataset.frame
     rows = split(dataset)
     check_dataset(dataset)
-    assert [f for f in check_parts(dataset, rows) if f.level == "error"] == []
+    assert [f for f in check_splits(dataset, rows) if f.level == "error"] == []
     assert set(frame["split"].iloc[rows["test"]]) == {"test"}
     assert len(rows["test"]) == 12630
     assert len(rows["train"]) + len(rows["validation"]) == 39209
@@ -88,8 +88,8 @@ def test_camvid_has_the_published_parts_and_its_pixels_without_a_class() -> None
     assert dataset.roles.mask_classes == SCENE
     masks = np.stack(read_masks(dataset.frame["mask"].iloc[:40], None, len(SCENE)))
     assert masks.shape == (40, 240, 320)
-    assert set(np.unique(masks)) <= {*range(11), IGNORED}
-    assert 0 < (masks == IGNORED).mean() < 0.15
+    assert set(np.unique(masks)) <= {*range(11), IGNORE_INDEX}
+    assert 0 < (masks == IGNORE_INDEX).mean() < 0.15
     assert (masks == SCENE.index("road")).mean() > 0.15
     assert any("0001TP" in note for note in dataset.notes)
 
@@ -115,7 +115,7 @@ def test_signs_that_are_held_out_are_taught_by_no_part_and_kept_for_the_study() 
     config: Any = driving.train.configure("experiment=gtsrb", "data.hold_out=[stop,yield]")
     dataset = config.data.read(config.task, 0)
     assert not set(dataset.frame["sign"]) & {"stop", "yield"}
-    foreign = dataset.foreign["held_out_signs"]
+    foreign = dataset.ood_sets["held_out_signs"]
     assert set(foreign["sign"]) == {"stop", "yield"}
     assert set(foreign["split"]) == {"test"}
     assert len(foreign) == 270 + 720  # the official test part's stop and yield signs

@@ -22,11 +22,11 @@ QUICK = (
     "evaluation.resamples_single=20",
     "baseline=none",
     "training.epochs=3",
-    "backbone.width=32",
-    "backbone.layers=0",
+    "backbone.hidden_size=32",
+    "backbone.num_layers=0",
     "backbone.pooling=mean",
     "encoder.bag=500",
-    "optimizer.rate=5e-3",
+    "optimizer.lr=5e-3",
 )
 
 

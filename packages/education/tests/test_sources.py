@@ -11,7 +11,7 @@ import pytest
 from real_data import needs_data
 
 import education
-from core.data.checks.dataset_checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_splits
 from core.data.splits import split
 from core.data.types import Dataset
 from core.serving.load import load
@@ -25,7 +25,7 @@ def read(*overrides: str) -> Dataset:
 
 def parts_of(dataset: Dataset) -> dict[str, np.ndarray]:
     rows = split(dataset)
-    errors = [f.message for f in check_dataset(dataset) + check_parts(dataset, rows) if f.level == "error"]
+    errors = [f.message for f in check_dataset(dataset) + check_splits(dataset, rows) if f.level == "error"]
     assert errors == []
     return rows
 
@@ -166,8 +166,8 @@ def test_asap_trains_and_beats_chance(tmp_path: Path) -> None:
     run = education.train(
         "task=essays", "data=asap", f"data.path={path}", "data.essay_set=1", "training.progress=none", "threads=1",
         "evaluation.resamples=50", "evaluation.resamples_single=20", "baseline=none", "training.epochs=40",
-        "training.batch_size=16", "backbone.width=32", "backbone.layers=0", "backbone.pooling=mean",
-        "encoder.bag=100", "backbone.wide=5",
+        "training.batch_size=16", "backbone.hidden_size=32", "backbone.num_layers=0", "backbone.pooling=mean",
+        "encoder.bag=100", "backbone.linear_branch_lr_scale=5",
         folder=tmp_path / "run",
     )  # fmt: skip
     study = run.record.studies["agreement"]
@@ -184,7 +184,7 @@ def test_a_held_out_prompt_is_scored_by_a_model_of_the_others(tmp_path: Path) ->
     run = education.train(
         "task=essays", "data=asap", f"data.path={path}", "data.protocol=held_out", "data.essay_set=3",
         "training.progress=none", "threads=1", "evaluation.resamples=50", "evaluation.resamples_single=20",
-        "baseline=none", "training.epochs=5", "training.batch_size=16", "backbone.width=32", "backbone.layers=0",
+        "baseline=none", "training.epochs=5", "training.batch_size=16", "backbone.hidden_size=32", "backbone.num_layers=0",
         "backbone.pooling=mean", "encoder.bag=100",
         folder=tmp_path / "run",
     )  # fmt: skip
@@ -221,7 +221,7 @@ def test_local_weights_of_the_hub_layout_read_the_answer_and_its_references(tmp_
     BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     run = education.train(
-        "backbone=hf_text", f"backbone.name={folder}", f"encoder.tokenizer={folder}", "encoder.bag=0",
+        "backbone=transformers", f"backbone.name={folder}", f"encoder.tokenizer={folder}", "encoder.bag=0",
         "encoder.length=48", "data.rows=200", "training.epochs=1", "training.progress=none", "threads=1",
         "evaluation.resamples=50", "evaluation.resamples_single=20", "evaluation.studies=false", "baseline=none",
         folder=tmp_path / "run",

@@ -11,7 +11,7 @@ import pytest
 from real_data import ROOT, needs_data
 
 import finance
-from core.data.checks.dataset_checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_splits
 from core.data.splits import split
 from core.data.types import Dataset
 from finance.fraud import Fraud
@@ -44,7 +44,7 @@ def test_handbook_parts_are_its_protocols(few: Path) -> None:
     dataset = read("experiment=fdh_week", f"data.path={few}")
     rows = split(dataset)
     check_dataset(dataset)
-    check_parts(dataset, rows)
+    check_splits(dataset, rows)
     frame = dataset.frame
     day = {name: days_of(frame.iloc[r]) for name, r in rows.items()}
     assert (day["train"].min(), day["train"].max()) == (115, 119)
@@ -107,14 +107,14 @@ def test_taiwan_counts_are_the_published_ones() -> None:
     assert set(frame["EDUCATION"]) == {1, 2, 3, 4}
     rows = split(dataset)
     check_dataset(dataset)
-    check_parts(dataset, rows)
+    check_splits(dataset, rows)
 
 
 def test_taiwan_shares_by_hand() -> None:
     row = {"SEX": 1, "EDUCATION": 0, "MARRIAGE": 0, "AGE": 30, "LIMIT_BAL": 1000, "y": 1}
     row |= {f"PAY_{m}": v for m, v in zip((0, 2, 3, 4, 5, 6), (2, 1, 0, -1, -2, 0), strict=True)}
     row |= {f"BILL_AMT{m}": 100 * m for m in range(1, 7)} | {f"PAY_AMT{m}": 50 for m in range(1, 7)}
-    made = taiwan.prepare(pd.DataFrame([row]), "y").iloc[0]
+    made = taiwan.build_features(pd.DataFrame([row]), "y").iloc[0]
     assert made["EDUCATION"] == 4
     assert made["MARRIAGE"] == 3
     assert made["use_3"] == pytest.approx(0.3)
@@ -156,7 +156,7 @@ def test_own_transactions_keep_the_delay_between_parts(tmp_path: Path) -> None:
     assert len(dataset.frame) == 590
     rows = split(dataset)
     check_dataset(dataset)
-    check_parts(dataset, rows)
+    check_splits(dataset, rows)
     time = {name: dataset.frame["seconds"].iloc[r] / 86_400 for name, r in rows.items()}
     assert time["validation"].min() - time["train"].max() >= 7
     assert time["test"].min() - time["validation"].max() >= 7
@@ -184,8 +184,8 @@ def test_privacy_refuses_windows_made_of_other_customers_rows(tmp_path: Path) ->
     assert not (tmp_path / "refused").exists()
     simulated = Fraud().simulate(400, 0)
     alone = Fraud(terminal=False).simulate(400, 0)
-    assert simulated.of_others
-    assert not alone.of_others
+    assert simulated.cross_unit_inputs
+    assert not alone.cross_unit_inputs
     lost = set(simulated.roles.numeric) - set(alone.roles.numeric)
     assert lost == {name for name in simulated.roles.numeric if name.startswith("terminal")}
     assert lost

@@ -95,11 +95,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["data=table", "data.path=parts.csv", "data.target=[outcome]", "data.split_column=part"], "test"),
         (["data=table", "data.path=torn.csv.gz", "data.target=[outcome]"], "torn.csv.gz"),
         (["task=images", "data=image_folder", "data.path=pictures"], "broken.png"),
-        (["backbone=signal"], "signal"),
+        (["backbone=cnn1d"], "signal"),
         (["privacy=dp", "privacy.epsilon=0"], "privacy.epsilon"),
         (["privacy=dp", "privacy.delta=0.1"], "privacy.delta"),
         (["device=cuda:7"], "device"),
-        (["backbone=vision", "task=images", "backbone.name=resnot18"], "resnot18"),
+        (["backbone=timm", "task=images", "backbone.name=resnot18"], "resnot18"),
     ],
 )
 def test_mistakes_are_named(arguments: list[str], said: str, command: Command, tmp_path: Path) -> None:
@@ -146,10 +146,10 @@ def test_finished_run_is_reported_and_other_settings_are_refused(finished: Path,
     assert out.strip().splitlines()[-1] == str(path)
     assert before == {p.name: p.stat().st_mtime_ns for p in path.iterdir()}
     code, _, err = command(
-        "train", *own, "data.unit=patient", *QUICK, "optimizer.rate=0.1", f"hydra.run.dir={path}"
+        "train", *own, "data.unit=patient", *QUICK, "optimizer.lr=0.1", f"hydra.run.dir={path}"
     )
     assert code == 2
-    assert "optimizer.rate: 0.001, now 0.1" in err
+    assert "optimizer.lr: 0.001, now 0.1" in err
 
 
 def test_predict_takes_raw_rows(finished: Path, command: Command) -> None:
@@ -242,7 +242,7 @@ def test_other_schema_version_is_refused(finished: Path, command: Command, tmp_p
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "healthcare.train", "data.rows=600", "training.epochs=60", "threads=1"]
-    quick = ["training.checkpoint_every=10", "training.precision=fp32", *QUICK[1:], f"hydra.run.dir={folder}"]
+    quick = ["training.checkpoint_every_steps=10", "training.precision=fp32", *QUICK[1:], f"hydra.run.dir={folder}"]
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [*command, *quick, *overrides], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env

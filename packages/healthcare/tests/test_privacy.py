@@ -37,7 +37,7 @@ PRIVATE = (
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     found: Run = train(
-        *SMALL, *PRIVATE, "privacy.audit=500", folder=tmp_path_factory.mktemp("private") / "run"
+        *SMALL, *PRIVATE, "privacy.audit_canaries=500", folder=tmp_path_factory.mktemp("private") / "run"
     )
     return found
 
@@ -114,11 +114,11 @@ def test_two_runs_differ_but_a_noise_seed_repeats(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "key"),
     [
-        ("training.balanced=class", "training.balanced"),
+        ("training.sampling=class_balanced", "training.sampling"),
         ("target.class_weights=balanced", "target.class_weights"),
         ("privacy.epsilon=0", "privacy.epsilon"),
         ("privacy.delta=0.01", "privacy.delta"),
-        ("privacy.audit=100000000", "privacy.audit"),
+        ("privacy.audit_canaries=100000000", "privacy.audit_canaries"),
     ],
 )
 def test_what_cannot_be_promised_is_refused_and_leaves_nothing(tmp_path: Path, wrong: str, key: str) -> None:
@@ -150,7 +150,7 @@ def test_another_promise_in_the_same_folder_is_refused(
 @pytest.mark.parametrize(
     "options",
     [
-        ["privacy.clipping=per_layer", "training.micro_batch=16"],
+        ["privacy.clipping=per_layer", "training.micro_batch_size=16"],
         ["privacy.clipping=automatic", "training.precision=bf16"],
         ["privacy.clipping=adaptive", "privacy.accountant=rdp"],
         ["privacy.batch_size=0.4"],
@@ -166,14 +166,14 @@ def test_images_with_batch_norm_need_a_choice(tmp_path: Path) -> None:
     images += [
         "task=images",
         "data.rows=150",
-        "backbone=vision",
+        "backbone=timm",
         "backbone.name=resnet10t",
         "training.steps=2",
     ]
     dp = ["privacy=dp", "privacy.batch_size=8"]
     with pytest.raises(ValueError, match=r"privacy\.normalisation"):
         train(*images, *dp, folder=tmp_path / "refused")
-    made: Run = train(*images, *dp, "privacy.normalisation=group", folder=tmp_path / "group")
+    made: Run = train(*images, *dp, "privacy.batch_norm=group", folder=tmp_path / "group")
     assert made.record.privacy["normalisation"]["layers"]  # type: ignore[index]
     assert "group normalisation" in made.record.privacy["statement"]["conditions"]["changed in the network"]  # type: ignore[index]
     load(made.path)
@@ -183,7 +183,7 @@ def test_the_reference_engine_gives_the_same_run(tmp_path: Path) -> None:
     images = [o for o in SMALL if not o.startswith(("task", "data"))]
     images += ["task=images", "data.rows=150", "training.steps=3", "privacy=dp", "privacy.batch_size=8"]
     found = []
-    for engine in ("one_pass", "opacus"):
+    for engine in ("bookkeeping", "opacus"):
         made: Run = train(
             *images, "privacy.noise_seed=1", f"privacy.engine={engine}", folder=tmp_path / engine
         )

@@ -30,13 +30,13 @@ SMALL = (
     "baseline=none",
     "backbone.dropout=0",
     "backbone.token_dropout=0",
-    "backbone.layers=1",
+    "backbone.num_layers=1",
     "threads=1",
 )
 PLAIN = (
     *SMALL,
     "optimizer=sgd",  # Adam makes a whole step of a gradient that is nothing but rounding
-    "optimizer.rate=0.1",
+    "optimizer.lr=0.1",
     "training.batch_size=30",
     "training.epochs=3",
     "training.progress=none",
@@ -48,7 +48,7 @@ PRIVATE = (
     "privacy.accountant=rdp",
     "privacy.noise_seed=5",
     "training.steps=80",
-    "training.checkpoint_every=2",
+    "training.checkpoint_every_steps=2",
 )
 
 
@@ -141,17 +141,17 @@ def test_what_one_process_does_is_refused_to_several(
 
 
 def fails(who: int) -> None:
-    from core.training.parallel import join
+    from core.training.parallel import join_process_group
 
-    with join() as parallel:
+    with join_process_group() as parallel:
         pass  # one program may hold several runs
-    with join() as parallel:
-        given = parallel.from_main(lambda: parallel.rank)
-        sentence = parallel.first("sentence of 1" if parallel.rank == 1 else None)
-        print(given, parallel.total(parallel.rank), sentence, flush=True)
+    with join_process_group() as parallel:
+        given = parallel.broadcast_from_main(lambda: parallel.rank)
+        sentence = parallel.first_not_none("sentence of 1" if parallel.rank == 1 else None)
+        print(given, parallel.reduce_sum(parallel.rank), sentence, flush=True)
         if parallel.rank == who:
             raise ValueError(f"the disk of {who} is full")
-        parallel.wait()
+        parallel.barrier()
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ def runs(tmp_path_factory):
         "task=commands",
         "data.rows=2500",
         "training.epochs=6",
-        "backbone.width=48",
+        "backbone.hidden_size=48",
         *SMALL,
         folder=folder / "commands",
     )

@@ -13,7 +13,7 @@ from real_data import needs_data as real
 
 import smarthome
 from core.data.splits import split
-from core.data.slot_alignment import slot_list, word_spans
+from core.data.slot_alignment import parse_slots, word_spans
 from smarthome.sources.home_assistant import HomeAssistant, fixtures_home, spoken_slots
 from smarthome.sources.slurp import marked
 from smarthome.sources.snips import apart
@@ -32,7 +32,7 @@ def marks(dataset):
     return {
         (name, text[a:b])
         for text, cell in zip(dataset.frame["text"], dataset.frame["slots"], strict=True)
-        for a, b, name in slot_list(cell, "x")
+        for a, b, name in parse_slots(cell, "x")
     }
 
 
@@ -269,7 +269,7 @@ def test_real_slurp():
     assert (found.frame["part"] == "test").sum() >= 2960
     for text, cell in zip(found.frame["text"], found.frame["slots"], strict=True):
         starts = {a for a, _ in word_spans(text)}
-        assert all(a in starts for a, _, _ in slot_list(cell, "x"))
+        assert all(a in starts for a, _, _ in parse_slots(cell, "x"))
 
 
 @real

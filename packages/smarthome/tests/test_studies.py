@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from core.data.types import Dataset, ColumnRoles
-from core.data.slot_alignment import slot_list, word_spans
-from core.evaluation.study import Held
+from core.data.slot_alignment import parse_slots, word_spans
+from core.evaluation.study import EvaluationContext
 from core.targets.config import MulticlassOption, RegressionOption, TokensOption
 from core.targets.types import Predictions
 from smarthome.simulate.text_corruption import changed, misheard, mistyped
@@ -45,7 +45,7 @@ def held(decided, dataset=None, **groups):
     test = Predictions(scores, labels, truth, target.classes, "tokens", made, slots=target.slots)
     scorer = SimpleNamespace(scores=lambda rows: np.tile(scores[3], (len(rows), 1)))
     dataset = dataset or Dataset(frame, FIELDS, "said")
-    return Held(
+    return EvaluationContext(
         dataset, {"test": frame}, {"validation": test, "test": test}, target, {}, scorer, 0, 100, 0.95, 10
     )
 
@@ -133,7 +133,7 @@ def test_phrases_mark_their_slots():
     text, slots = written("set {area} to {brightness:percent}", {"area": "den"}, np.random.default_rng(0))
     assert text.startswith("set den to ")
     assert next((text[a:b], name) for a, b, name in slots) == ("den", "area")
-    assert slot_list(json.dumps(slots), "x") == slots
+    assert parse_slots(json.dumps(slots), "x") == slots
 
 
 def test_a_home_of_what_was_said():
@@ -148,7 +148,7 @@ def test_a_home_of_what_was_said():
 def scene_held(frame, target, scores, roles):
     truth = target.truth(target.encode(frame))
     part = Predictions(scores, target.labels(scores), truth, target.classes, target.kind)
-    return Held(
+    return EvaluationContext(
         Dataset(frame, roles, "s"),
         {"test": frame, "train": frame},
         {"test": part},

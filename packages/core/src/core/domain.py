@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config.base import TaskConfig
+from core.config.registry import field
+from core.config.validate import at_least_zero
 from core.oversight.declaration import Oversight  # OmegaConf resolves the annotations of Task's fields
 
 if TYPE_CHECKING:
@@ -27,6 +29,11 @@ class Task(TaskConfig, ABC):
     """What the predictions are for, in one sentence of the report."""
     oversight: ClassVar[Oversight]
     """What they may be used for, who is affected, and when a human decides: obeyed by predict and serve."""
+    simulated_bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, naming the key."""
+        at_least_zero("task", simulated_bias=self.simulated_bias)
 
     @abstractmethod
     def simulate(self, rows: int, seed: int) -> Dataset:

@@ -48,18 +48,18 @@ def check_simulation(domain: Domain, task: str) -> None:
     assert first.simulated, f"{task}: simulated data must say so"
     assert first.frame.equals(again.frame), f"{task}: the same seed must give the same rows"
     assert not first.frame.equals(config.data.read(config.task, 4).frame), f"{task}: the seed has no effect"
-    bias = first.truth["bias"]
+    bias = first.ground_truth["bias"]
     assert bias["attribute"] in first.roles.sensitive, (
         f"{task}: the planted bias is against no sensitive group"
     )
     assert bias["against"] in set(first.frame[bias["attribute"]]), (
         f"{task}: nobody is in the group {bias['against']}"
     )
-    unbiased = configure(f"task={task}", "task.bias=0")
+    unbiased = configure(f"task={task}", "task.simulated_bias=0")
     assert not first.frame.equals(config.data.read(unbiased.task, 3).frame), (
-        f"{task}: task.bias has no effect"
+        f"{task}: task.simulated_bias has no effect"
     )
-    hidden = {*first.roles.target, first.truth.get("probability"), first.roles.unit}
+    hidden = {*first.roles.target, first.ground_truth.get("probability"), first.roles.unit}
     assert not hidden & set(first.roles.inputs()), f"{task}: the model would see the truth"
 
 

@@ -18,11 +18,11 @@ def brightness(pictures: pd.Series[Any]) -> NDArray[np.float64]:
     """Give the mean luma of encoded pictures or files, rounded, from 0 to 255, (N,)."""
     from PIL import Image
 
-    from core.data.encoders.images import opened
+    from core.data.encoders.images import open_image
 
     means = []
     for row, value in pictures.items():
-        with opened(value, row, str(pictures.name)) as picture:
+        with open_image(value, row, str(pictures.name)) as picture:
             small = picture.convert("RGB").resize((32, 32), Image.Resampling.BOX)
         means.append(float((np.asarray(small, np.float32) @ LUMA).mean()))
     return np.round(np.array(means))

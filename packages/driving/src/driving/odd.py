@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.data.coercion import to_numbers
-from core.evaluation.answered import headline
-from core.evaluation.study import Findings, Study
+from core.evaluation.perturbation import headline
+from core.evaluation.study import StudyResult, Study
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
     from core.targets.types import Predictions
 
 
@@ -28,13 +28,13 @@ def declaration(task: str) -> dict[str, Any]:
 def declared_domain(task: str) -> Study:
     """Make the study: each declared limit with the test rows inside and outside it, and the triggering conditions."""
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         return _measured(held, declaration(task))
 
     return study
 
 
-def _measured(held: Held, declared: dict[str, Any]) -> Findings:
+def _measured(held: EvaluationContext, declared: dict[str, Any]) -> StudyResult:
     frame, part = held.frames["test"], held.parts["test"]
     inside = np.ones(len(part), bool)
     table, measured = [], 0
@@ -57,7 +57,7 @@ def _measured(held: Held, declared: dict[str, Any]) -> Findings:
         table.append(row)
     share = float(inside.mean()) if measured else None
     told = f"{100 * share:.0f} % of the test rows lie" if share is not None else "none can be told to lie"
-    return Findings(
+    return StudyResult(
         f"Declared {declared['declared']}: {told} inside the {measured} of {len(table)} limits that can be checked.",
         {
             "share_inside": {"value": share, "low": None, "high": None},
@@ -72,7 +72,7 @@ def _measured(held: Held, declared: dict[str, Any]) -> Findings:
     )
 
 
-def _figure(held: Held, part: Predictions, rows: np.ndarray) -> float | None:
+def _figure(held: EvaluationContext, part: Predictions, rows: np.ndarray) -> float | None:
     if rows.sum() < held.minimum_group:
         return None
     figure = headline(held.target.kind)

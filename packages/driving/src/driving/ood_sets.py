@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.random import Generator
 
-    from core.evaluation.outliers import Foreign
-    from core.evaluation.study import Held
+    from core.evaluation.ood_detection import Foreign
+    from core.evaluation.study import EvaluationContext
 
 COLOURS = ((120, 40, 160), (20, 130, 60), (230, 120, 20), (60, 60, 60))
 
@@ -41,33 +41,33 @@ def foreign_scenes(rows: int) -> dict[str, Foreign]:
     }
 
 
-def _noise_like(held: Held, rng: Generator, rows: int) -> list[NDArray[np.uint8]]:
+def _noise_like(held: EvaluationContext, rng: Generator, rows: int) -> list[NDArray[np.uint8]]:
     height, width = _pictures(held, np.array([0]))[0].shape[:2]
     return [rng.integers(0, 256, (height, width, 3), dtype=np.uint8) for _ in range(rows)]
 
 
-def _turned(held: Held, rng: Generator, rows: int) -> list[NDArray[np.uint8]]:
+def _turned(held: EvaluationContext, rng: Generator, rows: int) -> list[NDArray[np.uint8]]:
     chosen = np.sort(rng.permutation(len(held.frames["test"]))[:rows])
     return [np.ascontiguousarray(picture[::-1]) for picture in _pictures(held, chosen)]
 
 
-def _pictures(held: Held, places: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
-    from core.data.encoders.images import opened
+def _pictures(held: EvaluationContext, places: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    from core.data.encoders.images import open_image
 
     column = held.dataset.roles.image
     assert column is not None
     found = []
     for row, value in held.frames["test"][column].iloc[places].items():
-        with opened(value, row, column) as picture:
+        with open_image(value, row, column) as picture:
             found.append(np.asarray(picture.convert("RGB"), np.uint8))
     return found
 
 
-def _rng(held: Held, use: str) -> Generator:
+def _rng(held: EvaluationContext, use: str) -> Generator:
     return np.random.default_rng(derive_seed(held.seed, "foreign", use))
 
 
-def _frame(held: Held, pictures: list[NDArray[np.uint8]]) -> pd.DataFrame:
+def _frame(held: EvaluationContext, pictures: list[NDArray[np.uint8]]) -> pd.DataFrame:
     import pandas as pd
 
     assert held.dataset.roles.image is not None
@@ -101,10 +101,10 @@ def _odd_sign(rng: Generator) -> Image.Image:
 
 def _everyday(rng: Generator, path: str, rows: int) -> list[NDArray[np.uint8]]:
     """Take pictures of the test strips of CIFAR-10 in its published classes (strips of 32 x 32 pictures)."""
-    from core.data.readers.table import find, read_table
+    from core.data.readers.table import resolve_path, read_table
     from core.data.roles import require_columns
 
-    file = find(path, "task.outliers")
+    file = resolve_path(path, "task.outliers")
     table = read_table(file)
     require_columns(table.frame, {"task.outliers": ["split", "n", "image"]}, file)
     strips = table.frame[table.frame["split"] == "test"]

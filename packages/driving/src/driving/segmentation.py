@@ -25,9 +25,9 @@ class SimulatedScenes(SimulatedData):
 @register(
     "task",
     "segmentation",
-    defaults={"backbone": "cnn", "data": "simulated_scenes"},
+    defaults={"backbone": "resnet_gn", "data": "simulated_scenes"},
     values={
-        "optimizer": {"rate": 0.003},
+        "optimizer": {"lr": 0.003},
         "training": {"epochs": 4, "batch_size": 8, "validation_batch_size": 32},
     },
 )

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 @register(
     "task",
     "signs",
-    defaults={"backbone": "cnn", "optimizer": "sgd"},
-    values={"optimizer": {"rate": 0.1}, "training": {"epochs": 3, "batch_size": 16}},
+    defaults={"backbone": "resnet_gn", "optimizer": "sgd"},
+    values={"optimizer": {"lr": 0.1}, "training": {"epochs": 3, "batch_size": 16}},
 )
 class Signs(Task):
     """Which traffic sign a picture shows."""
@@ -51,9 +51,9 @@ class Signs(Task):
             if getattr(self, key) < 10:
                 raise config_error(f"task.{key}", getattr(self, key), "at least 10")
         if self.outliers is not None:
-            from core.data.readers.files import find
+            from core.data.readers.files import resolve_path
 
-            find(self.outliers, "task.outliers")
+            resolve_path(self.outliers, "task.outliers")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Draw simulated signs."""

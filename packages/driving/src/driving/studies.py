@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.evaluation.latency import latency
-from core.evaluation.outliers import outliers
+from core.evaluation.ood_detection import outliers
 from core.evaluation.robustness import robustness
 from core.evaluation.selective import risk_coverage
 from core.evaluation.slices import slices

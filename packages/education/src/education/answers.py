@@ -42,7 +42,7 @@ class Answers(Task):
         ),
         responsible="the teacher of the class",
         acts=True,
-        agreement="review_agreement",
+        accuracy_key="review_agreement",
     )
     bias: float = field(1.0, BIAS)
     order: list[str] = field(["contradictory", "incorrect", "correct"], ORDER)

@@ -41,7 +41,7 @@ class Essays(Task):
             "What the model is unsure of, or far from the human's score, goes to a second human rater.",
         ),
         responsible="the chief examiner",
-        agreement="review_agreement",
+        accuracy_key="review_agreement",
     )
     bias: float = field(1.0, BIAS)
     order: list[str] = field([], ORDER)

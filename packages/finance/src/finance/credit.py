@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import config_error, field, register
+from core.config import at_least_zero, config_error, field, positive, register
 from core.domain import Task
 from core.oversight.declaration import Oversight
 
@@ -14,11 +14,7 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@register(
-    "task",
-    "credit",
-    defaults={"backbone": "tabular"},
-)
+@register("task", "credit", defaults={"backbone": "tabular"})
 class Credit(Task):
     """Default on the next payment, from a client's record."""
 
@@ -34,37 +30,35 @@ class Credit(Task):
         ),
         human_decides=(
             "A credit officer decides every application and gives the client the reasons.",
-            "A refusal is confirmed by the officer, who looks at the file and not only at the answer.",
-            "What the model is unsure of is decided from the file.",
+            "A refusal is confirmed by the officer, who reviews the file and not only the prediction.",
+            "An uncertain case is decided from the file.",
         ),
         responsible="the deciding credit officer",
         confirm_positive=True,
     )
-    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
     refuse_cost: float = field(1.0, "cost of refusing a client who would have paid")
     default_cost: float = field(5.0, "cost of lending to a client who defaults")
-    equality_gap: float = field(0.05, "bar for the largest difference of false positive rates between groups")
-    reasons: int = field(4, "reasons given with a refusal")
+    max_fpr_difference: float = field(
+        0.05, "gate: largest allowed difference of false positive rates between groups (predictive equality)"
+    )
+    num_reasons: int = field(4, "reason codes given with a refusal")
 
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key."""
-        if self.reasons < 1:
-            raise config_error("task.reasons", self.reasons, "a whole number of at least 1")
-        for key in ("bias", "equality_gap"):
-            if getattr(self, key) < 0:
-                raise config_error(f"task.{key}", getattr(self, key), "zero or more")
-        for key in ("refuse_cost", "default_cost"):
-            if getattr(self, key) <= 0:
-                raise config_error(f"task.{key}", getattr(self, key), "a cost above 0")
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, naming the key."""
+        super().__post_init__()
+        if self.num_reasons < 1:
+            raise config_error("task.num_reasons", self.num_reasons, "a whole number of at least 1")
+        at_least_zero("task", max_fpr_difference=self.max_fpr_difference)
+        positive("task", refuse_cost=self.refuse_cost, default_cost=self.default_cost)
 
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Draw simulated clients."""
+        """Return simulated clients."""
         from finance.simulate.clients import simulate
 
-        return simulate(rows, seed, self.bias)
+        return simulate(rows, seed, self.simulated_bias)
 
     def metrics(self, kind: str) -> dict[str, Metric]:
-        """Name the shares of defaults found at fixed shares of false alarms."""
+        """Return the recall of defaults at fixed false positive rates."""
         from finance.metrics import recall_at
 
         if kind != "binary":
@@ -72,7 +66,7 @@ class Credit(Task):
         return {"recall_at_1_fpr": recall_at(0.01), "recall_at_5_fpr": recall_at(0.05)}
 
     def studies(self, kind: str) -> dict[str, Study]:
-        """Look at costs, drift, reasons, speed and groups."""
+        """Return the studies of costs, drift, reason codes, latency and predictive equality."""
         from finance.studies import credit_studies
 
         return credit_studies(self) if kind == "binary" else {}

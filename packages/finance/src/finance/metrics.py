@@ -1,4 +1,4 @@
-"""Figures of predictions that banks speak in."""
+"""Metrics of risk management: recall at fixed false positive rates."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def recall_at(rate: float) -> Metric:
-    """Make the metric: the largest share of positives found where at most ``rate`` of the negatives are flagged.
+    """Return the metric recall at a false positive rate of at most ``rate``.
 
-    The same as the greatest true positive rate on the ROC curve up to that false positive rate; NaN where only one
-    class occurs.
+    It is the largest true positive rate of the ROC curve up to that false positive rate; NaN where only one class
+    occurs.
     """
 
     def recall(p: Predictions) -> float:

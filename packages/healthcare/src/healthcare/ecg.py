@@ -1,10 +1,10 @@
-"""Task ``beats``: class of a heartbeat in an electrocardiogram."""
+"""Task ``ecg``: class of a heartbeat in an electrocardiogram."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import field, register
+from core.config import register
 from core.domain import Task
 from core.oversight.declaration import Oversight
 
@@ -12,18 +12,14 @@ if TYPE_CHECKING:
     from core.data.types import Dataset
 
 
-@register(
-    "task",
-    "ecg",
-    defaults={"backbone": "signal"},
-)
-class Beats(Task):
+@register("task", "ecg", defaults={"backbone": "cnn1d"})
+class Ecg(Task):
     """Class of a heartbeat in an electrocardiogram."""
 
     name: ClassVar[str] = "ecg"
-    purpose: ClassVar[str] = "To point to unusual beats in long recordings; a cardiologist decides."
+    purpose: ClassVar[str] = "To flag abnormal beats in long recordings; a cardiologist decides."
     oversight: ClassVar[Oversight] = Oversight(
-        intended_use="To point to unusual beats in long recordings, for a cardiologist's reading.",
+        intended_use="To flag abnormal beats in long recordings, for a cardiologist's reading.",
         affected=("patients whose heart was recorded",),
         forbidden_uses=(
             "to raise or silence an alarm at the bedside",
@@ -32,14 +28,13 @@ class Beats(Task):
         ),
         human_decides=(
             "A cardiologist reads the recording and decides.",
-            "Beats that the model is unsure of are shown among the unusual ones.",
+            "Beats with an uncertain prediction are shown among the abnormal ones.",
         ),
         responsible="the reading cardiologist",
     )
-    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Draw simulated heartbeats."""
+        """Return simulated heartbeats."""
         from healthcare.simulate.ecg import simulate
 
-        return simulate(rows, seed, self.bias)
+        return simulate(rows, seed, self.simulated_bias)

@@ -1,10 +1,10 @@
-"""Task ``images``: diagnosis from a picture, such as a skin lesion."""
+"""Task ``images``: diagnosis from an image, such as that of a skin lesion."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import field, register
+from core.config import register
 from core.domain import Task
 from core.oversight.declaration import Oversight
 
@@ -15,32 +15,31 @@ if TYPE_CHECKING:
 @register(
     "task",
     "images",
-    defaults={"backbone": "cnn"},
+    defaults={"backbone": "resnet_gn"},
     values={"training": {"epochs": 5}},
 )
 class Images(Task):
-    """Diagnosis from a picture, such as a skin lesion."""
+    """Diagnosis from an image, such as that of a skin lesion."""
 
     name: ClassVar[str] = "images"
-    purpose: ClassVar[str] = "To order pictures for a specialist's review; the specialist decides."
+    purpose: ClassVar[str] = "To rank images for a specialist's review; the specialist decides."
     oversight: ClassVar[Oversight] = Oversight(
-        intended_use="To order pictures for a specialist's review, the most suspicious first.",
-        affected=("patients", "patients whose picture is looked at later"),
+        intended_use="To rank images for a specialist's review, the most suspicious first.",
+        affected=("patients", "patients whose image is reviewed later"),
         forbidden_uses=(
             "to tell a patient a diagnosis, or that nothing is wrong, without a specialist",
-            "to take a picture out of the review",
-            "for kinds of skin, devices or lesions that the data do not show",
+            "to take an image out of the review",
+            "for skin types, devices or lesions that the data do not contain",
         ),
         human_decides=(
-            "A specialist looks at every picture and decides.",
-            "What the model is unsure of is reviewed without its answer being shown first.",
+            "A specialist reviews every image and decides.",
+            "An uncertain case is reviewed without the prediction being shown first.",
         ),
         responsible="the reviewing specialist",
     )
-    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Draw simulated skin lesions."""
+        """Return simulated skin lesions."""
         from healthcare.simulate.images import simulate
 
-        return simulate(rows, seed, self.bias)
+        return simulate(rows, seed, self.simulated_bias)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import field, register
+from core.config import register
 from core.domain import Task
 from core.oversight.declaration import Oversight
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     values={"encoder": {"length": 128}, "training": {"epochs": 5}},
 )
 class Notes(Task):
-    """Specialties of a clinical note."""
+    """Specialties that a clinical note is filed under."""
 
     name: ClassVar[str] = "notes"
     purpose: ClassVar[str] = "To file notes where they belong; a clerk confirms."
@@ -29,18 +29,17 @@ class Notes(Task):
         forbidden_uses=(
             "to derive a diagnosis or a treatment from a specialty",
             "to bill by it without a coder's check",
-            "to hide a note from those who were not named",
+            "to hide a note from specialties that were not predicted",
         ),
         human_decides=(
             "A clerk confirms every note's specialties.",
-            "What the model is unsure of is filed by the clerk from the note itself.",
+            "An uncertain note is filed by the clerk from its text.",
         ),
         responsible="the head of the records office",
     )
-    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Draw simulated clinical notes."""
+        """Return simulated clinical notes."""
         from healthcare.simulate.notes import simulate
 
-        return simulate(rows, seed, self.bias)
+        return simulate(rows, seed, self.simulated_bias)

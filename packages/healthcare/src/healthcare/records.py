@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import field, register
+from core.config import register
 from core.domain import Task
 from core.oversight.declaration import Oversight
 
@@ -12,11 +12,7 @@ if TYPE_CHECKING:
     from core.data.types import Dataset
 
 
-@register(
-    "task",
-    "records",
-    defaults={"backbone": "tabular"},
-)
+@register("task", "records", defaults={"backbone": "tabular"})
 class Records(Task):
     """Diagnosis from a patient's records: vitals, laboratory values, codes, a short note."""
 
@@ -31,15 +27,14 @@ class Records(Task):
             "for patients unlike those of the data, such as children where adults were recorded",
         ),
         human_decides=(
-            "A clinician decides every case; the answer is one more finding.",
-            "What the model is unsure of is marked as such and is to be judged as if there were no answer.",
+            "A clinician decides every case; the prediction is one more finding.",
+            "An uncertain prediction is marked as such; the case is judged as if there were no prediction.",
         ),
         responsible="the treating clinician",
     )
-    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Draw simulated ward assessments."""
+        """Return simulated ward assessments."""
         from healthcare.simulate.records import simulate
 
-        return simulate(rows, seed, self.bias)
+        return simulate(rows, seed, self.simulated_bias)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
             "bag_words": 2,
             "bag_chars": 4,
         },
-        "optimizer": {"rate": 0.003},
+        "optimizer": {"lr": 0.003},
         "training": {"epochs": 5, "batch_size": 64},
     },
 )

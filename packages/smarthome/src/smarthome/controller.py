@@ -15,7 +15,7 @@ import pandas as pd
 
 from core.serving.load import Loaded, load
 from core.serving.verbs import SIMULATED
-from core.targets.tokens import TokensTarget
+from core.targets.intent_slots import IntentSlotsTarget
 from smarthome import home as homes
 from smarthome.home import Change, Home
 from smarthome.plan import Plan, make_plan, slot_words
@@ -66,7 +66,7 @@ class Controller:
         if not text.strip():
             raise ValueError("an empty utterance: a line holds text, sensors or confirm")
         target = self.commands.target
-        assert isinstance(target, TokensTarget)
+        assert isinstance(target, IntentSlotsTarget)
         frame = pd.DataFrame({target.text: [text]})
         for column in self.commands.roles.inputs():  # columns beside the text are unknown here
             frame[column] = frame.get(column)

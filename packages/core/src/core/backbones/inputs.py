@@ -1,4 +1,4 @@
-"""What a backbone reads of a layout, and the linear path that all of them may have beside the network."""
+"""What backbones read of a layout: checks, encodings of columns, side features, and the wide branch's inputs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ if TYPE_CHECKING:
     from core.data.types import Layout
 
 SIDE = ("numeric", "categorical")
-"""What every backbone can read beside its own inputs."""
+"""The inputs that every backbone can read beside its own."""
 
 
-def present(layout: Layout) -> tuple[str, ...]:
-    """Name the inputs that a layout has."""
+def input_kinds(layout: Layout) -> tuple[str, ...]:
+    """Return the kinds of inputs that a layout has.
+
+    >>> from core.data.types import Layout
+    >>> input_kinds(Layout(numeric=("age",), image=(3, 32, 32)))
+    ('numeric', 'image')
+    """
     sizes = {
         "numeric": len(layout.numeric),
         "categorical": len(layout.categorical),
         "tokens": layout.max_length,
-        "bag": layout.tfidf_size,
+        "tfidf": layout.tfidf_size,
         "image": layout.image,
         "signal": layout.signal,
         "events": layout.events,
@@ -34,41 +39,41 @@ def present(layout: Layout) -> tuple[str, ...]:
     return tuple(name for name, size in sizes.items() if size)
 
 
-def require(layout: Layout, backbone: str, any_of: tuple[str, ...], also: tuple[str, ...] = ()) -> None:
-    """Refuse a layout that lacks all of ``any_of``, or has inputs that the backbone would not see.
+def check_inputs(layout: Layout, backbone: str, any_of: tuple[str, ...], also: tuple[str, ...] = ()) -> None:
+    """Raise ValueError for a layout that lacks all of ``any_of``, or has inputs that the backbone would ignore.
 
-    Raises ValueError naming what the backbone reads and what the layout has.
+    The message says what the backbone reads and what the layout has.
     """
-    has = present(layout)
+    has = input_kinds(layout)
     reads = f"backbone={backbone} reads {' or '.join(any_of)}" + (f" (and {', '.join(also)})" if also else "")
     if not set(any_of) & set(has):
-        texts = "tokens" in any_of and {"words", "bag"} & set(has)
-        cure = "set encoder.tokens=true" if texts else "choose another backbone or input columns"
+        texts = "tokens" in any_of and {"words", "tfidf"} & set(has)
+        cure = "set encoder.text.tokens=true" if texts else "choose another backbone or input columns"
         raise ValueError(f"{reads}, but the inputs are {', '.join(has) or 'none'}; {cure}")
-    unseen = [name for name in has if name not in (*any_of, *also)]
-    if unseen:
+    ignored = [name for name in has if name not in (*any_of, *also)]
+    if ignored:
         hint = (
-            "set backbone.wide above 0 or encoder.bag=0" if unseen == ["bag"] else "choose another backbone"
+            "set backbone.linear_branch_lr_scale above 0 or encoder.text.tfidf_features=0"
+            if ignored == ["tfidf"]
+            else "choose another backbone"
         )
         raise ValueError(
-            f"{reads}, but the inputs also have {', '.join(unseen)}, which it would not see; "
+            f"{reads}, but the inputs also have {', '.join(ignored)}, which it would ignore; "
             f"{hint}, or leave these inputs out"
         )
 
 
 class FirstSubword(nn.Module):
-    """Gives each word the features of the token it begins with, for targets that answer for every word.
+    """Replace each token's features by those of the first token of each word, for targets that label every word.
 
-    ``features`` puts them, the codes of each word and which places are words into what a backbone gives. A network that
-    reads ``tokens`` becomes a tagger so (first piece of a word, as in Devlin et al. 2019, section 5.3).
+    The word's feature codes and the word mask are put into the features too. So a network that reads ``tokens``
+    becomes a tagger (first subword of a word: Devlin et al. 2019, section 5.3).
     """
 
-    def __init__(self, layout: Layout, gain: float) -> None:
+    def __init__(self, layout: Layout) -> None:
         super().__init__()
         assert layout.words is not None
-        self.places = layout.words[0]
-        self.code_count = layout.word_vocab_size
-        self.code_gain = gain
+        self.max_words = layout.words[0]
 
     def forward(self, features: Features, inputs: dict[str, Tensor]) -> Features:
         """Replace features of tokens (B, T, D) by those of words (B, W, D)."""
@@ -80,20 +85,28 @@ class FirstSubword(nn.Module):
             tokens=words_BWD,
             mask=inputs["words_mask"] > 0.5,
             codes=inputs["words"],
-            places=self.places,
+            max_tokens=self.max_words,
         )
 
 
-def words_of(layout: Layout, gain: float) -> FirstSubword | None:
-    """Make what turns tokens into words, or nothing where the layout names no words (``encoder.words``)."""
-    return FirstSubword(layout, gain) if layout.words else None
+def first_subword(layout: Layout) -> FirstSubword | None:
+    """Return the module from tokens to words, or None where the layout has no words (``encoder.words``)."""
+    return FirstSubword(layout) if layout.words else None
 
 
 class PiecewiseLinearEncoding(nn.Module):
-    """Piecewise-linear coding of numbers: piece k goes from 0 to 1 between quantile edges k and k + 1.
+    """Piecewise-linear encoding of numbers: component k goes from 0 to 1 between quantile edges k and k + 1.
 
-    Source: Gorishniy et al. 2022 (arXiv:2203.05556), eq. 1. (B, n) -> (B, n, K), K the most pieces of a column. Beyond
-    the outer edges the outer pieces go on for one width. A missing number (0 in all pieces) has its own flag.
+    Source: Gorishniy et al. 2022 (arXiv:2203.05556), eq. 1. (B, n) -> (B, n, K), K the most bins of a column. Beyond
+    the outer edges the outer components extrapolate for one bin width. A missing number (0 in all components) has its
+    own indicator.
+
+    >>> from core.data.types import Layout
+    >>> encoding = PiecewiseLinearEncoding(Layout(numeric=("age",), bin_edges=((0.0, 1.0, 3.0),)))
+    >>> encoding(torch.tensor([[0.5], [2.0]]), torch.zeros(2, 1))
+    tensor([[[0.5000, 0.0000]],
+    <BLANKLINE>
+            [[1.0000, 0.5000]]])
     """
 
     low: Tensor
@@ -106,11 +119,11 @@ class PiecewiseLinearEncoding(nn.Module):
         edges = layout.bin_edges or tuple(() for _ in layout.numeric)
         assert len(edges) == len(layout.numeric), "one list of edges a numeric column"
         kept = [e if len(e) > 1 else (0.0, 1.0) for e in edges]
-        self.pieces = max((len(e) - 1 for e in kept), default=1)
-        low = torch.zeros(len(kept), self.pieces)
-        inverse = torch.zeros(len(kept), self.pieces)
-        least = torch.zeros(len(kept), self.pieces)
-        most = torch.ones(len(kept), self.pieces)
+        self.bins = max((len(e) - 1 for e in kept), default=1)
+        low = torch.zeros(len(kept), self.bins)
+        inverse = torch.zeros(len(kept), self.bins)
+        least = torch.zeros(len(kept), self.bins)
+        most = torch.ones(len(kept), self.bins)
         for n, e in enumerate(kept):
             row = torch.tensor(e)
             last = len(e) - 2
@@ -124,14 +137,14 @@ class PiecewiseLinearEncoding(nn.Module):
             self.register_buffer(name, value, persistent=False)
 
     def forward(self, numeric_BN: Tensor, missing_BN: Tensor) -> Tensor:
-        """Code numbers (B, n) as pieces (B, n, K)."""
-        pieces_BNK = (numeric_BN.unsqueeze(-1) - self.low) * self.inverse
-        pieces_BNK = torch.maximum(torch.minimum(pieces_BNK, self.most), self.least)
-        return pieces_BNK * (1.0 - missing_BN).unsqueeze(-1)
+        """Encode numbers (B, n) as (B, n, K)."""
+        encoded_BNK = (numeric_BN.unsqueeze(-1) - self.low) * self.inverse
+        encoded_BNK = torch.maximum(torch.minimum(encoded_BNK, self.most), self.least)
+        return encoded_BNK * (1.0 - missing_BN).unsqueeze(-1)
 
 
 class OneHot(nn.Module):
-    """Categories (B, m) as one-hot flags side by side (B, sum of cardinalities); explanations watch its output."""
+    """One-hot encoding of categories (B, m), concatenated (B, sum of cardinalities); explanations hook its output."""
 
     one: Tensor
 
@@ -141,48 +154,51 @@ class OneHot(nn.Module):
         self.register_buffer("one", torch.ones(()), persistent=False)  # Follows the model's number type.
 
     def forward(self, categorical_BM: Tensor) -> Tensor:
-        """Give the flags."""
-        flags = [one_hot(categorical_BM[:, m], size) for m, size in enumerate(self.cardinalities)]
-        return torch.cat(flags, dim=1).to(self.one.dtype)
+        """Encode the categories."""
+        encoded = [one_hot(categorical_BM[:, m], size) for m, size in enumerate(self.cardinalities)]
+        return torch.cat(encoded, dim=1).to(self.one.dtype)
 
 
-class Columns(nn.Module):
+class ColumnFeatures(nn.Module):
     """Numbers and categories (and TF-IDF) in one vector, as a linear model reads them.
 
-    Pieces and missing flags of numbers, one-hot categories, TF-IDF as it is: (B, W). It has no weights of its own.
+    Piecewise-linear encodings and missing indicators of numbers, one-hot categories, TF-IDF as it is: (B, width). It
+    has no weights of its own.
     """
 
-    def __init__(self, layout: Layout, with_bag: bool) -> None:
+    def __init__(self, layout: Layout, with_tfidf: bool, lr_scale: float = 1.0) -> None:
         super().__init__()
-        self.flags = OneHot(layout.cardinalities) if layout.categorical else None
-        self.pieces = PiecewiseLinearEncoding(layout) if layout.numeric else None
-        self.with_bag = with_bag and layout.tfidf_size > 0
-        pieces = self.pieces.pieces if self.pieces else 0
-        self.width = len(layout.numeric) * (pieces + 1) + sum(layout.cardinalities)
-        self.width += layout.tfidf_size if self.with_bag else 0
+        self.one_hot = OneHot(layout.cardinalities) if layout.categorical else None
+        self.numbers = PiecewiseLinearEncoding(layout) if layout.numeric else None
+        self.with_tfidf = with_tfidf and layout.tfidf_size > 0
+        bins = self.numbers.bins if self.numbers else 0
+        self.width = len(layout.numeric) * (bins + 1) + sum(layout.cardinalities)
+        self.width += layout.tfidf_size if self.with_tfidf else 0
+        self.lr_scale = lr_scale
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Give the vector (B, W) of a batch."""
-        parts: list[Tensor] = []
-        if self.pieces is not None:
-            parts.append(self.pieces(inputs["numeric"], inputs["missing"]).flatten(1))
-            parts.append(inputs["missing"])
-        if self.flags is not None:
-            parts.append(self.flags(inputs["categorical"]))
-        if self.with_bag:
-            parts.append(inputs["bag"])
-        return torch.cat(parts, dim=1)
+        """Return the vector (B, width) of a batch."""
+        found: list[Tensor] = []
+        if self.numbers is not None:
+            found.append(self.numbers(inputs["numeric"], inputs["missing"]).flatten(1))
+            found.append(inputs["missing"])
+        if self.one_hot is not None:
+            found.append(self.one_hot(inputs["categorical"]))
+        if self.with_tfidf:
+            found.append(inputs["tfidf"])
+        return torch.cat(found, dim=1)
 
 
-class Side(nn.Module):
-    """Lets numbers and categories change pooled features: p + C gelu(A p + B s), C zero at the start.
+class SideFeatures(nn.Module):
+    """Fuse numbers and categories with pooled features: p + C gelu(A p + B s), C zero at the start.
 
-    (B, D) and the vector of columns (B, W) -> (B, D). Because C is zero, loaded features start as they were loaded.
+    (B, D) and the vector of columns s (B, width) -> (B, D). Because C is zero, loaded features start as they were
+    loaded.
     """
 
     def __init__(self, layout: Layout, width: int) -> None:
         super().__init__()
-        self.columns = Columns(layout, with_bag=False)
+        self.columns = ColumnFeatures(layout, with_tfidf=False)
         self.pooled_in = nn.Linear(width, width)
         self.columns_in = nn.Linear(self.columns.width, width, bias=False)
         self.activation = nn.GELU()
@@ -191,26 +207,26 @@ class Side(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, pooled_BD: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-        """Mix the columns in."""
+        """Add the columns' share to the pooled features."""
         mixed_BD = self.activation(self.pooled_in(pooled_BD) + self.columns_in(self.columns(inputs)))
         return pooled_BD + self.out(mixed_BD)  # type: ignore[no-any-return]
 
 
-def wide_of(layout: Layout, gain: float) -> Columns | None:
-    """Make what the head's linear path reads, or nothing when it is switched off or has nothing to read.
+def wide_inputs(layout: Layout, lr_scale: float) -> ColumnFeatures | None:
+    """Return the inputs of the head's wide branch, or None where it is switched off or there is nothing to read.
 
-    The path's weights are the head's and zero at the start, so that the model begins as the plain network and contains
-    the linear model (Cheng et al. 2016, arXiv:1606.07792).
+    The branch's weights are the head's and zero at the start, so that the model begins as the plain network and contains
+    the linear model (Wide & Deep, Cheng et al. 2016, arXiv:1606.07792).
     """
-    has = {"numeric", "categorical", "bag"} & set(present(layout))
-    return Columns(layout, with_bag=True) if gain and has else None
+    has = {"numeric", "categorical", "tfidf"} & set(input_kinds(layout))
+    return ColumnFeatures(layout, with_tfidf=True, lr_scale=lr_scale) if lr_scale and has else None
 
 
-def side_of(layout: Layout, width: int) -> Side | None:
-    """Make the mixer of numbers and categories, or nothing when the layout has none."""
-    return Side(layout, width) if set(SIDE) & set(present(layout)) else None
+def side_features(layout: Layout, width: int) -> SideFeatures | None:
+    """Return the module that fuses numbers and categories, or None where the layout has none."""
+    return SideFeatures(layout, width) if set(SIDE) & set(input_kinds(layout)) else None
 
 
-def side_inputs(wide: float) -> tuple[str, ...]:
-    """Name what a backbone reads beside its own inputs."""
-    return (*SIDE, "bag") if wide else SIDE
+def side_kinds(linear_branch: float) -> tuple[str, ...]:
+    """Return what a backbone reads beside its own inputs; TF-IDF only where there is a linear branch."""
+    return (*SIDE, "tfidf") if linear_branch else SIDE

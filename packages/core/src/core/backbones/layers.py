@@ -1,6 +1,6 @@
 """Layers shared by the own networks, each with an exact gradient for every example.
 
-Every free parameter sits in a small layer of its own whose first dimension is the batch. Nothing is normalised over a
+Every free parameter sits in a small layer of its own whose first dimension is the batch. Nothing is normalized over a
 batch and nothing works in place.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ClsToken(nn.Module):
-    """Puts a learnt token before the others, (B, T, D) -> (B, T + 1, D); it is always real, so no row is empty."""
+    """Prepend a learned token, (B, T, D) -> (B, T + 1, D); it is always real, so that no row is empty."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class ClsToken(nn.Module):
 
 
 class PositionalEmbedding(nn.Module):
-    """Adds a learnt vector to each position, (B, T, D) -> (B, T, D), T at most ``length``."""
+    """Add a learned vector to each position, (B, T, D) -> (B, T, D), T at most ``length``."""
 
     def __init__(self, length: int, width: int) -> None:
         super().__init__()
@@ -42,15 +42,15 @@ class PositionalEmbedding(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm Transformer block: attention, then feed-forward, each beside a residual path.
+    """Pre-norm Transformer block: self-attention, then an MLP, each with a residual connection.
 
     Source: Vaswani et al. 2017 (arXiv:1706.03762) with the norm first (Xiong et al. 2020, arXiv:2002.04745).
     """
 
-    def __init__(self, width: int, heads: int, ffn: float, dropout: float) -> None:
+    def __init__(self, width: int, num_heads: int, mlp_ratio: float, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
-        hidden = max(1, round(width * ffn))
+        self.num_heads = num_heads
+        hidden = max(1, round(width * mlp_ratio))
         self.attention_norm = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
@@ -63,12 +63,13 @@ class Block(nn.Module):
     def forward(
         self, x_BTD: Tensor, mask: Tensor | None, causal: bool = False, first_only: bool = False
     ) -> Tensor:
-        """Mix tokens. ``mask`` is bool, broadcast to (B, heads, T, T), true = may be seen.
+        """Apply the block. ``mask`` is bool, broadcast to (B, heads, T, T), true = attended to.
 
-        ``first_only`` computes the first token's output alone, (B, 1, D), for a last block whose others nobody reads.
+        ``first_only`` computes the first token's output alone, (B, 1, D), for a last block whose others are not read.
         """
         b, t, d = x_BTD.shape
-        q, k, v = self.qkv(self.attention_norm(x_BTD)).reshape(b, t, 3, self.heads, d // self.heads).unbind(2)
+        qkv = self.qkv(self.attention_norm(x_BTD)).reshape(b, t, 3, self.num_heads, d // self.num_heads)
+        q, k, v = qkv.unbind(2)
         if first_only:
             q, x_BTD = q[:, :1], x_BTD[:, :1]
         mixed = scaled_dot_product_attention(
@@ -83,33 +84,39 @@ class Block(nn.Module):
         return x_BTD + self.dropout(self.down(hidden_BTH))  # type: ignore[no-any-return]
 
 
-def init_block(inner: Iterable[nn.Linear], outer: Iterable[nn.Linear], layers: int) -> None:
-    """Draw the weights of a block of so many; those that end its residual branches (``outer``) start small.
+def init_block(inner: Iterable[nn.Linear], outer: Iterable[nn.Linear], num_layers: int) -> None:
+    """Initialize a block's linear layers (Xavier uniform); those that end its residual branches (``outer``) smaller.
 
-    The deeper the network, the smaller.
+    Their gain is (2 ``num_layers``)^-0.5: the deeper the network, the smaller.
     """
-    for gain, group in ((1.0, inner), ((2 * layers) ** -0.5, outer)):
+    for gain, group in ((1.0, inner), ((2 * num_layers) ** -0.5, outer)):
         for layer in group:
             nn.init.xavier_uniform_(layer.weight, gain=gain)
             nn.init.zeros_(layer.bias)
 
 
 class Blocks(nn.Module):
-    """A stack of blocks and a final norm, mask-aware: what is masked changes nothing."""
+    """A stack of blocks and a final norm, mask-aware: a masked token changes no other token's output."""
 
     def __init__(
-        self, width: int, layers: int, heads: int, ffn: float, dropout: float, causal: bool = False
+        self,
+        width: int,
+        num_layers: int,
+        num_heads: int,
+        mlp_ratio: float,
+        dropout: float,
+        causal: bool = False,
     ) -> None:
         super().__init__()
         self.causal = causal
-        self.blocks = nn.ModuleList(Block(width, heads, ffn, dropout) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, num_heads, mlp_ratio, dropout) for _ in range(num_layers))
         self.norm = nn.LayerNorm(width)
         for block in self.blocks:
             assert isinstance(block, Block)
-            init_block((block.qkv, block.up), (block.proj, block.down), layers)
+            init_block((block.qkv, block.up), (block.proj, block.down), num_layers)
 
     def forward(self, x_BTD: Tensor, real_BT: Tensor | None, first_only: bool = False) -> Tensor:
-        """Mix real tokens; ``real_BT`` bool (None: all are real). With ``first_only`` the output is (B, 1, D)."""
+        """Apply the blocks; ``real_BT`` bool (None: all are real). With ``first_only`` the output is (B, 1, D)."""
         mask = None
         if real_BT is not None:
             mask = real_BT[:, None, None, :]
@@ -123,10 +130,14 @@ class Blocks(nn.Module):
 
 
 class Pooling(nn.Module):
-    """One vector for all real tokens.
+    """Pool all real tokens to one vector.
 
-    ``mean``; ``attention``: weighted by a learnt question; ``cls``: the first; ``last``: the latest real one;
-    ``mean_max``: mean and greatest value side by side, twice as wide.
+    ``mean``; ``attention``: weighted by a learned query; ``cls``: the first; ``last``: the latest real one;
+    ``mean_max``: mean and maximum concatenated, twice as wide.
+
+    >>> tokens = torch.tensor([[[1.0], [3.0], [9.0]]])
+    >>> Pooling("mean", 1)(tokens, torch.tensor([[True, True, False]]))
+    tensor([[2.]])
     """
 
     def __init__(self, kind: str, width: int) -> None:
@@ -142,21 +153,21 @@ class Pooling(nn.Module):
         if real_BT is None:
             real_BT = torch.ones(tokens_BTD.shape[:2], dtype=torch.bool, device=tokens_BTD.device)
         if self.kind == "last":
-            place_BT = torch.arange(real_BT.shape[1], device=real_BT.device) * real_BT
-            latest_B = place_BT.argmax(dim=1)
+            position_BT = torch.arange(real_BT.shape[1], device=real_BT.device) * real_BT
+            latest_B = position_BT.argmax(dim=1)
             return tokens_BTD.gather(1, latest_B[:, None, None].expand(-1, 1, tokens_BTD.shape[2])).squeeze(1)
         if self.question is None:
-            share_BT = real_BT / real_BT.sum(dim=1, keepdim=True)
+            weight_BT = real_BT / real_BT.sum(dim=1, keepdim=True)
         else:
             score_BT = self.question(tokens_BTD).squeeze(-1).float()
-            share_BT = torch.softmax(score_BT.masked_fill(~real_BT, -torch.inf), dim=1)
-        pooled_BD = (tokens_BTD * share_BT.to(tokens_BTD.dtype).unsqueeze(-1)).sum(dim=1)
+            weight_BT = torch.softmax(score_BT.masked_fill(~real_BT, -torch.inf), dim=1)
+        pooled_BD = (tokens_BTD * weight_BT.to(tokens_BTD.dtype).unsqueeze(-1)).sum(dim=1)
         if self.kind != "mean_max":
             return pooled_BD
         most_BD = tokens_BTD.masked_fill(~real_BT.unsqueeze(-1), -torch.inf).amax(dim=1)
         return torch.cat([pooled_BD, most_BD], dim=1)
 
 
-def random_keep(real_BT: Tensor, share: float) -> Tensor:
-    """Hide a random share of real tokens, each alone; call in training only."""
-    return real_BT & (torch.rand(real_BT.shape, device=real_BT.device) >= share)
+def drop_tokens(real_BT: Tensor, rate: float) -> Tensor:
+    """Return the mask of real tokens with each masked independently with probability ``rate``; in training only."""
+    return real_BT & (torch.rand(real_BT.shape, device=real_BT.device) >= rate)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Model(nn.Module):
-    """Inputs to outputs: the head's answer to the backbone's features. Which weights train is marked on them."""
+    """A backbone and a head, from inputs to outputs. Which weights train is marked on them (``requires_grad``)."""
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:
         super().__init__()
@@ -29,9 +29,10 @@ class Model(nn.Module):
         self.head = head
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Turn encoded inputs into outputs (B, width), (B, T, width) per token, or (B, width, H, W) per pixel.
+        """Turn encoded inputs into outputs (B, K), (B, T, K) per token, or (B, K, H, W) per pixel.
 
-        In place of inputs it takes the backbone's features, where they were computed once (``core.backbones.feature_cache``).
+        In place of inputs it also takes the backbone's features, where they were cached
+        (``core.backbones.feature_cache``).
         """
         features = features_from_inputs(inputs)
         return self.head(self.backbone(inputs) if features is None else features)  # type: ignore[no-any-return]
@@ -48,7 +49,12 @@ class Model(nn.Module):
 
 
 def trainable_parameters(model: nn.Module) -> int:
-    """Count the weights that training changes."""
+    """Count the weights that training changes.
+
+    >>> model = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1).requires_grad_(False))
+    >>> trainable_parameters(model)
+    8
+    """
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
@@ -62,16 +68,16 @@ def save_weights(model: nn.Module, path: Path | str) -> None:
     tensors: dict[str, Tensor] = {}
     same: dict[str, str] = {}
     for name, tensor in model.state_dict().items():
-        place = (
+        memory = (
             tensor.untyped_storage().data_ptr(),
             tensor.storage_offset(),
             tuple(tensor.shape),
             tensor.stride(),
         )
-        if tensor.numel() and place in kept:
-            same[name] = kept[place]
+        if tensor.numel() and memory in kept:
+            same[name] = kept[memory]
             continue
-        kept[place] = name
+        kept[memory] = name
         tensors[name] = tensor.detach().cpu().contiguous().clone()
     unfinished = path.with_name(path.name + ".part")
     # One key alone: safetensors writes several in no fixed order, and equal runs should give equal files.
@@ -80,7 +86,7 @@ def save_weights(model: nn.Module, path: Path | str) -> None:
 
 
 def load_weights(model: nn.Module, path: Path | str) -> None:
-    """Read what ``save_weights`` wrote into a model of the same make.
+    """Load what ``save_weights`` wrote into a model of the same architecture.
 
     Raises ValueError when the file is no safetensors file or its weights are not those of this model.
     """
@@ -95,15 +101,15 @@ def load_weights(model: nn.Module, path: Path | str) -> None:
             raise ValueError(f"{path}: {name} should equal {original}, which the file lacks")
         state[name] = state[original]
     expected = model.state_dict()
-    lacking = sorted(set(expected) - set(state))
-    surplus = sorted(set(state) - set(expected))
+    missing = sorted(set(expected) - set(state))
+    unexpected = sorted(set(state) - set(expected))
     shapes = sorted(n for n in expected if n in state and expected[n].shape != state[n].shape)
-    if lacking or surplus or shapes:
+    if missing or unexpected or shapes:
         found = "; ".join(
             f"{what} {', '.join(names[:3])}{f' and {len(names) - 3} more' if len(names) > 3 else ''}"
             for what, names in (
-                ("it lacks", lacking),
-                ("it also has", surplus),
+                ("it lacks", missing),
+                ("it also has", unexpected),
                 ("of another size is", shapes),
             )
             if names

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import pad
 
 from core.backbones.inputs import present, require, side_inputs, side_of, wide_of
-from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, random_keep
+from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, drop_tokens
 from core.backbones.contexts import seeded_init
 from core.backbones.types import Features
 
@@ -71,7 +71,7 @@ class SequenceTransformer(nn.Module):
             given_BT = inputs["events_mask"] > 0.5
         real_BT = given_BT
         if self.training and self.token_dropout:
-            real_BT = random_keep(real_BT, self.token_dropout)
+            real_BT = drop_tokens(real_BT, self.token_dropout)
         real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT], dim=1)
         x_BTD = self.first(self.dropout(self.places(self.event(events_BTF))))
         x_BTD = self.blocks(x_BTD, real_BT)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from core.backbones.inputs import PiecewiseLinearEncoding, require, side_inputs, wide_of
-from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, random_keep
+from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, drop_tokens
 from core.backbones.contexts import seeded_init
 from core.backbones.types import Features
 
@@ -108,7 +108,7 @@ class TabularTransformer(nn.Module):
         if self.training and self.token_dropout:
             if real_BT is None:
                 real_BT = torch.ones_like(x_BTD[:, :, 0], dtype=torch.bool)
-            real_BT = random_keep(real_BT, self.token_dropout)
+            real_BT = drop_tokens(real_BT, self.token_dropout)
         x_BTD = self.first(x_BTD)
         if real_BT is not None:
             real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT], dim=1)

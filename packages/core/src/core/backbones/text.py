@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from core.backbones.inputs import require, side_inputs, side_of, wide_of
-from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, random_keep
+from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, drop_tokens
 from core.backbones.contexts import seeded_init
 from core.backbones.topics import LatentSemanticFeatures
 from core.backbones.types import Features
@@ -63,7 +63,7 @@ class TextTransformer(nn.Module):
         """
         if self.topics is None:
             return False
-        self.topics.start_from(inputs["bag"], self.seed)
+        self.topics.start_from(inputs["tfidf"], self.seed)
         return True
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
@@ -72,7 +72,7 @@ class TextTransformer(nn.Module):
         given_BT = tokens_BT != self.padding
         real_BT = given_BT
         if self.training and self.token_dropout:
-            real_BT = random_keep(real_BT, self.token_dropout)
+            real_BT = drop_tokens(real_BT, self.token_dropout)
         real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT], dim=1)
         x_BTD = self.dropout(self.places(self.words(tokens_BT)))
         x_BTD = self.blocks(self.first(x_BTD), real_BT)
@@ -80,7 +80,7 @@ class TextTransformer(nn.Module):
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
         if self.topics is not None:
-            pooled_BD = torch.cat([pooled_BD, self.topics(inputs["bag"])], dim=1)
+            pooled_BD = torch.cat([pooled_BD, self.topics(inputs["tfidf"])], dim=1)
         return Features(
             pooled_BD,
             tokens=x_BTD[:, 1:] if self.topics is None else None,

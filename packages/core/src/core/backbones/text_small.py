@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from core.backbones.inputs import require, side_inputs, side_of, wide_of, words_of
-from core.backbones.layers import Pooling, random_keep, init_block
+from core.backbones.layers import Pooling, drop_tokens, init_block
 from core.backbones.contexts import seeded_init
 from core.backbones.types import Features
 
@@ -139,7 +139,7 @@ class TextSmall(nn.Module):
         given_BT = tokens_BT != self.padding
         real_BT = given_BT
         if self.training and self.token_dropout:
-            real_BT = random_keep(real_BT, self.token_dropout)
+            real_BT = drop_tokens(real_BT, self.token_dropout)
         # A text without any token would attend to nothing: its first place counts as real.
         real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT[:, 1:]], dim=1)
         x_BTD = self.trunk(tokens_BT, real_BT)

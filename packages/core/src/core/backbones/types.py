@@ -1,4 +1,4 @@
-"""The one interface of every backbone."""
+"""The interface of every backbone: encoded inputs to features of a known size."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
-    from core.data.types import Json, Layout
+    from core.data.types import Json
 
 
 @dataclass
 class Features:
-    """What a backbone gives a head: pooled always; tokens or map where the network has them. D = backbone.width."""
+    """A backbone's output: pooled always; tokens or a map where the network has them. D = ``num_features``."""
 
     pooled: Tensor
     """(B, D)"""
@@ -28,48 +26,78 @@ class Features:
     mask: Tensor | None = None
     """(B, T) bool, true = a real token"""
     wide: Tensor | None = None
-    """(B, W) what the head's linear path reads: pieces of numbers, one-hot categories, TF-IDF; W = wide_width."""
+    """(B, W) the inputs of the head's wide branch: encoded numbers, one-hot categories, TF-IDF."""
     codes: Tensor | None = None
-    """(B, T, M) codes of what the linear path of each token reads, 0 = nothing; there are ``code_count`` of them."""
-    places: int = 0
-    """Tokens that any batch may have: T of a batch is this at most."""
+    """(B, T, M) codes of each token's sparse features, 0 = none, which the head's word-level linear branch reads."""
+    max_tokens: int = 0
+    """The largest T of any batch."""
+
+
+class WideInputs(Protocol):
+    """A module that turns encoded inputs into the vector (B, width) that a head's wide branch reads."""
+
+    width: int
+    lr_scale: float
+    """Factor on the wide branch's outputs, hence, under Adam, on its learning rate."""
+
+    def __call__(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Return (B, width)."""
 
 
 class Backbone(Protocol):
-    """An nn.Module that turns encoded inputs into features of a known width."""
+    """An nn.Module that turns encoded inputs into features of a known size.
+
+    Its class is what a ``backbone=`` option builds: ``Class(config, layout, seed, architecture=None)``. The weights are
+    drawn from the seed, or loaded as the option asks. With ``architecture`` (that of a saved run) nothing is
+    fetched, loaded or measured, since the run's weights are loaded afterwards. Raises ValueError for a layout that it
+    can't read.
+    """
 
     title: str
-    """What messages call it: the option, and the network's own name where it has one."""
+    """The name in messages: the option, and the network's own name where it has one."""
     architecture: dict[str, Json]
-    """What ``rebuild`` of its option needs besides the layout, as JSON; mostly nothing."""
-    width: int
-    wide_width: int
-    """Size of ``Features.wide``; 0 when there is none."""
-    wide_gain: float
-    """How many times as fast as the rest the linear path learns."""
-    gives: tuple[str, ...]
-    """Which features it has: pooled always; tokens, map."""
+    """What is needed besides option and layout to build the same network again, as JSON; mostly empty."""
+    num_features: int
+    wide: WideInputs | None
+    """The inputs of the head's wide branch; None where it is switched off or there is nothing to read."""
+    provides: tuple[str, ...]
+    """Which features it has: pooled always; tokens, map, joint."""
 
     def __call__(self, inputs: dict[str, Tensor]) -> Features:
-        """Read the tensors named in Layout and give features."""
-
-
-class BackboneConfig(Protocol):
-    """A ``backbone=`` option."""
-
-    def build(self, layout: Layout, seed: int) -> Backbone:
-        """Make the network for inputs of this layout, weights drawn from the seed, refusing what it can't read."""
-
-    def rebuild(self, layout: Layout, seed: int, architecture: dict[str, Json] | None = None) -> Backbone:
-        """Make the network of a saved run, whose weights are put in afterwards; nothing is fetched."""
+        """Return the features of a batch of the tensors that Layout describes."""
 
 
 @runtime_checkable
-class PretrainingProvenance(Protocol):
-    """A ``backbone=`` option whose first weights say which files they were trained on."""
+class DataDependentInit(Protocol):
+    """A backbone whose initial weights can be computed from training inputs (not under differential privacy)."""
 
-    def started_from(self) -> str:
-        """Say where the first weights come from; empty where they are drawn."""
+    def init_from(self, inputs: dict[str, Tensor]) -> bool:
+        """Initialize from encoded training rows; return whether the rows were used."""
 
-    def read_before(self, files: Mapping[str, str]) -> list[str]:
-        """Name those files (name -> SHA-256) that the first weights were trained on."""
+
+@runtime_checkable
+class HasFixedStem(Protocol):
+    """A backbone whose first layers have no weights; its ``forward`` also accepts their output instead of inputs."""
+
+    def fixed_stem(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return what ``forward`` needs of encoded rows behind the fixed layers; float tensors (B, ...)."""
+
+
+@runtime_checkable
+class HasWordBranch(Protocol):
+    """A backbone that passes the codes of each word's features on to a sparse linear branch of the head."""
+
+    num_codes: int
+    code_lr_scale: float
+    """Factor on the branch's outputs, as for ``WideInputs``; 0: no such branch."""
+
+
+@runtime_checkable
+class FeaturePyramid(Protocol):
+    """A backbone that can return the maps of several stages besides the last."""
+
+    pyramid: tuple[int, ...]
+    """Channels of each map, the finest first; empty where the network has only one."""
+
+    def open_pyramid(self) -> None:
+        """Return ``Features.maps`` from now on."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from core.backbones.inputs import require, side_inputs, side_of, wide_of
-from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, random_keep
+from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, drop_tokens
 from core.backbones.contexts import seeded_init
 from core.backbones.types import Features
 
@@ -59,7 +59,7 @@ class WordTransformer(nn.Module):
         """Read words (B, T, M) with words_mask (B, T), T at most the layout's, and columns beside them."""
         codes_BTM, given_BT = inputs["words"], inputs["words_mask"] > 0.5
         if self.training and self.feature_dropout:
-            codes_BTM = codes_BTM * random_keep(torch.ones_like(codes_BTM) > 0, self.feature_dropout)
+            codes_BTM = codes_BTM * drop_tokens(torch.ones_like(codes_BTM) > 0, self.feature_dropout)
         real_BT = torch.cat([torch.ones_like(given_BT[:, :1]), given_BT], dim=1)
         x_BTD = self.dropout(self.places(self.features(codes_BTM).sum(dim=2)))
         x_BTD = self.blocks(self.first(x_BTD), real_BT)

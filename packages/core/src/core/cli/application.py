@@ -31,9 +31,9 @@ from core.domain import Domain
 from core.training.torchrun_env import (
     SWEEP,
     rank,
-    require_alone,
+    require_single_process,
     require_common_folder,
-    said_once,
+    errors_from_main_only,
 )
 
 ROOMS = (
@@ -68,7 +68,7 @@ class Application:
         ``folder`` is the run's directory; by default a new one under ``runs/``. Raises ValueError where
         the command would print a message and exit with status 2. Old names of keys raise a DeprecationWarning.
         """
-        with said_once():
+        with errors_from_main_only():
             self._allow_processes(folder is not None)
             config = self.configure(*overrides)
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
@@ -101,7 +101,7 @@ class Application:
         def run(composed: DictConfig) -> None:
             folder = Path(HydraConfig.get().runtime.output_dir)
             try:
-                with said_once():
+                with errors_from_main_only():
                     config = self._typed(composed)
                 _announce_sweep()
                 self.work(config, folder, self.domain)
@@ -112,7 +112,7 @@ class Application:
 
         def start() -> None:
             found = f"pkg://{self.domain.name}.conf"
-            with said_once():
+            with errors_from_main_only():
                 self._allow_processes(any(a.lstrip("+").startswith("hydra.run.dir=") for a in sys.argv[1:]))
                 hydra_main(version_base="1.3", config_path=found, config_name=self.verb)(run)()
             if failed:
@@ -122,7 +122,7 @@ class Application:
 
     def _allow_processes(self, folder_named: bool) -> None:
         if self.verb != "train":
-            require_alone(self.verb)
+            require_single_process(self.verb)
         require_common_folder(folder_named)
 
     def _typed(self, composed: DictConfig) -> Any:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from core.training.shutdown import Stopped
-from core.training.torchrun_env import EndedElsewhere, command
+from core.training.shutdown import TrainingInterrupted
+from core.training.torchrun_env import EndedElsewhere, launch_command
 
 
 def run_cli(run: Callable[[], object]) -> int:
@@ -30,8 +30,8 @@ def run_cli(run: Callable[[], object]) -> int:
         return _complain(_first_lines(error))
     except KeyboardInterrupt:
         return _complain("interrupted; what was kept is in the run's folder: the same command there goes on")
-    except Stopped as stop:
-        return _complain(f"{stop}: {command()}")
+    except TrainingInterrupted as stop:
+        return _complain(f"{stop}: {launch_command()}")
     except EndedElsewhere:
         return 0  # torchrun ends all others as soon as one fails: only the process that says why does
     except OSError as error:

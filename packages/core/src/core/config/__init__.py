@@ -40,3 +40,4 @@ from core.config.validate import config_error as config_error
 from core.config.validate import fractions as fractions
 from core.config.validate import one_of as one_of
 from core.config.validate import positive as positive
+from core.config.validate import split_fractions as split_fractions

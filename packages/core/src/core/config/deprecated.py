@@ -13,11 +13,21 @@ REMOVED_IN = "0.3.0"
 
 RENAMED_GROUPS: dict[str, str] = {
     "challenger": "baseline",
+    "batch": "batch_size",  # of finance.monitor
+    "least": "min_confidence",  # of smarthome.control
 }
-"""Old group -> new group."""
+"""Old group, or key of a verb that belongs to no group, -> new one."""
 
 RENAMED_OPTIONS: dict[tuple[str, str], str] = {
+    ("schedule", "step"): "multistep",
     ("task", "beats"): "ecg",
+    ("backbone", "cnn"): "resnet_gn",
+    ("backbone", "hf_text"): "transformers",
+    ("backbone", "scatter"): "scattering",
+    ("backbone", "signal"): "cnn1d",
+    ("backbone", "vision"): "timm",
+    ("adapter", "head"): "linear_probe",
+    ("energy", "meter"): "measured",
 }
 """(group, old option) -> new option. The group is the new one where it was renamed too."""
 
@@ -27,12 +37,127 @@ RENAMED_TASKS: dict[tuple[str, str], str] = {
 """(domain, old task) -> new task, where another domain has a task of the old name."""
 
 RENAMED_KEYS: dict[str, str] = {
+    "optimizer.rate": "optimizer.lr",
+    "privacy.audit": "privacy.audit_canaries",
+    "privacy.audit_examples": "privacy.blackbox_canaries",
+    "privacy.clip_norm": "privacy.l2_clip_norm",
+    "privacy.configurations_tried": "privacy.num_trials",
+    "privacy.normalisation": "privacy.batch_norm",
+    "schedule.at": "schedule.milestones",
+    "schedule.factor": "schedule.gamma",
+    "schedule.final": "schedule.min_lr_ratio",
+    "schedule.start": "schedule.start_lr_ratio",
+    "target.select": "training.monitor",
+    "training.balanced": "training.sampling",
+    "training.balanced_power": "training.sampling_power",
+    "training.checkpoint_every": "training.checkpoint_every_steps",
+    "training.checkpoint_minutes": "training.checkpoint_every_minutes",
+    "training.evaluate_every": "training.validate_every_epochs",
+    "training.keep": "training.keep_checkpoints",
+    "training.metric": "training.monitor",
+    "training.micro_batch": "training.micro_batch_size",
+    "training.once_gib": "training.feature_cache_mib",
+    "training.share": "training.train_fraction",
+    "training.views": "training.tta_views",
+    "adapter.head": "adapter.head_type",
+    "adapter.head_epochs": "adapter.linear_probe_epochs",
+    "adapter.head_rate": "adapter.linear_probe_lr",
+    "adapter.layers": "adapter.target_modules",
+    "backbone.bag_dropout": "backbone.tfidf_dropout",
+    "backbone.colors": "backbone.color_space",
+    "backbone.colours": "backbone.pixel_norm",
+    "backbone.ffn": "backbone.mlp_ratio",
+    "backbone.groups": "backbone.channels_per_group",
+    "backbone.heads": "backbone.num_heads",
+    "backbone.kernel": "backbone.kernel_size",
+    "backbone.layers": "backbone.num_layers",
+    "backbone.normalisation": "backbone.norm",
+    "backbone.numbers": "backbone.numeric_embedding",
+    "backbone.patch": "backbone.patch_size",
+    "backbone.patches": "backbone.num_patches",
+    "backbone.places": "backbone.pool_grid",
+    "backbone.settings": "backbone.config_overrides",
+    "backbone.side": "backbone.patch_size",
+    "backbone.standard": "backbone.standardize",
+    "backbone.stem": "backbone.stem_stride",
+    "backbone.together": "backbone.norm_window",
+    "backbone.topics": "backbone.lsa_components",
+    "backbone.wide": "backbone.linear_branch_lr_scale",
+    "backbone.wide_words": "backbone.word_linear_branch_lr_scale",
+    "backbone.width": "backbone.hidden_size",
+    "backbone.widths": "backbone.conv_channels",
+    "explanation.minimum_group": "explanation.min_group_rows",
+    "explanation.orders": "explanation.random_orders",
+    "explanation.parts": "explanation.max_occluded_features",
+    "explanation.references": "explanation.num_references",
+    "explanation.share": "explanation.compute_fraction",
+    "explanation.stretches": "explanation.segments",
     "fairness.baseline": "fairness.reference_run",
+    "fairness.by": "fairness.reweigh_by",
+    "fairness.minimum": "fairness.min_group_rows",
+    "fairness.notion": "fairness.constraint",
+    "fairness.rate": "fairness.step_size",
+    "fairness.strength": "fairness.weight",
+    "oversight.agreement": "oversight.target_accuracy",
+    "oversight.mask_rows": "oversight.mask_images",
+    "oversight.mondrian_units": "oversight.min_group_units",
+    "oversight.share": "oversight.defer_fraction",
+    "data.validation": "data.validation_fraction",
+    "data.test": "data.test_fraction",
+    "data.ahead": "data.horizon",
+    "data.delay": "data.label_delay",
+    "data.hold_out": "data.held_out_classes",
+    "data.indices": "data.comfort_indices",
+    "data.least": "data.min_count",
+    "data.most": "data.max_rows",
+    "data.outside": "data.out_of_scope_sentences",
+    "data.per_day": "data.time_units_per_day",
+    "data.templates": "data.sentences_per_template",
+    "task.bias": "task.simulated_bias",
+    "task.by": "task.subgroup_columns",
+    "task.equality_gap": "task.max_fpr_difference",
+    "task.false_alarms": "task.gaming_max_fpr",
+    "task.miss_share": "task.miss_amount_fraction",
+    "task.order": "task.grade_order",
+    "task.outlier_rows": "task.ood_rows",
+    "task.outliers": "task.ood_path",
+    "task.raters": "task.rater_columns",
+    "task.reasons": "task.num_reasons",
+    "task.review_agreement": "task.target_agreement",
+    "task.terminal": "task.terminal_features",
 }
 """Old key -> new key, groups by their new name. A new key may lie deeper: ``encoder.vocabulary`` -> ``encoder.text.vocab_size``."""
 
-RENAMED_VALUES: dict[tuple[str, str], str] = {}
+RENAMED_VALUES: dict[tuple[str, str], str] = {
+    ("privacy.engine", "one_pass"): "bookkeeping",
+    ("training.sampling", "none"): "uniform",
+    ("training.sampling", "class"): "class_balanced",
+    ("training.sampling", "group"): "group_balanced",
+    ("training.sampling", "group_class"): "group_class_balanced",
+    ("backbone.color_space", "asis"): "rgb",
+    ("backbone.pixel_norm", "own"): "symmetric",
+    ("backbone.standardize", "leaves"): "dead_leaves",
+    ("backbone.weights", "none"): "random",
+    ("backbone.weights", "shipped"): "pretrained",
+    ("oversight.defer", "agreement"): "accuracy",
+    ("oversight.defer", "share"): "fraction",
+    ("oversight.method", "normalised"): "normalized",
+}
 """(new key, old value) -> new value."""
+
+RENAMED_BY_VALUE: dict[tuple[str, str], str] = {
+    **{
+        ("data.test", name): "data.test_set"
+        for name in ("unseen_answers", "unseen_questions", "unseen_domains", "1", "2", "both")
+    },
+    **{("data.terminal", value): "data.terminal_features" for value in ("true", "false")},
+}
+"""(old key, value in lower case) -> new key, where one old key meant two things: a set's name, or a fraction."""
+
+SCALED_VALUES: dict[str, float] = {
+    "training.once_gib": 1024.0,  # GiB -> MiB
+}
+"""Old key -> factor to the unit of its new key."""
 
 
 def renamed_override(override: str, domain: str) -> str:
@@ -66,9 +191,28 @@ def _renamed(key: str, value: str, domain: str) -> tuple[str, str]:
     if not dot:
         choice = RENAMED_TASKS.get((domain, value), value) if group == "task" else value
         return group, RENAMED_OPTIONS.get((group, choice), choice)
-    path = f"{group}.{rest}"
-    path = RENAMED_KEYS.get(path, path)
-    return path, RENAMED_VALUES.get((path, value), value)
+    path = _renamed_key(f"{group}.{rest}", value)
+    value = ",".join(_scaled(f"{group}.{rest}", one) for one in value.split(","))  # each value of a sweep
+    return path, ",".join(RENAMED_VALUES.get((path, one), one) for one in value.split(","))
+
+
+def _renamed_key(path: str, value: object) -> str:
+    first = str(value).partition(",")[0].lower()  # of a sweep, the first value
+    if (path, first) in RENAMED_BY_VALUE:
+        return RENAMED_BY_VALUE[path, first]
+    for old in (path, path.rpartition(".")[0]):  # a key, or an entry of one that is a mapping
+        if old in RENAMED_KEYS:
+            return RENAMED_KEYS[old] + path.removeprefix(old)
+    return path
+
+
+def _scaled(old_path: str, value: str) -> str:
+    if old_path not in SCALED_VALUES:
+        return value
+    try:
+        return f"{SCALED_VALUES[old_path] * float(value):g}"
+    except ValueError:
+        return value  # not a number: the option's own check reports it
 
 
 def upgraded_config(content: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +223,7 @@ def upgraded_config(content: dict[str, Any]) -> dict[str, Any]:
     """
     domain = str(content.get("domain", ""))
     upgraded: dict[str, Any] = {}
+    moved: dict[str, Any] = {}
     for old_group, value in content.items():
         group = RENAMED_GROUPS.get(old_group, old_group)
         if not isinstance(value, dict):
@@ -93,14 +238,22 @@ def upgraded_config(content: dict[str, Any]) -> dict[str, Any]:
         for key, entry in value.items():
             if key == "option":
                 continue
-            path = RENAMED_KEYS.get(f"{group}.{key}", f"{group}.{key}")
+            path = _renamed_key(f"{group}.{key}", entry)
             entry = RENAMED_VALUES.get((path, str(entry)), entry) if isinstance(entry, str) else entry
             if path == "":
                 continue  # an option that is gone without a successor
-            *inner, last = path.split(".")[1:]
+            if isinstance(entry, int | float):
+                entry = entry * SCALED_VALUES.get(f"{group}.{key}", 1)
+            new_group, *inner, last = path.split(".")
+            if new_group != group:
+                moved |= {} if entry is None else {path: entry}
+                continue
             place = keys
             for step in inner:
                 place = place.setdefault(step, {})
             place[last] = entry
         upgraded[group] = keys
+    for path, entry in moved.items():
+        new_group, last = path.split(".")
+        upgraded[new_group][last] = entry
     return upgraded

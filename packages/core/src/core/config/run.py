@@ -48,7 +48,7 @@ DEFAULTS: list[Any] = [
     {"fairness": "audit"},
     {"explanation": "standard"},
     {"oversight": "standard"},
-    {"energy": "meter"},
+    {"energy": "measured"},
 ]
 
 

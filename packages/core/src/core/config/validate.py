@@ -35,6 +35,20 @@ def fractions(group: str, **values: float) -> None:
             raise config_error(f"{group}.{name}", value, "it must be at least 0 and below 1")
 
 
+def split_fractions(group: str, validation_fraction: float, test_fraction: float | None = None) -> None:
+    """Raise ValueError for fractions of a split that are not between 0 and 1, or leave nothing to train on."""
+    given = {"validation_fraction": validation_fraction, "test_fraction": test_fraction}
+    for name, value in given.items():
+        if value is not None and not 0.0 < value < 1.0:
+            raise config_error(f"{group}.{name}", value, "it must be a fraction between 0 and 1")
+    if test_fraction is not None and validation_fraction + test_fraction >= 1.0:
+        raise config_error(
+            f"{group}.validation_fraction",
+            validation_fraction,
+            f"with {group}.test_fraction={test_fraction} nothing is left to train on",
+        )
+
+
 def one_of(key: str, value: object, right: Collection[object]) -> None:
     """Raise ValueError for a value that is none of a few."""
     if value not in right:

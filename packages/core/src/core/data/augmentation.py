@@ -51,7 +51,7 @@ class Draws:
         return self.share(*shape) < probability
 
 
-class ImageChanges:
+class ImageTransform:
     """Changes ``image``: one resampling for crop, turn, shear and flip; one colour matrix; a hole.
 
     A ``mask`` (B, H, W) among the inputs moves with its image and keeps its values: those of the nearest pixel.
@@ -209,7 +209,7 @@ def _colour_matrix(saturation: Tensor, turn: Tensor) -> Tensor:
     return matrix
 
 
-class SignalChanges:
+class SignalTransform:
     """Changes ``signal``: gain, shift and stretch in time, noise, baseline wander."""
 
     def __init__(self, config: SignalAugmentation, layout: Layout) -> None:
@@ -262,7 +262,7 @@ def _sampled(signal: Tensor, at: Tensor) -> Tensor:
     return signal.gather(2, pick) * (1 - share) + signal.gather(2, right) * share
 
 
-class TableChanges:
+class TableTransform:
     """Hides single numbers, categories, tokens and bag features."""
 
     def __init__(self, config: TableAugmentation, layout: Layout) -> None:

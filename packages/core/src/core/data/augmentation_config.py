@@ -44,9 +44,9 @@ class ImageAugmentation(AugmentationConfig):
 
     def build(self, layout: Layout) -> Augmentation | None:
         """Make the change of a batch."""
-        from core.data.augmentation import ImageChanges
+        from core.data.augmentation import ImageTransform
 
-        return ImageChanges(self, layout)
+        return ImageTransform(self, layout)
 
 
 @register("augmentation", "signal")
@@ -62,9 +62,9 @@ class SignalAugmentation(AugmentationConfig):
 
     def build(self, layout: Layout) -> Augmentation | None:
         """Make the change of a batch."""
-        from core.data.augmentation import SignalChanges
+        from core.data.augmentation import SignalTransform
 
-        return SignalChanges(self, layout)
+        return SignalTransform(self, layout)
 
 
 @register("augmentation", "table")
@@ -79,6 +79,6 @@ class TableAugmentation(AugmentationConfig):
 
     def build(self, layout: Layout) -> Augmentation | None:
         """Make the change of a batch."""
-        from core.data.augmentation import TableChanges
+        from core.data.augmentation import TableTransform
 
-        return TableChanges(self, layout)
+        return TableTransform(self, layout)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.data.encoded_split import EncodedSplit
     from core.data.types import Batch
 
-BALANCED = ("none", "class", "group", "group_class")
+SAMPLING = ("uniform", "class_balanced", "group_balanced", "group_class_balanced")
 
 
 class ShuffledBatches:
@@ -38,19 +38,19 @@ class ShuffledBatches:
         seed: int,
         epochs: int | None = None,
         steps: int | None = None,
-        balanced: str = "none",
-        power: float = 1.0,
+        sampling: str = "uniform",
+        sampling_power: float = 1.0,
         augmentation: Augmentation | None = None,
         drop_last: bool = True,
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """Give either epochs or steps. ``power``: rows are drawn in proportion to 1 / count^power of their class.
+        """Give either epochs or steps. ``sampling_power``: rows are drawn in proportion to 1 / count^power of their class.
 
         ``drop_last`` leaves the odd rows of an epoch out (others each time), so that all batches have one size;
         a part smaller than a batch is one batch. Of ``world`` processes each takes its share of every batch.
         """
-        one_of("training.balanced", balanced, BALANCED)
+        one_of("training.sampling", sampling, SAMPLING)
         if batch_size < 1:
             raise config_error("training.batch_size", batch_size, "at least 1")
         assert (epochs is None) != (steps is None), "give epochs or steps"
@@ -68,7 +68,9 @@ class ShuffledBatches:
         self._seed = seed
         self._augmentation = augmentation
         self._rank, self._world = rank, world
-        self._weights = None if balanced == "none" else torch.from_numpy(_weights(part, balanced, power))
+        self._weights = None
+        if sampling != "uniform":
+            self._weights = torch.from_numpy(_weights(part, sampling, sampling_power))
 
     def of(self, part: EncodedSplit, steps: int) -> ShuffledBatches:
         """Give batches of the same rows, which an augmentation does not change, for so many steps."""
@@ -108,24 +110,24 @@ def sequential(part: EncodedSplit, batch_size: int) -> Iterator[Batch]:
         yield part.batch(torch.arange(first, min(first + batch_size, len(part))))
 
 
-def _weights(part: EncodedSplit, balanced: str, power: float) -> NDArray[np.float64]:
+def _weights(part: EncodedSplit, sampling: str, power: float) -> NDArray[np.float64]:
     """Weigh rows by 1 / count^power of their stratum, (N,)."""
     columns = []
-    if balanced in ("group", "group_class"):
+    if sampling in ("group_balanced", "group_class_balanced"):
         if not part.group_codes:
             raise config_error(
-                "training.balanced", balanced, "the data names no sensitive columns (data.sensitive)"
+                "training.sampling", sampling, "the data names no sensitive columns (data.sensitive)"
             )
         columns += [codes.numpy() for codes in part.group_codes.values()]
-    if balanced in ("class", "group_class"):
+    if sampling in ("class_balanced", "group_class_balanced"):
         targets = part.targets
         if targets.ndim > 2:
             raise config_error(
-                "training.balanced", balanced, "a mask has many classes; use target.class_weights"
+                "training.sampling", sampling, "a mask has many classes; use target.class_weights"
             )
         if targets.is_floating_point() and targets.ndim == 1 and len(np.unique(targets.numpy())) > 2:
             raise config_error(
-                "training.balanced", balanced, "the target is a quantity, which has no classes"
+                "training.sampling", sampling, "the target is a quantity, which has no classes"
             )
         columns.append(_rarest_label(targets.numpy()) if targets.ndim == 2 else targets.numpy())
     stratum = np.zeros(len(part), np.int64)

@@ -1,4 +1,8 @@
-"""What a raw value means, said once for training rows and for rows that come years later."""
+"""What a raw cell means, defined once for training rows and for rows that come years later.
+
+One reader of a cell for every verb: numbers, category names, texts, and what is missing. Times are read by
+``core.data.times``.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,11 @@ _MISSING = frozenset(MISSING)
 
 
 def is_missing(values: pd.Series[Any]) -> NDArray[np.bool_]:
-    """Tell which values are missing: null, or one of the strings that mean it. Shape (N,)."""
+    """Return which values are missing: null, or one of the strings that mean it. Shape (N,).
+
+    >>> is_missing(pd.Series(["3", "?", None, "None"], dtype=object)).tolist()
+    [False, True, True, False]
+    """
     missing = values.isna().to_numpy(dtype=bool)
     if values.dtype == object or isinstance(values.dtype, pd.StringDtype):
         cells = values.to_numpy(dtype=object)  # which may be lists or bytes, so no hashing of cells
@@ -31,8 +39,12 @@ def is_missing(values: pd.Series[Any]) -> NDArray[np.bool_]:
     return missing
 
 
-def named_rows(rows: Sequence[object] | pd.Index[Any], most: int = 5) -> str:
-    """Name rows for a message: ``row 3``, ``rows 3, 8 and 912 more``."""
+def format_rows(rows: Sequence[object] | pd.Index[Any], most: int = 5) -> str:
+    """Return a list of rows for a message.
+
+    >>> format_rows([3]), format_rows([3, 8, 11, 12, 40, 41, 42])
+    ('row 3', 'rows 3, 8, 11, 12, 40 and 2 more')
+    """
     shown = ", ".join(str(r) for r in rows[:most])
     if len(rows) == 1:
         return f"row {shown}"
@@ -43,7 +55,10 @@ def named_rows(rows: Sequence[object] | pd.Index[Any], most: int = 5) -> str:
 def to_numbers(values: pd.Series[Any], column: str) -> NDArray[np.float64]:
     """Read a column as numbers, NaN for missing. Shape (N,).
 
-    Numbers may be written as text (``" 63"``); anything else raises ``ValueError`` with column, row and value.
+    Numbers may be written as text; anything else raises ``ValueError`` with column, row and value.
+
+    >>> to_numbers(pd.Series([" 63", "NA", "1e3"], dtype=object), "age").tolist()
+    [63.0, nan, 1000.0]
     """
     if is_bool_dtype(values.dtype) or is_numeric_dtype(values.dtype):
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -61,29 +76,38 @@ def to_numbers(values: pd.Series[Any], column: str) -> NDArray[np.float64]:
         if text.any():
             rows = values.index[text]
             raise ValueError(
-                f"column {column!r} should hold numbers but has {_short(values[text].iloc[0])} in {named_rows(rows)}: "
-                "correct the value, or list the column as categorical"
+                f"column {column!r} should hold numbers but has {_short(values[text].iloc[0])} in "
+                f"{format_rows(rows)}: correct the value, or list the column as categorical"
             )
     infinite = np.isinf(numbers)
     if infinite.any():
         raise ValueError(
-            f"column {column!r} is infinite in {named_rows(values.index[infinite])}: correct it or leave it empty"
+            f"column {column!r} is infinite in {format_rows(values.index[infinite])}: correct it or leave it empty"
         )
     return numbers
 
 
-def to_names(values: pd.Series[Any]) -> NDArray[np.object_]:
+def to_categories(values: pd.Series[Any]) -> NDArray[np.object_]:
     """Read a column as category names, None for missing. Shape (N,), objects.
 
-    A number has one name however it is stored: ``1``, ``1.0``, ``"1"`` and ``"1.00"`` are all ``1``, so that a
-    column that was text or integers in training may come as floats later. Leading zeros are kept.
+    A number has one name however it is stored, so that a column that was text or integers in training may come as
+    floats later. Leading zeros are kept.
+
+    >>> to_categories(pd.Series([1, 1.0, "1", "1.00", "01", None, True], dtype=object)).tolist()
+    ['1', '1', '1', '1', '01', None, 'True']
     """
     codes, uniques = pd.factorize(values, use_na_sentinel=True)
-    names = np.array([*(_name(u) for u in uniques), None], dtype=object)
+    if values.dtype == object and any(isinstance(u, int | float) and u in (0, 1) for u in uniques):
+        # True equals 1 as a key: told apart, or a cell's name would depend on the cells before it
+        cells = values.to_numpy(dtype=object)
+        codes, uniques = pd.factorize(
+            np.array([str(v) if isinstance(v, bool) else v for v in cells], dtype=object), use_na_sentinel=True
+        )
+    names = np.array([*(_category(u) for u in uniques), None], dtype=object)
     return names[codes]
 
 
-def _name(value: Json) -> str | None:
+def _category(value: Json) -> str | None:
     if isinstance(value, bool | np.bool_):
         return str(bool(value))
     if isinstance(value, float | np.floating):
@@ -92,22 +116,26 @@ def _name(value: Json) -> str | None:
         return str(int(value)) if float(value).is_integer() else repr(float(value))
     if isinstance(value, bytes):
         raise ValueError(
-            "a column of bytes can't be read as categories: name it as the image column or ignore it"
+            "a column of bytes can't be read as categories: name it as the image column or drop it"
         )
     name = str(value).strip()
     if _DECIMAL.fullmatch(name):
         name = name.rstrip("0").rstrip(".")
-    return None if name in MISSING else name
+    return None if name in _MISSING else name
 
 
 def to_texts(values: pd.Series[Any]) -> list[str]:
-    """Read a column as texts, empty for missing."""
+    """Read a column as texts, empty for missing.
+
+    >>> to_texts(pd.Series(["a note", "NA", 3.5], dtype=object))
+    ['a note', '', '3.5']
+    """
     missing = is_missing(values)
     return ["" if m else str(v) for v, m in zip(values.to_numpy(dtype=object), missing, strict=True)]
 
 
-def is_numbers(values: pd.Series[Any]) -> bool:
-    """Whether a column is stored as numbers (not booleans)."""
+def is_numeric(values: pd.Series[Any]) -> bool:
+    """Return whether a column is stored as numbers (not booleans)."""
     return bool(is_numeric_dtype(values.dtype)) and not is_bool_dtype(values.dtype)
 
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from core.data.encoders.columns import ColumnsEncoder
     from core.data.types import Dataset, ColumnRoles, SplitPlan
 
-OWN_TOKENIZERS = ("own", "words")
+TRAINED_TOKENIZERS = ("own", "words")
 """Tokenizers that are made from the training texts."""
-SPLITS = ("auto", "column", "unit", "time", "stratified")
+SPLIT_METHODS = ("auto", "column", "unit", "time", "stratified")
 
 
 class SimulatedTask(Protocol):
@@ -27,7 +27,7 @@ class SimulatedTask(Protocol):
         """Make labelled rows, the same ones for the same seed."""
 
 
-def names(value: object) -> list[str]:
+def as_list(value: object) -> list[str]:
     """Give a list of names: nothing, one name, or a list of them."""
     if value is None or value == "":
         return []
@@ -89,7 +89,7 @@ class TableData(DataConfig):
             "ignore",
             "missing",
         ):
-            setattr(self, key, names(getattr(self, key)))
+            setattr(self, key, as_list(getattr(self, key)))
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """Read the table and infer what was not said."""
@@ -137,7 +137,7 @@ class ImageFolderData(DataConfig):
 
     def __post_init__(self) -> None:
         """Let one name stand for a list of one."""
-        self.sensitive = names(self.sensitive)
+        self.sensitive = as_list(self.sensitive)
 
     def read(self, task: SimulatedTask, seed: int) -> Dataset:
         """List the folder's images."""
@@ -166,7 +166,7 @@ def split_plan(config: TableData | ImageFolderData, seed: int) -> SplitPlan:
     """Make the plan of a data option, naming the key of a value that can't be."""
     from core.data.types import SplitPlan
 
-    one_of("data.split", config.split, SPLITS)
+    one_of("data.split", config.split, SPLIT_METHODS)
     for key in ("validation", "test"):
         share = getattr(config, key)
         if not 0 < share < 1:
@@ -189,11 +189,11 @@ def split_plan(config: TableData | ImageFolderData, seed: int) -> SplitPlan:
     return SplitPlan(
         by=by,
         column=config.split_column,
-        validation=config.validation,
-        test=config.test,
+        validation_fraction=config.validation,
+        test_fraction=config.test,
         seed=seed,
         gap=gap,
-        units_apart=getattr(config, "units_apart", True),
+        disjoint_entities=getattr(config, "units_apart", True),
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from core.data.encoders.storage import Subset
 from core.data.types import Batch
-from core.data.coercion import to_names
+from core.data.coercion import to_categories
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
@@ -28,9 +28,9 @@ class Labels(Protocol):
         """Read the truth of rows as a tensor, (N, ...)."""
 
 
-def unit_names(column: pd.Series[Any], rows: NDArray[np.int64]) -> NDArray[np.str_]:
+def names_of_units(column: pd.Series[Any], rows: NDArray[np.int64]) -> NDArray[np.str_]:
     """Name the unit of each row, (N,); a row without one stands for itself."""
-    named = zip(to_names(column), rows, strict=True)
+    named = zip(to_categories(column), rows, strict=True)
     return np.array([f"row {row}" if name is None else name for name, row in named], dtype=np.str_)
 
 
@@ -65,11 +65,11 @@ class EncodedSplit:
         self.frame = frame
         self.rows = np.asarray(rows, dtype=np.int64)
         self.layout: Layout = encoder.layout()
-        self.prepared: EncodedRows = encoder.encode(frame, history)
+        self.encoded: EncodedRows = encoder.encode(frame, history)
         self.targets = target.encode(frame)
         self.units, self.unit_codes = None, None
         if roles.unit is not None and roles.unit in frame:
-            self.units = unit_names(frame[roles.unit], self.rows)
+            self.units = names_of_units(frame[roles.unit], self.rows)
             codes, _ = pd.factorize(self.units)
             self.unit_codes = torch.from_numpy(codes.astype(np.int64))
         self.groups = groups.names(frame)
@@ -87,10 +87,10 @@ class EncodedSplit:
         """Take rows, index (B,) int64; an augmentation changes the inputs with the generator's random numbers."""
         targets = self.targets[index]
         if augmentation is None:
-            inputs = self.prepared.take(index)
+            inputs = self.encoded.take(index)
         else:
             assert generator is not None, "an augmentation needs a generator"
-            inputs = self.prepared.take_for_augmentation(index)
+            inputs = self.encoded.take_for_augmentation(index)
             if targets.ndim == 3:  # a mask moves with its image
                 inputs["mask"] = targets.to(inputs["image"].device)
             inputs = augmentation(inputs, generator)
@@ -115,7 +115,7 @@ class EncodedSplit:
         other = copy.copy(self)
         index = torch.from_numpy(chosen)
         other.frame, other.rows = self.frame.iloc[chosen], self.rows[chosen]
-        other.prepared, other.targets = Subset(self.prepared, index), self.targets[index]
+        other.prepared, other.targets = Subset(self.encoded, index), self.targets[index]
         if self.units is not None:
             other.units = self.units[chosen]
             other.unit_codes = torch.from_numpy(pd.factorize(other.units)[0].astype(np.int64))
@@ -125,7 +125,7 @@ class EncodedSplit:
 
     def keep_on(self, device: torch.device) -> None:
         """Move the dense inputs to a device once, so that batches and their augmentation are made there."""
-        self.prepared = self.prepared.to(device)
+        self.encoded = self.encoded.to(device)
 
     def take(self, chosen: NDArray[Any] | list[int]) -> pd.DataFrame:
         """Give the raw rows of some places in this part."""

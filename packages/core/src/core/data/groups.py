@@ -1,4 +1,4 @@
-"""Sensitive attributes as groups with names: bands of numbers, names of codes, missing as ``unknown``."""
+"""Sensitive attributes as named groups: bins of numbers, names of codes, missing as ``unknown``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data.coercion import is_numbers, to_names, to_numbers
+from core.data.coercion import is_numeric, to_categories, to_numbers
 
 if TYPE_CHECKING:
     from core.data.types import Dataset, Json
@@ -23,20 +23,25 @@ OTHER = "other"
 _AGE = re.compile(r"(^|[_\W])age($|[_\W])|[a-z]Age$|^AGE", re.I)
 
 
-def bands(
+def bin_labels(
     values: NDArray[np.float64], edges: Sequence[float], whole: bool = True, nonnegative: bool = True
 ) -> NDArray[np.object_]:
-    """Name the band of each number: ``0-29``, ``30-44``, ``75+`` (whole), else ``under 18.5``, ``18.5-25``. Shape (N,).
+    """Return the name of each number's bin, of whole numbers or not. Shape (N,).
 
-    A number on an edge belongs to the band that it starts; NaN is ``unknown``. ``nonnegative``: the first band
+    A number on an edge belongs to the bin that it starts; NaN is ``unknown``. ``nonnegative``: the first bin
     starts at 0 rather than being open.
+
+    >>> bin_labels(np.array([7.0, 30.0, 80.0, np.nan]), (30, 45, 75)).tolist()
+    ['0-29', '30-44', '75+', 'unknown']
+    >>> bin_labels(np.array([18.4, 18.5]), (18.5, 25.0), whole=False).tolist()
+    ['under 18.5', '18.5-25']
     """
-    shown = np.array([*_band_names(edges, whole, nonnegative), UNKNOWN], dtype=object)
+    shown = np.array([*_bin_names(edges, whole, nonnegative), UNKNOWN], dtype=object)
     codes = np.searchsorted(np.asarray(edges, dtype=np.float64), values, side="right")
     return np.asarray(shown[np.where(np.isnan(values), len(shown) - 1, codes)], dtype=object)
 
 
-def _band_names(edges: Sequence[float], whole: bool, nonnegative: bool) -> list[str]:
+def _bin_names(edges: Sequence[float], whole: bool, nonnegative: bool) -> list[str]:
     shown = [f"{e:g}" for e in edges]
     if not edges:
         return ["all"]
@@ -53,7 +58,7 @@ class Grouping:
     """How one sensitive column becomes groups."""
 
     edges: tuple[float, ...] | None = None
-    """Inner edges of the bands of a number; None: the values themselves."""
+    """Inner bin edges of a number; None: the values themselves."""
     whole: bool = False
     nonnegative: bool = False
     names: tuple[tuple[str, str], ...] = ()
@@ -63,29 +68,29 @@ class Grouping:
 
 
 class Groups:
-    """The groups of every sensitive column, settled on the training part so that all parts use the same."""
+    """The groups of every sensitive column, fitted on the training set so that all splits use the same."""
 
     def __init__(self, groupings: Mapping[str, Grouping]) -> None:
         self.groupings = dict(groupings)
 
     @classmethod
     def fit(cls, frame: pd.DataFrame, dataset: Dataset, most: int = 20) -> Groups:
-        """Settle the groups from training rows: given edges, age bands, quartiles, or the ``most`` frequent values."""
-        made = {}
+        """Fit the groups to training rows: given bin edges, age groups, quartiles, or the ``most`` frequent values."""
+        groupings = {}
         for column in dataset.roles.sensitive:
             values, edges = frame[column], dataset.group_edges.get(column)
             codes = dataset.group_names.get(column, {})
-            if edges is not None or (is_numbers(values) and not codes and values.nunique() > most / 2):
-                made[column] = _banded(to_numbers(values, column), column, edges)
+            if edges is not None or (is_numeric(values) and not codes and values.nunique() > most / 2):
+                groupings[column] = _binned(to_numbers(values, column), column, edges)
                 continue
-            named = to_names(values)
+            named = to_categories(values)
             shown = pd.Series([codes.get(v, v) for v in named if v is not None], dtype=object)
             kept = sorted(str(v) for v in shown.value_counts().index[:most])
-            made[column] = Grouping(names=tuple(sorted(codes.items())), kept=tuple(kept))
-        return cls(made)
+            groupings[column] = Grouping(names=tuple(sorted(codes.items())), kept=tuple(kept))
+        return cls(groupings)
 
     def names(self, frame: pd.DataFrame) -> dict[str, NDArray[np.str_]]:
-        """Name the group of each row: column -> (N,) strings. A column that is not there gives no groups."""
+        """Return the group of each row: column -> (N,) strings. A column that is not there has no groups."""
         return {
             column: _named(frame[column], column, grouping).astype(np.str_)
             for column, grouping in self.groupings.items()
@@ -93,15 +98,15 @@ class Groups:
         }
 
     def categories(self, column: str) -> tuple[str, ...]:
-        """List every name that a column's groups can have, in order; a row's code is the place in this list."""
+        """Return every name that a column's groups can have, in order; a row's code is its index in this list."""
         grouping = self.groupings[column]
         if grouping.edges is not None:
-            return (*_band_names(grouping.edges, grouping.whole, grouping.nonnegative), UNKNOWN)
+            return (*_bin_names(grouping.edges, grouping.whole, grouping.nonnegative), UNKNOWN)
         extra = [name for name in (OTHER, UNKNOWN) if name not in grouping.kept]
         return (*grouping.kept, *extra)
 
     def codes(self, names: Mapping[str, NDArray[np.str_]]) -> dict[str, NDArray[np.int64]]:
-        """Number the group names: column -> (N,) int64 place in ``categories``."""
+        """Return the groups as codes: column -> (N,) int64 index in ``categories``."""
         found = {}
         for column, values in names.items():
             at = {name: i for i, name in enumerate(self.categories(column))}
@@ -109,7 +114,7 @@ class Groups:
         return found
 
     def state(self) -> dict[str, Json]:
-        """Give what ``Groups.restore`` needs, as JSON."""
+        """Return what ``Groups.restore`` needs, as JSON."""
         return {
             column: {
                 "edges": None if g.edges is None else list(g.edges),
@@ -138,7 +143,7 @@ class Groups:
         )
 
 
-def _banded(numbers: NDArray[np.float64], column: str, edges: Sequence[float] | None) -> Grouping:
+def _binned(numbers: NDArray[np.float64], column: str, edges: Sequence[float] | None) -> Grouping:
     known = numbers[~np.isnan(numbers)]
     if edges is None:
         if _AGE.search(column) and len(known) and known.min() >= 0 and known.max() <= 130:
@@ -146,16 +151,16 @@ def _banded(numbers: NDArray[np.float64], column: str, edges: Sequence[float] | 
         else:
             edges = np.unique(np.quantile(known, [0.25, 0.5, 0.75])).tolist() if len(known) else []
     if sorted(set(edges)) != list(edges):
-        raise ValueError(f"data.bands: the edges of {column!r} should rise: {list(edges)}")
+        raise ValueError(f"data.bin_edges: the edges of {column!r} should rise: {list(edges)}")
     whole = bool((known == np.floor(known)).all()) and all(float(e).is_integer() for e in edges)
     return Grouping(tuple(float(e) for e in edges), whole, bool((known >= 0).all()))
 
 
 def _named(values: pd.Series[Any], column: str, grouping: Grouping) -> NDArray[np.object_]:
     if grouping.edges is not None:
-        return bands(to_numbers(values, column), grouping.edges, grouping.whole, grouping.nonnegative)
+        return bin_labels(to_numbers(values, column), grouping.edges, grouping.whole, grouping.nonnegative)
     names, kept = dict(grouping.names), set(grouping.kept)
-    codes, uniques = pd.factorize(to_names(values), use_na_sentinel=True)
+    codes, uniques = pd.factorize(to_categories(values), use_na_sentinel=True)
     shown = [names.get(u, u) for u in uniques]
     table = np.array([*(s if s in kept else OTHER for s in shown), UNKNOWN], dtype=object)
     return table[codes]

@@ -1,9 +1,11 @@
-"""Which part each column plays, where the user did not say."""
+"""The role of each column: what the user named, checked against the table, and what is inferred of the others."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype
 
 from core.data.types import ColumnRoles
-from core.data.coercion import is_numbers, named_rows
+from core.data.coercion import is_numeric, format_rows
 
 _IDENTIFIER = re.compile(
     r"(^|[_\W])(id|ids|uuid|guid|key|index|nr|no|number|code|row_name)$|Id$|ID$|^unnamed", re.I
@@ -23,41 +25,67 @@ WORDS_OF_TEXT = 4.0
 """Strings with at least this many words on average, and mostly different, are text."""
 
 
-def infer(frame: pd.DataFrame, given: ColumnRoles, ignore: Sequence[str] = ()) -> tuple[ColumnRoles, list[str]]:
-    """Give every column without a part one of: numeric, categorical, text, image, signal, or none.
+def require_columns(frame: pd.DataFrame, named: Mapping[str, Sequence[str]], path: Path) -> None:
+    """Raise ``ValueError`` for column names that the table lacks, all in one message with the key and close names."""
+    have = [str(c) for c in frame.columns]
+    faults = []
+    for key, columns in named.items():
+        for column in columns:
+            if column not in have:
+                near = get_close_matches(column, have, n=2, cutoff=0.5)
+                faults.append(
+                    f"{key}: no column {column!r}"
+                    + (f" (meant {' or '.join(map(repr, near))}?)" if near else "")
+                )
+    if faults:
+        shown = ", ".join(have[:40]) + (f" and {len(have) - 40} more" if len(have) > 40 else "")
+        raise ValueError(f"{path}: {'; '.join(faults)}. The table has the columns {shown}")
 
-    Returns the completed fields and a sentence for each decision worth saying. Columns that are empty, constant,
+
+def infer_roles(
+    frame: pd.DataFrame, given: ColumnRoles, dropped_columns: Sequence[str] = ()
+) -> tuple[ColumnRoles, list[str]]:
+    """Infer the role of every column without one: numeric, categorical, text, image, signal, or no input.
+
+    Returns the completed roles and a sentence for each decision worth reporting. Columns that are empty, constant,
     dates or identifiers become no input. Raises ``ValueError`` for a column of numbers with a few cells of text.
+
+    >>> frame = pd.DataFrame({"ill": [0, 1] * 30, "dose": [0.5, 1.5, 2.5] * 20, "ward": ["A", "B"] * 30})
+    >>> roles, notes = infer_roles(frame, ColumnRoles(target=("ill",)))
+    >>> roles.numeric, roles.categorical
+    (('dose',), ('ward',))
+    >>> notes
+    ['Inferred as numeric from the values: dose.', 'Inferred as categorical from the values: ward.']
     """
-    taken = {*given.inputs(), *given.target, *given.sensitive, given.unit, given.time, *ignore}
-    parts: dict[str, list[str]] = {"numeric": [], "categorical": [], "text": [], "image": [], "signal": []}
+    taken = {*given.inputs(), *given.target, *given.sensitive, given.unit, given.time, *dropped_columns}
+    inferred: dict[str, list[str]] = {"numeric": [], "categorical": [], "text": [], "image": [], "signal": []}
     dropped: list[str] = []
     for column in frame.columns:
         if column in taken:
             continue
-        part, why = _part(frame[column], str(column))
-        if part is None:
+        role, why = _role(frame[column], str(column))
+        if role is None:
             dropped.append(f"{column} ({why})")
         else:
-            parts[part].append(str(column))
+            inferred[role].append(str(column))
     notes = []
     for single in ("image", "signal"):
-        if len(parts[single]) > 1 or (parts[single] and getattr(given, single)):
-            extra = parts[single][0 if getattr(given, single) else 1 :]
+        if len(inferred[single]) > 1 or (inferred[single] and getattr(given, single)):
+            extra = inferred[single][0 if getattr(given, single) else 1 :]
             dropped += [f"{c} (a second {single} column)" for c in extra]
-            parts[single] = [c for c in parts[single] if c not in extra]
-    for part, columns in parts.items():
+            inferred[single] = [c for c in inferred[single] if c not in extra]
+    for role, columns in inferred.items():
         if columns:
-            notes.append(f"Read as {part}, as the values look: {', '.join(columns)}.")
+            notes.append(f"Inferred as {role} from the values: {', '.join(columns)}.")
     if dropped:
         notes.append(f"Not used as inputs: {', '.join(dropped)}.")
-    changes: dict[str, Any] = {k: (*getattr(given, k), *parts[k]) for k in ("numeric", "categorical", "text")}
-    changes |= {k: parts[k][0] for k in ("image", "signal") if parts[k]}
+    changes: dict[str, Any] = {k: (*getattr(given, k), *inferred[k]) for k in ("numeric", "categorical", "text")}
+    changes |= {k: inferred[k][0] for k in ("image", "signal") if inferred[k]}
     return given.with_(changes), notes
 
 
-def _part(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
-    """Name the part of one column, or None and why."""
+def _role(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
+    """Return the role of one column, or None and why."""
     present = values.dropna()
     if present.empty:
         return None, "no value"
@@ -75,7 +103,7 @@ def _part(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
         return None, "one value only"
     if is_bool_dtype(present.dtype):
         return "categorical", ""
-    if is_numbers(present):
+    if is_numeric(present):
         whole = bool((present == np.floor(present)).all())
         run = whole and distinct == len(present) and present.max() - present.min() + 1 == distinct
         if whole and distinct == len(present) and len(present) > 20 and (run or _IDENTIFIER.search(column)):
@@ -101,13 +129,13 @@ def _part(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
 def _refuse_stray_text(
     present: pd.Series[Any], column: str, strings: pd.Series[Any], codes: NDArray[np.int64]
 ) -> None:
-    """Refuse a column of measurements in which a few cells hold text: a slip would turn it into categories."""
+    """Raise ``ValueError`` for measurements of which a few cells hold text: a slip would turn them into categories."""
     text = pd.to_numeric(strings, errors="coerce").isna().to_numpy()
     numbers = int((~text).sum())
     if numbers <= _CODES or not text.any() or text.sum() > 3 or text[codes].mean() > 0.05:
         return
     value, rows = strings[text].iloc[0], present.index[text[codes]]
     raise ValueError(
-        f"column {column!r} holds numbers but {value!r} in {named_rows(rows)}: correct it, list the value in "
+        f"column {column!r} holds numbers but {value!r} in {format_rows(rows)}: correct it, list the value in "
         "data.missing, or the column in data.categorical"
     )

@@ -26,7 +26,7 @@ def word_spans(text: str) -> list[Span]:
     return [match.span() for match in WORD.finditer(text)]
 
 
-def slot_list(value: Any, where: str) -> list[tuple[int, int, str]]:
+def parse_slots(value: Any, where: str) -> list[tuple[int, int, str]]:
     """Read a cell of slots: a list of [start, end, name] in characters, or that list as JSON text; none if missing.
 
     Raises ValueError that says where and what is wrong.
@@ -50,7 +50,7 @@ def slot_list(value: Any, where: str) -> list[tuple[int, int, str]]:
         ) from None
 
 
-def labels_of_words(
+def encode_bio(
     spans: Sequence[Span], slots: Sequence[tuple[int, int, str]], names: Sequence[str], where: str
 ) -> list[int]:
     """Give each word the BIO code of the slot it touches.
@@ -75,7 +75,7 @@ def labels_of_words(
     return codes
 
 
-def chunks(codes: Sequence[int]) -> list[tuple[int, int, int]]:
+def bio_chunks(codes: Sequence[int]) -> list[tuple[int, int, int]]:
     """Give the (slot, first word, word after the last) of each chunk of BIO codes.
 
     As in the CoNLL evaluation, a further word that does not go on with the slot before it begins a chunk of its own.
@@ -93,11 +93,11 @@ def chunks(codes: Sequence[int]) -> list[tuple[int, int, int]]:
     return found
 
 
-def slots_of_words(
+def decode_bio(
     spans: Sequence[Span], codes: Sequence[int], names: Sequence[str]
 ) -> list[tuple[int, int, str]]:
     """Give the slots (start, end, name), in characters, that BIO codes mark."""
     return [
         (spans[first][0], spans[after - 1][1], names[slot])
-        for slot, first, after in chunks(list(codes)[: len(spans)])
+        for slot, first, after in bio_chunks(list(codes)[: len(spans)])
     ]

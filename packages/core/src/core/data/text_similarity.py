@@ -66,7 +66,7 @@ def stem(word: str) -> str:
 
 
 @dataclass(frozen=True)
-class Profile:
+class TextProfile:
     """One text, read once."""
 
     words: tuple[str, ...]
@@ -81,12 +81,12 @@ class Profile:
     negations: int
 
 
-def profile(text: str) -> Profile:
+def profile_text(text: str) -> TextProfile:
     """Read a text."""
     words = tuple(w.replace("’", "'") for w in WORD.findall(text.lower()))
     stems = tuple(stem(w) for w in words)
     line = f" {' '.join(words)} "
-    return Profile(
+    return TextProfile(
         words,
         stems,
         Counter(stems),
@@ -97,7 +97,7 @@ def profile(text: str) -> Profile:
     )
 
 
-def shared(a: Mapping[str, int], b: Mapping[str, int], weight: Weight) -> tuple[float, float, float]:
+def weighted_overlap(a: Mapping[str, int], b: Mapping[str, int], weight: Weight) -> tuple[float, float, float]:
     """Give the weighted share of a that is in b, of b that is in a, and Dice's coefficient; 0 for an empty side."""
     both = sum(min(n, b[k]) * weight(k) for k, n in a.items() if k in b)
     of_a = sum(n * weight(k) for k, n in a.items())
@@ -109,7 +109,7 @@ def shared(a: Mapping[str, int], b: Mapping[str, int], weight: Weight) -> tuple[
     )
 
 
-def dice(a: Mapping[Key, int], b: Mapping[Key, int]) -> float:
+def dice_coefficient(a: Mapping[Key, int], b: Mapping[Key, int]) -> float:
     """Give Dice's coefficient of two multisets (Dice 1945)."""
     both = sum(min(n, b[k]) for k, n in a.items() if k in b)
     whole = sum(a.values()) + sum(b.values())
@@ -117,7 +117,7 @@ def dice(a: Mapping[Key, int], b: Mapping[Key, int]) -> float:
 
 
 @lru_cache(maxsize=500_000)
-def alike(a: str, b: str) -> float:
+def spelling_similarity(a: str, b: str) -> float:
     """Tell how alike two stems are spelt: 1 for equal ones, Dice of letter pairs above one half, else 0."""
     if a == b:
         return 1.0
@@ -127,7 +127,7 @@ def alike(a: str, b: str) -> float:
     return share if share >= _ALIKE else 0.0
 
 
-def covered(wanted: Sequence[str], given: Sequence[str], weight: Weight) -> float:
+def soft_coverage(wanted: Sequence[str], given: Sequence[str], weight: Weight) -> float:
     """Give the weighted share of the wanted stems that the given ones cover, misspellings in part; 1 for none."""
     whole = sum(weight(w) for w in wanted)
     if not whole:
@@ -137,10 +137,10 @@ def covered(wanted: Sequence[str], given: Sequence[str], weight: Weight) -> floa
 
 
 def _nearest(wanted: str, given: Set[str]) -> float:
-    return max((alike(wanted, g) for g in given), default=0.0)
+    return max((spelling_similarity(wanted, g) for g in given), default=0.0)
 
 
-def common_order(a: Sequence[str], b: Sequence[str]) -> int:
+def lcs_length(a: Sequence[str], b: Sequence[str]) -> int:
     """Count the longest run of stems that both have in the same order, gaps allowed (longest common subsequence)."""
     before = [0] * (len(b) + 1)
     for x in a:

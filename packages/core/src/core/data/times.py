@@ -1,4 +1,4 @@
-"""Points in time as numbers."""
+"""The one parser of points in time: dates, date-times and numbers become numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_datetime64_any_dtype
 
-from core.data.coercion import is_missing, is_numbers, named_rows, to_numbers
+from core.data.coercion import format_rows, is_missing, is_numeric, to_numbers
 
 _DAY = 86_400 * 10**9
 
@@ -17,9 +17,13 @@ _DAY = 86_400 * 10**9
 def to_times(values: pd.Series[Any], column: str) -> NDArray[np.float64]:
     """Read dates as days since 1970 (UTC) and numbers as they are, NaN for missing. Shape (N,).
 
-    Dates may be text (ISO 8601 or what pandas tells apart); anything else raises ``ValueError`` with column and row.
+    Dates may be text (ISO 8601, or another format that pandas infers); anything else raises ``ValueError`` with
+    column and row.
+
+    >>> to_times(pd.Series(["1970-01-02", "1970-01-02T12:00:00", None], dtype=object), "when").tolist()
+    [1.0, 1.5, nan]
     """
-    if is_numbers(values):
+    if is_numeric(values):
         return to_numbers(values, column)
     missing = is_missing(values)
     if not is_datetime64_any_dtype(values.dtype):
@@ -34,7 +38,7 @@ def to_times(values: pd.Series[Any], column: str) -> NDArray[np.float64]:
         if wrong.any():
             raise ValueError(
                 f"column {column!r} should hold dates or numbers but has {values[wrong].iloc[0]!r} in "
-                f"{named_rows(values.index[wrong])}: write dates as 2026-01-31 or 2026-01-31T08:15:00"
+                f"{format_rows(values.index[wrong])}: write dates as 2026-01-31 or 2026-01-31T08:15:00"
             )
         values = read
     nanoseconds = pd.DatetimeIndex(values).as_unit("ns").asi8.astype(np.float64)

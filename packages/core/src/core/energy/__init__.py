@@ -1,1 +1,1 @@
-"""How much energy a run takes: counters where the machine has them, models with an error band where not."""
+"""How much energy a run takes: counters where the machine has them, power models, with their uncertainty, where not."""

@@ -1,42 +1,44 @@
-"""Grams of CO2 equivalent of a kilowatt-hour, by region, from a dated table in the package."""
+"""Carbon intensity of the electricity that is used, and the emissions of an amount of energy."""
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
-from importlib.resources import files
 
-from core.config import config_error
+from core.config import EnergyConfig
+from core.energy.config import MeasuredEnergy, grid_table
 
 SOURCE = "Ember and Energy Institute, by Our World in Data"
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The electricity that is used."""
+    """Carbon intensity of a region's electricity, and the power usage effectiveness of the building.
+
+    >>> Grid.of(MeasuredEnergy(region="DE", pue=1.5)).emissions(3.6e6)  # 1 kWh at the machine
+    571.5
+    """
 
     region: str
     year: int | None
-    grams: float
-    """g CO2e per kWh"""
+    """Of the table's figure; None where the user gave the intensity."""
+    grams_per_kwh: float
+    """g CO2e per kWh."""
     source: str
+    pue: float = 1.0
 
-    def emitted(self, joules: float, pue: float) -> float:
-        """Give the grams of CO2e of so many joules at the machine."""
-        return joules / 3.6e6 * pue * self.grams
+    @classmethod
+    def of(cls, config: MeasuredEnergy) -> Grid:
+        """Return the grid that ``energy.region`` or ``energy.grid_intensity`` names."""
+        if config.grid_intensity is not None:
+            return cls(config.region, None, config.grid_intensity, "energy.grid_intensity", config.pue)
+        row = grid_table()[config.region]
+        return cls(row["name"], int(row["year"]), float(row["grams"]), SOURCE, config.pue)
 
+    @classmethod
+    def if_measured(cls, config: EnergyConfig) -> Grid | None:
+        """Return the grid of ``energy=measured``; None of ``energy=none``."""
+        return cls.of(config) if isinstance(config, MeasuredEnergy) else None
 
-def grid_of(region: str) -> Grid:
-    """Find a region in the table, raising ValueError that names those it has."""
-    text = files("core.energy").joinpath("grid.csv").read_text(encoding="utf-8")
-    rows = {
-        row["region"]: row for row in csv.DictReader(line for line in text.splitlines() if line[0] != "#")
-    }
-    if region not in rows:
-        raise config_error(
-            "energy.region",
-            region,
-            f"the table has {', '.join(rows)}; for another give energy.grid_intensity in g CO2e per kWh",
-        )
-    row = rows[region]
-    return Grid(row["name"], int(row["year"]), float(row["grams"]), SOURCE)
+    def emissions(self, joules: float) -> float:
+        """Return the grams of CO2e of so many joules at the machine."""
+        return joules / 3.6e6 * self.pue * self.grams_per_kwh

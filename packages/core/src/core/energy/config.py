@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import csv
+from functools import cache
+from importlib.resources import files
 
 from core.config import EnergyConfig, config_error, field, register
 from core.config.validate import at_least_zero
 
-if TYPE_CHECKING:
-    from core.energy.carbon import Grid
-    from core.energy.meter import Meter
-    from core.energy.sources import Source
-    from core.energy.training_energy import Say, TrainingEnergy
+
+@cache
+def grid_table() -> dict[str, dict[str, str]]:
+    """Return the package's dated table of electricity grids: region -> name, year, grams (g CO2e per kWh).
+
+    >>> grid_table()["DE"]["name"], grid_table()["DE"]["year"]
+    ('Germany', '2023')
+    """
+    text = files("core.energy").joinpath("grid.csv").read_text(encoding="utf-8")
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    return {row["region"]: row for row in rows}
 
 
-@register("energy", "meter")
-class MeterOption(EnergyConfig):
-    """Measure the run's energy, from counters where there are any and by a model of the processor where not."""
+@register("energy", "measured", builds="core.energy.meter:Meter.of_machine")
+class MeasuredEnergy(EnergyConfig):
+    """Measure the run's energy, from hardware counters where there are any, else by a power model of the processor."""
 
     region: str = field(
         "world", "whose electricity it is: world, or a country such as DE (dated table, offline)"
@@ -26,15 +34,13 @@ class MeterOption(EnergyConfig):
         1.0, "power usage effectiveness of the building: all power over the machines' (1: no cooling)"
     )
     watts_per_core: float | None = field(
-        None,
-        "power of one busy processor core, where no counter can be read; null: 12 W, give or take a half",
+        None, "power of one busy processor core, where no counter can be read; null: 12 W, +/- 50 %"
     )
     budget_wh: float = field(
         0.0, "end training at so many watt-hours, its best weights kept; 0 sets no limit"
     )
 
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key."""
+    def __post_init__(self) -> None:
         if self.pue < 1:
             raise config_error(
                 "energy.pue", self.pue, "1 at least: a building can't use less than its machines"
@@ -44,56 +50,22 @@ class MeterOption(EnergyConfig):
             value = getattr(self, key)
             if value is not None:
                 at_least_zero("energy", **{key: value})
-        self.grid()
-
-    def grid(self) -> Grid:
-        """Give the electricity's carbon intensity and where it is from."""
-        from core.energy.carbon import Grid, grid_of
-
-        if self.grid_intensity is not None:
-            return Grid(self.region, None, self.grid_intensity, "energy.grid_intensity")
-        return grid_of(self.region)
-
-    def watch(self, meter: Meter, steps: int, say: Say | None) -> TrainingEnergy:
-        """Watch the energy of a training of so many steps."""
-        from core.energy.training_energy import TrainingEnergy
-
-        return TrainingEnergy(meter, steps, self.budget_wh, self.grid(), self.pue, say)
-
-    def meter(self) -> Meter:
-        """Start a meter of this process."""
-        from core.energy.meter import Meter
-
-        return Meter(self.sources())
-
-    def sources(self) -> list[Source]:
-        """Find what this machine can be measured by."""
-        from core.energy.sources import found
-
-        return found(self.watts_per_core)
-
-
-@register("energy", "none")
-class NoMeter(EnergyConfig):
-    """Measure no energy; time by phase stays in the record."""
-
-    budget_wh: float = field(0.0, "there is nothing to compare a budget with; leave it at 0")
-
-    def check(self) -> None:
-        """Refuse a budget that nobody could keep."""
-        if self.budget_wh:
+        if self.grid_intensity is None and self.region not in grid_table():
             raise config_error(
-                "energy.budget_wh", self.budget_wh, "energy=none measures nothing; use energy=meter"
+                "energy.region",
+                self.region,
+                f"the table has {', '.join(grid_table())}; for another give energy.grid_intensity in g CO2e per kWh",
             )
 
-    def watch(self, meter: Meter, steps: int, say: Say | None) -> TrainingEnergy:
-        """Watch the time of a training, which a resumed run adds up."""
-        from core.energy.training_energy import TrainingEnergy
 
-        return TrainingEnergy(meter, steps, 0.0, None, 1.0, say)
+@register("energy", "none", builds="core.energy.meter:Meter.time_only")
+class NoEnergy(EnergyConfig):
+    """Measure no energy; time by phase stays in the record."""
 
-    def meter(self) -> Meter:
-        """Start a meter that only times."""
-        from core.energy.meter import Meter
+    budget_wh: float = field(0.0, "only energy=measured can keep a budget: leave it at 0")
 
-        return Meter([])
+    def __post_init__(self) -> None:
+        if self.budget_wh:
+            raise config_error(
+                "energy.budget_wh", self.budget_wh, "energy=none measures nothing; use energy=measured"
+            )

@@ -6,32 +6,38 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from core.energy.sources import Source, processor_seconds
+from core.energy.config import MeasuredEnergy, NoEnergy
+from core.energy.section import EnergyUse
+from core.energy.sources import Source, detect_sources, processor_seconds
 
 JOULES_PER_WH = 3600.0
 
 
 @dataclass
-class Reading:
-    """What was used so far, or in a stretch of it."""
+class EnergyUsage:
+    """Time and energy used so far, or between two readings.
+
+    >>> used = EnergyUsage(2.0, 1.5, {"processor": 9.0}) - EnergyUsage(1.0, 0.5, {"processor": 4.0})
+    >>> used.seconds, used.total
+    (1.0, 5.0)
+    """
 
     seconds: float = 0.0
     processor_seconds: float = 0.0
     joules: dict[str, float] = field(default_factory=dict)
     """Component -> joules."""
 
-    def __add__(self, other: Reading) -> Reading:
+    def __add__(self, other: EnergyUsage) -> EnergyUsage:
         names = [*self.joules, *(name for name in other.joules if name not in self.joules)]
-        return Reading(
+        return EnergyUsage(
             self.seconds + other.seconds,
             self.processor_seconds + other.processor_seconds,
             {name: self.joules.get(name, 0.0) + other.joules.get(name, 0.0) for name in names},
         )
 
-    def __sub__(self, other: Reading) -> Reading:
-        return Reading(
+    def __sub__(self, other: EnergyUsage) -> EnergyUsage:
+        return EnergyUsage(
             self.seconds - other.seconds,
             self.processor_seconds - other.processor_seconds,
             {name: joules - other.joules.get(name, 0.0) for name, joules in self.joules.items()},
@@ -42,37 +48,54 @@ class Reading:
         """Joules of all components."""
         return sum(self.joules.values())
 
-    def json(self) -> dict[str, Any]:
-        """Give it for the record."""
-        return {
-            "seconds": self.seconds,
-            "processor_seconds": self.processor_seconds,
-            "joules": self.total,
-            "components": self.joules,
-        }
+    def section(self) -> EnergyUse:
+        """Return it for the record."""
+        return EnergyUse(
+            seconds=self.seconds,
+            processor_seconds=self.processor_seconds,
+            joules=self.total,
+            components=self.joules,
+        )
 
 
 class Meter:
-    """Reads the sources at the borders of phases. Phases may lie within one another."""
+    """Reads the sources at the borders of phases. Phases may be nested.
+
+    >>> meter = Meter([])  # no sources: it only times
+    >>> with meter.phase("outer"), meter.phase("inner"):
+    ...     pass
+    >>> list(meter.phases)
+    ['inner', 'outer']
+    """
 
     def __init__(self, sources: Sequence[Source]) -> None:
         """Start with nothing used."""
         self.sources = list(sources)
-        self.phases: dict[str, Reading] = {}
-        self._open: list[Reading] = []
+        self.phases: dict[str, EnergyUsage] = {}
+        self._open: list[EnergyUsage] = []
 
-    def now(self) -> Reading:
-        """Read what was used since the meter was made."""
+    @classmethod
+    def of_machine(cls, config: MeasuredEnergy) -> Meter:
+        """Return a meter of this process, of the counters and power models that this machine has."""
+        return cls(detect_sources(config.watts_per_core))
+
+    @classmethod
+    def time_only(cls, config: NoEnergy) -> Meter:
+        """Return a meter without sources: it only times."""
+        return cls([])
+
+    def now(self) -> EnergyUsage:
+        """Return what was used since the meter started."""
         joules: dict[str, float] = {}
         for source in self.sources:
             joules[source.component] = joules.get(source.component, 0.0) + source.joules()
-        return Reading(time.perf_counter(), processor_seconds(), joules)
+        return EnergyUsage(time.perf_counter(), processor_seconds(), joules)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Measure what is done inside; a phase that comes again adds up."""
+        """Measure the body of a ``with``; a phase entered again adds up."""
         before = self.now()
-        self._open.append(Reading())
+        self._open.append(EnergyUsage())
         try:
             yield
         finally:
@@ -82,14 +105,14 @@ class Meter:
             if self._open:
                 self._open[-1] += whole
 
-    def add(self, name: str, used: Reading) -> None:
+    def add(self, name: str, used: EnergyUsage) -> None:
         """Add to a phase, such as what other processes of the run used in it."""
-        self.phases[name] = self.phases.get(name, Reading()) + used
+        self.phases[name] = self.phases.get(name, EnergyUsage()) + used
 
     @property
-    def used(self) -> Reading:
+    def used(self) -> EnergyUsage:
         """All phases together."""
-        total = Reading()
-        for reading in self.phases.values():
-            total += reading
+        total = EnergyUsage()
+        for usage in self.phases.values():
+            total += usage
         return total

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from core.config import derive_seed
 from core.evaluation.config import Boosting, LinearProbe, Logistic, Tfidf
 from core.evaluation.features import Matrix, dense_features, sparse_features
-from core.evaluation.figures import log_losses
-from core.evaluation.pixels import boosted_pixels
-from core.evaluation.tagger import read_utterances
-from core.evaluation.types import Array, Challenge, Json
-from core.targets.mask import MaskTarget
-from core.targets.tokens import TokensTarget
+from core.targets.bootstrap_metrics import log_losses
+from core.targets.pixel_classifier import boosted_pixels
+from core.targets.perceptron_tagger import read_utterances
+from core.evaluation.types import Array, BaselineResult, Json
+from core.targets.segmentation import SegmentationTarget
+from core.targets.intent_slots import IntentSlotsTarget
 from core.targets.types import Predictions
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def challenge(
     roles: ColumnRoles,
     target: Target,
     seed: int,
-) -> Challenge:
+) -> BaselineResult:
     """Fit on ``frames["train"]``, tune on ``validation``, predict ``validation`` and ``test``.
 
     Images and signals are read through the model's own encoder, so that both see the same samples. Raises
@@ -76,11 +76,11 @@ def challenge(
     import torch
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    if isinstance(target, MaskTarget):
+    if isinstance(target, SegmentationTarget):
         if not isinstance(config, Boosting):
             raise ValueError("target=mask has one baseline, baseline=boosting; use it or baseline=auto")
         return boosted_pixels(config, frames, encoder, target, seed)
-    if isinstance(target, TokensTarget):
+    if isinstance(target, IntentSlotsTarget):
         if isinstance(config, Boosting) or type(config) not in (Tfidf, Logistic):
             raise ValueError("target=tokens has one baseline, baseline=tfidf; use baseline=auto")
         return read_utterances(frames, target, derive_seed(seed, "challenger") % 2**32)
@@ -105,7 +105,7 @@ def challenge(
     rows = _Rows(x, fitted_truth, held["validation"], truth["validation"], target, random)
     with threadpool_limits(torch.get_num_threads()):  # as many threads as the run was given, no more
         score, details = _boosted(config, rows) if isinstance(config, Boosting) else _penalised(config, rows)
-    return Challenge(
+    return BaselineResult(
         name,
         _predictions(score(held["validation"]), truth["validation"], target),
         _predictions(score(held["test"]), truth["test"], target),

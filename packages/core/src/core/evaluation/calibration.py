@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import config_error, derive_seed
-from core.evaluation.figures import log_losses, truths
+from core.targets.bootstrap_metrics import log_losses, truths
 from core.evaluation.types import Array, Json, Statistic, Weighted
-from core.targets.slots import intents
+from core.targets.slot_metrics import intents
 from core.targets.types import Predictions
 
 EDGE = 1e-7

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from core.data.types import Encoder, ColumnRoles
-    from core.evaluation.types import Challenge
+    from core.evaluation.types import BaselineResult
     from core.targets.types import Target
 
 RULES = ("auto", "youden", "cost", "sensitivity", "specificity", "f1", "0.5", "balanced", "macro_f1")
@@ -97,7 +97,7 @@ class NoBaseline(BaselineConfig):
 
     def run(
         self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, roles: ColumnRoles, target: Target, seed: int
-    ) -> Challenge | None:
+    ) -> BaselineResult | None:
         """Return None."""
         return None
 
@@ -114,7 +114,7 @@ class AutoBaseline(BaselineConfig):
 
     def run(
         self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, roles: ColumnRoles, target: Target, seed: int
-    ) -> Challenge | None:
+    ) -> BaselineResult | None:
         """Choose by the kinds of input and fit; the record says which was chosen."""
         from core.evaluation.baseline import challenge, suited
 
@@ -153,7 +153,7 @@ class Boosting(BaselineConfig):
 
     def run(
         self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, roles: ColumnRoles, target: Target, seed: int
-    ) -> Challenge | None:
+    ) -> BaselineResult | None:
         """Fit on the training frame, stop by validation, predict validation and test."""
         from core.evaluation.baseline import challenge
 
@@ -179,7 +179,7 @@ class Logistic(BaselineConfig):
 
     def run(
         self, frames: Mapping[str, pd.DataFrame], encoder: Encoder, roles: ColumnRoles, target: Target, seed: int
-    ) -> Challenge | None:
+    ) -> BaselineResult | None:
         """Fit on the training frame, choose the penalty by validation, predict validation and test."""
         from core.evaluation.baseline import challenge
 

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import derive_seed
-from core.evaluation.places import at_places
+from core.evaluation.dense_predictions import iter_feature_grid
 from core.oversight.decision_rule import ConformalQuantiles, DecisionRule
 from core.oversight.prediction_sets import ResidualScale, link, nonconformity
 from core.targets.types import Array, Predictions
@@ -45,7 +45,7 @@ LEAST_SPREAD = 0.1
 
 
 @dataclass(frozen=True)
-class Truths:
+class CalibrationScores:
     """How ill the truth fits, answer by answer: J answers of N rows."""
 
     score: Array
@@ -58,11 +58,11 @@ class Truths:
     """(J,) in the set whatever the limit, as the likeliest class is."""
     rows: int
 
-    def take(self, chosen: NDArray[np.bool_]) -> Truths:
+    def take(self, chosen: NDArray[np.bool_]) -> CalibrationScores:
         """Keep the answers of some rows (N,), numbering those rows anew."""
         number = np.cumsum(chosen) - 1
         kept = chosen[self.row]
-        return Truths(
+        return CalibrationScores(
             self.score[kept],
             number[self.row[kept]],
             self.code[kept],
@@ -72,22 +72,22 @@ class Truths:
 
 
 @dataclass(frozen=True)
-class Pixels:
+class PixelScores:
     """What a look at the pixels of some pictures found."""
 
     part: Predictions
     """Those pictures."""
-    truths: Truths
+    truths: CalibrationScores
     tops: tuple[Array, ...]
     """Of each picture, the probabilities (K, places) at its places, to count how many classes fit."""
 
 
-def look(scorer: Scorer, frame: pd.DataFrame, part: Predictions, rows: int, seed: int, use: str) -> Pixels:
+def score_pixels(scorer: Scorer, frame: pd.DataFrame, part: Predictions, rows: int, seed: int, use: str) -> PixelScores:
     """Look at the pixels of up to ``rows`` pictures of a part, drawn at random."""
     rng = np.random.default_rng(derive_seed(seed, "conformal pixels", use))
     chosen = np.sort(rng.permutation(len(part))[:rows])
     score, code, joined, sizes, tops = [], [], [], [], []
-    for found, _, truth in at_places(scorer, frame, part.targets, chosen):
+    for found, _, truth in iter_feature_grid(scorer, frame, part.targets, chosen):
         for own, true in zip(found, truth, strict=True):
             flat, codes = own.reshape(len(own), -1), true.reshape(-1).astype(np.int64)
             known = np.flatnonzero(codes < len(own))
@@ -98,29 +98,29 @@ def look(scorer: Scorer, frame: pd.DataFrame, part: Predictions, rows: int, seed
             sizes.append(len(known))
             tops.append(flat)
     row = np.repeat(np.arange(len(chosen)), sizes)
-    truths = Truths(np.concatenate(score), row, np.concatenate(code), np.concatenate(joined), len(chosen))
-    return Pixels(part.take(chosen), truths, tuple(tops))
+    truths = CalibrationScores(np.concatenate(score), row, np.concatenate(code), np.concatenate(joined), len(chosen))
+    return PixelScores(part.take(chosen), truths, tuple(tops))
 
 
-def truths_of(rules: DecisionRule, part: Predictions) -> Truths:
+def truths_of(rules: DecisionRule, part: Predictions) -> CalibrationScores:
     """Give the nonconformity of the truth of a part's rows; masks need ``look``."""
     n, row = len(part), np.arange(len(part))
     never = np.zeros(n, bool)
     if part.kind == "regression":
         found = link(part.scores[:, 0], rules.log)
         off = np.abs(link(part.targets, rules.log) - found) / rules.spread.of(found)
-        return Truths(off, row, np.zeros(n, np.int64), never, n)
+        return CalibrationScores(off, row, np.zeros(n, np.int64), never, n)
     if part.kind == "multilabel":
         row, code = np.nonzero(part.targets > 0)
-        return Truths(1.0 - part.scores[row, code], row, code, np.zeros(len(row), bool), n)
+        return CalibrationScores(1.0 - part.scores[row, code], row, code, np.zeros(len(row), bool), n)
     assert part.kind != "mask", "masks are looked at pixel by pixel"
     scores = part.scores[:, : len(part.classes)]
     code = (part.targets[:, 0] if part.kind == "tokens" else part.targets).astype(np.int64)
     misfit = nonconformity(rules.method, scores)[row, code]
-    return Truths(misfit, row, code, scores.argmax(axis=1) == code, n)
+    return CalibrationScores(misfit, row, code, scores.argmax(axis=1) == code, n)
 
 
-def limit(score: Array, unit: NDArray[np.int64], units: int, alpha: float) -> float:
+def conformal_quantile(score: Array, unit: NDArray[np.int64], units: int, alpha: float) -> float:
     """Give the least limit that misses at most ``alpha``: see the module; infinite where too few units speak.
 
     score, unit: (J,) each answer's nonconformity and its unit of 0 .. units - 1; a unit without answers misses none.
@@ -136,7 +136,7 @@ def limit(score: Array, unit: NDArray[np.int64], units: int, alpha: float) -> fl
     return float(score[order][int(np.argmax(missed <= allowed))])
 
 
-def enough(units: int, alpha: float) -> bool:
+def has_enough_units(units: int, alpha: float) -> bool:
     """Tell whether so many calibration units give a limit that is not infinite."""
     return alpha * (units + 1) - 1 + 1e-9 >= 0
 
@@ -164,14 +164,14 @@ def calibrate(
     least: int,
     unit_name: str,
     seed: int,
-    pixels: Pixels | None = None,
+    pixels: PixelScores | None = None,
 ) -> Calibration:
     """Choose the limits of ``rules.method`` on validation; groups or classes with under ``least`` units share one."""
     notes = []
     part = validation if pixels is None else pixels.part
     if rules.method == "normalised":
         fitted, kept = _halves(part, seed)
-        rules = replace(rules, spread=tendency(part.take(fitted), rules.log))
+        rules = replace(rules, spread=fit_residual_scale(part.take(fitted), rules.log))
         part = part.take(kept)
         notes.append(
             "How far numbers are off by their size was fitted on the half of validation not counted here."
@@ -179,13 +179,13 @@ def calibrate(
     truths = truths_of(rules, part) if pixels is None else pixels.truths
     unit, units = _units(part)
     by_unit = part.units is not None
-    if by_unit and not enough(units, alpha):
+    if by_unit and not has_enough_units(units, alpha):
         notes.append(
             f"{units} {unit_name}s of validation are too few for coverage of {1 - alpha:.0%} of a new {unit_name}: "
             "rows stand in for them, and nothing is promised."
         )
         unit, units, by_unit = np.arange(len(part)), len(part), False
-    overall = limit(truths.score, unit[truths.row], units, alpha)
+    overall = conformal_quantile(truths.score, unit[truths.row], units, alpha)
     limits = ConformalQuantiles(overall)
     if mondrian == "groups":
         limits, said = _by_group(truths, unit, part, overall, alpha, least)
@@ -223,7 +223,7 @@ def _renumbered(unit: NDArray[np.int64]) -> tuple[NDArray[np.int64], int]:
 
 
 def _by_group(
-    truths: Truths, unit: NDArray[np.int64], part: Predictions, overall: float, alpha: float, least: int
+    truths: CalibrationScores, unit: NDArray[np.int64], part: Predictions, overall: float, alpha: float, least: int
 ) -> tuple[ConformalQuantiles, list[str]]:
     found: dict[str, dict[str, float]] = {}
     common = []
@@ -236,7 +236,7 @@ def _by_group(
                 common.append(f"{attribute} {name}")
                 continue
             own = truths.take(inside)
-            found[attribute][name] = limit(own.score, code[own.row], units, alpha)
+            found[attribute][name] = conformal_quantile(own.score, code[own.row], units, alpha)
     notes = [
         "Limits of their own for each group: predicting needs the sensitive attributes, else the widest is used."
     ]
@@ -246,7 +246,7 @@ def _by_group(
 
 
 def _by_class(
-    truths: Truths,
+    truths: CalibrationScores,
     unit: NDArray[np.int64],
     classes: tuple[str, ...],
     overall: float,
@@ -261,7 +261,7 @@ def _by_class(
             common.append(name)
             found.append(overall)
             continue
-        found.append(limit(truths.score[inside], code, units, alpha))
+        found.append(conformal_quantile(truths.score[inside], code, units, alpha))
     notes = []
     if common:
         notes.append(f"Under {least} calibration units, so the common limit: {', '.join(common)}.")
@@ -275,7 +275,7 @@ def _halves(part: Predictions, seed: int) -> tuple[NDArray[np.int64], NDArray[np
     return np.flatnonzero(first[unit]), np.flatnonzero(~first[unit])
 
 
-def tendency(part: Predictions, log: bool) -> ResidualScale:
+def fit_residual_scale(part: Predictions, log: bool) -> ResidualScale:
     """Fit the mean absolute error by fifths of the predicted number, on the scale that was learnt."""
     found = link(part.scores[:, 0], log)
     off = np.abs(link(part.targets, log) - found)
@@ -289,7 +289,7 @@ def tendency(part: Predictions, log: bool) -> ResidualScale:
 
 
 @dataclass(frozen=True)
-class Covered:
+class Coverage:
     """Of each of N rows: the share of its answers that are covered, and how large its set or interval is."""
 
     covered: Array
@@ -304,7 +304,7 @@ class Covered:
     """(J,) answer by answer, whether it is covered."""
 
 
-def within(rules: DecisionRule, part: Predictions, truths: Truths) -> NDArray[np.bool_]:
+def within(rules: DecisionRule, part: Predictions, truths: CalibrationScores) -> NDArray[np.bool_]:
     """Tell of each true answer whether the limits take it in, (J,)."""
     limits = rules.limits.of(len(part), part.groups)
     row = truths.row if len(limits) > 1 else np.zeros_like(truths.row)
@@ -312,7 +312,7 @@ def within(rules: DecisionRule, part: Predictions, truths: Truths) -> NDArray[np
     return np.asarray(truths.score <= limits[row, column])
 
 
-def covered(rules: DecisionRule, part: Predictions, truths: Truths, pixels: Pixels | None = None) -> Covered:
+def covered(rules: DecisionRule, part: Predictions, truths: CalibrationScores, pixels: PixelScores | None = None) -> Coverage:
     """Say of each row how its set does; ``part`` and ``truths`` are those of ``pixels`` for masks."""
     limits = rules.limits.of(len(part), part.groups)
     exact_J = within(rules, part, truths)
@@ -325,7 +325,7 @@ def covered(rules: DecisionRule, part: Predictions, truths: Truths, pixels: Pixe
     if part.kind == "regression":
         low, high = rules.interval(part.scores, part.groups)
         hit = share(exact_J)
-        return Covered(hit, hit, high - low, np.zeros(len(part)), exact_J)
+        return Coverage(hit, hit, high - low, np.zeros(len(part)), exact_J)
     if pixels is not None:
         own = np.broadcast_to(limits, (len(part), limits.shape[1]))
         sizes = [
@@ -335,8 +335,8 @@ def covered(rules: DecisionRule, part: Predictions, truths: Truths, pixels: Pixe
         size = np.array([each.mean() for each in sizes])
         single = np.array([(each == 1).mean() for each in sizes])
         hit_J = exact_J | truths.joined
-        return Covered(share(hit_J), share(exact_J), size, single, hit_J)
+        return Coverage(share(hit_J), share(exact_J), size, single, hit_J)
     inside = rules.sets(part.scores, part.groups)
     hit_J = inside[truths.row, truths.code]
     size = inside.sum(axis=1).astype(np.float64)
-    return Covered(share(hit_J), share(exact_J), size, (size == 1).astype(np.float64), hit_J)
+    return Coverage(share(hit_J), share(exact_J), size, (size == 1).astype(np.float64), hit_J)

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from core.evaluation.calibration import reliability
 from core.evaluation.config import StandardEvaluation
-from core.evaluation.figures import truths
+from core.targets.bootstrap_metrics import truths
 from core.evaluation.intervals import resampled_weights
-from core.evaluation.ranks import rates
+from core.targets.roc import rates
 from core.evaluation.thresholds import confusion
 from core.evaluation.types import Array, Json
-from core.targets.slots import intents
+from core.targets.slot_metrics import intents
 from core.targets.types import Predictions
 
 KEPT = 200

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.oversight.decision_rule import DEFER_ALL
-from core.targets.slots import all_right
+from core.targets.slot_metrics import all_right
 from core.targets.types import Array, Predictions
 
 Json = Any

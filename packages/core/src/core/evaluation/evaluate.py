@@ -10,11 +10,11 @@ import numpy as np
 from core.evaluation.calibration import Scaling, choose_scaling
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.curves import curves, decision_curve
-from core.evaluation.groups import group_tables
+from core.evaluation.group_tables import group_tables
 from core.evaluation.intervals import interval, point, resample, resample_metrics, without_interval
 from core.evaluation.standard import standard_statistics, vectorised
 from core.evaluation.thresholds import choose_all, operating_points
-from core.evaluation.types import Challenge, Comparison, Evaluation, Json, Statistic
+from core.evaluation.types import BaselineResult, Comparison, Evaluation, Json, Statistic
 from core.fairness.threshold_optimizer import decide_by_group
 from core.targets.types import Metric, Predictions, Target
 
@@ -76,7 +76,7 @@ def evaluate_again(
 
 def compare(
     evaluation: Evaluation,
-    challenge: Challenge,
+    challenge: BaselineResult,
     target: Target,
     config: StandardEvaluation,
     extra_metrics: Mapping[str, Metric] | None = None,

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.data.coercion import to_names, to_numbers, to_texts
+from core.data.coercion import to_categories, to_numbers, to_texts
 from core.evaluation.means import MeanEncoder
-from core.evaluation.shapes import image_features, signal_features
+from core.evaluation.handcrafted_features import image_features, signal_features
 from core.evaluation.types import Array
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _names(columns: tuple[str, ...]) -> Callable[[pd.DataFrame], Any]:
     import pandas as pd
 
     def read(frame: pd.DataFrame) -> Any:
-        named = np.column_stack([to_names(frame[c]) for c in columns])
+        named = np.column_stack([to_categories(frame[c]) for c in columns])
         return np.where(pd.isna(named), MISSING, named)
 
     return read

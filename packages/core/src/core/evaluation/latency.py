@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.evaluation.study import Findings, Study
+from core.evaluation.study import StudyResult, Study
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
 
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
     from core.targets.scorer import Scorer
     from core.targets.types import Array
 
@@ -35,7 +35,7 @@ def times(scorer: Scorer, rows: pd.DataFrame | dict[str, Tensor], calls: int, wa
 def latency(calls: int = 200) -> Study:
     """Make the study: median and 99th percentile of the time from encoded row to scores, one row at a time."""
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         import torch
 
         row = held.frames["test"].iloc[:1]
@@ -50,7 +50,7 @@ def latency(calls: int = 200) -> Study:
             for word, share in (("p50", 0.5), ("p99", 0.99))
         }
         shapes = ", ".join(f"{k} {' x '.join(map(str, v.shape[1:]))}" for k, v in inputs.items())
-        return Findings(
+        return StudyResult(
             f"One answer takes {figures['model_p50_ms']['value']:.1f} ms (median), "
             f"{figures['model_p99_ms']['value']:.1f} ms at the 99th percentile.",
             figures,

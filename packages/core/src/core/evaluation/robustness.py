@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.evaluation.answered import answers, generator, headline, rows_at_once, sample, spread, weighted
+from core.evaluation.perturbation import repredict, generator, headline, rows_at_once, sample, confidence_interval, bootstrap_weights
 from core.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from core.evaluation.figures import ratio
-from core.evaluation.study import Findings, Study
+from core.targets.bootstrap_metrics import ratio
+from core.evaluation.study import StudyResult, Study
 from core.evaluation.types import Array
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
 
 
 def robustness(rows: int, kinds: Iterable[str] = tuple(CORRUPTIONS)) -> Study:
@@ -24,13 +24,13 @@ def robustness(rows: int, kinds: Iterable[str] = tuple(CORRUPTIONS)) -> Study:
     """
     asked = tuple(kinds)
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         return _measured(held, rows, asked)
 
     return study
 
 
-def _measured(held: Held, rows: int, kinds: tuple[str, ...]) -> Findings:
+def _measured(held: EvaluationContext, rows: int, kinds: tuple[str, ...]) -> StudyResult:
     import pandas as pd
 
     figure = headline(held.target.kind)
@@ -41,12 +41,12 @@ def _measured(held: Held, rows: int, kinds: tuple[str, ...]) -> Findings:
     spoilt: list[list[Array]] = [[] for _ in cases]
     for piece in rows_at_once(chosen, held):
         inputs = held.scorer.encode(held.frames["test"].iloc[piece])
-        clean.append(figure.columns(answers(held, piece, inputs)))
+        clean.append(figure.columns(repredict(held, piece, inputs)))
         for found, (kind, severity) in zip(spoilt, cases, strict=True):
             stream = generator(held, "corruption", kind, severity, int(piece[0]))
             image = corrupt(inputs["image"], kind, severity, stream)
-            found.append(figure.columns(answers(held, piece, {**inputs, "image": image})))
-    weights_RN = weighted(held, part)
+            found.append(figure.columns(repredict(held, piece, {**inputs, "image": image})))
+    weights_RN = bootstrap_weights(held, part)
     ones = np.ones((1, len(part)))
 
     def values(columns: list[Array]) -> tuple[Array, Array]:
@@ -67,13 +67,13 @@ def _measured(held: Held, rows: int, kinds: tuple[str, ...]) -> Findings:
     worst = max(table, key=lambda row: row["relative degradation"])
     loss, loss_R = 1 - ratio(mean, base), 1 - ratio(mean_R, base_R)
     name = figure.name
-    return Findings(
+    return StudyResult(
         f"Spoilt pictures cost {100 * loss.item():.0f} % of the {figure.words} on average "
         f"({base.item():.3f} clean, {mean.item():.3f} spoilt); most by {worst['corruption']}.",
         {
-            f"clean_{name}": spread(held, base, base_R),
-            f"corrupted_{name}": spread(held, mean, mean_R),
-            "relative_degradation": spread(held, loss, loss_R),
+            f"clean_{name}": confidence_interval(held, base, base_R),
+            f"corrupted_{name}": confidence_interval(held, mean, mean_R),
+            "relative_degradation": confidence_interval(held, loss, loss_R),
         },
         {f"{figure.words[0].upper()}{figure.words[1:]} by corruption": table},
         notes=[

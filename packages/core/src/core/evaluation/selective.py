@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.answered import sample, spread, weighted
-from core.evaluation.figures import ratio
-from core.evaluation.places import at_places
-from core.evaluation.study import Findings, Study
+from core.evaluation.perturbation import sample, confidence_interval, bootstrap_weights
+from core.targets.bootstrap_metrics import ratio
+from core.evaluation.dense_predictions import iter_feature_grid
+from core.evaluation.study import StudyResult, Study
 from core.evaluation.types import Array, Json
 from core.targets.types import Predictions
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
 
 Counted = Callable[[Array], tuple[Array, Array]]
 """Weights of rows (R, N) -> answers and errors in each bin of confidence, (R, BINS) each."""
@@ -33,7 +33,7 @@ def risk_coverage(rows: int = 64) -> Study:
     (Geifman et al. 2019).
     """
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         return _measured(held, rows)
 
     return study
@@ -85,7 +85,7 @@ def least_area(error: float) -> float:
     return error + (1 - error) * float(np.log1p(-error)) if error < 1 else 1.0
 
 
-def _measured(held: Held, rows: int) -> Findings:
+def _measured(held: EvaluationContext, rows: int) -> StudyResult:
     if held.target.kind == "mask":
         counts_NB, errors_NB, part = _pixels(held, rows)
         by_bin: Counted = lambda w: (w @ counts_NB, w @ errors_NB)  # noqa: E731
@@ -95,14 +95,14 @@ def _measured(held: Held, rows: int) -> Findings:
         by_bin = counted(part.scores.max(axis=1), np.asarray(part.labels != part.targets, np.float64))
     counts_1B, errors_1B = by_bin(np.ones((1, len(part))))
     coverage, risk, area = risks(counts_1B, errors_1B)
-    _, _, area_R = risks(*by_bin(weighted(held, part)))
+    _, _, area_R = risks(*by_bin(bootstrap_weights(held, part)))
     error = (errors_1B.sum() / counts_1B.sum()).item()
     at = min(int(np.searchsorted(coverage[0], 0.9)), BINS - 1)
-    return Findings(
+    return StudyResult(
         f"Kept to the surest {100 * coverage[0, at]:.0f} % of {what}, {100 * risk[0, at]:.2f} % are wrong "
         f"instead of {100 * error:.2f} %.",
         {
-            "aurc": spread(held, area, area_R),
+            "aurc": confidence_interval(held, area, area_R),
             "excess_aurc": {"value": area.item() - least_area(error), "low": None, "high": None},
             "risk_at_full_coverage": {"value": error, "low": None, "high": None},
         },
@@ -118,12 +118,12 @@ def _bins(confidence: NDArray[np.floating]) -> NDArray[np.int64]:
     return np.asarray(np.clip((place * BINS).astype(np.int64), 0, BINS - 1))
 
 
-def _pixels(held: Held, rows: int) -> tuple[Array, Array, Predictions]:
+def _pixels(held: EvaluationContext, rows: int) -> tuple[Array, Array, Predictions]:
     chosen = sample(held, rows, "selective")
     part = held.parts["test"].take(chosen)
     counts, errors = np.zeros((len(part), BINS)), np.zeros((len(part), BINS))
     n = 0
-    for found, labels, truth in at_places(
+    for found, labels, truth in iter_feature_grid(
         held.scorer, held.frames["test"], held.parts["test"].targets, chosen
     ):
         code, known = _bins(found.max(axis=1)), truth < found.shape[1]

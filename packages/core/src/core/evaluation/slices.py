@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.evaluation.answered import headline, spread, weighted
-from core.evaluation.study import Findings, Study
+from core.evaluation.perturbation import headline, confidence_interval, bootstrap_weights
+from core.evaluation.study import StudyResult, Study
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
     from core.targets.types import Predictions
 
 
@@ -21,16 +21,16 @@ def slices(others: dict[str, Callable[[Predictions], float]]) -> Study:
     ``others`` are further figures, shown for each slice without an interval.
     """
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         return _measured(held, others)
 
     return study
 
 
-def _measured(held: Held, others: dict[str, Callable[[Predictions], float]]) -> Findings:
+def _measured(held: EvaluationContext, others: dict[str, Callable[[Predictions], float]]) -> StudyResult:
     figure = headline(held.target.kind)
     part = held.parts["test"]
-    columns_NC, weights_RN = figure.columns(part), weighted(held, part)
+    columns_NC, weights_RN = figure.columns(part), bootstrap_weights(held, part)
     ones = np.ones((1, len(part)))
     table: list[dict[str, Any]] = []
     for attribute, names in part.groups.items():
@@ -42,7 +42,7 @@ def _measured(held: Held, others: dict[str, Callable[[Predictions], float]]) -> 
             for weights in (ones, weights_RN):
                 own, rest = (figure.combine((weights * side) @ columns_NC) for side in (inside, ~inside))
                 apart.append((own, own - rest))
-            gap = spread(held, apart[0][1], apart[1][1])
+            gap = confidence_interval(held, apart[0][1], apart[1][1])
             members = part.take(np.flatnonzero(inside))
             table.append(
                 {
@@ -66,7 +66,7 @@ def _measured(held: Held, others: dict[str, Callable[[Predictions], float]]) -> 
         )
     else:
         summary = f"None of {len(table)} slices is clearly weaker than the rest."
-    return Findings(
+    return StudyResult(
         summary,
         {"slices_weaker_than_the_rest": {"value": float(len(weak)), "low": None, "high": None}},
         {f"Slices by {figure.words}, weakest first": table},

@@ -8,12 +8,12 @@ import numpy as np
 
 from core.evaluation.calibration import slope_and_intercept
 from core.evaluation.config import StandardEvaluation
-from core.evaluation.figures import (
-    areas,
-    briers,
+from core.targets.bootstrap_metrics import (
+    auroc_auprc,
+    brier_scores,
     calibration_error,
     log_losses,
-    macro_areas,
+    macro_auroc_auprc,
     mean_defined,
     means,
     per_class,
@@ -23,7 +23,7 @@ from core.evaluation.figures import (
 )
 from core.evaluation.intervals import point, resampled_weights
 from core.evaluation.types import Array, Json, Statistic
-from core.targets.slots import all_right, intents, slot_counts
+from core.targets.slot_metrics import all_right, intents, slot_counts
 from core.targets.types import Metric, Predictions
 
 
@@ -34,10 +34,10 @@ def standard_statistics(
 
     Operating points come fixed in ``thresholds`` (see ``choose_all``), set on validation.
     """
-    probabilities = means({"log_loss": log_losses, "brier": briers})
+    probabilities = means({"log_loss": log_losses, "brier": brier_scores})
     if kind == "binary":
         return [
-            areas(("auroc", "auprc"), 1),
+            auroc_auprc(("auroc", "auprc"), 1),
             _at_fixed_points(thresholds, config),
             probabilities,
             calibration_error(config.bins),
@@ -46,7 +46,7 @@ def standard_statistics(
     if kind == "multiclass":
         return [
             means({"accuracy": _right}),
-            macro_areas(classes),
+            macro_auroc_auprc(classes),
             per_class(classes, kind),
             probabilities,
             calibration_error(config.bins),
@@ -55,14 +55,14 @@ def standard_statistics(
         return [
             _agreement(),
             means({"accuracy": _right, "adjacent": _near, "mae": _apart}),
-            macro_areas(classes),
+            macro_auroc_auprc(classes),
             per_class(classes, kind),
             probabilities,
             calibration_error(config.bins),
         ]
     if kind == "multilabel":
         return [
-            macro_areas(classes),
+            macro_auroc_auprc(classes),
             per_class(classes, kind),
             means({"exact_match": _all_right, "hamming_loss": _label_errors}),
             probabilities,

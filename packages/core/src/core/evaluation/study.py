@@ -17,7 +17,7 @@ Json = Any
 
 
 @dataclass(frozen=True)
-class Held:
+class EvaluationContext:
     """What a study may look at. Figures of quality come from held-out parts only."""
 
     dataset: Dataset
@@ -50,7 +50,7 @@ class Gate:
 
 
 @dataclass
-class Findings:
+class StudyResult:
     """What a study found."""
 
     summary: str
@@ -66,4 +66,4 @@ class Findings:
     """File name -> table, written as CSV into the run's folder ``studies``."""
 
 
-Study = Callable[[Held], Findings]
+Study = Callable[[EvaluationContext], StudyResult]

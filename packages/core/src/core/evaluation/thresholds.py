@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from core.config import config_error
 from core.evaluation.config import StandardEvaluation
-from core.evaluation.figures import called, truths
-from core.evaluation.ranks import Ranking
+from core.targets.bootstrap_metrics import predicted, truths
+from core.targets.roc import Ranking
 from core.evaluation.types import Array, Json
 from core.targets.metrics import macro_f1
 from core.targets.types import Predictions
@@ -188,7 +188,7 @@ def _at(p: Predictions, cut: float) -> dict[str, Json]:
 def confusion(p: Predictions) -> dict[str, Json]:
     """Counts of (truth, label) for single-label targets; of (yes/no, yes/no) a label for multilabel ones."""
     if p.kind == "multilabel":
-        truth, call = truths(p), called(p)
+        truth, call = truths(p), predicted(p)
         pairs = {
             "true_positive": truth & call,
             "false_positive": ~truth & call,

@@ -73,7 +73,7 @@ class Evaluation:
 
 
 @dataclass
-class Challenge:
+class BaselineResult:
     """A classical model's predictions on the same split."""
 
     name: str

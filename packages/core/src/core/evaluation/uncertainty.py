@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.conformal import Calibration, Covered, Pixels, Truths, covered, truths_of
+from core.evaluation.conformal import Calibration, Coverage, PixelScores, CalibrationScores, covered, truths_of
 from core.evaluation.deferral import losses
-from core.evaluation.figures import ratio
+from core.targets.bootstrap_metrics import ratio
 from core.evaluation.intervals import interval, resampled_weights
 from core.evaluation.selective import at_coverages, counted, least_area, risks
-from core.targets.crossing import attributes
+from core.targets.intersections import attributes
 from core.targets.types import Array, Predictions
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def measure(
     against: Terms,
     config: StandardEvaluation,
     seed: int,
-    pixels: Pixels | None = None,
+    pixels: PixelScores | None = None,
 ) -> dict[str, Json]:
     """Measure sets and deferral on a held-out part: keys coverage, promise, size, single, by_class, deferral, ...
 
@@ -98,7 +98,7 @@ def measure(
 
 
 def _by_class(
-    part: Predictions, truths: Truths, found: Covered, config: StandardEvaluation, seed: int
+    part: Predictions, truths: CalibrationScores, found: Coverage, config: StandardEvaluation, seed: int
 ) -> dict[str, Json]:
     """Give each true class's share of answers covered, where enough rows have it."""
     n, classes = len(part), len(part.classes)
@@ -128,8 +128,8 @@ def _by_class(
     }
 
 
-def _taken(found: Covered, rows: NDArray[np.int64]) -> Covered:
-    return Covered(
+def _taken(found: Coverage, rows: NDArray[np.int64]) -> Coverage:
+    return Coverage(
         found.covered[rows], found.exact[rows], found.size[rows], found.single[rows], np.empty(0, bool)
     )
 
@@ -147,7 +147,7 @@ def _resampled(
 
 def _sets(
     part: Predictions,
-    found: Covered,
+    found: Coverage,
     against: Terms,
     config: StandardEvaluation,
     seed: int,

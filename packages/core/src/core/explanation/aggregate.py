@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reading:
+class TextAlignment:
     """How an encoder's texts become tokens and n-grams: ``FieldsEncoder.spans`` and ``grams``."""
 
     spans: Callable[[pd.DataFrame], list[list[tuple[str, int, int] | None]]]
     grams: Callable[[Sequence[str]], Any]
 
 
-def assigned(
-    source: str, flags: bool, numbers: Array, cases: Masker, reading: Reading, effects: Array
+def aggregate_to_features(
+    source: str, flags: bool, numbers: Array, cases: Masker, reading: TextAlignment, effects: Array
 ) -> float:
     """Add an entry's effects (N, ...) to those of the parts (N, P), in place; give the absolute sum that has no part.
 
@@ -41,7 +41,7 @@ def assigned(
         return _events(numbers, cases, effects)
     if source in ("image", "signal"):
         return _grid(numbers, cases, effects)
-    if source == "bag":
+    if source == "tfidf":
         return _grams(numbers, cases, reading, effects)
     return _tokens(source, numbers, cases, reading, effects)
 
@@ -83,16 +83,16 @@ def _grid(numbers: Array, cases: Masker, effects: Array) -> float:
     return 0.0
 
 
-def _tokens(source: str, numbers: Array, cases: Masker, reading: Reading, effects: Array) -> float:
+def _tokens(source: str, numbers: Array, cases: Masker, reading: TextAlignment, effects: Array) -> float:
     """Give a token's effect to the word that it shares most characters with."""
     numbers = numbers.sum(axis=2) if numbers.ndim == 3 else numbers
-    words = words_of(source, numbers.shape[1], cases, reading)
+    words = word_of_token(source, numbers.shape[1], cases, reading)
     rows, places = np.nonzero(words >= 0)
     np.add.at(effects, (rows, cases.fixed + words[rows, places]), numbers[rows, places])
     return float(np.abs(numbers[words < 0]).sum())
 
 
-def words_of(source: str, length: int, cases: Masker, reading: Reading) -> NDArray[np.int64]:
+def word_of_token(source: str, length: int, cases: Masker, reading: TextAlignment) -> NDArray[np.int64]:
     """Tell which of its row's words each place of ``tokens`` or ``words`` belongs to, (N, length); -1 for none."""
     spans: list[list[tuple[str, int, int] | None]]
     if source == "words":
@@ -118,7 +118,7 @@ def _word(cases: Masker, row: int, place: tuple[str, int, int] | None) -> int:
     return best
 
 
-def _grams(numbers: Array, cases: Masker, reading: Reading, effects: Array) -> float:
+def _grams(numbers: Array, cases: Masker, reading: TextAlignment, effects: Array) -> float:
     """Share an n-gram's effect among the words that hold it, or among neighbours that hold it together."""
     texts = {column: to_texts(cases.frame[column]) for column in cases.texts}
     said = [
@@ -153,7 +153,7 @@ def _with_signs(text: str, start: int, end: int) -> str:
     return text[start:end]
 
 
-def _held(reading: Reading, texts: Sequence[str]) -> dict[str, set[int]]:
+def _held(reading: TextAlignment, texts: Sequence[str]) -> dict[str, set[int]]:
     """Tell which n-grams each text holds."""
     distinct = list(dict.fromkeys(texts))
     if not distinct:

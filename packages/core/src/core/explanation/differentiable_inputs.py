@@ -14,14 +14,14 @@ from torch import Tensor, nn
 
 from core.backbones.inputs import OneHot
 
-FLOATS = ("numeric", "missing", "bag", "image", "signal", "events")
+FLOATS = ("numeric", "missing", "tfidf", "image", "signal", "events")
 """Inputs that are numbers; the masks beside them only tell what is there."""
 CODES = ("categorical", "tokens", "words")
 """Inputs that are codes: they enter through embeddings or flags."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class DifferentiableInput:
     """Which input an entry carries, and the module it leaves as numbers; None: it is a number itself."""
 
     source: str
@@ -33,23 +33,23 @@ class Entry:
         return isinstance(self.module, OneHot)
 
 
-class Entries:
+class DifferentiableInputs:
     """The entries of a network, found by one trial on inputs of several rows, in eval mode."""
 
     def __init__(self, model: nn.Module, inputs: dict[str, Tensor]) -> None:
         self.model = model
-        found: list[Entry] = []
+        found: list[DifferentiableInput] = []
 
         def look(module: nn.Module, codes: Tensor, output: Tensor) -> None:
             source = _source(codes, inputs)
             if source is not None:
                 assert all(e.module is not module for e in found), "an embedding is asked twice in one pass"
-                found.append(Entry(source, module))
+                found.append(DifferentiableInput(source, module))
 
         with self._hooked(look), torch.no_grad():
             model(inputs)
         floats = (name for name in FLOATS if name in inputs and inputs[name].numel())
-        self.entries = (*(Entry(name) for name in floats), *found)
+        self.entries = (*(DifferentiableInput(name) for name in floats), *found)
 
     def values(self, inputs: dict[str, Tensor]) -> list[Tensor]:
         """Give each entry's numbers, (B, ...) float32."""

@@ -28,7 +28,7 @@ FOR, AGAINST = np.array([0, 114, 178]), np.array([213, 94, 0])
 """Colours of what speaks for and against the answer: told apart by colour-blind readers too."""
 
 
-def chosen(sure: Array, right: NDArray[np.bool_] | None, count: int) -> list[tuple[int, str]]:
+def select_examples(sure: Array, right: NDArray[np.bool_] | None, count: int) -> list[tuple[int, str]]:
     """Choose rows to show and say why: the surest right one, the surest wrong one, the least sure one, then further."""
     order = np.argsort(-sure, kind="stable")
     if right is None:
@@ -45,7 +45,7 @@ def chosen(sure: Array, right: NDArray[np.bool_] | None, count: int) -> list[tup
     return list(found.items())
 
 
-def example(trial: ExplanationReport, row: int) -> dict[str, Any]:
+def show_example(trial: ExplanationReport, row: int) -> dict[str, Any]:
     """Show one explained row: its strongest parts, and its text, picture or signal where it has one."""
     cases, effects = trial.cases, trial.effects[row]
     names = cases.names(row)

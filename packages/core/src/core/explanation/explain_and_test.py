@@ -11,14 +11,14 @@ import numpy as np
 import torch
 
 from core.config import derive_seed
-from core.explanation.aggregate import Reading
+from core.explanation.aggregate import TextAlignment
 from core.explanation.config import LEAST_ROWS
 from core.explanation.faithfulness import Faithfulness, faithfulness
-from core.explanation.faithfulness import passes as passes_of_curves
+from core.explanation.faithfulness import num_forward_passes as passes_of_curves
 from core.explanation.integrated_gradients import PASSES, integrated_gradients
 from core.explanation.occlusion import occlusion
-from core.explanation.ranks import agreement
-from core.explanation.rollout import Unavailable, rollout
+from core.explanation.ranks import rank_correlation
+from core.explanation.rollout import MethodUnavailable, rollout
 
 if TYPE_CHECKING:
     from core.backbones.model import Model
@@ -34,14 +34,14 @@ LEAST_TRIED = 6
 
 
 @dataclass(frozen=True)
-class Subject:
+class ModelUnderTest:
     """What is explained: a model, how it is asked, and how its texts become tokens."""
 
     model: Model
     scorer: Scorer
     scorer_of: Callable[[Model], Scorer]
     """Makes the scorer of another model of the same run."""
-    reading: Reading
+    reading: TextAlignment
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class ExplanationBudget:
     """Other methods that explain some rows too."""
 
 
-def plan_budget(settings: StandardExplanation, cases: Masker, method: str, passes: float) -> ExplanationBudget:
+def plan_budget(settings: StandardExplanation, cases: Masker, method: str, num_forward_passes: float) -> ExplanationBudget:
     """Find how much ``passes`` forward passes pay for, never fewer than the least rows where there are so many.
 
     Counted, not timed, so that a run repeated explains the same. Other methods come last, the cheapest first.
@@ -108,9 +108,9 @@ def plan_budget(settings: StandardExplanation, cases: Masker, method: str, passe
     curves = passes_of_curves(settings.orders) + 1 + cases.alternatives
     each = costs[method] + curves
     rows = len(cases)
-    while rows > LEAST_ROWS and rows * each + 2 * n_check_rows(rows) * costs[method] > passes:
+    while rows > LEAST_ROWS and rows * each + 2 * n_check_rows(rows) * costs[method] > num_forward_passes:
         rows -= 1
-    left = passes - rows * each - 2 * n_check_rows(rows) * costs[method]
+    left = num_forward_passes - rows * each - 2 * n_check_rows(rows) * costs[method]
     compared = []
     for name, cost in costs.items():
         if settings.compare and name != method and (n_check_rows(rows) * cost <= left or name == "rollout"):
@@ -124,7 +124,7 @@ def n_check_rows(rows: int) -> int:
     return min(rows, max(LEAST_TRIED, rows // QUARTER))
 
 
-def permuted(model: Model, seed: int) -> Model:
+def with_permuted_weights(model: Model, seed: int) -> Model:
     """Give a copy whose weights are each permuted at random: as large as before, but knowing nothing."""
     other = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
@@ -135,8 +135,8 @@ def permuted(model: Model, seed: int) -> Model:
     return other
 
 
-def explained(
-    subject: Subject, cases: Masker, question: ExplainedOutput, method: str, settings: StandardExplanation
+def attribute(
+    subject: ModelUnderTest, cases: Masker, question: ExplainedOutput, method: str, settings: StandardExplanation
 ) -> tuple[Array, list[str]]:
     """Give effects (N, P) by a method, with notes on how well it did."""
     if method == "occlusion":
@@ -148,7 +148,7 @@ def explained(
 
 
 def explain_and_test(
-    subject: Subject,
+    subject: ModelUnderTest,
     cases: Masker,
     question: ExplainedOutput,
     method: str,
@@ -158,15 +158,15 @@ def explain_and_test(
     seed: int,
 ) -> ExplanationReport:
     """Explain the rows by a method and test the explanations, and explain some by other methods too."""
-    effects, notes = explained(subject, cases, question, method, settings)
+    effects, notes = attribute(subject, cases, question, method, settings)
     whole, empty = question.whole(subject.scorer, cases)
     generator = np.random.default_rng(derive_seed(seed, "orders"))
     faith = faithfulness(subject.scorer, cases, question, effects, whole, empty, settings.orders, generator)
     some = cases.first(n_check_rows(len(cases)))
     own = effects[: len(some), : some.count]
-    other = permuted(subject.model, derive_seed(seed, "permuted"))
-    ignorant = Subject(other, subject.scorer_of(other), subject.scorer_of, subject.reading)
-    sanity = agreement(own, explained(ignorant, some, question, method, settings)[0], sizes_only=True)
+    other = with_permuted_weights(subject.model, derive_seed(seed, "permuted"))
+    ignorant = ModelUnderTest(other, subject.scorer_of(other), subject.scorer_of, subject.reading)
+    sanity = rank_correlation(own, attribute(ignorant, some, question, method, settings)[0], sizes_only=True)
     return ExplanationReport(
         cases,
         question,
@@ -184,7 +184,7 @@ def explain_and_test(
 
 
 def _stability(
-    subject: Subject,
+    subject: ModelUnderTest,
     cases: Masker,
     question: ExplainedOutput,
     effects: Array,
@@ -196,16 +196,16 @@ def _stability(
     if stirred is None:
         return None
     changed, lost = stirred
-    again, _ = explained(subject, changed, question, method, settings)
+    again, _ = attribute(subject, changed, question, method, settings)
     kept = np.full(again.shape, np.nan)
     for row, part in enumerate(lost):
         left = effects[row] if part < 0 else np.delete(effects[row], part)
         kept[row, : min(len(left), again.shape[1])] = left[: again.shape[1]]
-    return agreement(kept, again)
+    return rank_correlation(kept, again)
 
 
 def _compared(
-    subject: Subject,
+    subject: ModelUnderTest,
     cases: Masker,
     question: ExplainedOutput,
     effects: Array,
@@ -216,9 +216,9 @@ def _compared(
     found: dict[str, Array | str] = {}
     for name in compared:
         try:
-            other, _ = explained(subject, cases, question, name, settings)
-        except Unavailable as error:
+            other, _ = attribute(subject, cases, question, name, settings)
+        except MethodUnavailable as error:
             found[name] = str(error)
             continue
-        found[name] = agreement(effects, other, sizes_only="rollout" in (name, method))
+        found[name] = rank_correlation(effects, other, sizes_only="rollout" in (name, method))
     return found

@@ -50,7 +50,7 @@ class Faithfulness:
         return self.insertion - (self.whole - self.random)
 
 
-def passes(orders: int) -> int:
+def num_forward_passes(orders: int) -> int:
     """Count the forward passes a row that ``faithfulness`` costs, at most."""
     return (2 + orders) * (2 * len(SHARES) - 1)
 

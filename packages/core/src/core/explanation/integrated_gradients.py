@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from core.backbones.contexts import eval_mode
-from core.explanation.aggregate import Reading, assigned, words_of
-from core.explanation.differentiable_inputs import Entries
+from core.explanation.aggregate import TextAlignment, aggregate_to_features, word_of_token
+from core.explanation.differentiable_inputs import DifferentiableInputs
 
 if TYPE_CHECKING:
     from core.explanation.masker import Masker
@@ -54,7 +54,7 @@ class Integrated:
 
 
 def integrated_gradients(
-    model: nn.Module, cases: Masker, question: ExplainedOutput, reading: Reading, steps: int
+    model: nn.Module, cases: Masker, question: ExplainedOutput, reading: TextAlignment, steps: int
 ) -> Integrated:
     """Attribute the number of each row to its parts along the straight path from a baseline.
 
@@ -68,7 +68,7 @@ def integrated_gradients(
     inputs = {name: tensor.to(device) for name, tensor in cases.inputs.items()}
     answer = torch.from_numpy(question.answer[: len(cases)]).to(device)
     with eval_mode(model):
-        entries = Entries(model, inputs)
+        entries = DifferentiableInputs(model, inputs)
         values = entries.values(inputs)
         baselines = _baselines(entries, values, cases, reading, device)
         names = list(inputs)
@@ -95,14 +95,14 @@ def integrated_gradients(
         numbers = effect.detach().double().cpu().numpy()
         if entry.module is not None and not entry.flags:
             numbers = numbers.sum(axis=-1)  # an embedding's width
-        shared = assigned(entry.source, entry.flags, numbers, cases, reading, effects)
+        shared = aggregate_to_features(entry.source, entry.flags, numbers, cases, reading, effects)
         whole += float(np.abs(numbers).sum())
         lost += shared
     return Integrated(effects, apart.detach().double().cpu().numpy(), lost / whole if whole else 0.0)
 
 
 def _baselines(
-    entries: Entries, values: Sequence[Tensor], cases: Masker, reading: Reading, device: torch.device
+    entries: DifferentiableInputs, values: Sequence[Tensor], cases: Masker, reading: TextAlignment, device: torch.device
 ) -> list[Tensor]:
     """Give each entry's numbers where nothing is known of the row; what is no word of a text stays."""
     n, r = len(cases), cases.alternatives
@@ -116,8 +116,8 @@ def _baselines(
     made = []
     for entry, own, mean in zip(entries.entries, values, sums, strict=True):
         if entry.source in ("tokens", "words"):
-            words_BT = torch.from_numpy(words_of(entry.source, own.shape[1], cases, reading)).to(device)
+            words_BT = torch.from_numpy(word_of_token(entry.source, own.shape[1], cases, reading)).to(device)
             made.append(own.where((words_BT < 0).reshape(*words_BT.shape, *[1] * (own.ndim - 2)), 0.0))
         else:
-            made.append(torch.zeros_like(own) if entry.source == "bag" else mean)
+            made.append(torch.zeros_like(own) if entry.source == "tfidf" else mean)
     return made

@@ -18,7 +18,7 @@ from torch import Tensor
 from core.data.coercion import to_texts
 from core.data.slot_alignment import word_spans
 from core.explanation.column_occlusion import own_values, quantile_references
-from core.explanation.word_occlusion import without
+from core.explanation.word_occlusion import delete_spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from core.explanation.column_occlusion import Places
     from core.targets.scorer import Scorer
 
-TEXTUAL = ("tokens", "words", "words_mask", "word_starts", "bag", "numeric", "missing")
+TEXTUAL = ("tokens", "words", "words_mask", "word_starts", "tfidf", "numeric", "missing")
 """Inputs that a text can change; numbers among them, because some are made by comparing texts."""
 
 
@@ -222,7 +222,7 @@ class Masker:
                     if off and w.column == column
                 ]
                 if cut:
-                    texts[m] = without(texts[m], cut)
+                    texts[m] = delete_spans(texts[m], cut)
             altered[column] = pd.Series(texts, index=altered.index, dtype=object)
         # Earlier events are those of the row as it is: variants of one row must not become each other's past.
         made = self.scorer.encode(altered, altered.iloc[:0])
@@ -269,7 +269,7 @@ class Masker:
             texts = to_texts(frame[column])
             for row, part in enumerate(lost):
                 if part >= 0 and (word := self.words[row][part - self.fixed]).column == column:
-                    texts[row] = without(texts[row], [(word.start, word.end)])
+                    texts[row] = delete_spans(texts[row], [(word.start, word.end)])
             frame[column] = pd.Series(texts, index=frame.index, dtype=object)
         return frame
 

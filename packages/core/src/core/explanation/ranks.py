@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from core.targets.types import Array
 
 
-def agreement(effects: Array, others: Array, sizes_only: bool = False) -> Array:
+def rank_correlation(effects: Array, others: Array, sizes_only: bool = False) -> Array:
     """Give Spearman's correlation of each row's effects, (N, P) each, (N,).
 
     Parts that are NaN in either are left out; NaN for a row of fewer than three parts or without differences.

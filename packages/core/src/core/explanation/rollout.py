@@ -12,16 +12,16 @@ from torch.overrides import TorchFunctionMode
 
 from core.backbones.contexts import eval_mode
 from core.backbones.tabular import TabularTransformer
-from core.explanation.aggregate import assigned
+from core.explanation.aggregate import aggregate_to_features
 
 if TYPE_CHECKING:
     from core.backbones.model import Model
-    from core.explanation.aggregate import Reading
+    from core.explanation.aggregate import TextAlignment
     from core.explanation.masker import Masker
     from core.targets.types import Array
 
 
-class Unavailable(ValueError):  # noqa: N818 - it says what is, as a reason in the record
+class MethodUnavailable(ValueError):  # noqa: N818 - it says what is, as a reason in the record
     """Why a network has no roll-out, in a sentence."""
 
 
@@ -52,7 +52,7 @@ def _weights(q: Tensor, k: Tensor, mask: Tensor | None, causal: bool, scale: flo
     return torch.softmax(score, dim=-1).mean(dim=1)
 
 
-def rollout(model: Model, cases: Masker, reading: Reading) -> Array:
+def rollout(model: Model, cases: Masker, reading: TextAlignment) -> Array:
     """Give each part's share of the attention that reaches the answer, (N, P); NaN where a row has no such part.
 
     One forward pass a row. Raises ``Unavailable`` for a network without attention over the row's parts.
@@ -75,12 +75,12 @@ def rollout(model: Model, cases: Masker, reading: Reading) -> Array:
 def _flow(weights: list[Tensor], rows: int) -> Tensor:
     """Multiply the layers' attention, half of it the residual path, (B, Q, K)."""
     if not weights:
-        raise Unavailable("this network has no attention that can be followed")
+        raise MethodUnavailable("this network has no attention that can be followed")
     size = weights[0].shape[-1]
     flow = torch.eye(size, device=weights[0].device).expand(rows, -1, -1)
     for layer in weights:
         if layer.shape[0] != rows or layer.shape[-1] != size or layer.shape[1] not in (1, size):
-            raise Unavailable("its attention is not over one row of tokens (windows, or several resolutions)")
+            raise MethodUnavailable("its attention is not over one row of tokens (windows, or several resolutions)")
         stays = torch.eye(size, device=layer.device)[: layer.shape[1]]
         flow = (0.5 * layer + 0.5 * stays) @ flow
     return flow
@@ -91,7 +91,7 @@ def _reads_first(backbone: Any) -> bool:
     return pooling == "cls" or getattr(getattr(backbone, "network", None), "global_pool", None) == "token"
 
 
-def _to_parts(flow: Array, backbone: Any, cases: Masker, reading: Reading) -> Array:
+def _to_parts(flow: Array, backbone: Any, cases: Masker, reading: TextAlignment) -> Array:
     effects = np.where(cases.exists(), 0.0, np.nan)
     inputs, layout = cases.inputs, cases.scorer.layout()
     if not isinstance(backbone, TabularTransformer):
@@ -106,41 +106,41 @@ def _to_parts(flow: Array, backbone: Any, cases: Masker, reading: Reading) -> Ar
     else:
         name = next((n for n in ("events", "tokens", "words") if n in inputs), None)
         if name is None:
-            raise Unavailable("its tokens are not the row's parts")
+            raise MethodUnavailable("its tokens are not the row's parts")
         sources = [(name, inputs[name].shape[1])]
     place = flow.shape[1] - sum(count for _, count in sources)
     if place not in (0, 1):
-        raise Unavailable(f"its {flow.shape[1]} tokens are not the row's parts")
+        raise MethodUnavailable(f"its {flow.shape[1]} tokens are not the row's parts")
     for source, count in sources:
         some = flow[:, place : place + count]
         if source == "events":
             start = len(cases.columns)
             effects[:, start : start + cases.earlier] += some[:, :-1]
         else:
-            assigned(source, False, some, cases, reading, effects)
+            aggregate_to_features(source, False, some, cases, reading, effects)
         place += count
     return effects
 
 
-def _spread(flow: Array, backbone: Any, cases: Masker, reading: Reading, effects: Array) -> Array:
+def _spread(flow: Array, backbone: Any, cases: Masker, reading: TextAlignment, effects: Array) -> Array:
     """Lay a grid of patch tokens over the image."""
     network = getattr(backbone, "network", None)
     size = getattr(getattr(network, "patch_embed", None), "grid_size", None)
     first = int(getattr(network, "num_prefix_tokens", 0))
     if size is None or flow.shape[1] != first + size[0] * size[1]:
-        raise Unavailable("its tokens are no grid of patches")
+        raise MethodUnavailable("its tokens are no grid of patches")
     grid = torch.from_numpy(flow[:, first:].reshape(len(flow), 1, *size))
     shape = cases.inputs["image"].shape[-2:]
     full = torch.nn.functional.interpolate(grid, size=shape, mode="nearest")
     scale = size[0] * size[1] / (shape[0] * shape[1])
-    assigned("image", False, full.numpy() * scale, cases, reading, effects)
+    aggregate_to_features("image", False, full.numpy() * scale, cases, reading, effects)
     return effects
 
 
-def _stretched(flow: Array, cases: Masker, reading: Reading, effects: Array) -> Array:
+def _stretched(flow: Array, cases: Masker, reading: TextAlignment, effects: Array) -> Array:
     samples = cases.inputs["signal"].shape[-1]
     tokens = flow[:, 1:]
     at = np.arange(samples) * tokens.shape[1] // samples
     spread = tokens[:, at] * (tokens.shape[1] / samples)
-    assigned("signal", False, spread[:, None], cases, reading, effects)
+    aggregate_to_features("signal", False, spread[:, None], cases, reading, effects)
     return effects

@@ -26,7 +26,7 @@ WORD = re.compile(r"\w+(?:['’-]\w+)*")
 AT_ONCE = 2048
 """Altered rows that are scored at once."""
 
-Outcome = Callable[["Array", NDArray[np.int64]], "Array"]
+ExplainedScore = Callable[["Array", NDArray[np.int64]], "Array"]
 """Scores (n, K) and the place of each in the rows asked about (n,) -> the numbers explained, (n,)."""
 
 
@@ -42,7 +42,7 @@ class WordEffect:
 
 
 def word_effects(
-    scorer: Scorer, rows: pd.DataFrame, column: str, outcome: Outcome, most: int = 200
+    scorer: Scorer, rows: pd.DataFrame, column: str, outcome: ExplainedScore, most: int = 200
 ) -> list[list[WordEffect]]:
     """Leave out each of the first ``most`` words of a text column, row by row; effects stand in the text's order.
 
@@ -51,7 +51,7 @@ def word_effects(
     texts = to_texts(rows[column])
     spans = [[m.span() for m in list(WORD.finditer(text))[:most]] for text in texts]
     base = outcome(scorer.scores(rows), np.arange(len(rows))) if len(rows) else np.zeros(0)
-    altered = [(i, without(text, [span])) for i, text in enumerate(texts) for span in spans[i]]
+    altered = [(i, delete_spans(text, [span])) for i, text in enumerate(texts) for span in spans[i]]
     numbers = _scored(scorer, rows, column, outcome, altered)
     found: list[list[WordEffect]] = []
     place = 0
@@ -64,22 +64,22 @@ def word_effects(
     return found
 
 
-def scored_without(
+def scores_without_spans(
     scorer: Scorer,
     rows: pd.DataFrame,
     column: str,
-    outcome: Outcome,
+    outcome: ExplainedScore,
     dropped: Sequence[Sequence[tuple[int, int]]],
 ) -> Array:
     """Give the number of each row with several spans of characters left out, (N,)."""
     altered = [
-        (i, without(t, spans))
+        (i, delete_spans(t, spans))
         for i, (t, spans) in enumerate(zip(to_texts(rows[column]), dropped, strict=True))
     ]
     return _scored(scorer, rows, column, outcome, altered)
 
 
-def without(text: str, spans: Sequence[tuple[int, int]]) -> str:
+def delete_spans(text: str, spans: Sequence[tuple[int, int]]) -> str:
     """Cut spans of characters out of a text; white space that meets is joined."""
     kept, place = [], 0
     for start, end in sorted(spans):
@@ -89,7 +89,7 @@ def without(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def _scored(
-    scorer: Scorer, rows: pd.DataFrame, column: str, outcome: Outcome, altered: Sequence[tuple[int, str]]
+    scorer: Scorer, rows: pd.DataFrame, column: str, outcome: ExplainedScore, altered: Sequence[tuple[int, str]]
 ) -> Array:
     numbers: list[Any] = [np.zeros(0)]
     for first in range(0, len(altered), AT_ONCE):

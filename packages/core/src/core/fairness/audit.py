@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from core.fairness.criteria import FALSE, FOUND, FairnessMetric, fairness_metrics
 from core.fairness.simultaneous import differences, draw, fewest, ratios
-from core.targets.crossing import JOIN, attributes
+from core.targets.intersections import JOIN, attributes
 from core.targets.types import Array, Predictions
 
 

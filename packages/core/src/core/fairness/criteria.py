@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from core.targets.slots import all_right, intents, slot_counts
+from core.targets.slot_metrics import all_right, intents, slot_counts
 from core.targets.types import Array, Predictions
 
 MOST_CLASSES = 12

@@ -18,7 +18,7 @@ KEPT = 0.9
 class AllProcesses(Protocol):
     """The processes that train together."""
 
-    def sum_(self, tensors: Iterable[Tensor]) -> None:
+    def all_reduce_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over all processes."""
 
 
@@ -56,7 +56,7 @@ class EmaMeans:
 
     def after_step(self, parallel: AllProcesses) -> None:
         """Let the step's rows of all processes into the means."""
-        parallel.sum_([self._sums, self._counts])
+        parallel.all_reduce_([self._sums, self._counts])
         self.sums_CK = KEPT * self.sums_CK + self._sums
         self.counts_C = KEPT * self.counts_C + self._counts
         self._sums.zero_()

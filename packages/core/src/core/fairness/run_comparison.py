@@ -10,7 +10,7 @@ import numpy as np
 from core.fairness.audit import comparable, pairs_of, unit_codes
 from core.fairness.criteria import fairness_metrics
 from core.fairness.simultaneous import draw, simultaneous
-from core.targets.crossing import attributes
+from core.targets.intersections import attributes
 from core.targets.types import Array, Predictions
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from core.config import config_error
-from core.targets.crossing import JOIN
+from core.targets.intersections import JOIN
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.config import config_error
-from core.targets.crossing import JOIN
+from core.targets.intersections import JOIN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from core.oversight.section import DeclarationSection
 
 
 @dataclass(frozen=True)
@@ -20,12 +22,16 @@ class Oversight:
     responsible: str
     """Whose role it is to answer for the decisions, such as ``the treating physician``."""
     acts: bool = False
-    """Whether a sure answer may take effect by itself. False: every answer only advises the human who decides."""
+    """Whether a confident prediction may take effect by itself. False: all predictions only advise a human."""
     confirm: tuple[str, ...] = ()
-    """Classes that take effect only once a human confirmed them, however sure the model is."""
+    """Classes that take effect only once a human confirmed them, however confident the model is."""
     confirm_positive: bool = False
-    """Of a yes/no answer, yes takes effect only once a human confirmed it, whatever the data call it."""
+    """Of a binary target, the positive class takes effect only once a human confirmed it, whatever its name."""
     confirm_words: tuple[str, ...] = ()
-    """Words of the input text (in any case, whole) that make any answer to it wait for a human's confirmation."""
-    agreement: str | None = None
-    """The task's setting that holds the least share of right answers among those left to the model, if it has one."""
+    """Words of the input text (in any case, whole) that make any prediction wait for a human's confirmation."""
+    accuracy_key: str | None = None
+    """The task's key that holds the least accuracy of the predictions left to the model, if it has one."""
+
+    def section(self) -> DeclarationSection:
+        """Return it for the record."""
+        return DeclarationSection.model_validate(asdict(self))

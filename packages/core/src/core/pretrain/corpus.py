@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from core.config import config_error, derive_seed
-from core.data.readers.files import find
+from core.data.readers.files import resolve_path
 from core.data.roles import require_columns
 from core.data.readers.table import read_table
 from core.data.types import Batch
@@ -82,7 +82,7 @@ def read(recipe: TextRecipe, files: dict[str, str]) -> list[Texts]:
 
 
 def _table(path: str | Path, key: str, columns: list[str], files: dict[str, str]) -> pd.DataFrame:
-    place = find(path, key)
+    place = resolve_path(path, key)
     table = read_table(place)
     require_columns(table.frame, {key: columns}, place)
     files.update(table.files)
@@ -91,7 +91,7 @@ def _table(path: str | Path, key: str, columns: list[str], files: dict[str, str]
 
 def _utterances(path: str, files: dict[str, str]) -> list[str]:
     """Read SNIPS (one file, column split) or SLURP (a folder of devel and test): training sentences alone."""
-    place = find(path, "recipe.commands")
+    place = resolve_path(path, "recipe.commands")
     if place.is_dir():
         train = _table(place / "devel.jsonl", "recipe.commands", ["sentence"], files)["sentence"]
         test = _table(place / "test.jsonl", "recipe.commands", ["sentence"], files)["sentence"]

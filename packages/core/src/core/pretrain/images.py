@@ -13,7 +13,7 @@ from PIL import Image
 from torch.nn import functional
 
 from core.config import derive_seed
-from core.data.readers.files import find
+from core.data.readers.files import resolve_path
 from core.data.roles import require_columns
 from core.data.readers.table import read_table
 from core.data.types import Batch
@@ -51,7 +51,7 @@ def read(path: str, key: str, part: str, files: dict[str, str]) -> Pictures:
 
     Raises ValueError naming the file and row where a strip can't be decoded.
     """
-    place = find(path, key)
+    place = resolve_path(path, key)
     table = read_table(place)
     require_columns(table.frame, {key: ["split", "strip", "n", "labels", "image"]}, place)
     files.update(table.files)

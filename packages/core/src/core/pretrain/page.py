@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.report.svg import CHALLENGER, MODEL, THIRD, Plot, render_svg
+from core.report.svg import BASELINE, MODEL, THIRD, Plot, render_svg
 from core.report.templates import html
 from core.report.formatting import format_duration, format_number, format_si
 from core.atomic_io import write_atomically
@@ -13,7 +13,7 @@ from core.atomic_io import write_atomically
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = (MODEL, CHALLENGER, THIRD, "#cc79a7")
+COLOURS = (MODEL, BASELINE, THIRD, "#cc79a7")
 """After Okabe and Ito (2008)."""
 MARKS = ("o", "s", "^", "D")
 
@@ -52,7 +52,7 @@ def curves(looks: list[dict[str, Any]]) -> list[Plot]:
             f"{name.replace('_', ' ')} from {format_number(looks[0][name])} to {format_number(looks[-1][name])}"
             for name in names
         )
-        made.append(render_svg(words.replace(" ", "_"), title, told, draw, (5.2, 3.6))[0])
+        made.append(render_svg(words.replace(" ", "_"), title, "", told, draw, (5.2, 3.6))[0])
     return made
 
 

@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.energy.config import MeterOption
-from core.energy.meter import JOULES_PER_WH
+from core.energy.carbon import Grid
+from core.energy.config import MeasuredEnergy
+from core.energy.meter import JOULES_PER_WH, Meter
+from core.energy.training_energy import TrainingEnergy
 from core.pretrain.config import name_of
 from core.pretrain.page import write_page
 from core.pretrain.ship import write_weights
 from core.pretrain.watch import Looks
 from core.training.checkpoint import Checkpoints
-from core.training.device import place
+from core.training.device import resolve_device
 from core.atomic_io import write_atomically
 from core.training.loop import fit
 from core.training.precision import autocast, cpu_name, native_bf16
 from core.training.callbacks import LearningCurve, StepTimes, progress
-from core.training.step import PlainUpdate
+from core.training.step import TrainStep
 
 if TYPE_CHECKING:
     from core.pretrain.config import PretrainConfig
@@ -45,14 +47,12 @@ def pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
     config.check()
     if config.threads:
         torch.set_num_threads(config.threads)
-    device = place(config.device)
+    device = resolve_device(config.device)
     precision = config.precision
     if precision == "auto":
         precision = "bf16" if native_bf16(device) else "fp32"
-    energy = MeterOption()
-    energy.region = config.region
-    energy.check()
-    meter = energy.meter()
+    energy = MeasuredEnergy(region=config.region)
+    meter = Meter.of_machine(energy)
     files: dict[str, str] = {}
     with meter.phase("prepare"):
         job = _job(config, device, precision, files, folder)
@@ -64,7 +64,7 @@ def pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
     update = _update(config, job, job.model, steps, precision)
     looks = Looks(job, update, steps)
     curve = LearningCurve(steps)
-    watch = energy.watch(meter, steps, None)
+    watch = TrainingEnergy.of(energy, meter, steps)
     times = StepTimes()
     parts: dict[str, Any] = {"update": update, "curve": curve, "looks": looks, "energy": watch}
     fingerprint = {
@@ -115,10 +115,11 @@ def pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
         "mfu": mfu(flops * steps / seconds, device),
         "energy": {
             "wh": joules / JOULES_PER_WH,
-            "grams_co2e": energy.grid().emitted(joules, energy.pue),
+            "grams_co2e": Grid.of(energy).emissions(joules),
             "joules": used["joules"],
             "sources": [
-                {"component": s.component, "method": s.method, "measured": s.measured} for s in meter.sources
+                {"component": s.component, "method": s.method, "parameters": s.parameters, "measured": s.measured}
+                for s in meter.sources
             ],
         },
         "curve": curve.findings()["curve"],
@@ -155,8 +156,8 @@ def _job(
 
 def _update(
     config: PretrainConfig, job: Job, model: torch.nn.Module, steps: int, precision: str
-) -> PlainUpdate:
-    return PlainUpdate(
+) -> TrainStep:
+    return TrainStep(
         model,
         cast("Target", job.losses),  # of a target, an update reads the losses alone
         job.optimizers(model),

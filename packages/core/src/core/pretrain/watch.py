@@ -12,13 +12,13 @@ import torch
 if TYPE_CHECKING:
     from core.pretrain.job import Job
     from core.training.types import StepEvent
-    from core.training.step import PlainUpdate
+    from core.training.step import TrainStep
 
 
 class Looks:
     """A probe that judges the averaged weights now and then; looking does not count as training time."""
 
-    def __init__(self, job: Job, update: PlainUpdate, steps: int) -> None:
+    def __init__(self, job: Job, update: TrainStep, steps: int) -> None:
         """Look at the job's held-out part every so many of the steps, and at the end."""
         self.job, self.update, self.steps = job, update, steps
         self.points: list[dict[str, float]] = []

@@ -25,7 +25,7 @@ GRID_LIMIT = 2**21
 
 
 @dataclass(frozen=True)
-class Spend:
+class PrivacySpent:
     """An upper bound on epsilon, and the accountant that proved it."""
 
     epsilon: float
@@ -63,37 +63,37 @@ def _grid_size(noise_multiplier: float, rate: float, steps: int, delta: float) -
 
 
 @cache
-def epsilon_of(noise_multiplier: float, rate: float, steps: int, delta: float, accountant: str) -> Spend:
+def compute_epsilon(noise_multiplier: float, rate: float, steps: int, delta: float, accountant: str) -> PrivacySpent:
     """Bound the epsilon of ``steps`` steps at sampling rate ``rate`` with noise ``noise_multiplier * clip_norm``.
 
     ``accountant`` is "prv" (tight) or "rdp". Where PRV would need an absurd grid (huge epsilon, rate 1) the
     Rényi bound is given instead and the note says so: it is sound, only looser.
     """
     if steps == 0:
-        return Spend(0.0, accountant)
+        return PrivacySpent(0.0, accountant)
     if noise_multiplier == 0:
-        return Spend(math.inf, accountant, "no noise is added, so nothing is promised")
+        return PrivacySpent(math.inf, accountant, "no noise is added, so nothing is promised")
     if accountant == "rdp":
-        return Spend(_renyi_epsilon(noise_multiplier, rate, steps, delta), "rdp")
+        return PrivacySpent(_renyi_epsilon(noise_multiplier, rate, steps, delta), "rdp")
     if rate >= 1 or _grid_size(noise_multiplier, rate, steps, delta) > GRID_LIMIT:
         why = "every unit is in every batch" if rate >= 1 else "the budget is too large for PRV's grid"
         bound = _renyi_epsilon(noise_multiplier, rate, steps, delta)
-        return Spend(bound, "rdp", f"{why}; the looser Rényi bound holds")
+        return PrivacySpent(bound, "rdp", f"{why}; the looser Rényi bound holds")
     prv = PRVAccountant()
     prv.history = [(noise_multiplier, rate, steps)]
     with _quiet():
-        return Spend(float(prv.get_epsilon(delta, eps_error=EPS_ERROR)), "prv")
+        return PrivacySpent(float(prv.get_epsilon(delta, eps_error=EPS_ERROR)), "prv")
 
 
 @cache
-def calibrate(epsilon: float, delta: float, rate: float, steps: int, accountant: str) -> float:
+def calibrate_noise(epsilon: float, delta: float, rate: float, steps: int, accountant: str) -> float:
     """Find the smallest noise multiplier (to 0.2 %) whose ``steps`` steps cost at most ``epsilon``.
 
     Raises ValueError where even a noise multiplier of 10,000 does not reach the budget.
     """
 
     def within(noise: float) -> bool:
-        return epsilon_of(noise, rate, steps, delta, accountant).epsilon <= epsilon
+        return compute_epsilon(noise, rate, steps, delta, accountant).epsilon <= epsilon
 
     # Rényi at whole orders brackets first: it is a thousand times cheaper, and an upper end for the others.
     low, high = 0.0, 0.5

@@ -24,7 +24,7 @@ class GroupNormAct(nn.GroupNorm):
         return found
 
 
-def settle_batch_norm(model: nn.Module, how: Normalisation | None) -> list[str]:
+def convert_batch_norm(model: nn.Module, how: Normalisation | None) -> list[str]:
     """Make every batch normalisation treat examples apart, in place; the names of those changed, for the record.
 
     "group" replaces it by group normalisation with the same affine weights (running statistics are dropped), "frozen"
@@ -36,7 +36,7 @@ def settle_batch_norm(model: nn.Module, how: Normalisation | None) -> list[str]:
         if how is None:
             raise ValueError(
                 f"{name} ({type(module).__name__}): batch normalisation mixes the examples of a batch; set "
-                "privacy.normalisation to group (replace it) or frozen (fix its statistics)"
+                "privacy.batch_norm to group (replace it) or frozen (fix its statistics)"
             )
         if how == "frozen":
             _freeze(name, module)

@@ -9,7 +9,7 @@ import torch
 
 from core.data.types import Batch
 from core.privacy.one_run_audit import Guessing, refuted, verdict
-from core.privacy.rng_key import stream
+from core.privacy.rng_key import keyed_generator
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +35,7 @@ class BlackBoxAudit:
         self, part: EncodedSplit, batches: PoissonBatches, plan: PrivacyPlan, first: int, count: int, secret: int
     ) -> None:
         """``part`` is the validation part; the sampler's canaries from number ``first`` on are these examples."""
-        generator = stream(secret, "examples")
+        generator = keyed_generator(secret, "examples")
         self.included = torch.rand(count, generator=generator) < 0.5
         self.batches, self.plan, self.first, self.count = batches, plan, first, count
 

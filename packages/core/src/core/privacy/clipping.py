@@ -18,9 +18,9 @@ from core.privacy.rules import convolution, generic, layers
 
 from core.privacy.rules import linear
 from core.privacy.rules.per_example_grads import Units
-from core.privacy.rules.accumulate import Settlement
-from core.privacy.rules.trace import FollowRows, Layout, Trace, mark_rows
-from core.privacy.rules.traced_parameter import Tracked, leaves
+from core.privacy.rules.accumulate import GradAccumulator
+from core.privacy.rules.trace import BatchDimTracker, BatchSizes, Trace, mark_batched
+from core.privacy.rules.traced_parameter import TracedParameter, leaves
 
 RULES = (linear, convolution, layers, generic)  # importing them registers them
 
@@ -142,7 +142,7 @@ class PerExampleClipper:
         parts = zip(self.parameters.items(), torch.split(self.flat, sizes), strict=True)
         self.sums: Mapping[str, Tensor] = {name: part.view(p.shape) for (name, p), part in parts}
         self.layer_names, self.groups = _groups(self.parameters, rule.per_layer)
-        self.layout = Layout()
+        self.layout = BatchSizes()
         self._sources: list[Tensor] = []
         self._trace: Trace | None = None
 
@@ -176,7 +176,7 @@ class PerExampleClipper:
             for slot in self._slots:
                 slot.module._parameters[slot.name] = self._leaves[slot.index]  # type: ignore[assignment]
                 slot.parameter.grad = None
-            with FollowRows():
+            with BatchDimTracker():
                 yield
         finally:
             for slot in self._slots:
@@ -204,7 +204,7 @@ class PerExampleClipper:
             raise ValueError(
                 f"{len(losses_B)} losses: compute them inside `with clipper.watching({len(losses_B)})`"
             )
-        if isinstance(losses_B, Tracked):
+        if isinstance(losses_B, TracedParameter):
             raise ValueError(
                 "the losses don't depend on the examples: call the model itself, not its parts, on the inputs"
             )
@@ -215,7 +215,7 @@ class PerExampleClipper:
             known, index_B = torch.unique(units_B, return_inverse=True)
             if len(known) < len(units_B):
                 units = Units(len(known), index_B)
-        settlement = Settlement(trace, self._leaves, list(self.sums.values()), self.groups, units)
+        settlement = GradAccumulator(trace, self._leaves, list(self.sums.values()), self.groups, units)
         trace.on_complete = settlement.complete
         # The marks have done their work in the forward pass: following a thousand more operations would only take time.
         try:
@@ -228,7 +228,7 @@ class PerExampleClipper:
         finally:
             settlement.release()
 
-    def _clip(self, settlement: Settlement) -> ClipResult:
+    def _clip(self, settlement: GradAccumulator) -> ClipResult:
         squares_GU = settlement.squares_GU
         norms_U = squares_GU.sum(0).sqrt_()
         if not bool(norms_U.isfinite().all()):
@@ -257,7 +257,7 @@ def refuse_mixing(model: nn.Module) -> None:
             if batch or module.track_running_stats:
                 raise ValueError(
                     f"{name} ({kind}): in training mode it mixes the examples of a batch, even when frozen; set "
-                    "privacy.normalisation to group or frozen"
+                    "privacy.batch_norm to group or frozen"
                 )
 
 
@@ -290,4 +290,4 @@ def _groups(parameters: Mapping[str, nn.Parameter], per_layer: bool) -> tuple[li
 def _mark_inputs(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
     for value in leaves((args, kwargs)):
         if isinstance(value, Tensor):
-            mark_rows(value)
+            mark_batched(value)

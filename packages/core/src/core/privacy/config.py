@@ -114,7 +114,7 @@ class DifferentialPrivacy(PrivacyConfig):
         }.items():
             one_of(f"privacy.{key}", getattr(self, key), choices)
         if self.configurations_tried < 1:
-            raise config_error("privacy.configurations_tried", self.configurations_tried, "1 or more")
+            raise config_error("privacy.num_trials", self.configurations_tried, "1 or more")
         for key in ("audit", "audit_examples"):
             if getattr(self, key) < 0:
                 raise config_error(f"privacy.{key}", getattr(self, key), "0 or more canaries")
@@ -122,10 +122,10 @@ class DifferentialPrivacy(PrivacyConfig):
     def check_run(self, config: RunConfig) -> None:
         """Refuse, before data are read, what couples examples or can't be clipped, naming the key."""
         training, target = config.training, config.target
-        if training.balanced != "none":
+        if training.sampling != "none":
             raise config_error(
-                "training.balanced",
-                training.balanced,
+                "training.sampling",
+                training.sampling,
                 "privacy=dp samples each unit with one and the same probability; use none",
             )
         # A weight counted on the training rows moves with every row: one unit would change the others' gradients.
@@ -158,7 +158,7 @@ class DifferentialPrivacy(PrivacyConfig):
             )
         if self.engine == "opacus" and self.audit:
             raise config_error(
-                "privacy.audit", self.audit, "canaries pass through privacy.engine=one_pass only"
+                "privacy.audit_canaries", self.audit, "canaries pass through privacy.engine=one_pass only"
             )
         if self.engine == "opacus" and self.clipping == "per_layer":
             raise config_error(
@@ -167,8 +167,8 @@ class DifferentialPrivacy(PrivacyConfig):
 
     def check_data(self, dataset: Dataset) -> None:
         """Refuse rows whose inputs are made of other units' rows."""
-        if dataset.of_others:
-            raise config_error("privacy", "dp", f"can't keep its promise on these data: {dataset.of_others}")
+        if dataset.cross_unit_inputs:
+            raise config_error("privacy", "dp", f"can't keep its promise on these data: {dataset.cross_unit_inputs}")
 
     def plan(self, units: int, unit: str, *, epochs: int, steps: int) -> PrivacyPlan | None:
         """Calibrate the noise for so many training units over ``steps``, or over ``epochs`` where these are 0."""
@@ -189,10 +189,10 @@ class DifferentialPrivacy(PrivacyConfig):
 
     def settle(self, model: nn.Module) -> list[str]:
         """Make batch normalisation treat examples apart, in place; give the names of the layers changed."""
-        from core.privacy.batch_norm import settle_batch_norm
+        from core.privacy.batch_norm import convert_batch_norm
 
         how = {"group": "group", "frozen": "frozen"}.get(self.normalisation)
-        return settle_batch_norm(model, how)  # type: ignore[arg-type]
+        return convert_batch_norm(model, how)  # type: ignore[arg-type]
 
     def clipper(self, model: nn.Module, plan: PrivacyPlan) -> PerExampleClipper:
         """Make the clipper of a network's trainable weights."""

@@ -61,7 +61,7 @@ def _confidence(losses: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Curve:
+class AttackRoc:
     """The attack's true and false positives along falling scores, from weights of rows."""
 
     tpr: NDArray[np.float64]
@@ -78,7 +78,7 @@ class Curve:
         return float(allowed[-1]) if len(allowed) else 0.0
 
 
-class Scored:
+class RankedScores:
     """Rows in falling order of score, equal scores together."""
 
     def __init__(
@@ -89,22 +89,22 @@ class Scored:
         ordered = scores[order]
         self.ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
 
-    def curve(self, weights: NDArray[np.float64] | None = None) -> Curve:
+    def curve(self, weights: NDArray[np.float64] | None = None) -> AttackRoc:
         """Make the curve with a weight for each unit (one for all by default)."""
         weight = np.ones(len(self.member)) if weights is None else weights[self.units]
         right = np.cumsum(weight * self.member)[self.ends]
         false = np.cumsum(weight * ~self.member)[self.ends]
-        return Curve(right / right[-1], false / false[-1])
+        return AttackRoc(right / right[-1], false / false[-1])
 
 
-def judged(
+def evaluate_attack(
     scores: NDArray[np.float64], member: NDArray[np.bool_], units: NDArray[np.int64], seed: int
 ) -> dict[str, Any]:
     """Give AUC and true positive rates with 95 % bootstrap intervals over units, for the record.
 
     scores (N,), member (N,) bool, units (N,) int64 codes; a unit is wholly in or wholly out.
     """
-    rows = Scored(scores, member, units)
+    rows = RankedScores(scores, member, units)
     whole = rows.curve()
     rng = np.random.default_rng(seed)
     inside = np.unique(units[member])

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from core.privacy.rng_key import stream
+from core.privacy.rng_key import keyed_generator
 
 CHUNK = 1 << 17
 """Values drawn from one stream: few enough to stay in the cache, many enough to make the stream's start cheap."""
@@ -19,12 +19,12 @@ def draw_noise(into: Tensor, deviation: float, secret: int, step: int) -> None:
     On the CPU each chunk has a stream of its own, because torch fills a tensor from one stream on one thread only.
     """
     if into.device.type != "cpu":
-        into.normal_(0.0, deviation, generator=stream(secret, "noise", step, device=into.device))
+        into.normal_(0.0, deviation, generator=keyed_generator(secret, "noise", step, device=into.device))
         return
 
     def draw(chunk: int) -> None:
         piece = into[chunk * CHUNK : (chunk + 1) * CHUNK]
-        piece.normal_(0.0, deviation, generator=stream(secret, "noise", step, chunk))
+        piece.normal_(0.0, deviation, generator=keyed_generator(secret, "noise", step, chunk))
 
     chunks = range(-(-into.numel() // CHUNK))
     threads = min(torch.get_num_threads(), len(chunks))

@@ -106,7 +106,7 @@ def verdict(
 def refuted(found: dict[str, Any], claim: float) -> ValueError:
     """Make the error of a run whose audit proves more than it claims."""
     return ValueError(
-        f"privacy.audit: the training used up an epsilon of at least {found['lower_bound']:.2f} (with "
+        f"privacy.audit_canaries: the training used up an epsilon of at least {found['lower_bound']:.2f} (with "
         f"{found['confidence']:.0%} confidence: {found['correct']:,} of {found['guesses']:,} canaries were guessed "
         f"right) but claims {claim:.2f}; its promise is false, so nothing of it is published. Train with an "
         "unmodified sampler, clipper and noise, and report this if they are"

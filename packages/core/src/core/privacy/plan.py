@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from core.config import config_error
-from core.privacy.accounting import Spend, calibrate, epsilon_of
+from core.privacy.accounting import PrivacySpent, calibrate_noise, compute_epsilon
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class PrivacyPlan:
         if steps < 1:
             raise config_error("training.epochs", steps, "at least one step is needed")
         rate = batch / units
-        effective = calibrate(epsilon, delta, rate, steps, accountant)
+        effective = calibrate_noise(epsilon, delta, rate, steps, accountant)
         noise, count_noise = effective, 0.0
         if adaptive:
             # Andrew et al. (2021), section 3.1: the count's noise is batch / 20; the gradient's noise makes up.
@@ -99,9 +99,9 @@ class PrivacyPlan:
             epsilon, delta, units, unit, batch, steps, noise, clip_norm, accountant, count_noise
         )
 
-    def spend(self, steps: int) -> Spend:
+    def spend(self, steps: int) -> PrivacySpent:
         """Bound the epsilon that so many steps of this plan used up."""
-        return epsilon_of(self.effective_noise, self.rate, steps, self.delta, self.accountant)
+        return compute_epsilon(self.effective_noise, self.rate, steps, self.delta, self.accountant)
 
     def fingerprint(self) -> dict[str, Any]:
         """Give what a resumed run must share with the one it goes on from: what was asked, then what followed."""

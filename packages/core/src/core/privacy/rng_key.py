@@ -18,7 +18,7 @@ HEADER = 3
 """Words of 64 bits before them in torch's serialised state."""
 
 
-def take_secret(folder: Path, noise_seed: int | None) -> int:
+def load_or_create_key(folder: Path, noise_seed: int | None) -> int:
     """Give the run's secret number: ``noise_seed`` if one is set, else 128 random bits kept in ``folder``.
 
     A seed from the configuration stands in the record, so whoever reads it could subtract the noise; a secret
@@ -48,13 +48,13 @@ def take_secret(folder: Path, noise_seed: int | None) -> int:
     return number
 
 
-def forget_secret(folder: Path) -> None:
+def destroy_key(folder: Path) -> None:
     """Remove the secret: from then on nobody can draw the noise again."""
     for name in (NAME, f".{NAME}.part"):
         (folder / name).unlink(missing_ok=True)
 
 
-def stream(secret: int, *names: str | int, device: torch.device | None = None) -> torch.Generator:
+def keyed_generator(secret: int, *names: str | int, device: torch.device | None = None) -> torch.Generator:
     """Make a random stream for one named use, a pure function of the secret and the names.
 
     On the CPU all 19,968 bits of the Mersenne Twister's state are expanded from the secret (SHAKE-256):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from core.data.types import Batch
 from core.privacy.plan import PrivacyPlan
-from core.privacy.rng_key import stream
+from core.privacy.rng_key import keyed_generator
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
@@ -60,7 +60,7 @@ class PoissonBatches:
     def units(self, step: int) -> Tensor:
         """Give the numbers of the units in a step's batch, (B,) int64 ascending; canaries come after the part's."""
         coins = torch.rand(
-            self._population, dtype=torch.float64, generator=stream(self._secret, "sample", step)
+            self._population, dtype=torch.float64, generator=keyed_generator(self._secret, "sample", step)
         )
         return (coins < self.plan.rate).nonzero().squeeze(1)
 
@@ -68,7 +68,7 @@ class PoissonBatches:
         """Give the rows of a step's batch, (B,) int64, one for each of its units; B may be 0."""
         units = self.units(step)
         units = units[units < len(self._count)]
-        generator = stream(self._secret, "row", step)
+        generator = keyed_generator(self._secret, "row", step)
         which = torch.rand(len(units), dtype=torch.float64, generator=generator) * self._count[units]
         return self._order[self._first[units] + which.long()]
 
@@ -89,5 +89,5 @@ class PoissonBatches:
                 # Encoders and augmentations need not know how to make a batch of nothing.
                 yield Batch({}, self.part.targets[rows], rows)
                 continue
-            generator = stream(self._secret, "augmentation", step, self._rank)
+            generator = keyed_generator(self._secret, "augmentation", step, self._rank)
             yield self.part.batch(rows, self._augmentation, generator)

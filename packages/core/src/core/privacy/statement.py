@@ -81,7 +81,7 @@ def statement(
     return {"epsilon": spend.epsilon, "delta": plan.delta, "summary": summary, "conditions": conditions}
 
 
-def no_promise(attack: dict[str, Any] | None) -> dict[str, Any]:
+def non_private_statement(attack: dict[str, Any] | None) -> dict[str, Any]:
     """Say what holds without differential privacy: nothing is promised, and what an ``attack`` made of that."""
     section: dict[str, Any] = {
         "epsilon": None,
@@ -102,7 +102,7 @@ def no_promise(attack: dict[str, Any] | None) -> dict[str, Any]:
     return section
 
 
-def without_noise(layout: Layout, roles: ColumnRoles, challenged: bool, own_tokens: bool = True) -> list[str]:
+def non_private_statistics(layout: Layout, roles: ColumnRoles, challenged: bool, own_tokens: bool = True) -> list[str]:
     """Name what a run learns from training rows without noise: it is published beside the private weights.
 
     ``own_tokens``: the tokenizer was made from training texts, not published before.

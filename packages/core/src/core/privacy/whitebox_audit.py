@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from core.config import config_error
 from core.privacy.one_run_audit import Guessing, choose_tests, log_odds, refuted, verdict
-from core.privacy.rules.trace import mark_rows
-from core.privacy.rng_key import stream
+from core.privacy.rules.trace import mark_batched
+from core.privacy.rng_key import keyed_generator
 
 if TYPE_CHECKING:
     from core.privacy.clipping import ClipResult, PerExampleClipper
@@ -42,13 +42,13 @@ class Canaries:
         room = {name: p.numel() // BLOCK * BLOCK for name, p in parameters.items()}
         if sum(room.values()) < count:
             raise config_error(
-                "privacy.audit",
+                "privacy.audit_canaries",
                 count,
                 f"the trainable weights have room for at most {sum(room.values())} canaries",
             )
         self.count = count
         self.shares = _evenly(room, count)
-        generator = stream(secret, "canaries")
+        generator = keyed_generator(secret, "canaries")
         self.included = torch.rand(count, generator=generator) < 0.5
         self._hadamard = hadamard(BLOCK)
         self._place: dict[str, Tensor] = {}
@@ -80,7 +80,7 @@ class Canaries:
         block, row = chosen // BLOCK, chosen % BLOCK
         signs_bK = self._sign[name][block] * self._hadamard[row] * (length / math.sqrt(BLOCK))
         place_bK = self._place[name][block].to(weight.device)
-        mark_rows(place_bK)
+        mark_batched(place_bK)
         picked_bK1 = functional.embedding(place_bK, weight.reshape(-1, 1))
         return (picked_bK1.squeeze(2).float() * signs_bK.to(weight.device)).sum(1)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.report.summary import headline_metric
-from core.report.svg import CHALLENGER, MODEL, MUTED, Plot, render_svg
+from core.report.svg import BASELINE, MODEL, MUTED, Plot, render_svg
 from core.report.json_pointer import with_pointers
 from core.report.record import Figure, Json, Record, plain, read_record
 from core.report.formatting import LOWER, display_name, format_number
@@ -193,7 +193,7 @@ def _scatter(
         if line is not None:
             axes.axvline(line, color=MUTED, lw=1, ls=":")
         for n, point, x in known:
-            colour, value = (MODEL if point.frontier else CHALLENGER), float(point.figure.value or 0.0)
+            colour, value = (MODEL if point.frontier else BASELINE), float(point.figure.value or 0.0)
             if point.figure.low is not None and point.figure.high is not None:
                 axes.plot([x, x], [point.figure.low, point.figure.high], color=colour, lw=1.4)
             axes.plot([x], [value], "o" if point.frontier else "D", color=colour, ms=6)

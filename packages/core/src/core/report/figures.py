@@ -1,58 +1,81 @@
-"""The drawings themselves, one function a plot."""
+"""The plots of a record, one function each, for ``plots/`` and for the page."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.report.summary import headline_metric
-from core.report.svg import CHALLENGER, GRID, INK, MODEL, MUTED, THIRD, Plot, render_svg
-from core.report.record import Figure, Record
-from core.report.formatting import display_name, format_number, metrics_per_class
+from core.atomic_io import write_atomically
+from core.config.section import Estimate
+from core.report.formatting import format_number
+from core.report.glossary import display_name, metrics_per_class
+from core.report.record import Record, plain
+from core.report.sentences.evaluation import headline_metric
+from core.report.svg import BASELINE, GRID, INK, MODEL, MUTED, THIRD, Plot, render_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_CLASSES = 25
 """Classes of a confusion matrix or class plot that can still be read."""
+LEFT_OUT = ("step", "epoch", "loss", "rate", "lr", "seconds")
+"""Entries of the learning curve's points that are no validation metric."""
 
 Drawing = tuple[Plot, str]
 
 
-def drawings(record: Record) -> Iterator[Drawing]:
-    """Draw what the record holds, in the page's order."""
-    curves = record.curves
-    theirs = ((record.baseline.model_extra or {}).get("curves") or {}) if record.baseline else {}
-    roc = {c: p for c, p in curves.get("roc", {}).items() if p is not None}
+def write_plots(record: Record, folder: Path) -> list[Plot]:
+    """Write ``plots/<name>.svg`` for each plot that the record has points for; return the plots for the page."""
+    target = folder / "plots"
+    target.mkdir(exist_ok=True)
+    plots = []
+    for plot, text in figures(record):
+        write_atomically(target / f"{plot.name}.svg", text)
+        plots.append(plot)
+    return plots
+
+
+def figures(record: Record) -> Iterator[Drawing]:
+    """Yield the plots that the record has points for, in the page's order."""
+    content = plain(record)
+    curves, baseline = content["curves"], content["baseline"] or {}
+    theirs = baseline.get("curves") or {}
+    roc = {c: p for c, p in (curves.get("roc") or {}).items() if p is not None}
     if len(roc) == 1:
         yield _roc(record, roc, theirs.get("roc") or {})
-        pr = {c: p for c, p in curves.get("pr", {}).items() if p is not None}
-        yield _pr(record, pr, theirs.get("pr") or {})
-    labels = curves.get("confusion", {}).get("labels", [])
+        pr = {c: p for c, p in curves["pr"].items() if p is not None}
+        yield _precision_recall(record, pr, theirs.get("pr") or {})
+    labels = confusion_labels(record)
     by_class = metrics_per_class(record.metrics, labels)
     if len(labels) > 2 and by_class:
         yield _classes(record, dict(list(by_class.items())[:MOST_CLASSES]))
     if curves.get("reliability"):
         yield _reliability(curves["reliability"], theirs.get("reliability") or [])
-    if record.decision_curve:
-        yield _decision(
-            record.decision_curve,
-            (record.baseline.model_extra or {}).get("decision_curve") if record.baseline else None,
-        )
-    if "counts" in curves.get("confusion", {}) and len(labels) <= MOST_CLASSES:
+    if content["decision_curve"]:
+        yield _decision(content["decision_curve"], baseline.get("decision_curve"))
+    if (curves.get("confusion") or {}).get("counts") and len(labels) <= MOST_CLASSES:
         yield _confusion(labels, np.asarray(curves["confusion"]["counts"], np.float64))
     if curves.get("residuals"):
         yield _residuals(curves["residuals"])
-    if any(point.get("loss") is not None for point in record.training.history):
-        yield _learning(record.training.history)
+    history = content["training"]["history"]
+    if any(point.get("loss") is not None for point in history):
+        yield _learning(history)
     metric = headline_metric(record)
-    if metric is not None and any(" × " not in a and t["groups"] for a, t in record.groups.items()):
-        yield _forest(record, metric)
+    if metric is not None and any(" × " not in a and t["groups"] for a, t in content["groups"].items()):
+        yield _groups(record, content["groups"], metric)
 
 
-def _figure(metrics: Mapping[str, Figure], name: str) -> str:
+def confusion_labels(record: Record) -> list[str]:
+    """Return the classes of the confusion matrix; empty without one."""
+    confusion = plain(record.curves).get("confusion") or {}
+    labels: list[str] = confusion.get("labels") or []
+    return labels
+
+
+def _value(metrics: Mapping[str, Estimate], name: str) -> str:
     return format_number(metrics[name].value) if name in metrics else ""
 
 
@@ -63,54 +86,58 @@ def _unit(axes: Axes) -> None:
 
 def _pair_label(record: Record, metric: str) -> tuple[str, str]:
     theirs = record.baseline.metrics if record.baseline else {}
-    return f"model {_figure(record.metrics, metric)}", f"baseline {_figure(theirs, metric)}"
+    return f"model {_value(record.metrics, metric)}", f"baseline {_value(theirs, metric)}"
 
 
 def _roc(record: Record, curves: dict[str, Any], theirs: dict[str, Any]) -> Drawing:
     label, other = _pair_label(record, "auroc")
 
     def draw(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=":", label="guessing 0.500")
+        axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=":", label="chance 0.500")
         for curve in (c for c in theirs.values() if c):
-            axes.plot(curve["fpr"], curve["tpr"], color=CHALLENGER, ls="--", lw=1.4, label=other)
+            axes.plot(curve["fpr"], curve["tpr"], color=BASELINE, ls="--", lw=1.4, label=other)
         for curve in curves.values():
             axes.plot(curve["fpr"], curve["tpr"], color=MODEL, label=label)
-        axes.set(xlabel="false alarms (1 − specificity)", ylabel="found (sensitivity)")
+        axes.set(xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (sensitivity)")
         _unit(axes)
         axes.legend(loc="lower right", reverse=True)
 
-    alt = f"ROC curve on the test part: area under the curve, {label}" + (f", {other}." if theirs else ".")
-    return render_svg("roc", "ROC curve", alt, draw)
+    alt = f"ROC curve on the test set: area under the curve, {label}" + (f", {other}." if theirs else ".")
+    return render_svg("roc", "ROC curve", "Cases detected against false alarms, over all thresholds", alt, draw)
 
 
-def _pr(record: Record, curves: dict[str, Any], theirs: dict[str, Any]) -> Drawing:
+def _precision_recall(record: Record, curves: dict[str, Any], theirs: dict[str, Any]) -> Drawing:
     label, other = _pair_label(record, "auprc")
     share = next(iter(curves.values()))["share"]
 
     def draw(axes: Axes) -> None:
-        axes.axhline(share, color=MUTED, lw=1, ls=":", label=f"guessing {format_number(share)}")
+        axes.axhline(share, color=MUTED, lw=1, ls=":", label=f"prevalence {format_number(share)}")
         for curve in (c for c in theirs.values() if c):
-            axes.plot(curve["recall"], curve["precision"], color=CHALLENGER, ls="--", lw=1.4, label=other)
+            axes.plot(curve["recall"], curve["precision"], color=BASELINE, ls="--", lw=1.4, label=other)
         for curve in curves.values():
             axes.plot(curve["recall"], curve["precision"], color=MODEL, label=label)
-        axes.set(xlabel="recall (found)", ylabel="precision (right among called)")
+        axes.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)")
         _unit(axes)
         axes.legend(loc="upper right", reverse=True)
 
-    alt = f"Precision-recall curve on the test part: average precision, {label}, guessing {format_number(share)}."
-    return render_svg("pr", "Precision and recall", alt, draw)
+    alt = (
+        f"Precision-recall curve on the test set: average precision, {label}, prevalence {format_number(share)}."
+    )
+    return render_svg(
+        "pr", "Precision-recall curve", "Correct alarms against cases detected, over all thresholds", alt, draw
+    )
 
 
 def _reliability(points: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> Drawing:
     def draw(axes: Axes) -> None:
         edge = max(p["high"] for p in points)
         edge = min(1.0, max(edge, *(p["forecast"] for p in points)) * 1.06)
-        axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=":", label="perfect")
+        axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=":", label="ideal")
         if theirs:
             axes.plot(
                 [p["forecast"] for p in theirs],
                 [p["observed"] for p in theirs],
-                color=CHALLENGER,
+                color=BASELINE,
                 ls="--",
                 lw=1.2,
                 label="baseline",
@@ -123,16 +150,18 @@ def _reliability(points: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> 
             x, y, yerr=[below, above], fmt="o-", ms=4, lw=1.4, color=MODEL, elinewidth=1, label="model"
         )
         axes.set(xlim=(-0.01 * edge, edge), ylim=(-0.01 * edge, edge))
-        axes.set(xlabel="forecast probability", ylabel="observed share")
+        axes.set(xlabel="predicted probability", ylabel="observed frequency")
         axes.set_aspect("equal", adjustable="box")
         axes.legend(loc="upper left")
 
     worst = max(points, key=lambda p: abs(p["forecast"] - p["observed"]))
     alt = (
-        "Reliability: forecasts against observed shares. Farthest apart where the model says "
-        f"{format_number(worst['forecast'])} and {format_number(worst['observed'])} is observed."
+        "Reliability diagram: predicted probabilities against observed frequencies. Largest difference where the "
+        f"model predicts {format_number(worst['forecast'])} and {format_number(worst['observed'])} is observed."
     )
-    return render_svg("reliability", "Do the probabilities hold?", alt, draw)
+    return render_svg(
+        "reliability", "Reliability diagram", "Do predicted probabilities match what is observed?", alt, draw
+    )
 
 
 def _decision(curve: dict[str, Any], theirs: dict[str, Any] | None) -> Drawing:
@@ -140,25 +169,31 @@ def _decision(curve: dict[str, Any], theirs: dict[str, Any] | None) -> Drawing:
     model, everyone = np.asarray(curve["model"]), np.asarray(curve["all"])
 
     def draw(axes: Axes) -> None:
-        axes.axhline(0, color=MUTED, lw=1.2, label="treat none")
-        axes.plot(x, everyone, color=THIRD, lw=1.4, ls="-.", label="treat all")
+        axes.axhline(0, color=MUTED, lw=1.2, label="act on none")
+        axes.plot(x, everyone, color=THIRD, lw=1.4, ls="-.", label="act on all")
         if theirs:
             axes.plot(
-                theirs["thresholds"], theirs["model"], color=CHALLENGER, ls="--", lw=1.4, label="baseline"
+                theirs["thresholds"], theirs["model"], color=BASELINE, ls="--", lw=1.4, label="baseline"
             )
         axes.fill_between(x, curve["low"], curve["high"], color=MODEL, alpha=0.18, lw=0)
         axes.plot(x, model, color=MODEL, label="model")
         top = max(float(model.max()), float(everyone.max()), 1e-3)
         axes.set(ylim=(-0.35 * top, 1.1 * top), xlim=(float(x[0]), float(x[-1])))
-        axes.set(xlabel="probability from which one would act", ylabel="net benefit a row")
+        axes.set(xlabel="threshold probability", ylabel="net benefit per row")
         axes.legend(loc="upper right")
 
     useful = x[(model > everyone) & (model > 0)]
     where = (
-        f"from {format_number(float(useful.min()))} to {format_number(float(useful.max()))}" if len(useful) else "nowhere"
+        f"from {format_number(float(useful.min()))} to {format_number(float(useful.max()))}"
+        if len(useful)
+        else "nowhere"
     )
-    alt = f"Decision curve: the model is worth more than treating all or none {where} of the threshold probability."
-    return render_svg("decision", "Is acting on it worth it?", alt, draw)
+    alt = (
+        f"Decision curve: the model's net benefit exceeds acting on all or on none {where} of the threshold "
+        "probability."
+    )
+    subtitle = "Is acting on the model worth more than acting on all or on none?"
+    return render_svg("decision", "Decision curve (net benefit)", subtitle, alt, draw)
 
 
 def _confusion(labels: list[str], counts: np.ndarray[Any, Any]) -> Drawing:
@@ -172,20 +207,22 @@ def _confusion(labels: list[str], counts: np.ndarray[Any, Any]) -> Drawing:
             for column in range(k):
                 depth = 0.7 * float(share[row, column])
                 axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, facecolor=MODEL, alpha=depth, lw=0))
-                if k <= 12:
-                    text = f"{100 * share[row, column]:.0f}"
-                    if k <= 4:
-                        text += f" %\n{int(counts[row, column]):,}"
-                    axes.text(
-                        column,
-                        row,
-                        text,
-                        ha="center",
-                        va="center",
-                        fontsize=10 if k <= 7 else 7,
-                        color=INK,
-                    )
-        short = [label if len(label) <= 16 else f"{label[:15]}…" for label in labels]
+                if k > 7 and share[row, column] < 0.005:
+                    continue  # a field of noughts hides what is confused
+                text = f"{100 * share[row, column]:.0f}"
+                if k <= 4:
+                    text += f" %\n{int(counts[row, column]):,}"
+                axes.text(
+                    column,
+                    row,
+                    text,
+                    ha="center",
+                    va="center",
+                    fontsize=10 if k <= 7 else 7 if k <= 16 else 5.5,
+                    color=INK,
+                )
+        longest = 18 if k <= 7 else 32
+        short = [label if len(label) <= longest else f"{label[: longest - 1]}…" for label in labels]
         axes.set_xticks(range(k), short, rotation=0 if k <= 4 else 60, ha="center" if k <= 4 else "right")
         axes.set_yticks(range(k), short)
         axes.set_xticks(np.arange(k + 1) - 0.5, minor=True)
@@ -193,12 +230,14 @@ def _confusion(labels: list[str], counts: np.ndarray[Any, Any]) -> Drawing:
         axes.grid(visible=False)
         axes.grid(visible=True, which="minor", color=GRID, lw=0.8)
         axes.tick_params(which="both", length=0)
-        axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), xlabel="decided", ylabel="true")
+        axes.tick_params(which="major", labelsize=10 if k <= 7 else 8)
+        axes.set(xlim=(-0.5, k - 0.5), ylim=(k - 0.5, -0.5), xlabel="predicted", ylabel="true")
 
     kept = ", ".join(f"{label} {100 * share[i, i]:.0f} %" for i, label in enumerate(labels))
-    size = (4.2, 3.6) if k <= 7 else (0.3 * k + 2.6, 0.28 * k + 1.9)
-    title = "What is taken for what" + ("" if k <= 4 else ", % of each true class")
-    return render_svg("confusion", title, f"Confusion matrix. Decided right: {kept}.", draw, size, wide=k > 12)
+    size = (4.2, 3.6) if k <= 7 else (0.3 * k + 2.8, 0.24 * k + 2.2)
+    subtitle = "Rows, and % of each true class" if k <= 4 else "% of each true class"
+    alt = f"Confusion matrix. Correctly predicted: {kept}."
+    return render_svg("confusion", "Confusion matrix", subtitle, alt, draw, size, wide=k > 7)
 
 
 def _residuals(points: dict[str, Any]) -> Drawing:
@@ -206,20 +245,20 @@ def _residuals(points: dict[str, Any]) -> Drawing:
 
     def draw(axes: Axes) -> None:
         low, high = float(min(predicted.min(), truth.min())), float(max(predicted.max(), truth.max()))
-        axes.plot([low, high], [low, high], color=MUTED, lw=1, ls=":", label="perfect")
+        axes.plot([low, high], [low, high], color=MUTED, lw=1, ls=":", label="ideal")
         axes.plot(predicted, truth, "o", ms=2.5, alpha=0.45, color=MODEL, mew=0, label="test rows")
-        axes.set(xlabel="predicted", ylabel="true")
+        axes.set(xlabel="predicted", ylabel="observed")
         axes.legend(loc="upper left")
 
     apart = format_number(float((predicted - truth).mean()), signed=True)
-    alt = f"Predicted against true values of {len(truth)} test rows; mean difference {apart}."
-    return render_svg("residuals", "Predicted and true", alt, draw)
+    alt = f"Predicted against observed values of {len(truth)} test rows; mean difference {apart}."
+    return render_svg("residuals", "Predicted against observed", "A dot for each test row", alt, draw)
 
 
 def _learning(history: list[dict[str, Any]]) -> Drawing:
     known = [p for p in history if p.get("loss") is not None]
-    figures = [k for k in history[-1] if k not in ("step", "epoch", "loss", "rate", "seconds")]
-    held = [p for p in history if figures and p.get(figures[0]) is not None]
+    metrics = [k for k in history[-1] if k not in LEFT_OUT]
+    held = [p for p in history if metrics and p.get(metrics[0]) is not None]
 
     def draw(axes: Axes) -> None:
         axes.plot([p["step"] for p in known], [p["loss"] for p in known], color=MODEL, label="training loss")
@@ -229,17 +268,17 @@ def _learning(history: list[dict[str, Any]]) -> Drawing:
             right = axes.twinx()
             right.grid(visible=False)
             right.spines["right"].set_visible(True)
-            name = figures[0].removeprefix("validation_")
+            name = display_name(metrics[0].removeprefix("validation_"))
             lines += right.plot(
                 [p["step"] for p in held],
-                [p[figures[0]] for p in held],
-                color=CHALLENGER,
+                [p[metrics[0]] for p in held],
+                color=BASELINE,
                 ls="--",
                 marker="o",
                 ms=3,
-                label=f"validation: {display_name(name)}",
+                label=f"validation {name}",
             )
-            right.set_ylabel(f"validation: {display_name(name)}")
+            right.set_ylabel(f"validation {name}")
         axes.legend(lines, [str(line.get_label()) for line in lines], loc="center right")
 
     first, last = known[0], known[-1]
@@ -247,53 +286,60 @@ def _learning(history: list[dict[str, Any]]) -> Drawing:
         f"Learning curve: training loss from {format_number(first['loss'])} at step {first['step']} "
         f"to {format_number(last['loss'])} at step {last['step']}."
     )
-    return render_svg("learning", "Learning curve", alt, draw)
+    return render_svg("learning", "Learning curve", "Training loss and validation over the steps", alt, draw)
 
 
 def _classes(record: Record, classes: dict[str, dict[str, str]]) -> Drawing:
     head = next(h for h in ("iou", "auroc", "f1", "recall") if h in next(iter(classes.values())))
-    rows = [(name, figures[head]) for name, figures in classes.items() if head in figures]
+    rows = [(name, metrics[head]) for name, metrics in classes.items() if head in metrics]
     theirs = record.baseline.metrics if record.baseline else {}
     ours = [(name, record.metrics[metric], theirs.get(metric)) for name, metric in rows]
-    title = f"{display_name(head)} of each class"
-    alt = f"{title}: " + ", ".join(f"{name} {format_number(figure.value)}" for name, figure, _ in ours) + "."
+    title = f"{display_name(head)} by class"
+    alt = f"{title}: " + ", ".join(f"{name} {format_number(m.value)}" for name, m, _ in ours) + "."
     return render_svg(
-        "classes", title, alt, lambda axes: _intervals(axes, ours, display_name(head)), (4.2, 0.29 * len(ours) + 1.2)
+        "classes",
+        title,
+        "Each class against the rest, with intervals",
+        alt,
+        lambda axes: _intervals(axes, ours, display_name(head)),
+        (4.2, 0.29 * len(ours) + 1.2),
     )
 
 
-def _forest(record: Record, metric: str) -> Drawing:
-    rows: list[tuple[str, Figure, Figure | None]] = [("everyone", record.metrics[metric], None)]
-    for attribute, table in record.groups.items():
+def _groups(record: Record, groups: dict[str, Any], metric: str) -> Drawing:
+    rows: list[tuple[str, Estimate, Estimate | None]] = [("overall", record.metrics[metric], None)]
+    for attribute, table in groups.items():
         if " × " in attribute:
             continue
         for name, group in table["groups"].items():
-            figure = Figure.model_validate(group["metrics"].get(metric, {}))
-            rows.append((f"{attribute}: {name}", figure, None))
+            found = group["metrics"].get(metric) or {}
+            estimate = Estimate(**{key: found.get(key) for key in ("value", "low", "high")})
+            rows.append((f"{attribute}: {name}", estimate, None))
     rows = rows[:40]
-    alt = f"{display_name(metric)} by group: " + ", ".join(f"{n} {format_number(f.value)}" for n, f, _ in rows) + "."
-    height = 0.29 * len(rows) + 1.0
+    title = f"{display_name(metric)} by group"
+    alt = f"{title}: " + ", ".join(f"{n} {format_number(e.value)}" for n, e, _ in rows) + "."
 
     def draw(axes: Axes) -> None:
         _intervals(axes, rows, display_name(metric))
         if rows[0][1].value is not None:
             axes.axvline(rows[0][1].value, color=MUTED, lw=1, ls=":", zorder=1)
 
-    return render_svg("groups", f"{display_name(metric)} by group", alt, draw, (4.6, height))
+    subtitle = "With intervals; the dotted line is the overall value"
+    return render_svg("groups", title, subtitle, alt, draw, (4.6, 0.29 * len(rows) + 1.0))
 
 
-def _intervals(axes: Axes, rows: list[tuple[str, Figure, Figure | None]], label: str) -> None:
-    """Figures with their intervals under each other, the baseline's beside where there is one."""
+def _intervals(axes: Axes, rows: list[tuple[str, Estimate, Estimate | None]], label: str) -> None:
+    """Draw estimates with their intervals below each other, the baseline's beside where there is one."""
     compared = any(theirs is not None for *_, theirs in rows)
     for y, (_, ours, theirs) in enumerate(rows):
         shift = 0.16 if theirs is not None else 0.0
-        for figure, colour, mark, at in ((ours, MODEL, "o", y - shift), (theirs, CHALLENGER, "D", y + shift)):
-            if figure is None or figure.value is None:
+        for estimate, color, mark, at in ((ours, MODEL, "o", y - shift), (theirs, BASELINE, "D", y + shift)):
+            if estimate is None or estimate.value is None:
                 continue
-            if figure.low is not None and figure.high is not None:
-                axes.plot([figure.low, figure.high], [at, at], color=colour, lw=1.6, solid_capstyle="butt")
-            name = ("model" if colour == MODEL else "baseline") if y == 0 and compared else None
-            axes.plot([figure.value], [at], mark, color=colour, ms=5 if mark == "o" else 3.8, label=name)
+            if estimate.low is not None and estimate.high is not None:
+                axes.plot([estimate.low, estimate.high], [at, at], color=color, lw=1.6, solid_capstyle="butt")
+            name = ("model" if color == MODEL else "baseline") if y == 0 and compared else None
+            axes.plot([estimate.value], [at], mark, color=color, ms=5 if mark == "o" else 3.8, label=name)
     names = [name if len(name) <= 26 else f"{name[:25]}…" for name, *_ in rows]
     axes.set_yticks(range(len(rows)), names)
     axes.set(ylim=(len(rows) - 0.4, -0.6), xlabel=label)

@@ -1,84 +1,18 @@
-"""How figures are named and written for people, on the page and on the terminal."""
+"""How numbers, quantities and intervals are written for people, on the page, in documents and on the terminal."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from core.config.section import Estimate
 
-from core.report.record import Figure, Json
-from core.targets.metrics import LOWER_IS_BETTER
-
-NAMES: Mapping[str, tuple[str, str]] = {
-    "auroc": ("AUROC", "chance that a positive row is ranked above a negative one; 0.5 is guessing"),
-    "auprc": ("AUPRC", "average precision over all recalls; guessing gives the share of positives"),
-    "accuracy": ("Accuracy", "share of rows decided right"),
-    "balanced_accuracy": ("Balanced accuracy", "mean of the classes' recalls"),
-    "f1": ("F1", "harmonic mean of precision and recall at the chosen threshold"),
-    "macro_f1": ("Macro F1", "mean of the classes' F1"),
-    "micro_f1": ("Micro F1", "F1 of all label decisions together"),
-    "macro_auroc": ("Macro AUROC", "mean of the classes' AUROC, each against the rest"),
-    "macro_auprc": ("Macro AUPRC", "mean of the classes' average precision"),
-    "sensitivity": ("Sensitivity", "share of positives found at the chosen threshold"),
-    "specificity": ("Specificity", "share of negatives spared at the chosen threshold"),
-    "ppv": ("PPV", "share of alarms that are right, at the stated prevalence"),
-    "npv": ("NPV", "share of all-clears that are right, at the stated prevalence"),
-    "net_benefit": ("Net benefit", "true alarms less false ones at their cost, a row"),
-    "log_loss": ("Log loss", "mean surprise at the truth, in nats; lower is better"),
-    "brier": ("Brier score", "mean squared error of the probability; lower is better"),
-    "ece": ("Calibration error", "mean distance of forecast and outcome over bins; lower is better"),
-    "calibration_slope": ("Calibration slope", "1 is right; below 1 the forecasts are too extreme"),
-    "calibration_intercept": ("Calibration intercept", "0 is right; below 0 the forecasts are too high"),
-    "exact_match": ("Exact match", "share of rows with every label right"),
-    "hamming_loss": ("Label errors", "share of label decisions that are wrong; lower is better"),
-    "miou": (
-        "Mean IoU",
-        "overlap of decided and true pixels of a class over their union; mean of the classes",
-    ),
-    "iou": ("IoU", "overlap of decided and true pixels over their union"),
-    "pixel_accuracy": ("Pixel accuracy", "share of pixels decided right"),
-    "mean_class_accuracy": ("Mean class accuracy", "mean of the classes' recalls of pixels"),
-    "aurc": ("AURC", "mean share of errors among the surest answers, over all coverages; lower is better"),
-    "excess_aurc": ("Excess AURC", "AURC above that of an order that knows all errors; lower is better"),
-    "qwk": ("Weighted kappa", "agreement beyond chance, larger slips counting more (quadratic)"),
-    "adjacent": ("Adjacent agreement", "share of rows at most one step off"),
-    "mae": ("Mean absolute error", "lower is better"),
-    "rmse": ("RMSE", "root of the mean squared error; lower is better"),
-    "bias": ("Mean error", "prediction less truth; 0 is right"),
-    "r2": ("R²", "share of the truth's variance explained"),
-    "pearson": ("Correlation", "Pearson's r of prediction and truth"),
-}
-LOWER = LOWER_IS_BETTER | {"ece", "hamming_loss"}
-UNDIRECTED = {"calibration_slope": 1.0, "calibration_intercept": 0.0, "bias": 0.0}
-"""Figures that are right at a value, not high or low."""
-
-_POINT = re.compile(r"(sensitivity|specificity)_at_([\d.]+)_(sensitivity|specificity)")
-
-
-def display_name(metric: str) -> str:
-    """Name a metric for a reader."""
-    if metric in NAMES:
-        return NAMES[metric][0]
-    point = _POINT.fullmatch(metric)
-    if point:
-        return f"{point[1].capitalize()} at {point[2]} % {point[3]}"
-    head, _, rest = metric.partition("_")
-    if head in NAMES and rest:
-        return f"{NAMES[head][0]}, {rest}"
-    text = metric.replace("_", " ")
-    return text[:1].upper() + text[1:]
-
-
-def metric_gloss(metric: str) -> str:
-    """Say in a few words what a metric tells; empty for one that is not known here."""
-    if metric in NAMES:
-        return NAMES[metric][1]
-    if _POINT.fullmatch(metric):
-        return "at the threshold that reached it on validation"
-    return ""
+PREFIXES = {1e6: "M", 1e3: "k", 1.0: "", 1e-3: "m", 1e-6: "µ"}
 
 
 def format_number(value: float | None, signed: bool = False) -> str:
-    """Write a figure with three decimals, or three significant digits when large; a dash where undefined."""
+    """Return a statistic with three decimals, fewer when large; a dash where undefined.
+
+    >>> format_number(0.12345), format_number(-0.5), format_number(1234.5), format_number(None)
+    ('0.123', '−0.500', '1,234', '–')
+    """
     if value is None:
         return "–"
     size = abs(value)
@@ -88,11 +22,26 @@ def format_number(value: float | None, signed: bool = False) -> str:
     return sign + text
 
 
-PREFIXES = {1e6: "M", 1e3: "k", 1.0: "", 1e-3: "m", 1e-6: "µ"}
+def format_percent(value: float | None) -> str:
+    """Return a share in per cent with three significant digits; a dash where undefined.
+
+    >>> format_percent(0.12345)
+    '12.3 %'
+    """
+    return "–" if value is None else f"{100 * value:.3g} %"
+
+
+def format_count(value: int | None) -> str:
+    """Return a whole number with thousands separated; a dash where undefined."""
+    return "–" if value is None else f"{value:,}"
 
 
 def format_si(value: float, unit: str = "") -> str:
-    """Write a quantity of any size with three significant digits, its unit with a prefix where it is small or large."""
+    """Return a quantity of any size with three significant digits, its unit with an SI prefix.
+
+    >>> format_si(59.1, "J"), format_si(0.0079, "g"), format_si(734003200, "B")
+    ('59.1 J', '7.9 mg', '734 MB')
+    """
     if value == 0:
         return f"0 {unit}".rstrip()
     size = abs(value)
@@ -105,14 +54,40 @@ def format_si(value: float, unit: str = "") -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a time for people."""
+    """Return a time in seconds, minutes or hours.
+
+    >>> format_duration(2.6543), format_duration(600)
+    ('2.65 s', '10 min')
+    """
     if seconds < 90:
         return f"{seconds:.3g} s"
     return f"{seconds / 60:.3g} min" if seconds < 5400 else f"{seconds / 3600:.3g} h"
 
 
-def format_cell(value: Json) -> str:
-    """Write a value of a study's table."""
+def format_interval(estimate: Estimate, signed: bool = False) -> str:
+    """Return an interval, or nothing where none was computed.
+
+    >>> format_interval(Estimate(value=0.8, low=0.75, high=0.85))
+    '0.750 to 0.850'
+    """
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f"{format_number(estimate.low, signed)} to {format_number(estimate.high, signed)}"
+
+
+def format_estimate(estimate: Estimate, signed: bool = False) -> str:
+    """Return a value with its interval in brackets.
+
+    >>> format_estimate(Estimate(value=0.8, low=0.75, high=0.85))
+    '0.800 (0.750 to 0.850)'
+    """
+    interval = format_interval(estimate, signed)
+    value = format_number(estimate.value, signed)
+    return f"{value} ({interval})" if interval else value
+
+
+def format_cell(value: object) -> str:
+    """Return a value of a study's table as text."""
     if value is None or (isinstance(value, float) and value != value):
         return "–"
     if isinstance(value, bool):
@@ -124,28 +99,10 @@ def format_cell(value: Json) -> str:
     return ", ".join(format_cell(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def format_interval(figure: Figure, signed: bool = False) -> str:
-    """Write an interval, or nothing where none was made."""
-    if figure.low is None or figure.high is None:
-        return ""
-    return f"{format_number(figure.low, signed)} to {format_number(figure.high, signed)}"
+def join_words(words: list[str]) -> str:
+    """Return words as a list in a sentence.
 
-
-def verdict(metric: str, difference: Figure) -> str:
-    """Say which of two models a paired difference favours: better, worse, or no clear difference."""
-    if metric in UNDIRECTED or difference.low is None or difference.high is None:
-        return ""
-    if difference.low <= 0 <= difference.high:
-        return "no clear difference"
-    higher = difference.low > 0
-    return "better" if higher != (metric in LOWER) else "worse"
-
-
-def metrics_per_class(metrics: Mapping[str, Figure], classes: list[str]) -> dict[str, dict[str, str]]:
-    """Sort out the figures of single classes: class -> {figure: metric's name}."""
-    found: dict[str, dict[str, str]] = {}
-    for name in classes:
-        for head in ("iou", "auroc", "auprc", "f1", "recall", "precision"):
-            if f"{head}_{name}" in metrics:
-                found.setdefault(name, {})[head] = f"{head}_{name}"
-    return found
+    >>> join_words(["age", "sex", "skin"])
+    'age, sex and skin'
+    """
+    return " and ".join(([", ".join(words[:-1])] if words[1:] else []) + words[-1:])

@@ -1,4 +1,4 @@
-"""Figures on the page, each carrying the pointer to its field of ``record.json``."""
+"""Filters of the page's templates: numbers of the record, each carrying the pointer to its field."""
 
 from __future__ import annotations
 
@@ -12,65 +12,65 @@ if TYPE_CHECKING:
 
 
 def with_field(text: str, where: str | None) -> Markup:
-    """Wrap a text in an element that names the field it was copied from; without a pointer, only escape it."""
+    """Return a text in an element that carries the field it was copied from; without a pointer, only escape it."""
     from markupsafe import Markup, escape
 
     if not where:
         return escape(text)
-    # An attribute takes the value as it stands: a template that puts a figure into one must strip the tags.
+    # An attribute takes the value as it stands: a template that puts a number into one must strip the tags.
     return Markup('<data data-field="{0}" value="{1}" title="record.json#{0}">{1}</data>').format(where, text)
 
 
-def _marked(text: str, value: Json) -> Markup:
+def _linked(text: str, value: Json) -> Markup:
     return with_field(text, getattr(value, "pointer", None))
 
 
 def number(value: float | None, signed: bool = False) -> Markup:
-    """Write a figure as ``wording.number`` does."""
-    return _marked(formatting.format_number(value, signed), value)
+    """Return a statistic as ``format_number`` writes it."""
+    return _linked(formatting.format_number(value, signed), value)
 
 
-def plainly(value: float, unit: str = "") -> Markup:
-    """Write a quantity as ``wording.plainly`` does."""
-    return _marked(formatting.format_si(value, unit), value)
+def si(value: float, unit: str = "") -> Markup:
+    """Return a quantity as ``format_si`` writes it."""
+    return _linked(formatting.format_si(value, unit), value)
 
 
 def duration(seconds: float) -> Markup:
-    """Write a time as ``wording.duration`` does."""
-    return _marked(formatting.format_duration(seconds), seconds)
+    """Return a time as ``format_duration`` writes it."""
+    return _linked(formatting.format_duration(seconds), seconds)
 
 
 def whole(value: int | None) -> Markup:
-    """Write a count, or a dash."""
-    return _marked("–" if value is None else f"{value:,}", value)
+    """Return a whole number, or a dash."""
+    return _linked(formatting.format_count(value), value)
 
 
 def percent(value: float | None) -> Markup:
-    """Write a share in per cent, or a dash."""
-    return _marked("–" if value is None else f"{100 * value:.3g} %", value)
+    """Return a share in per cent, or a dash."""
+    return _linked(formatting.format_percent(value), value)
 
 
 def general(value: float) -> Markup:
-    """Write a number as short as it goes."""
-    return _marked(f"{value:g}", value)
+    """Return a number in its shortest form."""
+    return _linked(f"{value:g}", value)
 
 
 def cell(value: Json) -> Markup:
-    """Write a value of a study's table as ``wording.cell`` does."""
+    """Return a value of a study's table as ``format_cell`` writes it."""
     from markupsafe import Markup
 
     if isinstance(value, list):
         return Markup(", ").join(cell(item) for item in value)
-    return _marked(formatting.format_cell(value), value)
+    return _linked(formatting.format_cell(value), value)
 
 
-def figure(found: Any) -> dict[str, Json]:
-    """Take a figure's value, low and high, None where one is missing."""
+def estimate(found: Any) -> dict[str, Json]:
+    """Return value, low and high of an object, None where one is missing."""
     return {part: found.get(part) for part in ("value", "low", "high")}
 
 
-def spread(found: dict[str, Json], signed: bool = False) -> Markup | str:
-    """Write an interval, or nothing where none was made."""
+def interval(found: dict[str, Json], signed: bool = False) -> Markup | str:
+    """Return an interval, or nothing where none was computed."""
     low, high = found.get("low"), found.get("high")
     if low is None or high is None:
         return ""
@@ -81,13 +81,13 @@ def spread(found: dict[str, Json], signed: bool = False) -> Markup | str:
 
 FILTERS = {
     "number": number,
-    "plainly": plainly,
+    "si": si,
     "duration": duration,
     "whole": whole,
     "percent": percent,
     "general": general,
     "cell": cell,
-    "figure": figure,
-    "spread": spread,
-    "marked": with_field,
+    "estimate": estimate,
+    "interval": interval,
+    "with_field": with_field,
 }

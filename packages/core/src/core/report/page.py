@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from core.report.summary import summary_items, headline_metric, baseline_name, responsible, speed
-from core.report.details import environment, files, method, model, points, scaling, threshold_text, undefined
-from core.report.svg import Plot, write_plots
-from core.report.json_pointer import with_pointers, to_pointer
-from core.report.record import Json, Record, plain
-from core.report.formatting import metric_gloss, display_name, metrics_per_class, verdict
 from core.atomic_io import write_atomically
+from core.report.figures import confusion_labels, write_plots
+from core.report.formatting import format_duration
+from core.report.glossary import PER_CLASS, display_name, metric_gloss, metrics_per_class, verdict
+from core.report.html_filters import general, whole, with_field
+from core.report.json_pointer import to_pointer, with_pointers
+from core.report.record import Json, Record, plain
+from core.report.sentences.evaluation import baseline_name, headline_metric, rule_name
+from core.report.sentences.index import MODULES, sentences
+from core.report.summary import architecture, optimization, responsible, speed, summary_items
+from core.report.svg import Plot
 
-GROUP_FIGURES = 5
-"""Figures of a group that fit a table; the record has them all."""
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+GROUP_METRICS = 5
+"""Metrics of a group that fit a table; the record has them all."""
 PLOTTED = {
     "roc": "/curves/roc",
     "pr": "/curves/pr",
@@ -27,13 +34,14 @@ PLOTTED = {
     "groups": "/groups",
     "classes": "/metrics",
 }
-"""Where the points of each plot stand."""
+"""Plot -> pointer to its points."""
 
 
 def write_page(record: Record, folder: Path) -> Path:
     """Draw the plots into ``folder/plots`` and write ``folder/report.html``; return its path.
 
-    The page needs no server and no other address. Every figure on it carries the JSON pointer of its field.
+    The page needs no server and loads nothing. Every number in it carries the JSON pointer of its field, and every
+    sentence the name of the function that words it.
     """
     path = folder / "report.html"
     write_atomically(path, page(record, write_plots(record, folder)))
@@ -41,47 +49,57 @@ def write_page(record: Record, folder: Path) -> Path:
 
 
 def page(record: Record, plots: list[Plot]) -> str:
-    """Give the page as text."""
+    """Return the page as text."""
     from core.report.templates import html
 
     content = with_pointers(plain(record))
-    labels = record.curves.get("confusion", {}).get("labels", [])
+    labels = confusion_labels(record)
     classes = metrics_per_class(record.metrics, labels) if len(labels) > 2 else {}
-    single = {metric for figures in classes.values() for metric in figures.values()}
+    single = {metric for metrics in classes.values() for metric in metrics.values()}
     shown = [metric for metric in record.metrics if metric not in single]
-    heads = [
-        h
-        for h in ("iou", "auroc", "auprc", "f1", "recall", "precision")
-        if any(h in f for f in classes.values())
-    ]
     return (
         html()
         .get_template("page.html.j2")
         .render(
             record=content,
+            typed=record,
+            words=MODULES,
+            say=_say(record),
             simulated=record.data.simulated or record.run.simulated,
-            answers=[*summary_items(record), responsible(record)],
-            speed=speed(record),
-            method=method(content),
+            summary=[*summary_items(record), responsible(record)],
+            technical=[architecture(record), optimization(record), speed(record)],
             baseline_name=baseline_name(record.baseline.name) if record.baseline else "",
             rows=[_row(record, content, metric) for metric in shown],
-            undefined=undefined(content),
             classes=classes,
-            class_heads=heads,
-            plots=plots,
+            class_heads=[h for h in PER_CLASS if any(h in metrics for metrics in classes.values())],
+            plots=[plot for plot in plots if plot.name != "groups"],
+            group_plots=[plot for plot in plots if plot.name == "groups"],
             plotted=PLOTTED,
-            points=points(content),
-            threshold_text=threshold_text(content),
-            scaling=scaling(content),
+            points=operating_points(record, content),
             group_metrics=_group_metrics(record, shown),
-            has_units=_has_units(record),
-            model=model(record, content),
+            has_units=_has_units(content),
+            glossary=_glossary(content, shown),
+            model=model_facts(record, content),
             config=sorted(_flat(record.run.config).items()),
-            environment=environment(record),
-            files=files(record),
+            environment=environment_facts(record),
+            files=file_hashes(record),
             at=to_pointer,
         )
     )
+
+
+def _say(record: Record) -> Any:
+    """Return the template's function that writes a sentence by its name, marked with that name."""
+
+    def say(name: str) -> Markup:
+        from markupsafe import Markup
+
+        spans = [
+            Markup('<span data-sentence="{}">{}</span>').format(name, text) for text in sentences(record, name)
+        ]
+        return Markup(" ").join(spans)
+
+    return say
 
 
 def _row(record: Record, content: Json, metric: str) -> dict[str, Any]:
@@ -90,7 +108,7 @@ def _row(record: Record, content: Json, metric: str) -> dict[str, Any]:
     theirs = content["baseline"] or {"metrics": {}, "difference": {}}
     return {
         "name": display_name(metric),
-        "meaning": metric_gloss(metric),
+        "gloss": metric_gloss(metric),
         "ours": content["metrics"][metric],
         "theirs": theirs["metrics"].get(metric),
         "difference": theirs["difference"].get(metric),
@@ -98,19 +116,116 @@ def _row(record: Record, content: Json, metric: str) -> dict[str, Any]:
     }
 
 
+def operating_points(record: Record, content: Json) -> list[dict[str, Any]]:
+    """Return the thresholds that the rules would choose, with what they do on the test set."""
+    thresholds = content["thresholds"]
+    return [
+        {
+            "rule": rule_name(record, rule),
+            "chosen": rule == thresholds.get("rule"),
+            "threshold": point["threshold"],
+            "test": point["test"],
+        }
+        for rule, point in (thresholds.get("points") or {}).items()
+    ]
+
+
 def _group_metrics(record: Record, shown: list[str]) -> list[str]:
     wanted = [headline_metric(record), "sensitivity", "specificity", "ppv", "calibration_slope"]
     kept = [m for m in dict.fromkeys(wanted) if m is not None and m in shown]
-    return (kept + [m for m in shown if m not in kept])[:GROUP_FIGURES]
+    return (kept + [m for m in shown if m not in kept])[:GROUP_METRICS]
 
 
-def _has_units(record: Record) -> bool:
-    groups = [group for table in record.groups.values() for group in table["groups"].values()]
+def _has_units(content: Json) -> bool:
+    groups = [group for table in content["groups"].values() for group in table["groups"].values()]
     return any(group["units"] is not None and group["units"] != group["rows"] for group in groups)
 
 
+def _glossary(content: Json, shown: list[str]) -> dict[str, str]:
+    """Return name -> definition of the metrics that stand on the page, but not in its first table."""
+    elsewhere = [name for study in content["studies"].values() for name in study["figures"]]
+    names = [*PER_CLASS, *elsewhere] if any(m.partition("_")[0] in PER_CLASS for m in content["metrics"]) else elsewhere
+    glosses = {name: metric_gloss(name) for name in dict.fromkeys(names) if name not in shown}
+    return {display_name(name): gloss for name, gloss in glosses.items() if gloss}
+
+
+def model_facts(record: Record, content: Json) -> list[tuple[str, Markup]]:
+    """Return what was trained and how, as names and values."""
+    m, t, run = content["model"], content["training"], content["run"]
+    facts: list[tuple[str, Markup | None]] = [
+        ("Backbone", _text(m["backbone"], "/model/backbone")),
+        ("Adapter", _text(m["adapter"], "/model/adapter")),
+        ("Parameters", whole(m["parameters"]) if m["parameters"] is not None else None),
+        ("Trainable parameters", whole(m["trainable"]) if m["trainable"] is not None else None),
+        ("Optimizer", _config(record, "optimizer", "option")),
+        ("Epochs", general(t["epochs"]) if t["epochs"] is not None else None),
+        ("Steps", whole(t["steps"]) if t["steps"] is not None else None),
+        ("Ended because", _text(t.get("reason"), "/training/reason")),
+        ("Weights kept", _text(t.get("weights"), "/training/weights")),
+        (
+            "Stopped early",
+            _text({True: "yes", False: "no", None: None}[t["stopped_early"]], "/training/stopped_early"),
+        ),
+        ("Precision", _text(t["precision"], "/training/precision")),
+        (
+            "Training time",
+            with_field(format_duration(t["seconds"]), "/training/seconds")
+            if t["seconds"] is not None
+            else None,
+        ),
+        *(
+            ("During training", with_field(message, f"/training/messages/{n}"))
+            for n, message in enumerate(t.get("messages", []))
+        ),
+        ("Seed", with_field(str(run["seed"]), "/run/seed") if run["seed"] is not None else None),
+        ("Baseline", _baseline(record, content)),
+        ("Command", _text(run["command"], "/run/command")),
+    ]
+    return [(name, value) for name, value in facts if value is not None]
+
+
+def _text(value: str | None, where: str) -> Markup | None:
+    return None if value is None else with_field(value, where)
+
+
+def _config(record: Record, group: str, key: str) -> Markup | None:
+    value = record.run.config.get(group, {}).get(key)
+    return None if value is None else with_field(str(value), to_pointer("run", "config", group, key))
+
+
+def _baseline(record: Record, content: Json) -> Markup | None:
+    from markupsafe import Markup
+
+    if record.baseline is None:
+        return None
+    name = baseline_name(record.baseline.name)
+    details = content["baseline"].get("details") or {}
+    if details.get("rows") is None:
+        return Markup("{}").format(name)
+    return Markup("{} ({}), fitted on {} of {} training rows").format(
+        name, details["estimator"], whole(details["rows"]), whole(details["rows_available"])
+    )
+
+
+def environment_facts(record: Record) -> list[tuple[str, Markup]]:
+    """Return where the run was executed, as names and values."""
+    found = plain(record.environment).items()
+    return [
+        (k.capitalize(), with_field(str(v), to_pointer("environment", k))) for k, v in found if v is not None
+    ]
+
+
+def file_hashes(record: Record) -> list[tuple[str, Markup]]:
+    """Return the files that were read and written, with their sha256."""
+    read = [
+        (name, with_field(v, to_pointer("data", "files", name))) for name, v in record.data.files.items()
+    ]
+    written = [(name, with_field(v, to_pointer("files", name))) for name, v in record.files.items()]
+    return sorted([*read, *written])
+
+
 def _flat(config: Mapping[str, Json], above: tuple[str, ...] = ()) -> dict[str, tuple[str, str]]:
-    """Give each setting by its dotted name: its value as text and the pointer to it."""
+    """Return each setting by its dotted name: its value as text and the pointer to it."""
     flat: dict[str, tuple[str, str]] = {}
     for key, value in config.items():
         steps = (*above, key)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.masks import IGNORED, read_masks, to_png
+from core.data.masks import IGNORE_INDEX, read_masks, to_png
 from core.targets.types import Predictions
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _codes(values: list[Any], kind: str, classes: tuple[str, ...]) -> np.ndarray
 def _masks(values: list[bytes]) -> np.ndarray[Any, Any]:
     import pandas as pd
 
-    return np.stack(read_masks(pd.Series(values, name="mask", dtype=object), None, IGNORED))
+    return np.stack(read_masks(pd.Series(values, name="mask", dtype=object), None, IGNORE_INDEX))
 
 
 def _bio(slots: tuple[str, ...]) -> list[str]:

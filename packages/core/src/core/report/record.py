@@ -14,8 +14,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.atomic_io import write_atomically
+from core.config.section import Estimate
+from core.report.upgrade import upgraded
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 Json = Any
 
@@ -26,12 +28,10 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
-class Figure(Section):
-    """A figure with its interval; null where it is undefined or no interval was made."""
+class Figure(Estimate):
+    """A metric with its interval; null where it is undefined or no interval was computed."""
 
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
 
 
 class RunSection(Section):
@@ -110,7 +110,7 @@ class BaselineSection(Section):
 
 
 class StudySection(Section):
-    """A study of the task's own: see ``core.evaluation.study.Findings``."""
+    """A study of the task's own: see ``core.evaluation.study.StudyResult``."""
 
     summary: str
     seconds: float | None = None
@@ -195,7 +195,7 @@ def plain(value: Any) -> Json:
 
 
 def sealed(record: Record) -> Record:
-    """Give the record with its seal, the one that ``write_record`` writes: for documents that quote it."""
+    """Return the record with the seal that ``write_record`` writes, for documents that quote it."""
     return record.model_copy(update={"seal": _seal(plain(record))})
 
 
@@ -208,9 +208,9 @@ def write_record(record: Record, folder: Path) -> Path:
 
 
 def read_record(folder: Path) -> Record:
-    """Read and validate ``record.json``.
+    """Read and validate ``record.json``; one of schema_version 1 is upgraded in memory and keeps its seal.
 
-    Raises ``ValueError`` when it is missing, not JSON, of another schema version, altered after it was
+    Raises ``ValueError`` when it is missing, not JSON, of an unknown schema version, altered after it was
     written, or has a value that doesn't fit, saying which and what to do.
     """
     path = folder / "record.json"
@@ -223,9 +223,9 @@ def read_record(folder: Path) -> Record:
     if not isinstance(content, dict):
         raise ValueError(f"{path}: holds a {type(content).__name__}, not a record; run the training again")
     version = content.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if version not in (1, SCHEMA_VERSION):
         raise ValueError(
-            f"{path}: schema_version is {version!r}, this plinth-core reads {SCHEMA_VERSION}; "
+            f"{path}: schema_version is {version!r}, this plinth-core reads {SCHEMA_VERSION} and 1; "
             "open the run with the plinth-core that wrote it, or train again with this one"
         )
     if content.get("seal") != _seal(content):
@@ -233,6 +233,8 @@ def read_record(folder: Path) -> Record:
             f"{path}: altered after the run wrote it (its seal doesn't fit); "
             "restore the original file, or train again"
         )
+    if version == 1:
+        content = upgraded(content)
     try:
         return Record.model_validate(content)
     except ValidationError as error:
@@ -246,7 +248,7 @@ def _seal(content: Mapping[str, Json]) -> str:
 
 
 def _explained(error: ValidationError) -> str:
-    """Say of the first few faults where each is, what stands there and what should."""
+    """Return the first few faults: where each is, what it holds and what is expected."""
     faults = [
         f"{'.'.join(str(step) for step in fault['loc'])}: {fault['msg'].lower()}"
         + ("" if fault["type"] == "missing" else f" (found {str(fault['input'])[:60]!r})")

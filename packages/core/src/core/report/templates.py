@@ -9,25 +9,30 @@ if TYPE_CHECKING:
 
 
 def markdown() -> Environment:
-    """Give the environment of Markdown documents: nothing is escaped that the template does not escape."""
+    """Return the environment of Markdown documents: nothing is escaped that the template does not escape."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    from core.report.sentences import notices
+
+    environment = Environment(
         loader=PackageLoader("core.report", ""),
-        autoescape=False,  # Markdown, not HTML: texts of the record go through ``escaped``
+        autoescape=False,  # Markdown, not HTML: texts of the record go through ``escape_markdown``
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals["notices"] = notices
+    return environment
 
 
 def html() -> Environment:
-    """Give the environment of the page: everything is escaped, figures carry their pointers."""
+    """Return the environment of the page: everything is escaped, numbers carry their pointers."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    from core.report.glossary import display_name
     from core.report.html_filters import FILTERS
-    from core.report.formatting import display_name
+    from core.report.sentences import notices
 
     environment = Environment(
         loader=PackageLoader("core.report", ""),
@@ -35,5 +40,6 @@ def html() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    environment.filters.update(FILTERS, named=display_name)
+    environment.filters.update(FILTERS, display_name=display_name)
+    environment.globals["notices"] = notices
     return environment

@@ -9,11 +9,11 @@ from typing import Any
 
 from core.config import GROUPS, RunConfig, differences, from_dict, from_yaml, to_dict, to_yaml
 from core.domain import Domain
-from core.privacy.rng_key import forget_secret
+from core.privacy.rng_key import destroy_key
 from core.report.console import print_summary
 from core.report.documents import restore
 from core.report.run import Run
-from core.training.config import HOW_NOT_WHAT
+from core.training.config import MAY_CHANGE_ON_RESUME
 from core.atomic_io import write_atomically
 
 
@@ -42,7 +42,7 @@ class RunDirectory:
 
     def report(self) -> Run:
         """Say that nothing was trained, and again what the finished run found; write documents that are missing."""
-        forget_secret(self.checkpoints)  # a kill between the record and its removal left it
+        destroy_key(self.checkpoints)  # a kill between the record and its removal left it
         lost = restore(self.path)
         if lost:
             print(f"written again from record.json: {', '.join(lost)}")
@@ -68,7 +68,7 @@ class RunDirectory:
     def abandon(self) -> None:
         """Take back what ``begin`` made, if no step was kept since: a run that can't be made leaves nothing."""
         if self._fresh and not any(self.checkpoints.glob("step-*")):
-            forget_secret(self.checkpoints)
+            destroy_key(self.checkpoints)
             for name in ("config.yaml", "precision.json"):
                 (self.path / name).unlink(missing_ok=True)
             self.checkpoints.rmdir()
@@ -101,7 +101,7 @@ def remove_if_empty(path: Path) -> None:
 
 
 def _identity(content: dict[str, Any]) -> dict[str, Any]:
-    training = {k: v for k, v in content["training"].items() if k not in HOW_NOT_WHAT}
+    training = {k: v for k, v in content["training"].items() if k not in MAY_CHANGE_ON_RESUME}
     energy = {
         "budget_wh": content.get("energy", {}).get("budget_wh", 0.0)
     }  # the rest only says how it is counted

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.config import RunConfig
+from core.config import RunConfig, build
 from core.domain import Domain
 from core.run.directory import RunDirectory
 from core.report.run import Run
-from core.steps.footprint import account, of_all
+from core.steps.footprint import measure_footprint, all_reduce_meter
 from core.steps.assess import assess
 from core.steps.design import design
 from core.steps.evaluate import judge
 from core.steps.prepare import prepare
 from core.steps.train import fit
 from core.steps.write import write
-from core.training.parallel import Parallel, join
+from core.training.parallel import ProcessGroup, join_process_group
 
 
 def train(config: RunConfig, path: Path, domain: Domain) -> Run:
@@ -24,37 +24,37 @@ def train(config: RunConfig, path: Path, domain: Domain) -> Run:
     Under torchrun all processes train, and the main one does the rest. Raises ValueError for what the user can
     mend and ``Stopped`` when interrupted with a checkpoint kept.
     """
-    with join() as parallel:
+    with join_process_group() as parallel:
         folder = RunDirectory(path, config, domain)
         if folder.finished:
-            return folder.report() if parallel.main else Run(path)
+            return folder.report() if parallel.is_main else Run(path)
         try:
             return _carried_out(config, folder, parallel)
         except BaseException:
-            if parallel.main:
+            if parallel.is_main:
                 folder.abandon()  # whatever went wrong: a run of which no step was kept leaves nothing half-written
             raise
 
 
-def _carried_out(config: RunConfig, folder: RunDirectory, parallel: Parallel) -> Run:
-    meter = config.energy.meter()
+def _carried_out(config: RunConfig, folder: RunDirectory, parallel: ProcessGroup) -> Run:
+    meter = build(config.energy)
     with meter.phase("prepare"):
         prepared = prepare(config)
-        if parallel.main:
+        if parallel.is_main:
             folder.begin()
     with meter.phase("design"):
         designed = design(config, prepared, folder, parallel)
     with meter.phase("train"):
         trained = fit(config, prepared, designed, folder, parallel, meter)
-    of_all(meter, parallel)
-    if not parallel.main:
-        parallel.wait()  # until the main process has written the run
+    all_reduce_meter(meter, parallel)
+    if not parallel.is_main:
+        parallel.barrier()  # until the main process has written the run
         return Run(folder.path)
     with meter.phase("evaluate"):
         judged = judge(config, prepared, designed, meter)
     with meter.phase("assess"):
         impact = assess(config, prepared, designed, trained, judged, meter)
-    footprint = account(config, meter, prepared, designed, trained, judged)
+    footprint = measure_footprint(config, meter, prepared, designed, trained, judged)
     run = write(folder, config, prepared, designed, trained, judged, impact, footprint)
-    parallel.wait()
+    parallel.barrier()
     return run

@@ -19,10 +19,10 @@ from core.fairness.threshold_optimizer import decide_by_group
 from core.oversight.decision_rule import Decisions, DecisionRule, joined_texts
 from core.report.run import Run
 from core.targets import restore as restore_target
-from core.targets.mask import MaskTarget
-from core.targets.tokens import TokensTarget
+from core.targets.segmentation import SegmentationTarget
+from core.targets.intent_slots import IntentSlotsTarget
 from core.targets.types import Labels, Target
-from core.training.device import place
+from core.training.device import resolve_device
 from core.training.prediction import Masks
 from core.training.prediction import masks as predict_masks
 from core.training.prediction import scores as predict_scores
@@ -108,7 +108,7 @@ class Loaded:
 
     def masks(self, frame: pd.DataFrame, batch_size: int = 16) -> Masks:
         """Give the masks of raw rows and what is kept of their probabilities, with few rows in memory."""
-        assert isinstance(self.target, MaskTarget), "only a run of target=mask gives masks"
+        assert isinstance(self.target, SegmentationTarget), "only a run of target=mask gives masks"
         likely = None
         if self.rules is not None and self.rules.method != "none":
             likely = 1.0 - self.rules.limits.of(len(frame), self.groups.names(frame))
@@ -144,7 +144,7 @@ class Loaded:
         """
         import pandas as pd
 
-        if isinstance(self.target, MaskTarget):
+        if isinstance(self.target, SegmentationTarget):
             found_masks = self.masks(frame, min(batch_size, 16))
             shares, masks = found_masks.shares, found_masks.labels
             said = self._overseen(frame, shares, masks, found_masks.sure)
@@ -158,7 +158,7 @@ class Loaded:
         table: dict[str, Any] = {"prediction": self._named(labels), **self._overseen(frame, found, labels)}
         if self.target.kind != "regression":
             table |= {f"score:{name}": found[:, k] for k, name in enumerate(self.target.classes)}
-        if isinstance(self.target, TokensTarget):
+        if isinstance(self.target, IntentSlotsTarget):
             texts = to_texts(frame[self.target.text])
             found_slots = self.target.named(labels, texts)
             table["slots"] = [json.dumps(slots, ensure_ascii=False) for slots in found_slots]
@@ -226,4 +226,4 @@ def load(run: str | Path, device: str = "cpu") -> Loaded:
     Raises ValueError for a folder without a record, with one of another schema version, or whose files differ
     from what the record says.
     """
-    return Loaded(Run(run), place(device))
+    return Loaded(Run(run), resolve_device(device))

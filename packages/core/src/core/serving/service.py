@@ -21,7 +21,7 @@ from core.oversight.decision_rule import count_decisions
 from core.report.record import plain
 from core.serving.load import Loaded
 from core.serving.verbs import SIMULATED
-from core.targets.mask import MaskTarget
+from core.targets.segmentation import SegmentationTarget
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +77,7 @@ class Service:
     def _answered(self, rows: list[dict[str, Json]]) -> dict[str, Json]:
         begun = time.perf_counter()
         found = self.loaded.predict(self._frame(rows), self.batch_size)
-        if isinstance(self.loaded.target, MaskTarget):
+        if isinstance(self.loaded.target, SegmentationTarget):
             found["prediction"] = [base64.b64encode(to_png(mask)).decode() for mask in found["prediction"]]
         now = count_decisions(found["decision"].to_numpy(np.str_))
         self.counted["requests"] += 1

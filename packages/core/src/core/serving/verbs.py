@@ -14,12 +14,12 @@ from core.config import DataConfig, derive_seed, from_dict
 from core.data.config import TableData
 from core.data.readers.files import sha256
 from core.data.masks import to_png
-from core.data.encoded_split import unit_names
+from core.data.encoded_split import names_of_units
 from core.data.sources.image_folder import IMAGE_ENDINGS
-from core.data.readers.table import find, read_table
+from core.data.readers.table import resolve_path, read_table
 from core.data.types import Dataset
 from core.domain import Domain
-from core.evaluation.conformal import look
+from core.evaluation.conformal import score_pixels
 from core.evaluation.evaluate import evaluate_again
 from core.evaluation.types import Evaluation
 from core.evaluation.uncertainty import measure, terms_of
@@ -28,7 +28,7 @@ from core.report.console import print_metrics
 from core.report.record import plain
 from core.report.predictions import write_predictions
 from core.serving.load import Loaded, load
-from core.targets.mask import MaskTarget
+from core.targets.segmentation import SegmentationTarget
 from core.targets.types import Predictions, slots_of
 from core.atomic_io import write_atomically
 
@@ -53,7 +53,7 @@ def predict(run: str, source: str, output: str, device: str, batch_size: int) ->
     loaded = load(run, device)
     frame = raw_rows(source, loaded.roles.image)
     predicted = loaded.predict(frame, batch_size)
-    if isinstance(loaded.target, MaskTarget):
+    if isinstance(loaded.target, SegmentationTarget):
         predicted["prediction"] = _written_masks(predicted["prediction"], target)
     pictures = loaded.roles.target if loaded.roles.mask_classes else ()
     given = (loaded.roles.image, loaded.roles.signal, *pictures)
@@ -87,7 +87,7 @@ def raw_rows(source: str, image: str | None) -> pd.DataFrame:
     """Read a table, a folder of images or one image file into a frame; paths of images stand in column ``image``."""
     import pandas as pd
 
-    path = find(source, "input")
+    path = resolve_path(source, "input")
     if path.is_dir() or path.suffix.lower() in IMAGE_ENDINGS:
         if image is None:
             raise ValueError(
@@ -177,7 +177,7 @@ def overseen(loaded: Loaded, frame: pd.DataFrame, evaluation: Evaluation) -> dic
     pixels = None
     if part.kind == "mask":
         rows = loaded.config["oversight"]["mask_rows"]
-        pixels = look(loaded.scorer(), frame, part, rows, seed, "new")
+        pixels = score_pixels(loaded.scorer(), frame, part, rows, seed, "new")
     return {**found, "uncertainty": measure(rules, part, terms_of(section), settings, seed, pixels)}
 
 
@@ -188,7 +188,7 @@ def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predict
         raise ValueError(f"column {', '.join(lost)}: the truth is not in the table; give data.target")
     truth = loaded.target.truth(loaded.target.encode(frame))
     sure = None
-    if isinstance(loaded.target, MaskTarget):
+    if isinstance(loaded.target, SegmentationTarget):
         found = loaded.masks(frame, min(batch_size, 16))
         raw, labels, sure = found.shares, found.labels, found.sure
     else:
@@ -197,7 +197,7 @@ def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predict
     unit = loaded.roles.unit
     rows, units = np.arange(len(frame), dtype=np.int64), None
     if unit is not None and unit in frame:
-        units = unit_names(frame[unit], rows)
+        units = names_of_units(frame[unit], rows)
     return Predictions(
         raw,
         labels,

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.config import RunConfig
-from core.data.config import OWN_TOKENIZERS
+from core.data.config import TRAINED_TOKENIZERS
 from core.energy.meter import Meter
 from core.evaluation.config import NoBaseline
-from core.privacy.statement import no_promise, pretrained_from, without_noise
+from core.privacy.statement import non_private_statement, pretrained_from, non_private_statistics
 from core.steps.membership_inference import attack
-from core.steps.fairness import audit
-from core.steps.design import Designed
+from core.steps.fairness import audit_fairness
+from core.steps.design import ModelAndData
 from core.steps.evaluate import Judged
 from core.steps.explain import explain
 from core.steps.oversee import oversee
 from core.steps.prepare import Prepared
-from core.training.trainer import Trained
+from core.training.trainer import TrainingResult
 
 
 @dataclass
@@ -34,15 +34,15 @@ class Impact:
 def assess(
     config: RunConfig,
     prepared: Prepared,
-    designed: Designed,
-    trained: Trained,
+    designed: ModelAndData,
+    trained: TrainingResult,
     judged: Judged,
     meter: Meter,
 ) -> Impact:
     """Do step 5, raising ValueError where an audit refutes what the run promises about privacy."""
     privacy = _privacy(config, prepared, designed, trained)
     with meter.phase("audit"):
-        fairness = audit(config, prepared, judged, privacy.get("epsilon"))
+        fairness = audit_fairness(config, prepared, judged, privacy.get("epsilon"))
     with meter.phase("explain"):
         explanation = explain(config, prepared, designed, judged)
     with meter.phase("oversee"):
@@ -50,10 +50,10 @@ def assess(
     return Impact(privacy, fairness, explanation, uncertainty, oversight)
 
 
-def _privacy(config: RunConfig, prepared: Prepared, designed: Designed, trained: Trained) -> dict[str, Any]:
+def _privacy(config: RunConfig, prepared: Prepared, designed: ModelAndData, trained: TrainingResult) -> dict[str, Any]:
     if designed.private is None:
-        return no_promise(attack(config, prepared, designed))
+        return non_private_statement(attack(config, prepared, designed))
     challenged = not isinstance(config.baseline, NoBaseline)
-    own = getattr(config.encoder, "tokenizer", "own") in OWN_TOKENIZERS
-    noiseless = without_noise(prepared.encoder.layout(), prepared.dataset.roles, challenged, own)
+    own = getattr(config.encoder, "tokenizer", "own") in TRAINED_TOKENIZERS
+    noiseless = non_private_statistics(prepared.encoder.layout(), prepared.dataset.roles, challenged, own)
     return designed.private.section(trained.steps, pretrained_from(config.backbone), noiseless)

@@ -14,26 +14,26 @@ from core.data.batches import ShuffledBatches
 from core.data.encoded_split import EncodedSplit
 from core.run.directory import RunDirectory
 from core.privacy.config import NoPrivacy
-from core.steps.lp_ft import head_first, head_start
-from core.steps.feature_cache import computed_once
+from core.steps.lp_ft import linear_probe_settings, train_linear_probe
+from core.steps.feature_cache import cache_frozen_features
 from core.steps.prepare import Prepared
-from core.training.device import place
-from core.training.parallel import ALONE, Parallel
-from core.training.precision import Decision
+from core.training.device import resolve_device
+from core.training.parallel import ALONE, ProcessGroup
+from core.training.precision import PrecisionDecision
 from core.training.dp_setup import PrivateTraining, private_training
 from core.training.trainer import plain_update, settle_precision
-from core.training.types import Batches, Update
+from core.training.types import Batches, Step
 
 
 @dataclass
-class Designed:
+class ModelAndData:
     """The network and how it will be changed."""
 
     model: Model
     device: torch.device
     batches: Batches
-    update: Update
-    precision: Decision
+    update: Step
+    precision: PrecisionDecision
     epoch_steps: int
     seed: int
     """What each step's random streams (dropout) are drawn from."""
@@ -64,13 +64,13 @@ def build_model(config: RunConfig, prepared: Prepared, device: torch.device, pri
     if isinstance(backbone, DataDependentInit) and not private:
         train = prepared.parts["train"]
         generator = torch.Generator().manual_seed(derive_seed(config.seed, "first look"))
-        backbone.start_from(train.prepared.take(torch.randperm(len(train), generator=generator)[:FIRST_LOOK]))
+        backbone.start_from(train.encoded.take(torch.randperm(len(train), generator=generator)[:FIRST_LOOK]))
     model: Model = config.adapter.apply(backbone, prepared.target.width, prepared.target.reads, seed)
     return model.to(device)
 
 
 def shuffled(
-    config: RunConfig, part: EncodedSplit, augmentation: Augmentation | None, seed: int, parallel: Parallel = ALONE
+    config: RunConfig, part: EncodedSplit, augmentation: Augmentation | None, seed: int, parallel: ProcessGroup = ALONE
 ) -> ShuffledBatches:
     """Make the batches that ``training=`` asks for, of a part and a seed."""
     settings = config.training
@@ -88,18 +88,18 @@ def shuffled(
     )
 
 
-def design(config: RunConfig, prepared: Prepared, folder: RunDirectory, parallel: Parallel) -> Designed:
+def design(config: RunConfig, prepared: Prepared, folder: RunDirectory, parallel: ProcessGroup) -> ModelAndData:
     """Do step 2."""
     if config.threads:
         torch.set_num_threads(config.threads)
-    device = place(config.device, parallel)
+    device = resolve_device(config.device, parallel)
     model = build_model(config, prepared, device, private=not isinstance(config.privacy, NoPrivacy))
     whole = prepared.parts["train"]
     augmentation = config.augmentation.build(prepared.encoder.layout())
-    first = head_first(config)
+    first = linear_probe_settings(config)
     objective = config.fairness.objective(whole, prepared.groups, prepared.target)
     replaced = config.privacy.settle(model)
-    train, told = computed_once(config.training, model, whole, augmentation, shown=parallel.main)
+    train, told = cache_frozen_features(config.training, model, whole, augmentation, shown=parallel.is_main)
     messages = [told] if told else []
     private = private_training(
         config,
@@ -116,12 +116,12 @@ def design(config: RunConfig, prepared: Prepared, folder: RunDirectory, parallel
     )
     if private is not None:
         p = private
-        return Designed(model, device, p.batches, p.update, p.precision, p.epoch_steps, p.seed, p, messages)
+        return ModelAndData(model, device, p.batches, p.update, p.precision, p.epoch_steps, p.seed, p, messages)
     settings: Any = config.training
     epoch_steps = settings.epoch_steps(len(train))
     batches = shuffled(config, train, augmentation, config.seed, parallel)
     if first is not None:
-        messages += head_start(config, model, prepared.target, whole, batches, first, parallel)
+        messages += train_linear_probe(config, model, prepared.target, whole, batches, first, parallel)
     precision = settle_precision(settings, model, prepared.target, batches, folder.path, parallel)
     update = plain_update(
         settings,
@@ -134,5 +134,5 @@ def design(config: RunConfig, prepared: Prepared, folder: RunDirectory, parallel
         parallel=parallel,
     )
     # Each process drops out for itself: two that drew alike would drop the same places of all their rows.
-    seed = config.seed if parallel.main else derive_seed(config.seed, "rank", parallel.rank)
-    return Designed(model, device, batches, update, precision, epoch_steps, seed, None, messages)
+    seed = config.seed if parallel.is_main else derive_seed(config.seed, "rank", parallel.rank)
+    return ModelAndData(model, device, batches, update, precision, epoch_steps, seed, None, messages)

@@ -9,9 +9,9 @@ from core.config import RunConfig, derive_seed
 from core.energy.meter import Meter
 from core.evaluation.calibration import Scaling
 from core.evaluation.evaluate import compare, evaluate
-from core.evaluation.study import Findings, Held
+from core.evaluation.study import StudyResult, EvaluationContext
 from core.evaluation.types import Comparison, Evaluation
-from core.steps.design import Designed
+from core.steps.design import ModelAndData
 from core.steps.prepare import Prepared
 from core.training.prediction import predict
 from core.training.scorer import ModelScorer
@@ -25,11 +25,11 @@ class Judged:
     comparison: Comparison | None
     scorer: ModelScorer
     """The model as serving would ask it: recalibrated, deciding by the run's thresholds."""
-    studies: dict[str, tuple[Findings, float]] = field(default_factory=dict)
+    studies: dict[str, tuple[StudyResult, float]] = field(default_factory=dict)
     """Name -> what the study found, and the seconds it took."""
 
 
-def judge(config: RunConfig, prepared: Prepared, designed: Designed, meter: Meter) -> Judged:
+def judge(config: RunConfig, prepared: Prepared, designed: ModelAndData, meter: Meter) -> Judged:
     """Do step 4."""
     settings = config.training
     with meter.phase("predict"):
@@ -61,7 +61,7 @@ def judge(config: RunConfig, prepared: Prepared, designed: Designed, meter: Mete
 
 
 def scorer_of(
-    config: RunConfig, prepared: Prepared, designed: Designed, evaluation: Evaluation
+    config: RunConfig, prepared: Prepared, designed: ModelAndData, evaluation: Evaluation
 ) -> ModelScorer:
     """Give the trained model to those who ask it questions about rows."""
     scaling = Scaling.restore(evaluation.calibration["scaling"])
@@ -74,7 +74,7 @@ def scorer_of(
         evaluation.decisions or None,
         designed.device,
         designed.precision.precision,
-        config.training.views,
+        config.training.tta_views,
         config.training.validation_batch_size,
         prepared.dataset.frame,
         evaluation.thresholds.get("by_group"),
@@ -84,14 +84,14 @@ def scorer_of(
 def studied(
     config: RunConfig,
     prepared: Prepared,
-    designed: Designed,
+    designed: ModelAndData,
     evaluation: Evaluation,
     scorer: ModelScorer,
-) -> dict[str, tuple[Findings, float]]:
+) -> dict[str, tuple[StudyResult, float]]:
     """Carry out the studies of the task."""
     asked = config.task.studies(prepared.target.kind) if config.evaluation.studies else {}
     private = designed.private is not None
-    held = Held(
+    held = EvaluationContext(
         prepared.dataset,
         {name: frame for name, frame in prepared.frames.items() if name != "train" or not private},
         evaluation.parts,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from core.explanation.explain_and_test import ExplanationReport
-    from core.steps.design import Designed
+    from core.steps.design import ModelAndData
     from core.steps.evaluate import Judged
     from core.steps.prepare import Prepared
     from core.targets.types import Array, Predictions
@@ -27,7 +27,7 @@ BALANCED = ("binary", "multiclass", "ordinal", "tokens")
 
 
 def explain(
-    config: RunConfig, prepared: Prepared, designed: Designed, judged: Judged
+    config: RunConfig, prepared: Prepared, designed: ModelAndData, judged: Judged
 ) -> dict[str, Any] | None:
     """Give the record's ``explanation`` section; None where none was asked for.
 
@@ -35,17 +35,17 @@ def explain(
     """
     if isinstance(config.explanation, NoExplanation):
         return None
-    from core.explanation.aggregate import Reading
+    from core.explanation.aggregate import TextAlignment
     from core.explanation.masker import Masker
     from core.explanation.explained_output import ExplainedOutput
-    from core.explanation.rollout import Unavailable
+    from core.explanation.rollout import MethodUnavailable
     from core.explanation.report_section import section
-    from core.explanation.explain_and_test import Subject, plan_budget, select_method, explain_and_test
+    from core.explanation.explain_and_test import ModelUnderTest, plan_budget, select_method, explain_and_test
 
     begun = time.perf_counter()
     settings, seed = config.explanation, derive_seed(config.seed, "explanation")
     test = judged.evaluation.parts["test"]
-    rows = sample(test, settings.rows, seed)
+    rows = sample_rows(test, settings.rows, seed)
     if len(rows) < 2:
         return {"headline": "Not explained", "detail": "The test part has fewer than two rows.", "rows": 0}
     scorer, encoder = judged.scorer, prepared.encoder
@@ -63,15 +63,15 @@ def explain(
     cases = cases.first(most)
     rows = rows[:most]
     question = ExplainedOutput.of(prepared.target, test.labels[rows], scorer.outputs(cases.inputs))
-    subject = Subject(
+    subject = ModelUnderTest(
         designed.model,
         scorer,
         lambda model: replace(scorer, model=model),
-        Reading(encoder.token_offsets, encoder.tfidf_matrix),
+        TextAlignment(encoder.token_offsets, encoder.tfidf_matrix),
     )
     try:
         trial = explain_and_test(subject, cases, question, method, reason, extent.compared, settings, seed)
-    except Unavailable as error:
+    except MethodUnavailable as error:
         why = f"explanation.method={method}: {error}; choose another method."
         return {"headline": "Not explained", "detail": why, "rows": 0}
     units = None if test.units is None else test.units[rows]
@@ -99,7 +99,7 @@ def explain(
     return found
 
 
-def sample(test: Predictions, count: int, seed: int) -> NDArray[np.int64]:
+def sample_rows(test: Predictions, count: int, seed: int) -> NDArray[np.int64]:
     """Draw test rows in random order, of every decision alike while there are any: rare ones are explained too."""
     order = np.random.default_rng(derive_seed(seed, "rows")).permutation(len(test))
     if test.kind not in BALANCED:
@@ -112,7 +112,7 @@ def sample(test: Predictions, count: int, seed: int) -> NDArray[np.int64]:
     return order[np.argsort(turn, kind="stable")][:count]
 
 
-def trained_passes(designed: Designed, prepared: Prepared) -> float:
+def trained_passes(designed: ModelAndData, prepared: Prepared) -> float:
     """Count training's passes of a row through the network, a backward pass as two: planned, so always the same."""
     from core.explanation.integrated_gradients import PASSES
 
@@ -134,13 +134,13 @@ def _shown(examples: int | None, simulated: bool) -> tuple[int, str]:
 
 
 def _examples(trial: ExplanationReport, test: Predictions, rows: NDArray[np.int64], count: int) -> list[dict[str, Any]]:
-    from core.explanation.examples import chosen, example
+    from core.explanation.examples import select_examples, show_example
 
     if not count:
         return []
     sure, right = _sureness(test, rows)
     found = []
-    for place, why in chosen(sure, right, count):
+    for place, why in select_examples(sure, right, count):
         row = rows[place]
         found.append(
             {
@@ -150,7 +150,7 @@ def _examples(trial: ExplanationReport, test: Predictions, rows: NDArray[np.int6
                 "truth": _named(test, test.targets, row),
                 "explains": trial.question.names()[place],
                 "score": None if test.kind in ("regression", "mask") else float(sure[place]),
-                **example(trial, place),
+                **show_example(trial, place),
             }
         )
     return found

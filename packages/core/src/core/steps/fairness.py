@@ -11,7 +11,7 @@ from core.config import RunConfig, config_error, derive_seed
 from core.evaluation.intervals import interval, resample_metrics, resampled_weights
 from core.fairness.run_comparison import compare_runs, same_rows
 from core.report.run import Run
-from core.report.formatting import display_name
+from core.report.glossary import display_name
 from core.targets.metrics import LOWER_IS_BETTER
 from core.targets.types import Predictions
 
@@ -26,7 +26,7 @@ DECISIONS = ("balanced_accuracy",)
 """What thresholds of single groups may cost, which a figure of ranks such as AUROC does not see."""
 
 
-def audit(
+def audit_fairness(
     config: RunConfig, prepared: Prepared, judged: Judged, epsilon: float | None
 ) -> dict[str, Any] | None:
     """Give the record's ``fairness`` section; None where nobody is compared.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 GIB = 2**30
 
 
-def computed_once(
+def cache_frozen_features(
     settings: StandardTraining,
     model: Model,
     part: EncodedSplit,

@@ -8,24 +8,24 @@ from core.backbones.adapter_config import LinearProbeFirst
 from core.backbones.contexts import freeze_temporarily
 from core.config import RunConfig, config_error, derive_seed
 from core.privacy.config import NoPrivacy
-from core.steps.feature_cache import computed_once
+from core.steps.feature_cache import cache_frozen_features
 from core.training.config import CosineSchedule
 from core.training.loop import fit
 from core.training.optimizers import adam
 from core.training.callbacks import progress
-from core.training.step import PlainUpdate
+from core.training.step import TrainStep
 
 if TYPE_CHECKING:
     from core.backbones.model import Model
     from core.data.batches import ShuffledBatches
     from core.data.encoded_split import EncodedSplit
     from core.targets.types import Target
-    from core.training.parallel import Parallel
+    from core.training.parallel import ProcessGroup
 
 BETAS = (0.9, 0.98)
 
 
-def head_first(config: RunConfig) -> LinearProbeFirst | None:
+def linear_probe_settings(config: RunConfig) -> LinearProbeFirst | None:
     """Give the adapter's settings where they ask for a head trained first.
 
     Raises ValueError under a promise of privacy: the head would be trained without noise.
@@ -42,14 +42,14 @@ def head_first(config: RunConfig) -> LinearProbeFirst | None:
     return adapter
 
 
-def head_start(
+def train_linear_probe(
     config: RunConfig,
     model: Model,
     target: Target,
     part: EncodedSplit,
     batches: ShuffledBatches,
     first: LinearProbeFirst,
-    parallel: Parallel,
+    parallel: ProcessGroup,
 ) -> list[str]:
     """Train the head for ``adapter.head_epochs`` on unchanged rows, all else frozen, and tell of it.
 
@@ -59,9 +59,9 @@ def head_start(
     settings = config.training
     with freeze_temporarily(model.backbone):
         model.train()
-        rows, told = computed_once(settings, model, part, None, shown=parallel.main)
+        rows, told = cache_frozen_features(settings, model, part, None, shown=parallel.is_main)
         stream = batches.of(rows, first.head_epochs * batches.steps_per_epoch)
-        update = PlainUpdate(
+        update = TrainStep(
             model,
             target,
             adam(model, first.head_rate, BETAS, 1e-8, 0.0, decoupled=True),
@@ -70,7 +70,7 @@ def head_start(
             channels_last=settings.channels_last,
             parallel=parallel,
         )
-        seed, kind = derive_seed(config.seed, "head first"), settings.progress if parallel.main else "none"
+        seed, kind = derive_seed(config.seed, "head first"), settings.progress if parallel.is_main else "none"
         with progress(kind, stream.steps, 0, "head first") as probes:
             fit(update, stream, seed=seed, probes=probes, parallel=parallel)
     model.train()

@@ -12,10 +12,10 @@ import torch
 from core.backbones.contexts import eval_mode
 from core.config import RunConfig, derive_seed
 from core.data.encoded_split import EncodedSplit
-from core.privacy.membership_inference import judged, lira, rmia
-from core.steps.design import Designed, build_model, shuffled
-from core.steps.lp_ft import head_first, head_start
-from core.steps.feature_cache import computed_once
+from core.privacy.membership_inference import evaluate_attack, lira, rmia
+from core.steps.design import ModelAndData, build_model, shuffled
+from core.steps.lp_ft import linear_probe_settings, train_linear_probe
+from core.steps.feature_cache import cache_frozen_features
 from core.steps.prepare import Prepared
 from core.training.loop import fit
 from core.training.parallel import ALONE
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def attack(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[str, Any] | None:
+def attack(config: RunConfig, prepared: Prepared, designed: ModelAndData) -> dict[str, Any] | None:
     """Tell training rows from test rows by the model's losses, for the record; None where not asked for.
 
     ``loss`` calls those rows known whose loss is small (Yeom et al. 2018, arXiv:1709.01604). For the others,
@@ -51,7 +51,7 @@ def attack(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[st
         scores = rmia(losses, np.stack(references))
     else:
         scores = lira(losses, np.stack(references), np.stack(inside))
-    found = judged(scores, member, units, derive_seed(config.seed, "attack"))
+    found = evaluate_attack(scores, member, units, derive_seed(config.seed, "attack"))
     return {
         "attack": options.attack,
         "reference_models": options.shadow_models,
@@ -61,7 +61,7 @@ def attack(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[st
     }
 
 
-def _by_loss(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[str, Any]:
+def _by_loss(config: RunConfig, prepared: Prepared, designed: ModelAndData) -> dict[str, Any]:
     rng = np.random.default_rng(derive_seed(config.seed, "attack"))
     scores, member, units = [], [], []
     seen = 0
@@ -75,7 +75,7 @@ def _by_loss(config: RunConfig, prepared: Prepared, designed: Designed) -> dict[
         seen += int(own.max()) + 1
         member.append(np.full(len(chosen), name == "train"))
     inside = np.concatenate(member)
-    found = judged(np.concatenate(scores), inside, np.concatenate(units), derive_seed(config.seed, "attack"))
+    found = evaluate_attack(np.concatenate(scores), inside, np.concatenate(units), derive_seed(config.seed, "attack"))
     return {
         "attack": "loss",
         "reference_models": 0,
@@ -113,7 +113,7 @@ def _half(units: NDArray[np.int64], member: NDArray[np.bool_], seed: int) -> NDA
 def _trained(
     config: RunConfig,
     prepared: Prepared,
-    designed: Designed,
+    designed: ModelAndData,
     pool: EncodedSplit,
     chosen: NDArray[np.bool_],
     seed: int,
@@ -123,11 +123,11 @@ def _trained(
     model = build_model(own, prepared, designed.device, private=False)
     share = pool.subset(np.flatnonzero(chosen))
     augmentation = config.augmentation.build(prepared.encoder.layout())
-    rows, _ = computed_once(settings, model, share, augmentation)
+    rows, _ = cache_frozen_features(settings, model, share, augmentation)
     batches = shuffled(own, rows, augmentation, seed)
-    first = head_first(config)
+    first = linear_probe_settings(config)
     if first is not None:
-        head_start(own, model, prepared.target, share, batches, first, ALONE)
+        train_linear_probe(own, model, prepared.target, share, batches, first, ALONE)
     update = plain_update(
         settings,
         config.optimizer.build(model),

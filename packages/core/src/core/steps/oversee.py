@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from core.config import derive_seed
-from core.evaluation.conformal import Calibration, Pixels, calibrate, look
+from core.evaluation.conformal import Calibration, PixelScores, calibrate, score_pixels
 from core.evaluation.deferral import by_agreement, by_cost, by_share, error_unit, losses
 from core.evaluation.uncertainty import Terms, measure, terms
 from core.oversight.config import StandardOversight
@@ -68,10 +68,10 @@ def oversee(
     return uncertainty, _oversight(declared, rules, decided, notes)
 
 
-def _looked(prepared: Prepared, judged: Judged, rows: int, seed: int) -> dict[str, Pixels]:
+def _looked(prepared: Prepared, judged: Judged, rows: int, seed: int) -> dict[str, PixelScores]:
     parts = judged.evaluation.parts
     return {
-        name: look(judged.scorer, prepared.frames[name], parts[name], rows, seed, name)
+        name: score_pixels(judged.scorer, prepared.frames[name], parts[name], rows, seed, name)
         for name in ("validation", "test")
     }
 

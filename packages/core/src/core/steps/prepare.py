@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from core.backbones.types import PretrainingProvenance
 from core.config import RunConfig, derive_seed
-from core.data.checks.dataset_checks import check_dataset, check_parts
+from core.data.checks.dataset_checks import check_dataset, check_splits
 from core.data.groups import Groups
 from core.data.encoded_split import EncodedSplit
-from core.data.splits import some_of, split
+from core.data.splits import subsample, split
 from core.data.types import Dataset, Encoder, Finding
 from core.privacy.config import NoPrivacy
 from core.steps.fairness import check_reference_run
@@ -39,12 +39,12 @@ def prepare(config: RunConfig) -> Prepared:
     config.privacy.check_data(dataset)
     findings = check_dataset(dataset) + seen_before(config, dataset)
     rows = split(dataset)
-    findings += check_parts(dataset, rows)
-    whole, share = len(rows["train"]), config.training.share
-    rows["train"] = some_of(dataset, rows["train"], share, derive_seed(config.seed, "share"))
+    findings += check_splits(dataset, rows)
+    whole, share = len(rows["train"]), config.training.train_fraction
+    rows["train"] = subsample(dataset, rows["train"], share, derive_seed(config.seed, "share"))
     if share < 1:
-        text = f"training.share={share:g}: {len(rows['train']):,} of {whole:,} training rows were used"
-        findings.append(Finding("note", "share", "training.share", text))
+        text = f"training.train_fraction={share:g}: {len(rows['train']):,} of {whole:,} training rows were used"
+        findings.append(Finding("note", "share", "training.train_fraction", text))
     frames = {name: dataset.frame.iloc[chosen] for name, chosen in rows.items()}
     groups = Groups.fit(frames["train"], dataset)
     plain = config.encoder.build(dataset.roles)
@@ -79,7 +79,7 @@ def seen_before(config: RunConfig, dataset: Dataset) -> list[Finding]:
     if not isinstance(config.privacy, NoPrivacy):
         raise ValueError(
             f"backbone.weights={getattr(backbone, 'weights', None)}: {told}, without noise: what privacy promises of "
-            "these rows would not hold; set backbone.weights=none, or train on other data"
+            "these rows would not hold; set backbone.weights=random, or train on other data"
         )
     told += (
         "; its test part was not read, but rows held out for validation may have been: what is chosen on them "

@@ -7,27 +7,31 @@ from typing import Any
 
 from core.config import RunConfig
 from core.energy.meter import JOULES_PER_WH, Meter
+from core.energy.section import EnergyForecast
+from core.energy.training_energy import TrainingEnergy
 from core.run.directory import RunDirectory
 from core.report.formatting import format_duration, format_si
-from core.steps.design import Designed
+from core.steps.design import ModelAndData
 from core.steps.prepare import Prepared
-from core.training.torchrun_env import sweep
-from core.training.parallel import Parallel
-from core.training.trainer import Trained
+from core.training.torchrun_env import sweep_position
+from core.training.parallel import ProcessGroup
+from core.training.trainer import TrainingResult
 from core.training.trainer import train as run_training
 
 
 def fit(
     config: RunConfig,
     prepared: Prepared,
-    designed: Designed,
+    designed: ModelAndData,
     folder: RunDirectory,
-    parallel: Parallel,
+    parallel: ProcessGroup,
     meter: Meter,
-) -> Trained:
+) -> TrainingResult:
     """Do step 3."""
-    shown = parallel.main and config.training.progress != "none"
-    energy = config.energy.watch(meter, designed.batches.steps, forecast_line if shown else None)
+    shown = parallel.is_main and config.training.progress != "none"
+    energy = TrainingEnergy.of(
+        config.energy, meter, designed.batches.steps, forecast_line if shown else None
+    )
     fingerprint = {
         "data": prepared.dataset.files or {"simulated": prepared.dataset.name},
         "rows": {name: len(part) for name, part in prepared.parts.items()},
@@ -54,10 +58,10 @@ def fit(
     return trained
 
 
-def forecast_line(expected: dict[str, Any]) -> None:
+def forecast_line(expected: EnergyForecast) -> None:
     """Tell what training will take, as soon as a few steps were seen."""
     print(f"training will take about {_amounts(expected, 1)}", file=sys.stderr)
-    place = sweep()
+    place = sweep_position()
     if place is not None and place[1] > place[0]:
         number, of = place
         left = _amounts(expected, of - number + 1)
@@ -67,7 +71,7 @@ def forecast_line(expected: dict[str, Any]) -> None:
         )
 
 
-def _amounts(expected: dict[str, Any], times: int) -> str:
-    grams = "" if expected["grams"] is None else f", {format_si(times * expected['grams'], 'g')} CO2e"
-    energy = format_si(times * expected["joules"] / JOULES_PER_WH, "Wh")
-    return f"{format_duration(times * expected['seconds'])}, {energy}{grams}"
+def _amounts(expected: EnergyForecast, times: int) -> str:
+    grams = "" if expected.grams is None else f", {format_si(times * expected.grams, 'g')} CO2e"
+    energy = format_si(times * expected.joules / JOULES_PER_WH, "Wh")
+    return f"{format_duration(times * expected.seconds)}, {energy}{grams}"

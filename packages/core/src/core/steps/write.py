@@ -15,30 +15,31 @@ from core.config import RunConfig
 from core.data.readers.files import sha256
 from core.data.types import ColumnRoles
 from core.run.directory import RunDirectory
-from core.privacy.rng_key import forget_secret
+from core.privacy.rng_key import destroy_key
 from core.report.documents import write_documents
 from core.report.record import Record, plain, sealed, write_record
 from core.report.run import SEALED, Run
 from core.report.predictions import write_predictions
 from core.steps.assess import Impact
-from core.steps.design import Designed
+from core.steps.design import ModelAndData
 from core.steps.evaluate import Judged
+from core.steps.footprint import Footprint
 from core.steps.prepare import Prepared
 from core.atomic_io import write_atomically
-from core.training.torchrun_env import command
+from core.training.torchrun_env import launch_command
 from core.training.precision import cpu_name
-from core.training.trainer import Trained
+from core.training.trainer import TrainingResult
 
 
 def write(
     folder: RunDirectory,
     config: RunConfig,
     prepared: Prepared,
-    designed: Designed,
-    trained: Trained,
+    designed: ModelAndData,
+    trained: TrainingResult,
     judged: Judged,
     impact: Impact,
-    footprint: dict[str, Any],
+    footprint: Footprint,
 ) -> Run:
     """Write everything, record.json last: a folder that has one is a finished run, with all its documents."""
     evaluation = judged.evaluation
@@ -65,8 +66,8 @@ def write(
                 "baseline": None if judged.comparison is None else judged.comparison.json(),
                 "privacy": impact.privacy,
                 "fairness": impact.fairness,
-                "energy": footprint["energy"],
-                "performance": footprint["performance"],
+                "energy": footprint.energy,
+                "performance": footprint.performance,
                 "explanation": impact.explanation,
                 "uncertainty": impact.uncertainty,
                 "oversight": impact.oversight,
@@ -78,7 +79,7 @@ def write(
     record = sealed(record)
     write_documents(record, folder.path)
     write_record(record, folder.path)
-    forget_secret(folder.checkpoints)
+    destroy_key(folder.checkpoints)
     return folder.tell()
 
 
@@ -108,7 +109,7 @@ def _run(folder: RunDirectory, config: RunConfig, prepared: Prepared) -> dict[st
         "purpose": config.task.purpose,
         "started": folder.started,
         "finished": datetime.now(UTC),
-        "command": command(),
+        "command": launch_command(),
         "seed": config.seed,
         "status": "finished",
         "simulated": prepared.dataset.simulated,
@@ -133,7 +134,7 @@ def _data(prepared: Prepared) -> dict[str, Any]:
         "findings": [asdict(finding) for finding in prepared.findings],
         "notes": dataset.notes,
         "roles": _roles(dataset.roles),
-        "truth": dataset.truth,
+        "truth": dataset.ground_truth,
     }
 
 
@@ -141,7 +142,7 @@ def _roles(roles: ColumnRoles) -> dict[str, Any]:
     return {part: value for part, value in asdict(roles).items() if value}
 
 
-def _model(folder: RunDirectory, designed: Designed) -> dict[str, Any]:
+def _model(folder: RunDirectory, designed: ModelAndData) -> dict[str, Any]:
     return {
         "backbone": folder.content["backbone"]["option"],
         "adapter": folder.content["adapter"]["option"],
@@ -150,7 +151,7 @@ def _model(folder: RunDirectory, designed: Designed) -> dict[str, Any]:
     }
 
 
-def _training(designed: Designed, trained: Trained, footprint: dict[str, Any]) -> dict[str, Any]:
+def _training(designed: ModelAndData, trained: TrainingResult, footprint: Footprint) -> dict[str, Any]:
     return {
         "epochs": trained.steps / designed.epoch_steps,
         "steps": trained.steps,
@@ -159,8 +160,8 @@ def _training(designed: Designed, trained: Trained, footprint: dict[str, Any]) -
         "messages": [*designed.messages, *trained.messages],
         "precision": designed.precision.precision,
         "precision_reason": designed.precision.reason,
-        "seconds": footprint["phases"]["train"]["seconds"],
-        "phases": footprint["phases"],
+        "seconds": footprint.phases["train"].seconds,
+        "phases": footprint.phases,
         "device": str(designed.device),
         "history": history(trained.findings),
         "stopped_early": trained.steps < designed.batches.steps,

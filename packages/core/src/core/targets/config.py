@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from core.data.types import ColumnRoles
     from core.targets.binary import BinaryTarget
-    from core.targets.mask import MaskTarget
+    from core.targets.segmentation import SegmentationTarget
     from core.targets.multiclass import MulticlassTarget
     from core.targets.multilabel import MultilabelTarget
     from core.targets.ordinal import OrdinalTarget
     from core.targets.regression import RegressionTarget
-    from core.targets.tokens import TokensTarget
+    from core.targets.intent_slots import IntentSlotsTarget
     from core.targets.types import Target
 
 WEIGHTS = ("none", "balanced", "sqrt")
@@ -46,7 +46,7 @@ class AutoTarget(TargetConfig):
 
     def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> Target:
         """Make the target that suits the training rows; its ``explanation`` says why."""
-        from core.targets.detect import detect
+        from core.targets.infer import detect
 
         self.check()
         kind, reason = detect(frame, roles)
@@ -234,12 +234,12 @@ class MaskOption(TargetConfig):
         _check_common(self.class_weights, self.label_smoothing)
         at_least_zero("target", height=self.height, width=self.width, jaccard=self.jaccard)
 
-    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> MaskTarget:
+    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> SegmentationTarget:
         """Read size and weights from the training rows."""
-        from core.targets.mask import MaskTarget
+        from core.targets.segmentation import SegmentationTarget
 
         self.check()
-        return MaskTarget.fit(frame, roles, self)
+        return SegmentationTarget.fit(frame, roles, self)
 
 
 @register("target", "tokens")
@@ -257,12 +257,12 @@ class TokensOption(TargetConfig):
             raise config_error("target.length", self.length, "it must be 1 or more")
         at_least_zero("target", slot_weight=self.slot_weight)
 
-    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> TokensTarget:
+    def build(self, frame: pd.DataFrame, roles: ColumnRoles) -> IntentSlotsTarget:
         """Read the intents and slots from the training rows."""
-        from core.targets.tokens import TokensTarget
+        from core.targets.intent_slots import IntentSlotsTarget
 
         self.check()
-        return TokensTarget.fit(frame, roles, self)
+        return IntentSlotsTarget.fit(frame, roles, self)
 
 
 _WITH_CLASSES: dict[str, type[BinaryOption | MulticlassOption | MultilabelOption | OrdinalOption]] = {

@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from core.targets import metrics as m
-from core.targets.reading import (
+from core.targets.labels import (
     count_classes,
     encode_classes,
     in_order,

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from core.targets import metrics as m
-from core.targets.reading import class_name, in_order, listed, refuse_unlabelled, require_columns
+from core.targets.labels import class_name, in_order, listed, refuse_unlabelled, require_columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

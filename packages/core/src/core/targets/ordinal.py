@@ -13,7 +13,7 @@ from torch.nn.functional import logsigmoid, softplus
 
 from core.targets import metrics as m
 from core.targets.multiclass import class_list
-from core.targets.reading import class_name, count_classes, encode_classes, listed, single_column, weights_of
+from core.targets.labels import class_name, count_classes, encode_classes, listed, single_column, weights_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

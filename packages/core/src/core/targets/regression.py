@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from core.targets import metrics as m
-from core.targets.reading import refuse_unlabelled, require_columns, single_column
+from core.targets.labels import refuse_unlabelled, require_columns, single_column
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

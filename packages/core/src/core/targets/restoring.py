@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from core.targets.binary import BinaryTarget
-from core.targets.mask import MaskTarget
+from core.targets.segmentation import SegmentationTarget
 from core.targets.multiclass import MulticlassTarget
 from core.targets.multilabel import MultilabelTarget
 from core.targets.ordinal import OrdinalTarget
 from core.targets.regression import RegressionTarget
-from core.targets.tokens import TokensTarget
+from core.targets.intent_slots import IntentSlotsTarget
 
 if TYPE_CHECKING:
     from core.data.types import Json
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 KINDS: dict[str, Callable[[dict[str, Json]], Target]] = {
     "binary": BinaryTarget.from_state,
-    "mask": MaskTarget.from_state,
+    "mask": SegmentationTarget.from_state,
     "multiclass": MulticlassTarget.from_state,
     "multilabel": MultilabelTarget.from_state,
     "ordinal": OrdinalTarget.from_state,
     "regression": RegressionTarget.from_state,
-    "tokens": TokensTarget.from_state,
+    "tokens": IntentSlotsTarget.from_state,
 }
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from core.training.types import Probe, StepEvent
+    from core.training.types import Callback, StepEvent
 
 SMOOTHING = 0.95
 """Memory of the smoothed training loss, per step."""
@@ -31,7 +31,7 @@ POINTS = 200
 """Points of the learning curve."""
 
 
-class Smoothed:
+class SmoothedLoss:
     """Exponential mean of a series, corrected for its start (as Adam's moments are)."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class LearningCurve:
         self.points: list[dict[str, float]] = []
         self.step = 0
         """The last step seen."""
-        self._loss = Smoothed()
+        self._loss = SmoothedLoss()
 
     def on_step(self, event: StepEvent) -> None:
         """Take up the loss."""
@@ -128,14 +128,14 @@ class StepTimes:
         return {"times": times}
 
 
-class Bar:
+class ProgressBar:
     """A progress bar on a terminal: loss (where it is public), rate and time left."""
 
     def __init__(self, steps: int, start: int, stream: TextIO | None = None, what: str = TRAINING) -> None:
         """Open the bar at the first step that is seen."""
         self.steps = steps
         self._left = TimeLeft(steps, start)
-        self._loss = Smoothed()
+        self._loss = SmoothedLoss()
         columns = (
             TextColumn(what),
             BarColumn(),
@@ -158,7 +158,7 @@ class Bar:
         if self._task is None:
             self._bar.start()
             self._task = self._bar.add_task("", total=self.steps, says="")
-        self._bar.update(self._task, completed=event.step, says=says(event, loss, self._left(event.step)))
+        self._bar.update(self._task, completed=event.step, says=format_progress(event, loss, self._left(event.step)))
         self._bar.refresh()
 
     def on_end(self) -> None:
@@ -170,7 +170,7 @@ class Bar:
         return {}
 
 
-class Lines:
+class LogProgress:
     """Progress where there is no terminal: a line now and then."""
 
     def __init__(self, steps: int, start: int, stream: TextIO | None = None, what: str = TRAINING) -> None:
@@ -180,7 +180,7 @@ class Lines:
         self.stream = stream if stream is not None else sys.stderr
         self.every = max(steps // LINES, 1)
         self._left = TimeLeft(steps, start)
-        self._loss = Smoothed()
+        self._loss = SmoothedLoss()
         self._written = time.monotonic()
 
     def on_step(self, event: StepEvent) -> None:
@@ -191,7 +191,7 @@ class Lines:
         if not due and (self._what or (event.step % self.every and event.step != self.steps)):
             return
         self._written = now
-        text = says(event, loss, self._left(event.step))
+        text = format_progress(event, loss, self._left(event.step))
         print(f"{self._what}step {event.step}/{self.steps}  {text}", file=self.stream, flush=True)
 
     def on_end(self) -> None:
@@ -216,7 +216,7 @@ class TimeLeft:
         return (time.monotonic() - self._since) / max(step - self.start, 1) * (self.steps - step)
 
 
-def says(event: StepEvent, loss: float | None, left: float) -> str:
+def format_progress(event: StepEvent, loss: float | None, left: float) -> str:
     """Put a step's figures in words; nothing of the loss where it is private."""
     minutes, seconds = divmod(round(left), 60)
     remaining = f"{minutes} min {seconds:02d} s left" if minutes else f"{seconds} s left"
@@ -225,15 +225,15 @@ def says(event: StepEvent, loss: float | None, left: float) -> str:
 
 
 @contextmanager
-def progress(kind: str, steps: int, start: int, what: str = TRAINING) -> Iterator[list[Probe]]:
+def progress(kind: str, steps: int, start: int, what: str = TRAINING) -> Iterator[list[Callback]]:
     """Give the display of ``training.progress`` (auto: a bar on a terminal, else lines), cleared away on any exit."""
     if kind == "none":
         yield []
     elif kind == "bar" or (kind == "auto" and sys.stderr.isatty()):
-        bar = Bar(steps, start, what=what)
+        bar = ProgressBar(steps, start, what=what)
         try:
             yield [bar]
         finally:
             bar.on_end()
     else:
-        yield [Lines(steps, start, what=what)]
+        yield [LogProgress(steps, start, what=what)]

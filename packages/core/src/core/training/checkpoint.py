@@ -16,7 +16,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from core.atomic_io import write_atomically
-from core.training.types import MayBeMissing
+from core.training.types import OptionalState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +124,7 @@ class Checkpoints:
                         "the run goes on, but not bit for bit as it would have"
                     )
             for part, stateful in self.parts.items():
-                if part not in body["values"] and isinstance(stateful, MayBeMissing):
+                if part not in body["values"] and isinstance(stateful, OptionalState):
                     self._say(f"{manifest.name} lacks {part}: {stateful.missing()}")
                     continue
                 if part not in body["values"]:

@@ -1,294 +1,277 @@
-"""The options of training: ``optimizer=``, ``schedule=`` and ``training=``. Imports no torch, for ``--help``."""
+"""The ``optimizer=``, ``schedule=`` and ``training=`` options: pure data. Imports no torch, for ``--help``."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from math import inf
 
 from core.config import OptimizerConfig, ScheduleConfig, TrainingConfig, config_error, field, register
 from core.config.validate import at_least_zero, fractions, one_of, positive
 
-if TYPE_CHECKING:
-    from torch import nn
-    from torch.optim import Optimizer
+_LR = "peak learning rate"
+_BETA1 = "decay rate of the first-moment estimate"
+_BETA2 = "decay rate of the second-moment estimate"
+_EPS = "term added to the denominator for numerical stability"
+_DECOUPLED = "decoupled weight decay of matrices and kernels (none on biases and normalization layers)"
+_L2 = "L2 penalty on matrices and kernels (none on biases and normalization layers)"
+_WARMUP = "linear warm-up: a fraction of the run below 1, or a number of steps from 1 on"
+_MIN_LR = "final learning rate as a fraction of the peak"
 
-Schedule = Callable[[int], float]
-"""Step, counted from 0 -> the factor on the optimizer's rate: a pure function, so there is no state to resume."""
 
-
-def _check_optimizer(rate: float, weight_decay: float) -> None:
-    positive("optimizer", rate=rate)
+def _check_adam(lr: float, beta1: float, beta2: float, eps: float, weight_decay: float) -> None:
+    positive("optimizer", lr=lr, eps=eps)
+    fractions("optimizer", beta1=beta1, beta2=beta2)
     at_least_zero("optimizer", weight_decay=weight_decay)
 
 
-@register("optimizer", "sgd")
+@register("optimizer", "sgd", builds="core.training.optimizers:sgd")
 class SgdConfig(OptimizerConfig):
     """Stochastic gradient descent with momentum."""
 
-    rate: float = field(0.05, help="learning rate at the schedule's peak")
-    momentum: float = field(0.9, help="share of the last step that is kept; 0 for plain descent")
-    nesterov: bool = field(False, help="look ahead along the momentum")
-    weight_decay: float = field(0.0, help="L2 penalty on matrices and kernels (not on biases and norms)")
+    lr: float = field(0.05, help=_LR)
+    momentum: float = field(0.9, help="momentum factor; 0 for plain SGD")
+    nesterov: bool = field(False, help="Nesterov momentum")
+    weight_decay: float = field(0.0, help=_L2)
 
-    def build(self, model: nn.Module) -> list[Optimizer]:
-        """Make the optimizer of the model's trainable weights, refusing a rate that can't be right."""
-        from core.training.optimizers import sgd
-
-        _check_optimizer(self.rate, self.weight_decay)
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key."""
+        positive("optimizer", lr=self.lr)
+        at_least_zero("optimizer", weight_decay=self.weight_decay)
         fractions("optimizer", momentum=self.momentum)
         if self.nesterov and self.momentum == 0:
             raise config_error("optimizer.nesterov", True, "needs optimizer.momentum above 0")
-        return sgd(model, self.rate, self.momentum, self.nesterov, self.weight_decay)
 
 
-@register("optimizer", "adam")
+@register("optimizer", "adam", builds="core.training.optimizers:adam")
 class AdamConfig(OptimizerConfig):
     """Adam (Kingma and Ba 2015), weight decay as an L2 penalty in the gradient."""
 
-    rate: float = field(1e-3, help="learning rate at the schedule's peak")
-    beta1: float = field(0.9, help="memory of the gradient's mean")
-    beta2: float = field(0.999, help="memory of the gradient's square")
-    eps: float = field(1e-8, help="floor of the denominator")
-    weight_decay: float = field(0.0, help="L2 penalty on matrices and kernels (not on biases and norms)")
+    lr: float = field(1e-3, help=_LR)
+    beta1: float = field(0.9, help=_BETA1)
+    beta2: float = field(0.999, help=_BETA2)
+    eps: float = field(1e-8, help=_EPS)
+    weight_decay: float = field(0.0, help=_L2)
 
-    def build(self, model: nn.Module) -> list[Optimizer]:
-        """Make the optimizer of the model's trainable weights, refusing a rate that can't be right."""
-        from core.training.optimizers import adam
-
-        _check_optimizer(self.rate, self.weight_decay)
-        fractions("optimizer", beta1=self.beta1, beta2=self.beta2)
-        return adam(model, self.rate, (self.beta1, self.beta2), self.eps, self.weight_decay, decoupled=False)
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key."""
+        _check_adam(self.lr, self.beta1, self.beta2, self.eps, self.weight_decay)
 
 
-@register("optimizer", "adamw")
+@register("optimizer", "adamw", builds="core.training.optimizers:adamw")
 class AdamWConfig(OptimizerConfig):
     """AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
-    rate: float = field(1e-3, help="learning rate at the schedule's peak")
-    beta1: float = field(0.9, help="memory of the gradient's mean")
-    beta2: float = field(0.999, help="memory of the gradient's square")
-    eps: float = field(1e-8, help="floor of the denominator")
-    weight_decay: float = field(0.01, help="decay of matrices and kernels (not of biases and norms)")
+    lr: float = field(1e-3, help=_LR)
+    beta1: float = field(0.9, help=_BETA1)
+    beta2: float = field(0.999, help=_BETA2)
+    eps: float = field(1e-8, help=_EPS)
+    weight_decay: float = field(0.01, help=_DECOUPLED)
 
-    def build(self, model: nn.Module) -> list[Optimizer]:
-        """Make the optimizer of the model's trainable weights, refusing a rate that can't be right."""
-        from core.training.optimizers import adam
-
-        _check_optimizer(self.rate, self.weight_decay)
-        fractions("optimizer", beta1=self.beta1, beta2=self.beta2)
-        return adam(model, self.rate, (self.beta1, self.beta2), self.eps, self.weight_decay, decoupled=True)
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key."""
+        _check_adam(self.lr, self.beta1, self.beta2, self.eps, self.weight_decay)
 
 
-@register("optimizer", "muon")
+@register("optimizer", "muon", builds="core.training.optimizers:muon")
 class MuonConfig(OptimizerConfig):
-    """Muon (Jordan et al. 2024) for 2-D weights inside the network, AdamW for all others."""
+    """Muon (Jordan et al. 2024) for the 2-D weights of hidden layers, AdamW for all others."""
 
-    rate: float = field(
-        1e-3, help="learning rate of both at the schedule's peak (update size matched to AdamW)"
-    )
-    momentum: float = field(0.95, help="Muon's memory of the gradient")
-    nesterov: bool = field(True, help="look ahead along Muon's momentum")
-    beta1: float = field(0.9, help="AdamW's memory of the gradient's mean")
-    beta2: float = field(0.999, help="AdamW's memory of the gradient's square")
-    eps: float = field(1e-8, help="AdamW's floor of the denominator")
-    weight_decay: float = field(0.01, help="decay of matrices and kernels (not of biases and norms)")
+    lr: float = field(1e-3, help=f"{_LR} of both (Muon's update is scaled to the size of AdamW's)")
+    momentum: float = field(0.95, help="momentum factor of Muon")
+    nesterov: bool = field(True, help="Nesterov momentum in Muon")
+    beta1: float = field(0.9, help=f"AdamW: {_BETA1}")
+    beta2: float = field(0.999, help=f"AdamW: {_BETA2}")
+    eps: float = field(1e-8, help=f"AdamW: {_EPS}")
+    weight_decay: float = field(0.01, help=_DECOUPLED)
 
-    def build(self, model: nn.Module) -> list[Optimizer]:
-        """Make both optimizers, raising ValueError where this torch has no Muon or no weight is 2-D."""
-        from core.training.optimizers import muon
-
-        _check_optimizer(self.rate, self.weight_decay)
-        fractions("optimizer", momentum=self.momentum, beta1=self.beta1, beta2=self.beta2)
-        betas = (self.beta1, self.beta2)
-        return muon(model, self.rate, self.momentum, self.nesterov, betas, self.eps, self.weight_decay)
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key."""
+        _check_adam(self.lr, self.beta1, self.beta2, self.eps, self.weight_decay)
+        fractions("optimizer", momentum=self.momentum)
 
 
-def _warmup(warmup: float, steps: int) -> int:
-    """Turn ``warmup`` (a share of the run below 1, a number of steps from 1 on) into steps."""
-    if not 0 <= warmup < math.inf:
+def _check_warmup(warmup: float) -> None:
+    if not 0 <= warmup < inf:
         raise config_error(
-            "schedule.warmup", warmup, "a share of the run below 1, or a number of steps from 1 on"
-        )
-    return min(round(warmup * steps) if warmup < 1 else round(warmup), max(steps - 1, 0))
-
-
-def _after_warmup(warmup: float, steps: int, shape: Callable[[float], float]) -> Schedule:
-    """Rise linearly, then follow ``shape`` of the share (0 to 1) of the remaining steps that is done."""
-    rise = _warmup(warmup, steps)
-    rest = max(steps - rise, 1)
-
-    def factor(step: int) -> float:
-        if step < rise:
-            return (step + 1) / (rise + 1)
-        return shape(min((step - rise) / rest, 1.0))
-
-    return factor
-
-
-@register("schedule", "constant")
-class ConstantSchedule(ScheduleConfig):
-    """The same rate to the end, after a warm-up."""
-
-    warmup: float = field(0.0, help="linear rise first: a share of the run below 1, or steps from 1 on")
-
-    def build(self, steps: int) -> Schedule:
-        """Give the factor on the rate as a function of the step, for a run of so many steps."""
-        return _after_warmup(self.warmup, steps, lambda _: 1.0)
-
-
-@register("schedule", "cosine")
-class CosineSchedule(ScheduleConfig):
-    """Half a cosine from the peak down to ``final`` (Loshchilov and Hutter 2017), after a warm-up."""
-
-    warmup: float = field(0.05, help="linear rise first: a share of the run below 1, or steps from 1 on")
-    final: float = field(0.0, help="the last rate as a share of the peak")
-
-    def build(self, steps: int) -> Schedule:
-        """Give the factor on the rate as a function of the step, for a run of so many steps."""
-        final = _share("final", self.final)
-        return _after_warmup(
-            self.warmup, steps, lambda done: final + (1 - final) * (1 + math.cos(math.pi * done)) / 2
+            "schedule.warmup", warmup, "a fraction of the run below 1, or a number of steps from 1 on"
         )
 
 
-@register("schedule", "linear")
-class LinearSchedule(ScheduleConfig):
-    """A straight line from the peak down to ``final``, after a warm-up."""
-
-    warmup: float = field(0.05, help="linear rise first: a share of the run below 1, or steps from 1 on")
-    final: float = field(0.0, help="the last rate as a share of the peak")
-
-    def build(self, steps: int) -> Schedule:
-        """Give the factor on the rate as a function of the step, for a run of so many steps."""
-        final = _share("final", self.final)
-        return _after_warmup(self.warmup, steps, lambda done: 1 - (1 - final) * done)
-
-
-@register("schedule", "onecycle")
-class OneCycleSchedule(ScheduleConfig):
-    """One cycle: half a cosine up from ``start``, half a cosine down to ``final`` (Smith and Topin 2018)."""
-
-    warmup: float = field(0.3, help="where the peak is: a share of the run below 1, or steps from 1 on")
-    start: float = field(0.04, help="the first rate as a share of the peak")
-    final: float = field(4e-6, help="the last rate as a share of the peak")
-
-    def build(self, steps: int) -> Schedule:
-        """Give the factor on the rate as a function of the step, for a run of so many steps."""
-        start, final = _share("start", self.start), _share("final", self.final)
-        rise = _warmup(self.warmup, steps)
-        rest = max(steps - 1 - rise, 1)
-
-        def factor(step: int) -> float:
-            if step < rise:
-                return start + (1 - start) * (1 - math.cos(math.pi * step / rise)) / 2
-            done = min((step - rise) / rest, 1.0)
-            return final + (1 - final) * (1 + math.cos(math.pi * done)) / 2
-
-        return factor
-
-
-@register("schedule", "step")
-class StepSchedule(ScheduleConfig):
-    """Fall by ``factor`` at each of the shares ``at`` of the run, after a warm-up."""
-
-    warmup: float = field(0.0, help="linear rise first: a share of the run below 1, or steps from 1 on")
-    at: list[float] = field([0.5, 0.75], help="shares of the run at which the rate falls")
-    factor: float = field(0.1, help="what the rate is multiplied by at each fall")
-
-    def build(self, steps: int) -> Schedule:
-        """Give the factor on the rate as a function of the step, for a run of so many steps."""
-        if any(not 0 < share < 1 for share in self.at):
-            raise config_error(
-                "schedule.at", list(self.at), "each must be a share of the run, between 0 and 1"
-            )
-        falls = sorted(round(share * steps) for share in self.at)
-        by = _share("factor", self.factor)
-        rise = _after_warmup(self.warmup, steps, lambda _: 1.0)
-        return lambda step: rise(step) * by ** sum(step >= fall for fall in falls)
-
-
-def _share(key: str, value: float) -> float:
+def _check_ratio(key: str, value: float) -> None:
     if not 0 <= value <= 1:
         raise config_error(f"schedule.{key}", value, "must be between 0 and 1")
-    return value
+
+
+@register("schedule", "constant", builds="core.training.schedules:constant")
+class ConstantSchedule(ScheduleConfig):
+    """A constant learning rate after a linear warm-up."""
+
+    warmup: float = field(0.0, help=_WARMUP)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key."""
+        _check_warmup(self.warmup)
+
+
+@register("schedule", "cosine", builds="core.training.schedules:cosine")
+class CosineSchedule(ScheduleConfig):
+    """Cosine annealing (Loshchilov and Hutter 2017) after a linear warm-up."""
+
+    warmup: float = field(0.05, help=_WARMUP)
+    min_lr_ratio: float = field(0.0, help=_MIN_LR)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key."""
+        _check_warmup(self.warmup)
+        _check_ratio("min_lr_ratio", self.min_lr_ratio)
+
+
+@register("schedule", "linear", builds="core.training.schedules:linear")
+class LinearSchedule(ScheduleConfig):
+    """Linear decay after a linear warm-up."""
+
+    warmup: float = field(0.05, help=_WARMUP)
+    min_lr_ratio: float = field(0.0, help=_MIN_LR)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key."""
+        _check_warmup(self.warmup)
+        _check_ratio("min_lr_ratio", self.min_lr_ratio)
+
+
+@register("schedule", "onecycle", builds="core.training.schedules:onecycle")
+class OneCycleSchedule(ScheduleConfig):
+    """One-cycle policy: cosine rise, then cosine decay (Smith and Topin 2018)."""
+
+    warmup: float = field(0.3, help="where the peak lies: a fraction of the run below 1, or steps from 1 on")
+    start_lr_ratio: float = field(0.04, help="initial learning rate as a fraction of the peak")
+    min_lr_ratio: float = field(4e-6, help=_MIN_LR)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key."""
+        _check_warmup(self.warmup)
+        _check_ratio("start_lr_ratio", self.start_lr_ratio)
+        _check_ratio("min_lr_ratio", self.min_lr_ratio)
+
+
+@register("schedule", "multistep", builds="core.training.schedules:multistep")
+class MultiStepSchedule(ScheduleConfig):
+    """Step decay: the learning rate is multiplied by ``gamma`` at each milestone, after a linear warm-up."""
+
+    warmup: float = field(0.0, help=_WARMUP)
+    milestones: list[float] = field(
+        [0.5, 0.75], help="fractions of the run at which the learning rate is reduced"
+    )
+    gamma: float = field(0.1, help="multiplicative factor at each milestone")
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key."""
+        _check_warmup(self.warmup)
+        _check_ratio("gamma", self.gamma)
+        if any(not 0 < milestone < 1 for milestone in self.milestones):
+            raise config_error(
+                "schedule.milestones",
+                list(self.milestones),
+                "each must be a fraction of the run, between 0 and 1",
+            )
 
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-BALANCES = ("none", "class", "group", "group_class")
+SAMPLINGS = ("uniform", "class_balanced", "group_balanced", "group_class_balanced")
 PROGRESS = ("auto", "bar", "lines", "none")
-VIEWS = (1, 2, 4, 8)
-HOW_NOT_WHAT = ("checkpoint_every", "checkpoint_minutes", "keep", "progress")
-"""Settings that change how a run is carried out, not the weights it ends with: they may differ on resume."""
+TTA_VIEWS = (1, 2, 4, 8)
+MAY_CHANGE_ON_RESUME = (
+    "checkpoint_every_steps",
+    "checkpoint_every_minutes",
+    "keep_checkpoints",
+    "progress",
+)
+"""Keys of ``training`` that do not change the weights a run ends with: they may differ on resume."""
 
 
 @register("training", "standard")
 class StandardTraining(TrainingConfig):
     """Epochs, batches, precision, checkpoints and stopping."""
 
-    epochs: int = field(10, help="passes over the training part; ignored where steps is given")
-    steps: int = field(0, help="optimizer steps of the whole run; 0 counts epochs instead")
-    share: float = field(
+    epochs: int = field(10, help="epochs over the training set; ignored where steps is given")
+    steps: int = field(0, help="optimizer steps of the whole run; 0: count epochs instead")
+    train_fraction: float = field(
         1.0,
-        help="share of the training part that is used (whole units, labels in proportion, another draw for each "
+        help="fraction of the training set that is used (whole units, stratified by label, another draw for each "
         "seed): what fewer labels would give",
     )
-    batch_size: int = field(64, help="examples of one optimizer step")
-    micro_batch: int = field(
-        0, help="examples at a time in memory, gradients accumulated; 0 takes all at once"
+    batch_size: int = field(64, help="examples per optimizer step")
+    micro_batch_size: int = field(
+        0, help="examples per forward pass, gradients accumulated; 0: the whole batch at once"
     )
     drop_last: bool = field(
-        True, help="leave out an epoch's odd rows (others each time): all batches have one size"
+        True, help="drop the incomplete last batch of an epoch (other rows each epoch): all batches have one size"
     )
-    balanced: str = field(
-        "none", help="draw rows as they come (none), or evenly by class, group or group_class"
+    sampling: str = field(
+        "uniform",
+        help="uniform (each row once an epoch), or weighted: class_balanced, group_balanced, group_class_balanced",
     )
-    balanced_power: float = field(1.0, help="draw in proportion to 1 / count^power: 1 is even, 0.5 half-way")
+    sampling_power: float = field(
+        1.0, help="weighted sampling in proportion to 1 / count^power: 1 is balanced, 0.5 square-root sampling"
+    )
     precision: str = field(
         "auto", help="auto (bf16 where native and measured faster), fp32, bf16, fp16 (CUDA)"
     )
-    channels_last: bool = field(False, help="store images channel by pixel; often faster for CNNs")
+    channels_last: bool = field(False, help="channels-last memory format of images; often faster for CNNs")
     compile: bool = field(False, help="compile the network with torch.compile before the first step")
-    once_gib: float = field(
-        4.0,
-        help="most memory for what frozen layers give, computed once where nothing changes the rows; "
-        "0: computed in each step",
+    feature_cache_mib: float = field(
+        4096.0,
+        help="memory for the features of frozen layers, computed once where no augmentation changes the rows; "
+        "0: compute them in each step",
     )
-    max_grad_norm: float = field(1.0, help="shorten gradients longer than this; 0 leaves them as they are")
+    max_grad_norm: float = field(1.0, help="gradient clipping by global norm; 0: none")
     ema: float | None = field(
-        None, help="judge and keep an average of the weights with this decay, e.g. 0.999"
+        None, help="decay of an exponential moving average of the weights that is validated and kept, e.g. 0.999"
     )
-    evaluate_every: int = field(1, help="epochs between looks at the validation part; 0 only at the end")
-    metric: str = field(
-        "auto", help="validation figure that selects weights: auto (the target's first), loss, ..."
+    validate_every_epochs: int = field(1, help="epochs between validations; 0: only at the end")
+    monitor: str = field(
+        "auto", help="validation metric that selects the weights: auto (the target's first), loss, ..."
     )
-    patience: int = field(0, help="stop after so many validations without a better one; 0 never stops early")
-    restore_best: bool = field(
-        True, help="end with the weights that were best on validation, not with the last"
+    patience: int = field(
+        0, help="early stopping: validations without improvement before training stops; 0: none"
     )
-    validation_batch_size: int = field(256, help="examples at a time in validation and prediction")
-    views: int = field(1, help="test-time views of an image averaged in prediction: 1, 2 (mirrored), 4 or 8")
-    checkpoint_every: int = field(0, help="steps between checkpoints; 0 goes by the clock alone")
-    checkpoint_minutes: float = field(2.0, help="minutes between checkpoints; 0 goes by steps alone")
-    keep: int = field(2, help="checkpoints kept")
-    max_minutes: float = field(0.0, help="stop training after so many minutes; 0 sets no limit")
+    restore_best: bool = field(True, help="end with the weights that were best on validation, not the last")
+    validation_batch_size: int = field(256, help="examples per forward pass in validation and prediction")
+    tta_views: int = field(
+        1, help="test-time augmentation: views of an image averaged in prediction: 1, 2 (mirrored), 4 or 8"
+    )
+    checkpoint_every_steps: int = field(0, help="steps between checkpoints; 0: by the clock alone")
+    checkpoint_every_minutes: float = field(2.0, help="minutes between checkpoints; 0: by steps alone")
+    keep_checkpoints: int = field(2, help="number of checkpoints kept")
+    max_minutes: float = field(0.0, help="time limit of training in minutes; 0: none")
     progress: str = field("auto", help="auto (bar on a terminal, lines elsewhere), bar, lines, none")
 
-    def check(self) -> None:
-        """Raise ValueError for the first setting that can't be right, before any data is read."""
-        for key, choices in (("precision", PRECISIONS), ("balanced", BALANCES), ("progress", PROGRESS)):
-            one_of(f"training.{key}", getattr(self, key), choices)
-        one_of("training.views", self.views, VIEWS)
-        for key in ("batch_size", "validation_batch_size", "keep"):
+    def __post_init__(self) -> None:
+        """Raise ValueError for the first value that can't be right, with the key."""
+        one_of("training.precision", self.precision, PRECISIONS)
+        one_of("training.sampling", self.sampling, SAMPLINGS)
+        one_of("training.progress", self.progress, PROGRESS)
+        one_of("training.tta_views", self.tta_views, TTA_VIEWS)
+        for key in ("batch_size", "validation_batch_size", "keep_checkpoints"):
             if getattr(self, key) < 1:
                 raise config_error(f"training.{key}", getattr(self, key), "must be 1 or more")
-        whole = ("steps", "micro_batch", "evaluate_every", "patience", "checkpoint_every")
-        rest = ("balanced_power", "max_grad_norm", "checkpoint_minutes", "max_minutes", "once_gib")
-        at_least_zero("training", **{key: getattr(self, key) for key in (*whole, *rest)})
-        if not 0 < self.share <= 1:
+        at_least_zero(
+            "training",
+            steps=self.steps,
+            micro_batch_size=self.micro_batch_size,
+            validate_every_epochs=self.validate_every_epochs,
+            patience=self.patience,
+            checkpoint_every_steps=self.checkpoint_every_steps,
+            sampling_power=self.sampling_power,
+            max_grad_norm=self.max_grad_norm,
+            checkpoint_every_minutes=self.checkpoint_every_minutes,
+            max_minutes=self.max_minutes,
+            feature_cache_mib=self.feature_cache_mib,
+        )
+        if not 0 < self.train_fraction <= 1:
             raise config_error(
-                "training.share", self.share, "above 0, at most 1: 0.1 trains on a tenth of the labels"
+                "training.train_fraction",
+                self.train_fraction,
+                "above 0, at most 1: 0.1 trains on a tenth of the labels",
             )
         if self.steps == 0 and self.epochs < 1:
             raise config_error("training.epochs", self.epochs, "must be 1 or more, or give training.steps")
@@ -298,14 +281,10 @@ class StandardTraining(TrainingConfig):
             )
 
     def epoch_steps(self, examples: int) -> int:
-        """Count the optimizer steps of one epoch over so many training examples, at least 1."""
+        """Return the number of optimizer steps of one epoch over so many training examples, at least 1."""
         whole, odd = divmod(examples, min(self.batch_size, examples))
         return whole + (1 if odd and not self.drop_last else 0)
 
     def total_steps(self, examples: int) -> int:
-        """Count the optimizer steps of the whole run over so many training examples."""
+        """Return the number of optimizer steps of the whole run over so many training examples."""
         return self.steps or self.epochs * self.epoch_steps(examples)
-
-    def identity(self) -> dict[str, Any]:
-        """Give the settings that decide which weights the run ends with, for a checkpoint's fingerprint."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in HOW_NOT_WHAT}  # type: ignore[arg-type]

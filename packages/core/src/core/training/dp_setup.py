@@ -12,10 +12,10 @@ from core.privacy.whitebox_audit import WhiteBoxAudit
 from core.privacy.blackbox_audit import BlackBoxAudit
 from core.privacy.preflight import PreflightReport, preflight
 from core.privacy.sampling import PoissonBatches, units_of
-from core.privacy.rng_key import forget_secret, take_secret
+from core.privacy.rng_key import destroy_key, load_or_create_key
 from core.privacy.statement import statement
-from core.training.parallel import ALONE, Parallel
-from core.training.precision import Decision
+from core.training.parallel import ALONE, ProcessGroup
+from core.training.precision import PrecisionDecision
 from core.training.dp_sgd import PrivateUpdate
 from core.training.step import to_device
 
@@ -45,7 +45,7 @@ class PrivateTraining:
     plan: PrivacyPlan
     batches: PoissonBatches
     update: PrivateUpdate
-    precision: Decision
+    precision: PrecisionDecision
     preflight: PreflightReport
     replaced: Sequence[str]
     """Layers whose normalisation was exchanged or frozen."""
@@ -107,7 +107,7 @@ class PrivateTraining:
             if update.examples is not None:
                 found["audit_examples"] = update.examples.verdict(update.model, update.target, claim)
         except ValueError:
-            forget_secret(self.folder)
+            destroy_key(self.folder)
             raise
         return found
 
@@ -124,7 +124,7 @@ def private_training(
     replaced: Sequence[str],
     folder: Path,
     objective: Objective | None = None,
-    parallel: Parallel = ALONE,
+    parallel: ProcessGroup = ALONE,
 ) -> PrivateTraining | None:
     """Make the private training that ``privacy=`` asks for; None where it promises nothing.
 
@@ -140,7 +140,7 @@ def private_training(
     clipper = options.clipper(model, plan)
     report = check(clipper, target, validation, settings.channels_last)
     clipper.scale = 1 / plan.batch
-    secret = parallel.from_main(lambda: take_secret(folder, options.noise_seed))
+    secret = parallel.broadcast_from_main(lambda: load_or_create_key(folder, options.noise_seed))
     batches = PoissonBatches(
         part,
         plan,
@@ -176,13 +176,13 @@ def private_training(
     return PrivateTraining(plan, batches, update, precision, report, replaced, seed, options, folder)
 
 
-def settle(asked: str) -> Decision:
+def settle(asked: str) -> PrecisionDecision:
     """Decide the precision without looking at rows: timing them, and their number, would be a release."""
     if asked == "auto":
-        return Decision(
+        return PrecisionDecision(
             "fp32", "privacy=dp times no training rows to choose; training.precision=bf16 asks for it"
         )
-    return Decision(asked, f"training.precision={asked} was asked for")
+    return PrecisionDecision(asked, f"training.precision={asked} was asked for")
 
 
 def check(

@@ -9,10 +9,10 @@ import torch
 from core.privacy.clipping import AdaptiveClip
 from core.privacy.noise import draw_noise
 from core.privacy.preflight import require_moved, snapshot
-from core.privacy.rng_key import stream
+from core.privacy.rng_key import keyed_generator
 from core.training.objective import MeanLoss
-from core.training.types import LearningObjective, StepEvent
-from core.training.step import PlainUpdate, pieces, to_device, under
+from core.training.types import StatefulObjective, StepEvent
+from core.training.step import TrainStep, microbatches, to_device, strip_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from core.privacy.plan import PrivacyPlan
     from core.targets.types import Target
     from core.training.config import Schedule
-    from core.training.parallel import Parallel
+    from core.training.parallel import ProcessGroup
     from core.training.types import Objective
 
 
-class PrivateUpdate(PlainUpdate):
+class PrivateUpdate(TrainStep):
     """One optimizer step on the noisy mean of clipped per-unit gradients. Batches must come from PoissonBatches."""
 
     def __init__(
@@ -48,7 +48,7 @@ class PrivateUpdate(PlainUpdate):
         micro_batch: int,
         ema: float | None,
         channels_last: bool,
-        parallel: Parallel,
+        parallel: ProcessGroup,
         objective: Objective | None = None,
         audit: WhiteBoxAudit | None = None,
         examples: BlackBoxAudit | None = None,
@@ -57,7 +57,7 @@ class PrivateUpdate(PlainUpdate):
 
         ``objective`` weighs each example by itself; clipping comes after it, so it bounds weighted examples too.
         """
-        assert not isinstance(objective, LearningObjective), "it would couple examples"
+        assert not isinstance(objective, StatefulObjective), "it would couple examples"
         super().__init__(
             model,
             target,
@@ -92,7 +92,7 @@ class PrivateUpdate(PlainUpdate):
             self._clip(made_up, MeanLoss())  # they are of no group
         if self.audit is not None:
             self.audit.contribute(self.step, total, self.parallel.rank, self.parallel.world)
-        self.parallel.sum_([total, beyond_half])
+        self.parallel.all_reduce_([total, beyond_half])
         if self.audit is not None:
             self.audit.observe(self.step, self.clipper.sums)
         for name, weight in self.clipper.parameters.items():
@@ -106,7 +106,7 @@ class PrivateUpdate(PlainUpdate):
 
     def _start_with_noise(self, total: torch.Tensor) -> None:
         """Overwrite the sum with the step's noise, to which the clipped gradients are then added."""
-        if self.parallel.main:  # once in total: the processes' sums are added up
+        if self.parallel.is_main:  # once in total: the processes' sums are added up
             deviation = self.plan.noise_multiplier * self.clipper.rule.clip_norm * self.clipper.scale
             draw_noise(total, deviation, self._secret, self.step)
         else:
@@ -115,7 +115,7 @@ class PrivateUpdate(PlainUpdate):
     def _clip(self, batch: Batch, objective: Objective) -> torch.Tensor:
         """Add the clipped gradients to the clipper's sums; give the sum of (within the norm) - 1/2 over units."""
         beyond_half = torch.zeros((), device=self.device)
-        for piece in pieces(to_device(batch, self.device, self.channels_last), self.micro_batch):
+        for piece in microbatches(to_device(batch, self.device, self.channels_last), self.micro_batch):
             if len(piece) == 0:
                 continue  # the noise alone is this process's step
             with self.clipper.watching(len(piece)):
@@ -131,7 +131,7 @@ class PrivateUpdate(PlainUpdate):
         rule = self.clipper.rule
         if not isinstance(rule, AdaptiveClip):
             return
-        generator = stream(self._secret, "count", self.step, device=self.device)
+        generator = keyed_generator(self._secret, "count", self.step, device=self.device)
         noise = torch.randn((), generator=generator, device=self.device) * self.plan.adaptive_noise
         # Andrew et al. (2021), algorithm 1: each unit adds b - 1/2, so one unit moves the count by 1/2 at most.
         rule.update(float((beyond_half + noise) / self.plan.batch + 0.5))
@@ -153,4 +153,4 @@ class PrivateUpdate(PlainUpdate):
         if isinstance(self.clipper.rule, AdaptiveClip):
             self.clipper.rule.clip_norm = state["clip_norm"]
         if self.audit is not None:
-            self.audit.load_state_dict(under("audit", state))
+            self.audit.load_state_dict(strip_prefix("audit", state))

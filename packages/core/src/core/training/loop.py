@@ -1,61 +1,70 @@
-"""The training loop: an update per batch, probes that watch, checkpoints, reasons to stop."""
+"""The training loop: one optimizer step a batch, callbacks that watch, validation, checkpoints, reasons to stop."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from core.training.determinism import seeded
-from core.training.shutdown import Interrupts, Stopped
 from core.training.parallel import ALONE
+from core.training.shutdown import GracefulShutdown, TrainingInterrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from core.training.checkpoint import Checkpoints
-    from core.training.parallel import Parallel
-    from core.training.types import Batches, Probe, Stop, Update
+    from core.training.parallel import ProcessGroup
+    from core.training.types import Batches, Callback, Step, StoppingCriterion
+    from core.training.validator import Validator
+
+ALL_STEPS = "all_steps"
+"""Reason to stop of a training that took all its steps."""
 
 
 def fit(
-    update: Update,
+    update: Step,
     batches: Batches,
     *,
     seed: int,
-    probes: Sequence[Probe] = (),
+    callbacks: Sequence[Callback] = (),
+    validator: Validator | None = None,
     checkpoints: Checkpoints | None = None,
-    stops: Sequence[Stop] = (),
+    stopping: Sequence[StoppingCriterion] = (),
     start: int = 0,
-    parallel: Parallel = ALONE,
+    parallel: ProcessGroup = ALONE,
 ) -> str:
-    """Train from step ``start`` (as ``checkpoints.resume()`` gave it) to the end, and say in a sentence why it ended.
+    """Train from step ``start`` (as ``checkpoints.resume()`` returned it) to the end; return why it ended, as a code.
 
     A run that was killed anywhere and resumed ends with the same bits as a straight one: each step's random
     streams are seeded from (seed, step), and all else that a step reads is in the checkpoint.
-    Raises ``Stopped`` after Ctrl-C or SIGTERM, the checkpoint written.
+    Raises ``TrainingInterrupted`` after Ctrl-C or SIGTERM, the checkpoint written.
     """
     step = start
-    reason = _exhausted(stops, parallel)
+    reason = _reason(stopping, parallel)
     stream = seeded(batches, seed, start)
-    with Interrupts() as interrupts:
+    with GracefulShutdown() as shutdown:
         while step < batches.steps and reason is None:
             event = update(next(stream))
             step += 1
-            for probe in probes:
-                probe.on_step(event)
-            reason = _exhausted(stops, parallel)
-            if parallel.any(interrupts.asked):
-                if checkpoints is not None and parallel.main:
+            for callback in callbacks:
+                callback.on_step(event)
+            if validator is not None:
+                validator.after_step(step)
+            reason = _reason(stopping, parallel)
+            if parallel.any(shutdown.requested):
+                if checkpoints is not None and parallel.is_main:
                     checkpoints.save(step)
-                parallel.wait()  # or the end of another process would end the main one in the middle of its write
-                raise Stopped(step, batches.steps, checkpoints is not None)
-            if checkpoints is not None and parallel.main:
+                parallel.barrier()  # or the end of another process would end the main one in the middle of its write
+                raise TrainingInterrupted(step, batches.steps, checkpoints is not None)
+            if checkpoints is not None and parallel.is_main:
                 checkpoints.after(step, last=step == batches.steps or reason is not None)
-    for probe in probes:
-        probe.on_end()
-    return reason or f"all {batches.steps} steps were taken"
+    if validator is not None:
+        validator.at_end()
+    for callback in callbacks:
+        callback.on_end()
+    return reason or ALL_STEPS
 
 
-def _exhausted(stops: Sequence[Stop], parallel: Parallel) -> str | None:
-    """Give the first reason to stop; under several processes, one process's reason stops all."""
-    reason = next((why for stop in stops if (why := stop.exhausted()) is not None), None)
-    return parallel.first(reason) if parallel.any(reason is not None) else None
+def _reason(stopping: Sequence[StoppingCriterion], parallel: ProcessGroup) -> str | None:
+    """Return the first reason to stop; under several processes, one process's reason stops all."""
+    reason = next((code for criterion in stopping if (code := criterion.should_stop()) is not None), None)
+    return parallel.first_not_none(reason) if parallel.any(reason is not None) else None

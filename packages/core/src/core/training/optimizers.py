@@ -1,4 +1,4 @@
-"""Optimizers over a model's trainable weights, and their state as flat named tensors."""
+"""Optimizers over a model's trainable weights (what ``build(config.optimizer, model)`` calls), and their state."""
 
 from __future__ import annotations
 
@@ -15,42 +15,36 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
+    from core.training.config import AdamConfig, AdamWConfig, MuonConfig, SgdConfig
+
 Named = list[tuple[str, "nn.Parameter"]]
 
 
-def sgd(
-    model: nn.Module, rate: float, momentum: float, nesterov: bool, weight_decay: float
-) -> list[Optimizer]:
-    """Make SGD over the trainable weights; matrices and kernels decay, biases and norms don't."""
-    groups = _decay_groups(_trainable(model), weight_decay)
-    return [torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=_fused(model))]
+def sgd(config: SgdConfig, model: nn.Module) -> list[Optimizer]:
+    """Return SGD over the trainable weights; matrices and kernels decay, biases and norms don't."""
+    groups = _decay_groups(_trainable(model), config.weight_decay)
+    return [
+        torch.optim.SGD(
+            groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=_fused(model)
+        )
+    ]
 
 
-def adam(
-    model: nn.Module,
-    rate: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-) -> list[Optimizer]:
-    """Make Adam, or AdamW where the decay is ``decoupled``, over the trainable weights."""
-    return [_adam(_trainable(model), rate, betas, eps, weight_decay, decoupled, _fused(model))]
+def adam(config: AdamConfig, model: nn.Module) -> list[Optimizer]:
+    """Return Adam over the trainable weights."""
+    return [_adam(torch.optim.Adam, config, _trainable(model), _fused(model))]
 
 
-def muon(
-    model: nn.Module,
-    rate: float,
-    momentum: float,
-    nesterov: bool,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-) -> list[Optimizer]:
-    """Make Muon over 2-D weights and AdamW over the rest; embeddings and the head go to AdamW.
+def adamw(config: AdamWConfig, model: nn.Module) -> list[Optimizer]:
+    """Return AdamW over the trainable weights."""
+    return [_adam(torch.optim.AdamW, config, _trainable(model), _fused(model))]
 
-    Muon's update is scaled to AdamW's size ("match_rms_adamw", Liu et al. 2025), so one rate serves both. torch's own
-    multiplies in bf16; where the processor only imitates that, the same is done in the weights' precision.
+
+def muon(config: MuonConfig, model: nn.Module) -> list[Optimizer]:
+    """Return Muon over 2-D weights and AdamW over the rest; embeddings and the head go to AdamW.
+
+    Muon's update is scaled to AdamW's size ("match_rms_adamw", Liu et al. 2025), so one learning rate serves both.
+    torch's own multiplies in bf16; where the processor only imitates that, the same is done in the weights' precision.
     Raises ValueError where this torch has no Muon, or the model no weight that Muon takes.
     """
     kind = getattr(torch.optim, "Muon", None)
@@ -71,26 +65,26 @@ def muon(
             "optimizer", "muon", "no trainable 2-D weight outside embeddings and head; choose adamw"
         )
     if not native_bf16(inside[0][1].device):
-        from core.training.muon import ExactMuon as kind  # noqa: N813 - it takes the place of torch's
+        from core.training.muon import ExactMuon as kind  # noqa: N813 - subclasses a class that old torch lacks
     chosen = {id(p) for _, p in inside}
     rest = [(n, p) for n, p in named if id(p) not in chosen]
-    made: list[Optimizer] = [
+    optimizers: list[Optimizer] = [
         kind(
             [p for _, p in inside],
-            lr=rate,
-            momentum=momentum,
-            nesterov=nesterov,
-            weight_decay=weight_decay,
+            lr=config.lr,
+            momentum=config.momentum,
+            nesterov=config.nesterov,
+            weight_decay=config.weight_decay,
             adjust_lr_fn="match_rms_adamw",
         )
     ]
     if rest:
-        made.append(_adam(rest, rate, betas, eps, weight_decay, True, _fused(model)))
-    return made
+        optimizers.append(_adam(torch.optim.AdamW, config, rest, _fused(model)))
+    return optimizers
 
 
 def optimizer_state(optimizers: Sequence[Optimizer], model: nn.Module) -> dict[str, Tensor]:
-    """Give every optimizer's tensors under ``<number>.<weight>.<field>``; rates and decays come from the config."""
+    """Return every optimizer's tensors under ``<number>.<weight>.<field>``; learning rates and decays come from the config."""
     names = {id(p): n for n, p in model.named_parameters()}
     state: dict[str, Tensor] = {}
     for number, optimizer in enumerate(optimizers):
@@ -104,7 +98,7 @@ def optimizer_state(optimizers: Sequence[Optimizer], model: nn.Module) -> dict[s
 
 
 def load_optimizer_state(optimizers: Sequence[Optimizer], model: nn.Module, state: dict[str, Tensor]) -> None:
-    """Take up what ``optimizer_state`` gave, in the memory layout of each weight (fused kernels rely on it).
+    """Load what ``optimizer_state`` returned, in the memory layout of each weight (fused kernels rely on it).
 
     Raises ValueError where the state names a weight that this optimizer doesn't train.
     """
@@ -130,7 +124,7 @@ def load_optimizer_state(optimizers: Sequence[Optimizer], model: nn.Module, stat
 def _trainable(model: nn.Module) -> Named:
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     if not named:
-        raise ValueError("the model has no trainable weight: choose adapter=full, lora or head")
+        raise ValueError("the model has no trainable weight: choose adapter=full, lora or linear_probe")
     return named
 
 
@@ -142,18 +136,12 @@ def _decay_groups(named: Named, weight_decay: float) -> list[dict[str, Any]]:
 
 
 def _adam(
-    named: Named,
-    rate: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-    decoupled: bool,
-    fused: bool,
+    kind: type[torch.optim.Adam], config: AdamConfig | AdamWConfig | MuonConfig, named: Named, fused: bool
 ) -> Optimizer:
-    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
-    return kind(_decay_groups(named, weight_decay), lr=rate, betas=betas, eps=eps, fused=fused)
+    groups = _decay_groups(named, config.weight_decay)
+    return kind(groups, lr=config.lr, betas=(config.beta1, config.beta2), eps=config.eps, fused=fused)
 
 
 def _fused(model: nn.Module) -> bool:
-    """Tell whether the one-kernel form works here: it takes a third of the time on CPUs and CUDA."""
+    """Return whether torch's fused kernel works here: it takes a third of the time on CPUs and CUDA."""
     return all(p.device.type in ("cpu", "cuda") and p.is_floating_point() for p in model.parameters())

@@ -1,4 +1,4 @@
-"""Where this process stands among those that train together: alone, or one of torchrun's."""
+"""This process among those that train together: alone, or one of torchrun's."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=7)
-"""How long a process waits for another, which may judge, write or attack meanwhile; torchrun ends all when one dies."""
+WAIT_LIMIT = timedelta(days=7)
+"""How long a process waits for another, which may validate, write or audit meanwhile; torchrun ends all when one dies."""
 
 
 @dataclass(frozen=True)
-class Parallel:
+class ProcessGroup:
     """This process's rank among ``world``; alone every method is the identity and costs nothing."""
 
     rank: int = 0
@@ -38,18 +38,18 @@ class Parallel:
     """The rank among the processes of this machine."""
 
     @property
-    def main(self) -> bool:
-        """Tell whether this process writes files and shows progress."""
+    def is_main(self) -> bool:
+        """Whether this process writes files and shows progress."""
         return self.rank == 0
 
-    def sum_(self, tensors: Iterable[Tensor]) -> None:
+    def all_reduce_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over all processes."""
         if self.world > 1:
             for tensor in tensors:
                 torch.distributed.all_reduce(tensor)
 
-    def total(self, value: int) -> int:
-        """Add a number up over all processes."""
+    def reduce_sum(self, value: int) -> int:
+        """Return the sum of a number over all processes."""
         if self.world == 1:
             return value
         backend = torch.distributed.get_backend_config()
@@ -59,64 +59,64 @@ class Parallel:
         return int(summed)
 
     def any(self, flag: bool) -> bool:
-        """Tell whether the flag is up in any process, so that all leave the loop at the same step."""
-        return flag if self.world == 1 else self.total(int(flag)) > 0
+        """Return whether the flag is set in any process, so that all leave the loop at the same step."""
+        return flag if self.world == 1 else self.reduce_sum(int(flag)) > 0
 
-    def wait(self) -> None:
-        """Go on when all processes have come here."""
-        self.total(0)
+    def barrier(self) -> None:
+        """Wait until all processes have come here."""
+        self.reduce_sum(0)
 
-    def from_main(self, make: Callable[[], T]) -> T:
-        """Make something in the main process alone and give it to all; it is pickled on its way."""
+    def broadcast_from_main(self, compute: Callable[[], T]) -> T:
+        """Return, in all processes, what the main one alone computes; it is pickled on its way."""
         if self.world == 1:
-            return make()
-        held = [make() if self.main else None]
+            return compute()
+        held = [compute() if self.is_main else None]
         torch.distributed.broadcast_object_list(held, src=0)
         return held[0]  # type: ignore[return-value]
 
-    def first(self, found: str | None) -> str | None:
-        """Give the sentence of the lowest rank that has one."""
+    def first_not_none(self, value: str | None) -> str | None:
+        """Return the value of the lowest rank that has one."""
         if self.world == 1:
-            return found
+            return value
         held: list[str | None] = [None] * self.world
-        torch.distributed.all_gather_object(held, found)
-        return next((sentence for sentence in held if sentence is not None), None)
+        torch.distributed.all_gather_object(held, value)
+        return next((one for one in held if one is not None), None)
 
 
-ALONE = Parallel()
+ALONE = ProcessGroup()
 
 _runs = itertools.count()
-"""Numbers the runs of one program, the same in all processes, so that none reads what a former one left."""
+"""Numbers of the runs of one program, the same in all processes, so that none reads what a former one left."""
 
 
 @contextmanager
-def join() -> Iterator[Parallel]:
-    """Take part in the run of torchrun's processes, or go alone where there is but one; the group is left at the end.
+def join_process_group() -> Iterator[ProcessGroup]:
+    """Join torchrun's process group for the time of a run; yield ``ALONE`` where there is but one process.
 
-    Tensors of the processor travel by gloo, those of a card by NCCL. Only the main process prints. Of errors the
-    first alone is raised as it is; the other processes raise ``EndedElsewhere``.
+    Tensors on CPUs are reduced by gloo, those on GPUs by NCCL. Only the main process prints. Of errors only the
+    first is raised as it is; the other processes raise ``EndedElsewhere``.
     """
-    if torchrun_env.world() == 1:
+    if torchrun_env.world_size() == 1:
         yield ALONE
         return
-    parallel = Parallel(torchrun_env.rank(), torchrun_env.world(), torchrun_env.local_rank())
-    cards = torch.cuda.device_count()
-    if cards > parallel.local:
+    parallel = ProcessGroup(torchrun_env.rank(), torchrun_env.world_size(), torchrun_env.local_rank())
+    gpus = torch.cuda.device_count()
+    if gpus > parallel.local:
         torch.cuda.set_device(parallel.local)
     shared, _, _ = next(rendezvous("env://"))
     store = PrefixStore(f"run {next(_runs)}", shared)
     torch.distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if cards else "gloo",
+        "cpu:gloo,cuda:nccl" if gpus else "gloo",
         store=store,
         rank=parallel.rank,
         world_size=parallel.world,
-        timeout=PATIENCE,
+        timeout=WAIT_LIMIT,
     )
     try:
         with _quiet(parallel):
             yield parallel
     except BaseException as error:
-        # The first to come here says what happened; what the others meet then (a closed connection) only follows.
+        # The first to come here reports what happened; what the others meet then (a closed connection) only follows.
         if store.add("ended", 1) > 1:
             raise torchrun_env.EndedElsewhere from error
         raise
@@ -124,9 +124,9 @@ def join() -> Iterator[Parallel]:
 
 
 @contextmanager
-def _quiet(parallel: Parallel) -> Iterator[None]:
-    """Silence all processes but the main one, which would say the same."""
-    if parallel.main:
+def _quiet(parallel: ProcessGroup) -> Iterator[None]:
+    """Silence all processes but the main one, which would print the same."""
+    if parallel.is_main:
         yield
         return
     with ExitStack() as stack:

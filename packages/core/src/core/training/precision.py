@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from core.data.types import Batch
     from core.targets.types import Target
 
-GAIN = 1.15
+MIN_SPEEDUP = 1.15
 """How many times faster bf16 must be to be chosen: below, the noise of a measurement would decide."""
-TINY = 200
+MIN_STEPS = 200
 """Runs of fewer steps than this take fp32 unmeasured."""
 PAIRS = 5
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
-class Decision:
+class PrecisionDecision:
     """The chosen format and why; ``ratio`` is fp32's step time over bf16's where it was measured."""
 
     precision: str
@@ -60,7 +60,7 @@ def native_bf16(device: torch.device) -> bool:
     return False
 
 
-def decide(
+def choose_precision(
     asked: str,
     model: nn.Module,
     target: Target,
@@ -70,7 +70,7 @@ def decide(
     *,
     device: torch.device,
     cache: Path | None = None,
-) -> Decision:
+) -> PrecisionDecision:
     """Settle the precision of a run and keep it in ``folder/precision.json``, before its first step.
 
     ``auto`` takes bf16 only where the device has it natively and forward and backward of this model on this
@@ -83,11 +83,11 @@ def decide(
             "training.precision", "fp16", f"needs a CUDA device, not {device.type}; choose bf16 or fp32"
         )
     if asked != "auto":
-        return Decision(asked, f"training.precision={asked} was asked for")
+        return PrecisionDecision(asked, f"training.precision={asked} was asked for")
     key = _key(model, batch, device)
     kept = folder / "precision.json"
     if kept.exists() and (former := _read(kept))["key"] == key:
-        return Decision(**former["decision"])
+        return PrecisionDecision(**former["decision"])
     decision = _decide(key, model, target, batch, steps, device, cache or cache_file())
     write_atomically(kept, json.dumps({"key": key, "decision": asdict(decision)}, indent=2).encode())
     return decision
@@ -109,15 +109,15 @@ def _decide(
     steps: int,
     device: torch.device,
     cache: Path,
-) -> Decision:
+) -> PrecisionDecision:
     if not native_bf16(device):
-        return Decision("fp32", f"this {device.type} has no native bf16")
-    if steps < TINY:
-        return Decision("fp32", f"not measured: the run has {steps} steps, under {TINY}")
+        return PrecisionDecision("fp32", f"this {device.type} has no native bf16")
+    if steps < MIN_STEPS:
+        return PrecisionDecision("fp32", f"not measured: the run has {steps} steps, under {MIN_STEPS}")
     known: dict[str, float] = _read(cache) if cache.exists() else {}
     if key in known:
         return _by_ratio(known[key], "measured by an earlier run of the same model, shapes and machine")
-    ratio = measure(model, target, batch, device)
+    ratio = measure_speedup(model, target, batch, device)
     try:
         write_atomically(cache, json.dumps(known | {key: ratio}, indent=1).encode())
     except OSError as error:
@@ -132,12 +132,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged ({error}): delete it, and precision is measured anew") from error
 
 
-def _by_ratio(ratio: float, how: str) -> Decision:
-    chosen = "bf16" if ratio >= GAIN else "fp32"
-    return Decision(chosen, f"{how}: bf16 is {ratio:.2f} times as fast as fp32; {GAIN} is asked", ratio)
+def _by_ratio(ratio: float, how: str) -> PrecisionDecision:
+    chosen = "bf16" if ratio >= MIN_SPEEDUP else "fp32"
+    return PrecisionDecision(chosen, f"{how}: bf16 is {ratio:.2f} times as fast as fp32; {MIN_SPEEDUP} is asked", ratio)
 
 
-def measure(model: nn.Module, target: Target, batch: Batch, device: torch.device) -> float:
+def measure_speedup(model: nn.Module, target: Target, batch: Batch, device: torch.device) -> float:
     """Time forward and backward in fp32 and bf16 in turn, and give the median ratio (above 1: bf16 is faster)."""
     weights = [p for p in model.parameters() if p.requires_grad]
     batch = batch.to(device)

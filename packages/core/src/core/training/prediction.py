@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from core.backbones.contexts import eval_mode
-from core.targets.mask import MaskTarget
+from core.targets.segmentation import SegmentationTarget
 from core.targets.types import Predictions, slots_of
 from core.training.precision import autocast
 
@@ -42,11 +42,11 @@ def predict(
 
     See ``scores`` for ``views`` and errors. The model is left in the mode it was in.
     """
-    if isinstance(target, MaskTarget):
+    if isinstance(target, SegmentationTarget):
         found_masks = masks(
             model,
             target,
-            part.prepared,
+            part.encoded,
             batch_size=batch_size,
             device=device,
             precision=precision,
@@ -54,14 +54,14 @@ def predict(
         )
         return _beside(found_masks.shares, found_masks.labels, target, part, found_masks.sure)
     found = scores(
-        model, target, part.prepared, batch_size=batch_size, device=device, precision=precision, views=views
+        model, target, part.encoded, batch_size=batch_size, device=device, precision=precision, views=views
     )
     return as_predictions(found, target, part)
 
 
 def as_predictions(found: NDArray[np.float64], target: Target, part: HeldOut) -> Predictions:
     """Put scores (N, K), of masks (N, K, h, w), beside the truth, groups and units of the part they are of."""
-    if not isinstance(target, MaskTarget):
+    if not isinstance(target, SegmentationTarget):
         return _beside(found, target.labels(found), target, part)
     sure = found.max(axis=1).mean(axis=(1, 2))
     return _beside(found.mean(axis=(2, 3)), target.labels(found), target, part, sure)
@@ -104,7 +104,7 @@ class Masks:
 
 def masks(
     model: nn.Module,
-    target: MaskTarget,
+    target: SegmentationTarget,
     rows: Rows | dict[str, Tensor],
     *,
     batch_size: int = 256,
@@ -233,16 +233,16 @@ def dihedral(inputs: dict[str, Tensor], views: int) -> list[tuple[int, bool]]:
         return [STRAIGHT]
     if "image" not in inputs:
         raise ValueError(
-            f"training.views={views} needs an image among the inputs ({', '.join(inputs)}); use 1"
+            f"training.tta_views={views} needs an image among the inputs ({', '.join(inputs)}); use 1"
         )
     height, width = inputs["image"].shape[-2:]
     if views == 8 and height != width:
         raise ValueError(
-            f"training.views=8 turns images, which are not square ({height} x {width}); use 1, 2 or 4"
+            f"training.tta_views=8 turns images, which are not square ({height} x {width}); use 1, 2 or 4"
         )
     turns = {2: [0], 4: [0, 2], 8: [0, 1, 2, 3]}.get(views)
     if turns is None:
-        raise ValueError(f"training.views={views}: choose 1, 2, 4 or 8")
+        raise ValueError(f"training.tta_views={views}: choose 1, 2, 4 or 8")
     return [(turn, mirrored) for turn in turns for mirrored in (False, True)]
 
 

@@ -14,7 +14,7 @@ from core.training.objective import MeanLoss
 from core.training.optimizers import load_optimizer_state, optimizer_state
 from core.training.parallel import ALONE
 from core.training.precision import autocast
-from core.training.types import LearningObjective, StepEvent
+from core.training.types import StatefulObjective, StepEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from core.targets.types import Target
     from core.training.config import Schedule
-    from core.training.parallel import Parallel
+    from core.training.parallel import ProcessGroup
     from core.training.types import Objective
 
 
-class PlainUpdate:
+class TrainStep:
     """One optimizer step on the mean of the batch's weighted losses."""
 
     def __init__(
@@ -45,11 +45,11 @@ class PlainUpdate:
         ema: float | None = None,
         channels_last: bool = False,
         compile: bool = False,  # noqa: A002 - the setting's name
-        parallel: Parallel = ALONE,
+        parallel: ProcessGroup = ALONE,
     ) -> None:
         """Take a model in train mode on its device, and optimizers over its trainable weights.
 
-        ``precision`` is fp32, bf16 or fp16 (decided: see ``core.training.precision.decide``). ``micro_batch``
+        ``precision`` is fp32, bf16 or fp16 (decided: see ``core.training.precision.choose_precision``). ``micro_batch``
         cuts a batch into pieces whose gradients add up; 0 takes it whole.
         """
         self.model = model
@@ -81,15 +81,15 @@ class PlainUpdate:
         factor = self.schedule(self.step)
         for group, peak in self._rates:
             group["lr"] = peak * factor
-        examples = self.parallel.total(len(batch))
+        examples = self.parallel.reduce_sum(len(batch))
         loss = self.accumulate(batch, examples)
         if not math.isfinite(loss):
             raise ValueError(
-                f"the training loss became {loss} at step {self.step + 1}: lower optimizer.rate, lengthen "
+                f"the training loss became {loss} at step {self.step + 1}: lower optimizer.lr, lengthen "
                 "schedule.warmup, set training.max_grad_norm=1 or training.precision=fp32"
             )
         self._apply()
-        if isinstance(self.objective, LearningObjective):
+        if isinstance(self.objective, StatefulObjective):
             self.objective.after_step(self.parallel)
         self.step += 1
         return StepEvent(self.step, examples, loss, self._rates[0][0]["lr"])
@@ -97,7 +97,7 @@ class PlainUpdate:
     def accumulate(self, batch: Batch, examples: int) -> float:
         """Add the gradient of the batch's summed losses over ``examples`` to the weights, and give that loss."""
         total: Tensor | None = None
-        for piece in pieces(to_device(batch, self.device, self.channels_last), self.micro_batch):
+        for piece in microbatches(to_device(batch, self.device, self.channels_last), self.micro_batch):
             with self._autocast:
                 outputs = self._forward(piece.inputs)
             losses: Tensor = self.objective(
@@ -108,7 +108,7 @@ class PlainUpdate:
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None, "a plain batch is never empty"
         if self.parallel.world > 1:
-            self.parallel.sum_([total, *(p.grad for p in self.weights if p.grad is not None)])
+            self.parallel.all_reduce_([total, *(p.grad for p in self.weights if p.grad is not None)])
         return total.item()
 
     def _apply(self) -> None:
@@ -135,13 +135,13 @@ class PlainUpdate:
     def state_dict(self) -> dict[str, Any]:
         """Give the step, weights, buffers, optimizers, average and scaler; frozen weights as a hash only."""
         state: dict[str, Any] = {"step": self.step, "frozen": self._hash_of_frozen()}
-        state |= {f"model.{name}": tensor for name, tensor in changing_tensors(self.model).items()}
+        state |= {f"model.{name}": tensor for name, tensor in trainable_state(self.model).items()}
         state |= {f"optimizer.{k}": t for k, t in optimizer_state(self.optimizers, self.model).items()}
         if self.ema is not None:
             state |= {f"ema.{name}": tensor for name, tensor in self.ema.state().items()}
         if self._scaler is not None:
             state["scaler"] = self._scaler.state_dict()
-        if isinstance(self.objective, LearningObjective):
+        if isinstance(self.objective, StatefulObjective):
             state |= {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
         return state
 
@@ -152,15 +152,15 @@ class PlainUpdate:
                 "the frozen weights differ from those the checkpoint was trained with: give the same "
                 "pretrained weights, or start in another folder"
             )
-        load_tensors(self.model, under("model", state))
-        load_optimizer_state(self.optimizers, self.model, under("optimizer", state))
+        load_trainable_state(self.model, strip_prefix("model", state))
+        load_optimizer_state(self.optimizers, self.model, strip_prefix("optimizer", state))
         self.step = state["step"]
         if self.ema is not None:
-            self.ema.load(under("ema", state), self.step)
+            self.ema.load(strip_prefix("ema", state), self.step)
         if self._scaler is not None:
             self._scaler.load_state_dict(state["scaler"])
-        if isinstance(self.objective, LearningObjective):
-            self.objective.load_state_dict(under("objective", state))
+        if isinstance(self.objective, StatefulObjective):
+            self.objective.load_state_dict(strip_prefix("objective", state))
 
     def _hash_of_frozen(self) -> str:
         if self._frozen is None:
@@ -183,7 +183,7 @@ def to_device(batch: Batch, device: torch.device, channels_last: bool) -> Batch:
     return batch
 
 
-def pieces(batch: Batch, size: int) -> Iterator[Batch]:
+def microbatches(batch: Batch, size: int) -> Iterator[Batch]:
     """Cut a batch into consecutive ones of at most ``size`` rows; 0 gives it whole."""
     if size == 0 or len(batch) <= size:
         yield batch
@@ -199,16 +199,16 @@ def pieces(batch: Batch, size: int) -> Iterator[Batch]:
         )
 
 
-def changing_tensors(model: nn.Module) -> dict[str, Tensor]:
+def trainable_state(model: nn.Module) -> dict[str, Tensor]:
     """Name all that training changes in a model: trainable weights and buffers, the live tensors themselves."""
     weights: dict[str, Tensor] = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     return weights | dict(model.named_buffers())
 
 
 @torch.no_grad()
-def load_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+def load_trainable_state(model: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Copy tensors into a model's trainable weights and buffers, raising ValueError where names or shapes differ."""
-    live = changing_tensors(model)
+    live = trainable_state(model)
     if live.keys() != tensors.keys():
         other = ", ".join(sorted(live.keys() ^ tensors.keys())[:3])
         raise ValueError(f"the saved weights are of another model (they differ in {other})")
@@ -220,7 +220,7 @@ def load_tensors(model: nn.Module, tensors: dict[str, Tensor]) -> None:
         tensor.copy_(tensors[name])
 
 
-def under(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
+def strip_prefix(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
     """Keep the entries of a flat state whose name starts with ``prefix.``, without the prefix."""
     cut = len(prefix) + 1
     return {name[cut:]: value for name, value in state.items() if name.startswith(f"{prefix}.")}

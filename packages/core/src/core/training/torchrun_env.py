@@ -1,4 +1,4 @@
-"""What the launcher (torchrun) told this process, read from its environment without torch; who speaks for all."""
+"""What the launcher (torchrun, or a sweep) set in this process's environment, read without torch."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ if TYPE_CHECKING:
 
 
 class EndedElsewhere(Exception):  # noqa: N818 - it is no error of this process
-    """Another process of the same run says why the run ended; this one has nothing to add."""
+    """Another process of the same run reports why the run ended; this one has nothing to add."""
 
 
-def world() -> int:
-    """Count the processes that were started together; 1 without torchrun."""
+def world_size() -> int:
+    """Return the number of processes that were started together; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """Number this process among them, from 0."""
+    """Return the number of this process among them, from 0."""
     return int(os.environ.get("RANK", "0"))
 
 
 def local_rank() -> int:
-    """Number this process among those of its machine, from 0: its graphics card."""
+    """Return the number of this process among those of its machine, from 0: its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
-def command() -> str:
-    """Give the command that this process was started by, to be typed again."""
-    if world() == 1:
+def launch_command() -> str:
+    """Return the command that started this process, to be typed again."""
+    if world_size() == 1:
         return shlex.join(["python", *sys.orig_argv[1:]])
-    here = os.environ.get("LOCAL_WORLD_SIZE", str(world()))
-    given = [a for a in sys.orig_argv[1:] if a != "-u"]  # torchrun puts it in
+    here = os.environ.get("LOCAL_WORLD_SIZE", str(world_size()))
+    given = [a for a in sys.orig_argv[1:] if a != "-u"]  # torchrun adds it
     return shlex.join(["torchrun", "--nproc-per-node", here, *given])
 
 
 SWEEP = "PLINTH_SWEEP"
-"""Environment variable that says which run of a sweep this is: ``2/6`` is the second of six."""
+"""Environment variable with the position of this run in a sweep: ``2/6`` is the second of six."""
 
 
-def sweep() -> tuple[int, int] | None:
-    """Tell which run of how many this is, from 1, where one command (-m) asked for several; else None."""
-    told = os.environ.get(SWEEP)
-    if not told:
+def sweep_position() -> tuple[int, int] | None:
+    """Return which run of how many this is, from 1, where one command (-m) started several; else None."""
+    position = os.environ.get(SWEEP)
+    if not position:
         return None
-    number, of = told.split("/")
+    number, of = position.split("/")
     return int(number), int(of)
 
 
 @contextmanager
-def said_once() -> Iterator[None]:
-    """Let the main process alone tell of an error that all processes meet alike, such as a misspelt key."""
+def errors_from_main_only() -> Iterator[None]:
+    """Let the main process alone report an error that all processes meet alike, such as a misspelt key."""
     try:
         yield
     except Exception as error:
@@ -65,17 +65,17 @@ def said_once() -> Iterator[None]:
 
 
 def require_common_folder(named: bool) -> None:
-    """Refuse several processes whose run has no named folder."""
-    if world() > 1 and not named:
+    """Raise ValueError for several processes whose run has no named folder."""
+    if world_size() > 1 and not named:
         raise ValueError(
             "hydra.run.dir=FOLDER must be given under torchrun: the default folder's name holds the time, which "
             "every process reads at another moment (and -m, several runs in one command, needs one process)"
         )
 
 
-def require_alone(verb: str) -> None:
-    """Refuse several processes for what one does alone: they would write the same file."""
-    if world() > 1:
+def require_single_process(verb: str) -> None:
+    """Raise ValueError for several processes where one does the work alone: they would write the same file."""
+    if world_size() > 1:
         raise ValueError(
-            f"{verb} runs in one process, torchrun started {world()}: start it with python -m instead"
+            f"{verb} runs in one process, torchrun started {world_size()}: start it with python -m instead"
         )

@@ -12,13 +12,13 @@ from core.training.budget import TimeBudget
 from core.training.checkpoint import Checkpoints
 from core.training.determinism import choose_deterministic_kernels
 from core.training.loop import fit
-from core.training.parallel import ALONE, Parallel
-from core.training.precision import decide
+from core.training.parallel import ALONE, ProcessGroup
+from core.training.precision import choose_precision
 from core.training.prediction import as_predictions, outputs
 from core.training.callbacks import LearningCurve, StepTimes, progress
 from core.training.types import Stateful
-from core.training.step import PlainUpdate, pieces, to_device
-from core.training.validator import Validation
+from core.training.step import TrainStep, microbatches, to_device
+from core.training.validator import Validator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from core.targets.types import Target
     from core.training.config import Schedule, StandardTraining
     from core.training.ema import Ema
-    from core.training.precision import Decision
-    from core.training.types import Batches, HeldOut, Objective, Probe, Stop, Update
+    from core.training.precision import PrecisionDecision
+    from core.training.types import Batches, HeldOut, Objective, Callback, StoppingCriterion, Step
 
 
 @dataclass
-class Trained:
+class TrainingResult:
     """How a training run went; the model holds the weights it ended with."""
 
     steps: int
@@ -57,8 +57,8 @@ def settle_precision(
     target: Target,
     batches: Batches,
     folder: Path,
-    parallel: Parallel = ALONE,
-) -> Decision:
+    parallel: ProcessGroup = ALONE,
+) -> PrecisionDecision:
     """Decide the precision of the run on its first batch, without touching weights or random streams.
 
     The main process decides for all.
@@ -68,9 +68,9 @@ def settle_precision(
         batch = next(iter(batches.from_step(0)))
     if config.channels_last:
         model.to(memory_format=torch.channels_last)
-    first = next(pieces(to_device(batch, device, config.channels_last), config.micro_batch))
-    return parallel.from_main(
-        lambda: decide(config.precision, model, target, first, batches.steps, folder, device=device)
+    first = next(microbatches(to_device(batch, device, config.channels_last), config.micro_batch))
+    return parallel.broadcast_from_main(
+        lambda: choose_precision(config.precision, model, target, first, batches.steps, folder, device=device)
     )
 
 
@@ -83,10 +83,10 @@ def plain_update(
     precision: str,
     *,
     objective: Objective | None = None,
-    parallel: Parallel = ALONE,
-) -> PlainUpdate:
+    parallel: ProcessGroup = ALONE,
+) -> TrainStep:
     """Make the update of ``privacy=none`` with the settings of ``training=``."""
-    return PlainUpdate(
+    return TrainStep(
         model,
         target,
         optimizers,
@@ -107,7 +107,7 @@ def train(
     model: nn.Module,
     target: Target,
     batches: Batches,
-    update: Update,
+    update: Step,
     validation: HeldOut | None,
     folder: Path,
     fingerprint: Mapping[str, Any],
@@ -116,10 +116,10 @@ def train(
     epoch_steps: int,
     precision: str = "fp32",
     ema: Ema | None = None,
-    probes: Sequence[Probe] = (),
-    stops: Sequence[Stop] = (),
-    parallel: Parallel = ALONE,
-) -> Trained:
+    probes: Sequence[Callback] = (),
+    stops: Sequence[StoppingCriterion] = (),
+    parallel: ProcessGroup = ALONE,
+) -> TrainingResult:
     """Train, or go on training, in ``folder``, and leave the weights that were best on validation in the model.
 
     ``fingerprint`` holds what decides the outcome besides the code: configuration and data hashes. Probes and
@@ -128,16 +128,16 @@ def train(
     """
     choose_deterministic_kernels(next(model.parameters()).device)
     curve, clock = LearningCurve(batches.steps), TimeBudget(config.max_minutes)
-    own_stops: list[Stop] = [clock, *stops]
+    own_stops: list[StoppingCriterion] = [clock, *stops]
     parts: dict[str, Any] = {"update": update, "curve": curve, "clock": clock}
-    watching: list[Probe] = [StepTimes(), curve]
-    judged: Validation | None = None
+    watching: list[Callback] = [StepTimes(), curve]
+    judged: Validator | None = None
     if validation is not None:
         judge = Judge(model, target, validation, config.validation_batch_size, precision)
-        judged = Validation(
+        judged = Validator(
             model,
-            lambda: parallel.from_main(judge),  # one verdict for all, so that all keep and stop alike
-            selecting_metric(config.metric, target),
+            lambda: parallel.broadcast_from_main(judge),  # one verdict for all, so that all keep and stop alike
+            resolve_monitor(config.metric, target),
             every=config.evaluate_every * epoch_steps,
             steps=batches.steps,
             patience=config.patience,
@@ -160,12 +160,12 @@ def train(
         keep=config.keep,
     )
     start = checkpoints.resume()
-    if parallel.total(start) != start * parallel.world:
+    if parallel.reduce_sum(start) != start * parallel.world:
         raise ValueError(
             f"{folder} is not the same in all processes: it must lie where all of them can read it"
         )
     model.train()
-    with progress(config.progress if parallel.main else "none", batches.steps, start) as shown:
+    with progress(config.progress if parallel.is_main else "none", batches.steps, start) as shown:
         reason = fit(
             update,
             batches,
@@ -187,10 +187,10 @@ def train(
     else:
         weights = "those of the last step"
     messages = [*checkpoints.messages, *_apart(model, parallel)]
-    return Trained(curve.step, reason, weights, findings, update.spent(), messages)
+    return TrainingResult(curve.step, reason, weights, findings, update.spent(), messages)
 
 
-def _apart(model: nn.Module, parallel: Parallel) -> list[str]:
+def _apart(model: nn.Module, parallel: ProcessGroup) -> list[str]:
     """Say what several processes do otherwise than one."""
     normalised = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
     if parallel.world == 1 or not normalised:
@@ -213,17 +213,17 @@ class Judge:
 
     def __call__(self) -> dict[str, float]:
         """Predict the part once and judge it."""
-        raw = outputs(self.model, self.part.prepared, batch_size=self.batch_size, precision=self.precision)
+        raw = outputs(self.model, self.part.encoded, batch_size=self.batch_size, precision=self.precision)
         loss = float(self.target.losses(raw, self.part.targets).double().mean())
         found = as_predictions(self.target.scores(raw).double().numpy(), self.target, self.part)
         return {"loss": loss} | {name: metric(found) for name, metric in self.target.metrics().items()}
 
 
-def selecting_metric(asked: str, target: Target) -> str:
-    """Resolve ``training.metric``: auto is the target's first, raising ValueError for a name it doesn't have."""
+def resolve_monitor(asked: str, target: Target) -> str:
+    """Resolve ``training.monitor``: auto is the target's first, raising ValueError for a name it doesn't have."""
     names = list(target.metrics())
     if asked == "auto":
         return names[0]
     if asked != "loss" and asked not in names:
-        raise ValueError(f"training.metric={asked!r}: this target has loss, {', '.join(names)}")
+        raise ValueError(f"training.monitor={asked!r}: this target has loss, {', '.join(names)}")
     return asked

@@ -1,4 +1,4 @@
-"""The protocols of the loop's collaborators."""
+"""The protocols of the training loop's collaborators."""
 
 from __future__ import annotations
 
@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from core.data.types import Batch
-    from core.training.ema import Ema
-    from core.training.parallel import Parallel
+    from core.training.parallel import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -24,30 +21,37 @@ class StepEvent:
     step: int
     """1 for the first."""
     examples: int | None
-    """None where even the batch size is private."""
+    """Batch size; None where even that is private."""
     loss: float | None
     """Mean training loss of the batch; None where it is private."""
-    rate: float | None
+    lr: float | None
     """Learning rate that was used; None in work that has none."""
 
 
-class Update(Protocol):
-    """How a batch changes the model."""
-
-    ema: Ema | None
-    """The running average of the weights, where one is kept."""
-
-    def __call__(self, batch: Batch) -> StepEvent:
-        """Take one optimizer step on the batch (cut into micro-batches inside, if it must)."""
+@runtime_checkable
+class Stateful(Protocol):
+    """Something that a checkpoint holds the state of."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Give all that a bit-identical resume needs: tensors (flat names) and JSON values; never pickled."""
+        """Return tensors and JSON values under flat names; never pickled."""
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state, refusing with ValueError one that belongs to other settings."""
+        """Load a saved state, raising ValueError for one that belongs to other settings."""
 
-    def spent(self) -> dict[str, float]:
-        """Name what the steps so far used up (epsilon under DP; empty otherwise)."""
+
+@runtime_checkable
+class OptionalState(Stateful, Protocol):
+    """A state that a checkpoint of an older version may lack: the run resumes, with a warning of what is lost."""
+
+    def missing(self) -> str:
+        """Return, as a sentence, what a checkpoint without this state costs."""
+
+
+class Step(Stateful, Protocol):
+    """How a batch changes the model."""
+
+    def __call__(self, batch: Batch) -> StepEvent:
+        """Take one optimizer step on the batch (accumulating over micro-batches inside)."""
 
 
 class Batches(Protocol):
@@ -60,80 +64,37 @@ class Batches(Protocol):
         """Yield the batches of steps start, start + 1, ... up to ``steps``, start counted from 0."""
 
 
-class Probe(Protocol):
-    """Watches a run, never changes it."""
+class Callback(Protocol):
+    """Watches a training and never changes it. Subclasses override what they need; all three do nothing by default."""
 
     def on_step(self, event: StepEvent) -> None:
-        """See a step."""
+        """Receive what a step did."""
 
     def on_end(self) -> None:
-        """See the end of training."""
+        """Receive the end of training."""
 
     def findings(self) -> dict[str, Any]:
-        """Give what goes into the record, as JSON."""
+        """Return results by name, for the steps that follow training."""
+        return {}
 
 
-@runtime_checkable
-class Stateful(Protocol):
-    """Something a checkpoint carries."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Give tensors and JSON values under flat names."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
-
-
-@runtime_checkable
-class MayBeMissing(Stateful, Protocol):
-    """A part that a checkpoint of an older version may lack: the run goes on, and says what is lost."""
-
-    def missing(self) -> str:
-        """Say in a sentence what a checkpoint without this part costs."""
-
-
-class Stop(Protocol):
+class StoppingCriterion(Protocol):
     """A reason to end training before its last step: time, energy, patience."""
 
-    def exhausted(self) -> str | None:
-        """Say in a sentence why training must end now, or None to go on."""
+    def should_stop(self) -> str | None:
+        """Return the code of the reason to stop now (a ``core.training.section.StopReason``); None to continue."""
 
 
 class Objective(Protocol):
-    """Weighs each example's loss by what is known before the step, so that a batch may come in pieces."""
+    """Weighs each example's loss by what is known before the step, so that a batch may come in micro-batches."""
 
     def __call__(self, losses: Tensor, batch: Batch, outputs: Tensor) -> Tensor:
-        """Turn per-example losses (B,) of float32 outputs into weighted ones (B,), whose mean is minimised."""
+        """Return weighted losses (B,), whose mean is minimized, from the losses (B,) of float32 outputs."""
 
 
 @runtime_checkable
-class LearningObjective(Stateful, Protocol):
-    """An objective whose weights follow what the steps before have shown: it couples examples, so never under DP."""
+class StatefulObjective(Stateful, Protocol):
+    """An objective whose weights follow earlier steps: it couples examples, so never under differential privacy."""
 
-    def after_step(self, parallel: Parallel) -> None:
-        """Take in what the step's rows showed, in all processes alike."""
-
-
-class Rows(Protocol):
-    """Encoded rows (``PreparedRows`` is one): N rows of input tensors, taken by number."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, index: Tensor) -> dict[str, Tensor]:
-        """Give the inputs of some rows, index (B,) int64."""
-
-
-class HeldOut(Protocol):
-    """An encoded part that is not trained on (``core.data.encoded_split.EncodedSplit`` is one). N rows."""
-
-    @property
-    def prepared(self) -> Rows:
-        """The inputs."""
-
-    targets: Tensor
-    """(N, ...) encoded truth"""
-    groups: dict[str, NDArray[np.str_]]
-    """Sensitive attribute -> (N,) group names"""
-    units: NDArray[np.str_] | None
-    rows: NDArray[np.int64]
-    """(N,) row number in the source's frame"""
+    def after_step(self, parallel: ProcessGroup) -> None:
+        """Update the state from the step's rows, in all processes alike."""

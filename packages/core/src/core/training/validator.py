@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from core.targets.metrics import LOWER_IS_BETTER
-from core.training.step import changing_tensors, load_tensors, under
+from core.training.step import trainable_state, load_trainable_state, strip_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Validation:
+class Validator:
     """Judges the model every ``every`` steps, keeps its best weights, and stops when they no longer get better."""
 
     def __init__(
@@ -69,7 +69,7 @@ class Validation:
             figures = self.judge()
             if self.metric not in figures:
                 raise ValueError(
-                    f"training.metric={self.metric!r}: this target has {', '.join(sorted(figures))}"
+                    f"training.monitor={self.metric!r}: this target has {', '.join(sorted(figures))}"
                 )
             value = figures[self.metric]
             self.history.append(
@@ -82,7 +82,7 @@ class Validation:
             ):
                 self.best_value, self.best_step, self.waited = value, step, 0
                 if self.keep_best:
-                    self._best = {n: t.detach().clone() for n, t in changing_tensors(self.model).items()}
+                    self._best = {n: t.detach().clone() for n, t in trainable_state(self.model).items()}
             else:
                 self.waited += 1
 
@@ -96,7 +96,7 @@ class Validation:
         """Put the best weights into the model; False where none were kept."""
         if not self._best:
             return False
-        load_tensors(self.model, self._best)
+        load_trainable_state(self.model, self._best)
         return True
 
     def on_end(self) -> None:
@@ -126,4 +126,4 @@ class Validation:
         self.best_value, self.best_step = state["best_value"], state["best_step"]
         self.waited, self._seen = state["waited"], state["seen"]
         device = next(self.model.parameters()).device
-        self._best = {name: tensor.to(device) for name, tensor in under("best", state).items()}
+        self._best = {name: tensor.to(device) for name, tensor in strip_prefix("best", state).items()}

@@ -154,5 +154,5 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="drive",
-        truth={"bias": {"attribute": "light", "against": "night", "strength": bias, "through": "image"}},
+        ground_truth={"bias": {"attribute": "light", "against": "night", "strength": bias, "through": "image"}},
     )

@@ -184,5 +184,5 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         split=SplitPlan(by="unit", seed=seed),
         unit_name="track",
         group_edges={"pixels": [32.0, 48.0]},
-        truth={"bias": {"attribute": "light", "against": "night", "strength": bias, "through": "image"}},
+        ground_truth={"bias": {"attribute": "light", "against": "night", "strength": bias, "through": "image"}},
     )

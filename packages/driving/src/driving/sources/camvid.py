@@ -4,40 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register
 
 if TYPE_CHECKING:
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 DRIVES = {"0001TP": "dusk", "0006R0": "day", "0016E5": "day", "Seq05VD": "day"}
 """Light of each drive, as the set's authors describe them."""
 
 
-@register("data", "camvid")
+@register("data", "camvid", builds="driving.sources.camvid:read")
 class CamVid(DataConfig):
     """11 classes of pixels in street scenes at 320 x 240; the split of SegNet."""
 
     path: str = field("driving/camvid/camvid_320x240.parquet", "the Parquet file, here or under PLINTH_DATA")
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read frames and masks; other values than 0 to 10 have no class."""
-        return read(self)
 
-
-def read(config: CamVid) -> Dataset:
-    """Make the data set: one row a frame, the published parts.
+def read(config: CamVid, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: one row a frame, the published parts.
 
     They are not independent: all validation frames are of a drive that trains, and one drive (0001TP) is in training
     and test. ``brightness`` is the mean luma of a frame (0 to 255).
     """
+    from core.data.readers.table import resolve_path, read_table
     from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
-    from driving.classes import SCENE
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
     from driving.brightness import brightness
+    from driving.classes import SCENE
 
-    path = find(config.path)
+    path = resolve_path(config.path)
     table = read_table(path)
     require_columns(table.frame, {"data.path": ["name", "split", "sequence", "image", "mask"]}, path)
     frame = table.frame[["name", "split", "sequence", "image", "mask"]].copy()

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data.coercion import is_missing, to_names
-from core.evaluation.study import Findings, Gate
+from core.data.coercion import is_missing, to_categories
+from core.evaluation.study import StudyResult, Gate
 from education.grading.metrics import NAN, Array, adjacent, dsm, exact, grades_of, prmse, qwk, smd
 from education.grading.resampling import Rows, figures
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held, Json, Study
+    from core.evaluation.study import EvaluationContext, Json, Study
     from education.config import Grading
 
 KAPPA, DEGRADATION, SMD, GROUP = 0.70, 0.10, 0.15, 0.10
@@ -29,11 +29,13 @@ FEW = 30
 def agreement(task: Grading) -> Study:
     """Make the study of agreement with humans."""
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         p, frame = held.parts["test"], held.frames["test"]
         grades = grades_of(p, task.order)
         if grades is None:
-            return Findings("The classes have no order (task.order), so agreement on a scale is undefined.")
+            return StudyResult(
+                "The classes have no order (task.order), so agreement on a scale is undefined."
+            )
         names = [c for c in task.raters if c in frame]
         raters = [ratings(frame[c], task.order, c) for c in names]
         first = raters[0] if raters else grades.human
@@ -68,7 +70,7 @@ def agreement(task: Grading) -> Study:
                 {"group": name, "rows": int(masks[name].sum()), **figure} for name, figure in apart.items()
             ]
         for column in (c for c in task.by if c in frame and frame[c].nunique() > 1):
-            tables[f"Agreement by {column}"] = _by(to_names(frame[column]), grades.rounded, grades.human)
+            tables[f"Agreement by {column}"] = _by(to_categories(frame[column]), grades.rounded, grades.human)
         notes = [
             "SMD and DSM as RSMTool defines them (unpooled; deviations with N - 1), of the expected grade; kappa and "
             "agreement of the grade given.",
@@ -83,7 +85,7 @@ def agreement(task: Grading) -> Study:
         failed = [g.name for g in gates if not g.passed]
         value = measured["qwk"]["value"]
         shown = "undefined" if value is None else f"{value:.2f}"
-        return Findings(
+        return StudyResult(
             f"Quadratic kappa with humans {shown}; {len(gates) - len(failed)} of {len(gates)} gates passed"
             + (f", failed: {', '.join(failed)}." if failed else "."),
             measured,
@@ -98,7 +100,7 @@ def agreement(task: Grading) -> Study:
 
 def ratings(values: pd.Series, order: list[str], column: str) -> Array:
     """Read single human ratings as numbers, NaN for missing, raising ValueError for what has no place in the order."""
-    missing, names = is_missing(values), to_names(values)
+    missing, names = is_missing(values), to_categories(values)
     found = np.full(len(values), NAN)
     for i, name in enumerate(names):
         if missing[i] or name is None:
@@ -121,7 +123,7 @@ def correlation(a: Array, b: Array) -> float:
     return float(np.corrcoef(a, b)[0, 1])
 
 
-def _groups(held: Held) -> dict[str, NDArray[np.bool_]]:
+def _groups(held: EvaluationContext) -> dict[str, NDArray[np.bool_]]:
     masks: dict[str, NDArray[np.bool_]] = {}
     for attribute, names in held.parts["test"].groups.items():
         found = {str(n): names == n for n in np.unique(names) if (names == n).sum() >= held.minimum_group}
@@ -188,7 +190,7 @@ def _gates(measured: dict[str, dict[str, Json]], apart: dict[str, dict[str, Json
     return gates
 
 
-def _rsmeval(held: Held, raw: Array, first: Array, second: Array | None) -> pd.DataFrame:
+def _rsmeval(held: EvaluationContext, raw: Array, first: Array, second: Array | None) -> pd.DataFrame:
     p = held.parts["test"]
     table: dict[str, object] = {
         "spkitemid": [f"row{n}" for n in held.frames["test"].index],

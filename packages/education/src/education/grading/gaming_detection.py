@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.config import derive_seed
 from core.data.encoders.text_pair_features import reference_lists
 from core.data.coercion import to_texts
-from core.evaluation.study import Findings
+from core.evaluation.study import StudyResult
 from education.grading.adversarial import KINDS, altered
 from education.grading.gaming_detector import FILE, Detector
 from education.grading.metrics import Array, grades_of
@@ -20,7 +20,7 @@ from education.grading.resampling import plain
 
 if TYPE_CHECKING:
     from core.data.types import ColumnRoles
-    from core.evaluation.study import Held, Json, Study
+    from core.evaluation.study import EvaluationContext, Json, Study
     from core.targets.types import Predictions
     from education.config import Grading
 
@@ -39,9 +39,9 @@ def texts_of(frame: pd.DataFrame, roles: ColumnRoles) -> Texts:
 def gaming(task: Grading) -> Study:
     """Make the study of gaming."""
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         if "train" not in held.frames:
-            return Findings(
+            return StudyResult(
                 "Not measured: the detector learns from training answers, which this run keeps private."
             )
         roles = held.dataset.roles
@@ -81,7 +81,7 @@ def gaming(task: Grading) -> Study:
             )
         caught_all = ", ".join(f"{row['altered']} {row['caught']:.0%}" for row in rows)
         alarms = figures["false alarms on honest answers"]["value"]
-        return Findings(
+        return StudyResult(
             f"Caught of altered test answers: {caught_all}; {alarms:.1%} of honest ones are flagged "
             f"(at most {task.false_alarms:.0%} allowed on validation).",
             {**figures, "threshold": plain(detector.threshold)},
@@ -98,7 +98,11 @@ def gaming(task: Grading) -> Study:
 
 
 def _graded(
-    held: Held, test: pd.DataFrame, changed: list[tuple[int, str]], caught: NDArray[np.bool_], task: Grading
+    held: EvaluationContext,
+    test: pd.DataFrame,
+    changed: list[tuple[int, str]],
+    caught: NDArray[np.bool_],
+    task: Grading,
 ) -> dict[str, Json]:
     """Tell what grades the altered answers would get: mean change, and how many uncaught get the highest."""
     p = held.parts["test"]

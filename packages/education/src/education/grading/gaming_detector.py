@@ -18,7 +18,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from core.data.encoders.tfidf import prompt_key
-from core.data.text_similarity import common_order, covered, profile, shared
+from core.data.text_similarity import lcs_length, soft_coverage, profile_text, weighted_overlap
 from education.grading.adversarial import KINDS, altered
 
 FILE = "gaming_detector.csv"
@@ -86,7 +86,7 @@ class Detector:
         pairs: Counter[tuple[str, str]] = Counter()
         answered: Counter[tuple[str, str]] = Counter()
         for i in first:
-            found = profile(texts[i]).stems
+            found = profile_text(texts[i]).stems
             stems.update(set(found))
             pairs.update(set(zip((_START, *found), found, strict=False)))
             key = prompt_key(prompts[i])
@@ -166,12 +166,12 @@ class Detector:
         ).reshape(len(texts), len(FEATURES))
 
     def _one(self, text: str, prompt: str, references: str) -> list[float]:
-        a, q, r = profile(text), profile(prompt), profile(references)
+        a, q, r = profile_text(text), profile_text(prompt), profile_text(references)
         n = max(len(a.stems), 1)
         neighbours = list(zip((_START, *a.stems), a.stems, strict=False))
         gain = [self._gain(x, y) for x, y in neighbours]
         repeated = 1.0 - len(a.pairs) / max(sum(a.pairs.values()), 1)
-        order = common_order(a.stems, q.stems)
+        order = lcs_length(a.stems, q.stems)
         return [
             float(np.mean(gain)) if gain else 0.0,
             sum(pair in self.pairs for pair in neighbours) / n,
@@ -179,11 +179,11 @@ class Detector:
             len(a.counts) / n,
             max(a.counts.values(), default=0) / n,
             repeated,
-            shared(a.counts, q.counts, lambda _: 1.0)[0],
+            weighted_overlap(a.counts, q.counts, lambda _: 1.0)[0],
             order / max(len(q.stems), 1),
             order / n,
-            covered(list(a.counts), list({**r.counts, **q.counts}), self._weight),
-            shared(a.counts, r.counts, self._weight)[0],
+            soft_coverage(list(a.counts), list({**r.counts, **q.counts}), self._weight),
+            weighted_overlap(a.counts, r.counts, self._weight)[0],
             sum(s in self.stems for s in a.stems) / n,
             self._fits(prompt_key(prompt), list(a.counts)),
         ]

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.evaluation.deferral import by_agreement
-from core.evaluation.study import Findings
+from core.evaluation.study import StudyResult
 from core.oversight.decision_rule import DEFER_ALL
 from education.grading.metrics import NAN, Array, grades_of, qwk
 from education.grading.resampling import Rows, figures, plain
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held, Study
+    from core.evaluation.study import EvaluationContext, Study
     from education.config import Grading
 
 
@@ -26,7 +26,7 @@ def certainty(scores: Array, labels: NDArray[Any]) -> Array:
 def human_review(task: Grading) -> Study:
     """Make the study of deferral, by the rule that the run obeys too (``oversight.defer=auto``)."""
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         v, t = held.parts["validation"], held.parts["test"]
         threshold = by_agreement(certainty(v.scores, v.labels), v.labels == v.targets, task.review_agreement)
         sure = certainty(t.scores, t.labels)
@@ -64,7 +64,7 @@ def human_review(task: Grading) -> Study:
                 f"{to_human:.0%} of the grades go to a human; the rest agree exactly in "
                 f"{'no case' if rest is None else f'{rest:.0%}'} (wanted {task.review_agreement:.0%})."
             )
-        return Findings(
+        return StudyResult(
             told,
             {"threshold": plain(threshold), **found},
             {"Agreement of what the machine is surest of (test)": steps},

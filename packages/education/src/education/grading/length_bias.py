@@ -8,7 +8,7 @@ import numpy as np
 
 from core.data.text_similarity import WORD
 from core.data.coercion import to_texts
-from core.evaluation.study import Findings
+from core.evaluation.study import StudyResult
 from education.grading.agreement import correlation
 from education.grading.metrics import NAN, Array, grades_of
 from education.grading.resampling import Rows, figures
@@ -16,7 +16,7 @@ from education.grading.resampling import Rows, figures
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.evaluation.study import Held, Study
+    from core.evaluation.study import EvaluationContext, Study
     from education.config import Grading
 
 
@@ -28,11 +28,13 @@ def word_counts(frame: pd.DataFrame, column: str) -> Array:
 def length_bias(task: Grading) -> Study:
     """Make the study of length."""
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         grades = grades_of(held.parts["test"], task.order)
         column = held.dataset.roles.text[0]
         if grades is None:
-            return Findings("The classes have no order (task.order), so grades can't be held against length.")
+            return StudyResult(
+                "The classes have no order (task.order), so grades can't be held against length."
+            )
         words = np.log1p(word_counts(held.frames["test"], column))
 
         def of(rows: Rows) -> dict[str, float]:
@@ -61,7 +63,7 @@ def length_bias(task: Grading) -> Study:
         own = found["length with machine grade at equal human grade"]
         certain = own["low"] is not None and (own["low"] > 0 or own["high"] < 0)
         told = "undefined" if own["value"] is None else f"{own['value']:+.2f}"
-        return Findings(
+        return StudyResult(
             f"At equal human grade the machine's grade correlates {told} with length"
             + (", more than chance." if certain else ", no more than chance."),
             found,

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 from core.evaluation.intervals import interval, resampled_weights
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held, Json
+    from core.evaluation.study import EvaluationContext, Json
 
 MOST = 500
 """Resamples behind an interval of a study."""
 Rows = NDArray[np.int64]
 
 
-def figures(held: Held, part: str, of: Callable[[Rows], dict[str, float]]) -> dict[str, dict[str, Json]]:
+def figures(
+    held: EvaluationContext, part: str, of: Callable[[Rows], dict[str, float]]
+) -> dict[str, dict[str, Json]]:
     """Give each figure of a part with its interval; ``of`` takes row numbers, repeats allowed, and names figures.
 
     Units are drawn whole where the predictions have them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Findings, Held, Study
+    from core.evaluation.study import StudyResult, EvaluationContext, Study
     from education.config import Grading
 
 GRADES = ("binary", "multiclass", "ordinal")
@@ -32,11 +32,11 @@ def studies(kind: str, task: Grading) -> dict[str, Study]:
 
 
 def _of_text(study: Study) -> Study:
-    def looked(held: Held) -> Findings:
-        from core.evaluation.study import Findings
+    def looked(held: EvaluationContext) -> StudyResult:
+        from core.evaluation.study import StudyResult
 
         if len(held.dataset.roles.text) != 1:
-            return Findings("Not measured: the data do not name one text column.")
+            return StudyResult("Not measured: the data do not name one text column.")
         return study(held)
 
     return looked

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import derive_seed
-from core.evaluation.study import Findings
-from core.explanation.word_occlusion import WordEffect, scored_without, word_effects
+from core.evaluation.study import StudyResult
+from core.explanation.word_occlusion import WordEffect, scores_without_spans, word_effects
 from education.grading.resampling import plain
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held, Study
-    from core.explanation.word_occlusion import Outcome
+    from core.evaluation.study import EvaluationContext, Study
+    from core.explanation.word_occlusion import ExplainedScore
     from core.targets.types import Array
 
 ANSWERS = 50
@@ -24,7 +24,7 @@ REMOVED = 2
 MOST_WORDS = 60
 
 
-def probability_of(labels: NDArray[np.int64]) -> Outcome:
+def probability_of(labels: NDArray[np.int64]) -> ExplainedScore:
     """Make the outcome: the probability of each row's own grade, labels (N,)."""
     return lambda scores, places: np.asarray(scores[np.arange(len(scores)), labels[places]], np.float64)
 
@@ -32,7 +32,7 @@ def probability_of(labels: NDArray[np.int64]) -> Outcome:
 def moving_words() -> Study:
     """Make the study of words."""
 
-    def study(held: Held) -> Findings:
+    def study(held: EvaluationContext) -> StudyResult:
         column = held.dataset.roles.text[0]
         p, frame = held.parts["test"], held.frames["test"]
         rng = np.random.default_rng(derive_seed(held.seed, "words"))
@@ -43,18 +43,18 @@ def moving_words() -> Study:
         effects = word_effects(held.scorer, rows, column, outcome, MOST_WORDS)
         long = [n for n, row in enumerate(effects) if len(row) > 2 * REMOVED]
         if len(long) < 2:
-            return Findings("Too few test answers are long enough to remove words from.")
+            return StudyResult("Too few test answers are long enough to remove words from.")
 
         def falls(picked: list[list[WordEffect]]) -> Array:
             spans = [[(w.start, w.start + len(w.word)) for w in words] for words in picked]
-            return base - scored_without(held.scorer, rows, column, outcome, spans)
+            return base - scores_without_spans(held.scorer, rows, column, outcome, spans)
 
         strongest = [sorted(row, key=lambda e: -e.effect)[:REMOVED] for row in effects]
         others = [[row[i] for i in rng.permutation(len(row))[:REMOVED]] for row in effects]
         a, b = falls(strongest)[long], falls(others)[long]
         order = rng.integers(len(a), size=(500, len(a)))
         low, high = np.quantile((a - b)[order].mean(axis=1), [0.025, 0.975])
-        return Findings(
+        return StudyResult(
             f"Removing the {REMOVED} named words lowers the grade's probability by {a.mean():.2f} on average, removing "
             f"{REMOVED} words at random by {b.mean():.2f}.",
             {

@@ -194,7 +194,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="pupil",
-        truth={
+        ground_truth={
             "grade": "true_grade",
             "bias": {"attribute": "english_learner", "against": "yes", "strength": bias, "through": "answer"},
         },

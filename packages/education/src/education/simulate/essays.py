@@ -80,8 +80,8 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="essay",
-        scale=True,
-        truth={
+        ordinal_target=True,
+        ground_truth={
             "grade": "true_score",
             "bias": {"attribute": "dialect", "against": "yes", "strength": bias, "through": "score"},
         },

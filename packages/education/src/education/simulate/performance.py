@@ -57,8 +57,8 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="pupil",
-        scale=True,
-        truth={
+        ordinal_target=True,
+        ground_truth={
             "grade": "true_grade",
             "bias": {"attribute": "address", "against": "village", "strength": bias, "through": "absences"},
         },

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, config_error, field, register
+from core.config import DataConfig, TaskConfig, config_error, field, register
 from core.config.validate import one_of
-from core.data.config import names
+from core.data.config import as_list
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 STEPS = 10
 """Steps of the common scale that the sets' own scales are brought to where one set is held out."""
 
 
-@register("data", "asap")
+@register("data", "asap", builds="education.sources.asap:read")
 class Asap(DataConfig):
     """Score of an essay: one set in five folds, or one set held out from the others."""
 
@@ -35,38 +34,34 @@ class Asap(DataConfig):
         "folds", "folds (one set, one fold of five is the test) or held_out (train on all other sets)"
     )
     fold: int = field(0, "which fold of five is the test, 0 to 4")
-    validation: float = field(0.15, "share of the training essays for validation")
+    validation_fraction: float = field(0.15, "fraction of the training essays in the validation set")
     sensitive: list[str] = field([], "columns of demographic attributes, where the table has any")
     encoding: str = field("latin-1", "text encoding of the file")
 
     def __post_init__(self) -> None:
         """Let one name stand for a list of one."""
-        self.sensitive = names(self.sensitive)
-
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read one set, or all."""
-        return read(self, seed)
+        self.sensitive = as_list(self.sensitive)
 
 
-def read(config: Asap, seed: int) -> Dataset:
-    """Make the data set: one row an essay; ``score`` on the set's own scale, or on a common one of 0 to 10.
+def read(config: Asap, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: one row an essay; ``score`` on the set's own scale, or on a common one of 0 to 10.
 
     Held out: a score is brought to ``round(10 (s - least) / (most - least))`` of its set's scale, whose ends are
     those of the set's scores, for scales of different sets cannot be learnt from one another otherwise.
     """
     import pandas as pd
 
-    from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
     from core.data.coercion import to_numbers
+    from core.data.readers.table import resolve_path, read_table
+    from core.data.roles import require_columns
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
     one_of("data.protocol", config.protocol, ("folds", "held_out"))
     if not 0 <= config.fold <= 4:
         raise config_error("data.fold", config.fold, "0 to 4")
-    if not 0 < config.validation < 1:
-        raise config_error("data.validation", config.validation, "a share between 0 and 1")
-    path = find(config.path)
+    if not 0 < config.validation_fraction < 1:
+        raise config_error("data.validation", config.validation_fraction, "a share between 0 and 1")
+    path = resolve_path(config.path)
     table = read_table(path, delimiter="\t" if path.name.split(".")[1] in ("tsv", "txt") else "auto",
                        encoding=config.encoding)  # fmt: skip
     needed = ["essay_id", "essay_set", "essay", "domain1_score"]
@@ -106,9 +101,9 @@ def read(config: Asap, seed: int) -> Dataset:
         frame,
         ColumnRoles(target=("score",), text=("essay",), sensitive=tuple(config.sensitive), unit="essay_id"),
         name=f"essays of set {config.essay_set}, {config.protocol.replace('_', ' ')}",
-        split=SplitPlan(by="column", column="part", validation=config.validation, seed=seed),
+        split=SplitPlan(by="column", column="part", validation_fraction=config.validation_fraction, seed=seed),
         unit_name="essay",
-        scale=True,
+        ordinal_target=True,
         files=table.files,
         notes=notes,
     )
@@ -118,10 +113,10 @@ def _fold(frame: pd.DataFrame, fold: int) -> list[str]:
     """Deal essays to five folds by their id alone, so that the folds are the same whatever the seed."""
     import numpy as np
 
-    from core.data.row_hash import hashed
-    from core.data.coercion import to_names
+    from core.data.coercion import to_categories
+    from core.data.row_hash import seeded_hash
 
-    order = np.argsort(np.argsort(hashed(to_names(frame["essay_id"]), 0), kind="stable"), kind="stable")
+    order = np.argsort(np.argsort(seeded_hash(to_categories(frame["essay_id"]), 0), kind="stable"), kind="stable")
     return ["test" if place % 5 == fold else "train" for place in order]
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, config_error, field, register
+from core.config import DataConfig, TaskConfig, config_error, field, register
 from core.config.validate import one_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 CORPORA = {"beetle": "Beetle", "sciEntsBank": "SciEntsBank"}
@@ -22,7 +21,7 @@ TESTS = {
 COLUMNS = ("corpus", "split", "question_id", "module", "question", "reference_answers", "answer", "label")
 
 
-@register("data", "semeval2013")
+@register("data", "semeval2013", builds="education.sources.semeval2013:read")
 class SemEval2013(DataConfig):
     """A pupil's answer is correct, contradictory or incorrect; the official parts of one corpus."""
 
@@ -31,39 +30,35 @@ class SemEval2013(DataConfig):
         "JSON lines, one answer each; relative paths are looked up here and under PLINTH_DATA",
     )
     corpus: str = field("beetle", "beetle or sciEntsBank")
-    test: str = field(
+    test_set: str = field(
         "unseen_answers",
         "official test part: unseen_answers, unseen_questions or unseen_domains (sciEntsBank)",
     )
     ways: int = field(3, "3: correct, contradictory, incorrect; 2: correct or not")
-    validation: float = field(0.15, "share of the training answers for validation, held out as the test is")
-
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read one corpus with one of its official test parts."""
-        return read(self, seed)
+    validation_fraction: float = field(0.15, "fraction of the training answers in the validation set, held out as the test is")
 
 
-def read(config: SemEval2013, seed: int) -> Dataset:
-    """Make the data set: one row an answer.
+def read(config: SemEval2013, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: one row an answer.
 
     Validation mirrors the test: single answers where the test has the training's questions, whole questions where
     its questions are new, whole modules where its domains are. Only so does a choice on validation hold on the test.
     """
+    from core.data.readers.table import resolve_path
     from core.data.roles import require_columns
-    from core.data.readers.table import find
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
     one_of("data.corpus", config.corpus, CORPORA)
-    one_of("data.test", config.test, TESTS)
+    one_of("data.test_set", config.test_set, TESTS)
     one_of("data.ways", config.ways, (2, 3))
-    if not 0 < config.validation < 1:
-        raise config_error("data.validation", config.validation, "a share between 0 and 1")
-    path = find(config.path)
+    if not 0 < config.validation_fraction < 1:
+        raise config_error("data.validation", config.validation_fraction, "a share between 0 and 1")
+    path = resolve_path(config.path)
     raw, files = _lines(path)
     require_columns(raw, {"data.path": COLUMNS}, path)
     raw = raw[raw["corpus"] == config.corpus]
-    if not (raw["split"] == TESTS[config.test]).any():
-        raise config_error("data.test", config.test, f"{CORPORA[config.corpus]} has no such part")
+    if not (raw["split"] == TESTS[config.test_set]).any():
+        raise config_error("data.test_set", config.test_set, f"{CORPORA[config.corpus]} has no such part")
     frame, repeated = _prepared(raw, config)
     _hold_out(frame, config, seed)
     notes = [
@@ -74,8 +69,8 @@ def read(config: SemEval2013, seed: int) -> Dataset:
         "unseen_questions": "whole questions",
         "unseen_domains": "whole modules",
     }
-    notes.append(f"Validation holds out {by[config.test]} of the training part, as the test does.")
-    seen = config.test == "unseen_answers"
+    notes.append(f"Validation holds out {by[config.test_set]} of the training part, as the test does.")
+    seen = config.test_set == "unseen_answers"
     return Dataset(
         frame,
         ColumnRoles(
@@ -85,7 +80,7 @@ def read(config: SemEval2013, seed: int) -> Dataset:
             prompt="question",
             unit=None if seen else "question_id",
         ),
-        name=f"SemEval-2013 {CORPORA[config.corpus]}, {config.test.replace('_', ' ')}, {config.ways}-way",
+        name=f"SemEval-2013 {CORPORA[config.corpus]}, {config.test_set.replace('_', ' ')}, {config.ways}-way",
         split=SplitPlan(by="column", column="part", seed=seed),
         unit_name="answer" if seen else "question",
         files=files,
@@ -99,9 +94,9 @@ def _lines(path: Any) -> tuple[pd.DataFrame, dict[str, str]]:
 
     import pandas as pd
 
-    from core.data.readers.files import decoded, decompressed, sha256
+    from core.data.readers.files import decode, decompress, sha256
 
-    text, _ = decoded(path, decompressed(path)[1], "auto")
+    text, _ = decode(path, decompress(path)[1], "auto")
     rows = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -127,7 +122,7 @@ def _prepared(raw: pd.DataFrame, config: SemEval2013) -> tuple[pd.DataFrame, int
     )
     if config.ways == 2:
         frame["label"] = frame["label"].where(frame["label"] == "correct", "incorrect")
-    part = raw["split"].map({"train": "train", TESTS[config.test]: "test"}).fillna("none")
+    part = raw["split"].map({"train": "train", TESTS[config.test_set]: "test"}).fillna("none")
     key = frame["question_id"] + "\x1f" + frame["answer"].str.lower().str.split().str.join(" ")
     repeated = (part == "train") & key.isin(set(key[part == "test"]))
     frame["part"] = part
@@ -150,7 +145,7 @@ def _hold_out(frame: pd.DataFrame, config: SemEval2013, seed: int) -> None:
     }
     labels = rows["label"].to_numpy()
     counts = np.stack([labels == name for name in sorted(set(labels))], axis=1).astype(np.float64)
-    held = stratify(units[config.test].to_numpy(object), counts, (config.validation, 0.0), seed) == 1
+    held = stratify(units[config.test_set].to_numpy(object), counts, (config.validation_fraction, 0.0), seed) == 1
     part = frame["part"].to_numpy(object, copy=True)
     part[train[held]] = "validation"
     frame["part"] = part

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, config_error, field, register
+from core.config import DataConfig, TaskConfig, config_error, field, register
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 FILES = {"mathematics": "student-mat.csv.gz", "portuguese": "student-por.csv.gz"}
@@ -66,7 +65,7 @@ PERSON = (
 SENSITIVE = ("sex", "age", "address", "Medu", "Fedu")
 
 
-@register("data", "uci_student")
+@register("data", "uci_student", builds="education.sources.uci_student:read")
 class UciStudent(DataConfig):
     """Final grade G3 of 0 to 20, early (without the period grades) or with them."""
 
@@ -78,18 +77,14 @@ class UciStudent(DataConfig):
     )
     fold: int = field(-1, "test on this fold of five (0 to 4) instead of a random fifth")
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the pupils."""
-        return read(self, seed)
 
-
-def read(config: UciStudent, seed: int) -> Dataset:
-    """Make the data set: one row a pupil and subject; a pupil of both subjects stays in one part."""
+def read(config: UciStudent, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: one row a pupil and subject; a pupil of both subjects stays in one part."""
     import pandas as pd
 
+    from core.data.readers.table import resolve_path, read_table
     from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
     unknown = [s for s in config.subjects if s not in FILES]
     if unknown or not config.subjects:
@@ -99,7 +94,7 @@ def read(config: UciStudent, seed: int) -> Dataset:
     frames: list[pd.DataFrame] = []
     files: dict[str, str] = {}
     for subject in config.subjects:
-        path = find(f"{config.folder}/{FILES[subject]}", "data.folder")
+        path = resolve_path(f"{config.folder}/{FILES[subject]}", "data.folder")
         table = read_table(path, delimiter=";")
         require_columns(table.frame, {"data.folder": [*NUMBERS, *CATEGORIES, "G1", "G2", "G3"]}, path)
         frames.append(table.frame.assign(subject=subject))
@@ -111,7 +106,7 @@ def read(config: UciStudent, seed: int) -> Dataset:
     split = SplitPlan(by="unit", seed=seed)
     if config.fold >= 0:
         frame["part"] = _fold(frame, config.fold)
-        split = SplitPlan(by="column", column="part", validation=0.15, seed=seed)
+        split = SplitPlan(by="column", column="part", validation_fraction=0.15, seed=seed)
     hidden = () if config.use_sensitive else SENSITIVE
     extra = ("G1", "G2") if config.period_grades else ()
     both = ("subject",) if len(config.subjects) > 1 else ()
@@ -127,7 +122,7 @@ def read(config: UciStudent, seed: int) -> Dataset:
         name=f"UCI student performance ({', '.join(config.subjects)})",
         split=split,
         unit_name="pupil",
-        scale=True,
+        ordinal_target=True,
         files=files,
         group_edges={"age": [17.0, 18.0], "Medu": [2.0, 3.0, 4.0], "Fedu": [2.0, 3.0, 4.0]},
         notes=[
@@ -157,6 +152,6 @@ def _pupils(frame: pd.DataFrame) -> list[str]:
 
 
 def _fold(frame: pd.DataFrame, fold: int) -> list[str]:
-    from core.data.row_hash import hashed
+    from core.data.row_hash import seeded_hash
 
-    return ["test" if int(h) % 5 == fold else "train" for h in hashed(frame["pupil"].to_numpy(object), 0)]
+    return ["test" if int(h) % 5 == fold else "train" for h in seeded_hash(frame["pupil"].to_numpy(object), 0)]

@@ -1,1 +1,1 @@
-"""Simulated data with a known truth, a planted signal and a planted bias."""
+"""Simulated data with a known ground truth, a planted signal and a planted bias."""

@@ -1,4 +1,4 @@
-"""Simulated clients of a bank: whether they default next month, and how likely that was, is known."""
+"""Simulated clients of a bank: the probability of default next month is known."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.data.types import ColumnRoles, Dataset, SplitPlan
 
 MONTHS = 3
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
-    """Draw ``rows`` clients with three months of bills and payments.
+    """Return ``rows`` clients with three months of bills and payments.
 
     The probability of default is a known logistic function (column ``true_risk``, which no model sees). The planted
     bias: the bureau score of people who moved here lately is too low by ``120 * bias`` points, although they default
-    no more often: a model that trusts the score refuses them without cause. ``bias=0`` plants none.
+    no more often: a model that trusts the score has more false positives among them. ``bias=0`` plants none.
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated clients"))
     age = np.clip(rng.normal(41, 12, rows), 21, 79).round()
@@ -46,8 +46,8 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         frame[f"paid_{month}"] = (frame[f"bill_{month}"] * np.exp(-0.6 * late) * rng.beta(2, 3, rows)).round()
     logit = -2.9 + 1.0 * strain + 0.55 * late_sum + 1.2 * (use - 0.5)
     risk = 1.0 / (1.0 + np.exp(-logit))
-    seen = logit + rng.normal(0.0, 0.3, rows)
-    frame["bureau_score"] = (620 - 45 * seen - 120 * bias * newcomer + rng.normal(0, 15, rows)).round()
+    assessed = logit + rng.normal(0.0, 0.3, rows)
+    frame["bureau_score"] = (620 - 45 * assessed - 120 * bias * newcomer + rng.normal(0, 15, rows)).round()
     frame.loc[rng.random(rows) < 0.08, "bureau_score"] = np.nan  # not everybody has one
     frame["true_risk"] = risk
     frame["default"] = np.where(rng.random(rows) < risk, "yes", "no")
@@ -64,7 +64,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="stratified", seed=seed),
         unit_name="client",
-        truth={
+        ground_truth={
             "probability": "true_risk",
             "bias": {
                 "attribute": "arrival",

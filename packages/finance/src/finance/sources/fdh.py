@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, config_error, field, register
-from finance.schema import LABEL_DELAY, WINDOWS, TransactionSchema, cross_customer_note
+from core.config import DataConfig, TaskConfig, config_error, field, register
+from finance.schema import LABEL_DELAY, WINDOWS, TransactionSchema, check_windows, cross_customer_note
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 TITLE = "Simulated card transactions of the Fraud Detection Handbook"
@@ -19,60 +19,59 @@ START = "2018-04-01"
 """The second 0 of TX_TIME_SECONDS."""
 
 
-@register("data", "fdh")
+@register("data", "fdh", builds="finance.sources.fdh:read")
 class FraudDetectionHandbook(DataConfig):
-    """Six months of simulated card payments; windows of card and terminal, labels known after seven days."""
+    """Six months of simulated card payments; features of card and terminal windows, labels known after seven days."""
 
     path: str = field(
         "finance/fdh_simulated_transactions/transactions.parquet",
         "the transactions, in the published columns; relative paths are looked up here and under PLINTH_DATA",
     )
     train_from: str = field("2018-07-25", "first day of the training window")
-    train_to: str = field("2018-07-31", "last day of the training window; its end is the validation part")
-    validation_days: int = field(2, "days at the end of the training window that are the validation part")
-    test_from: str = field("2018-08-08", "first day of the test; before it the labels' delay")
-    test_to: str = field("2018-08-14", "last day of the test")
+    train_to: str = field("2018-07-31", "last day of the training window, whose end is the validation set")
+    validation_days: int = field(2, "days at the end of the training window that form the validation set")
+    test_from: str = field("2018-08-08", "first day of the test set; the label delay lies before it")
+    test_to: str = field("2018-08-14", "last day of the test set")
     drop_compromised: bool = field(
-        True, "leave cards whose fraud was known by a test day out of that day, as the handbook does"
+        True, "drop cards whose fraud was known by a test day from that day, as the handbook does"
     )
-    delay: float = field(LABEL_DELAY, "days until a label is known")
-    windows: list[float] = field(list(WINDOWS), "days of the windows of card and terminal")
-    terminal: bool = field(
-        True, "windows of terminals too; they are made of other customers' payments and labels"
+    label_delay: float = field(LABEL_DELAY, "days until a label is known")
+    windows: list[float] = field(list(WINDOWS), "lengths in days of the windows of card and terminal")
+    terminal_features: bool = field(
+        True, "features of terminal windows too; they use other customers' payments and labels"
     )
     history_days: float = field(45.0, "days before the training window kept as history")
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for windows and days that can't be right, naming the key."""
+        check_windows(self.windows, self.label_delay)
+        window_days(self)
+
     def schema(self) -> TransactionSchema:
-        """Name the columns of a transaction."""
+        """Return the columns of a transaction."""
         return TransactionSchema(
             card="CUSTOMER_ID",
             time="TX_DATETIME",
             amount="TX_AMOUNT",
             label="TX_FRAUD",
-            terminal="TERMINAL_ID" if self.terminal else None,
+            terminal="TERMINAL_ID" if self.terminal_features else None,
             id="TRANSACTION_ID",
             windows=tuple(self.windows),
-            delay=self.delay,
+            label_delay=self.label_delay,
         )
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the transactions, sum up their pasts and part them by day."""
-        return read(self)
 
-
-def read(config: FraudDetectionHandbook) -> Dataset:
-    """Make the data set; parts by day, with the label's delay between training window and test."""
+def read(config: FraudDetectionHandbook, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set; split by day, with the label delay between training window and test set."""
     import pandas as pd
 
+    from core.data.readers.table import read_table, resolve_path
     from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
-    from finance.sources.transactions import check_windows
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
     from finance.windows import window_features
 
-    check_windows(config.windows, config.delay)
-    days = _days(config)
-    path = find(config.path)
+    days = window_days(config)
+    path = resolve_path(config.path)
     table = read_table(path)
     raw = table.frame
     published = ["TRANSACTION_ID", "TX_TIME_SECONDS", "CUSTOMER_ID", "TERMINAL_ID", "TX_FRAUD"]
@@ -81,7 +80,7 @@ def read(config: FraudDetectionHandbook) -> Dataset:
         require_columns(raw, {"data.path": ["TX_AMOUNT_CENTS"]}, path)
         raw["TX_AMOUNT"] = raw["TX_AMOUNT_CENTS"] / 100
     day = (raw["TX_TIME_SECONDS"] // 86_400).to_numpy()
-    used = (day >= days["train_from"] - config.history_days - config.delay - max(config.windows)) & (
+    used = (day >= days["train_from"] - config.history_days - config.label_delay - max(config.windows)) & (
         day <= days["test_to"]
     )
     frame, day = raw.loc[used, [*published, "TX_AMOUNT"]].copy(), day[used]
@@ -94,12 +93,12 @@ def read(config: FraudDetectionHandbook) -> Dataset:
     notes = [
         *table.notes,
         f"Windows of {', '.join(f'{w:g}' for w in config.windows)} days end before the transaction; labels enter "
-        f"terminal risks {config.delay:g} days late.",
-        "The scenario column is read by nothing.",
+        f"terminal features {config.label_delay:g} days late.",
+        "The published column of fraud scenarios is not used.",
     ]
     if config.drop_compromised:
-        left = int(((day >= days["test_from"]) & (part == "none")).sum())
-        notes.append(f"{left:,} test rows of cards known as compromised by then are in no part.")
+        dropped = int(((day >= days["test_from"]) & (part == "none")).sum())
+        notes.append(f"{dropped:,} test rows of cards known as compromised by then are in no set.")
     return Dataset(
         frame[kept].reset_index(drop=True),
         ColumnRoles(
@@ -109,33 +108,33 @@ def read(config: FraudDetectionHandbook) -> Dataset:
             time="TX_DATETIME",
         ),
         name=TITLE,
-        split=SplitPlan(by="column", column="part", units_apart=False),
+        split=SplitPlan(by="column", column="part", disjoint_entities=False),
         unit_name="customer",
         files=table.files,
         notes=notes,
-        of_others=cross_customer_note("data.terminal=false") if config.terminal else "",
+        cross_unit_inputs=cross_customer_note("data.terminal_features=false")
+        if config.terminal_features
+        else "",
     )
 
 
-def _days(config: FraudDetectionHandbook) -> dict[str, int]:
-    """Count the days of the windows from the first one, raising ValueError for an order that can't be."""
-    import pandas as pd
-
+def window_days(config: FraudDetectionHandbook) -> dict[str, int]:
+    """Return first and last days of the windows, counted from START; raises ValueError for a wrong order."""
     days = {}
     for key in ("train_from", "train_to", "test_from", "test_to"):
         try:
-            days[key] = (pd.Timestamp(getattr(config, key)) - pd.Timestamp(START)).days
+            days[key] = (date.fromisoformat(getattr(config, key)) - date.fromisoformat(START)).days
         except ValueError as error:
             raise config_error(f"data.{key}", getattr(config, key), "a day such as 2018-07-25") from error
     if config.validation_days < 1 or days["train_to"] - days["train_from"] < config.validation_days:
         raise config_error(
             "data.validation_days", config.validation_days, "at least 1, and shorter than the training window"
         )
-    if days["test_from"] <= days["train_to"] + config.delay:
+    if days["test_from"] <= days["train_to"] + config.label_delay:
         raise config_error(
             "data.test_from",
             config.test_from,
-            f"more than {config.delay:g} days after data.train_to={config.train_to}: labels come so late",
+            f"more than {config.label_delay:g} days after data.train_to={config.train_to}: labels are known that late",
         )
     if days["test_to"] < days["test_from"]:
         raise config_error("data.test_to", config.test_to, f"not before data.test_from={config.test_from}")
@@ -149,10 +148,10 @@ def assign_splits(
     days: dict[str, int],
     config: FraudDetectionHandbook,
 ) -> NDArray[np.str_]:
-    """Name the part of each row, (N,): train, validation, test, or none.
+    """Return the set of each row, (N,): train, validation, test, or none.
 
-    With ``drop_compromised`` a test day has none of the cards with a fraud in the training window or in the days
-    since then whose labels had come: those more than ``delay`` days before it (the handbook's get_train_test_set).
+    With ``drop_compromised`` a test day has no card with a known fraud: in the training window or since then, more
+    than ``label_delay`` days before it (the handbook's get_train_test_set).
     """
     import numpy as np
 
@@ -163,7 +162,7 @@ def assign_splits(
     for today in range(days["test_from"], days["test_to"] + 1):
         chosen = day == today
         if config.drop_compromised:
-            known = (day >= days["train_from"]) & (day < today - config.delay) & (fraud == 1)
+            known = (day >= days["train_from"]) & (day < today - config.label_delay) & (fraud == 1)
             chosen &= ~np.isin(card, card[known])
         part[chosen] = "test"
     return part

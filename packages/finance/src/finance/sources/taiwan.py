@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register, split_fractions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 TITLE = "Default of credit card clients, Taiwan 2005"
 TARGET = ("default payment next month", "default.payment.next.month", "default payment", "Y")
-"""Names of the target in the copies that go round."""
+"""Names of the target in the copies in circulation."""
 STATUS = ("PAY_0", "PAY_2", "PAY_3", "PAY_4", "PAY_5", "PAY_6")
 """Repayment status, September back to April 2005: months of delay; -2 no use, -1 paid in full, 0 revolving."""
 MONTHS = (1, 2, 3, 4, 5, 6)
@@ -25,7 +24,7 @@ NAMES = {
 }
 
 
-@register("data", "taiwan")
+@register("data", "taiwan", builds="finance.sources.taiwan:read")
 class Taiwan(DataConfig):
     """Default next month of 30,000 clients from six months of bills and payments."""
 
@@ -34,63 +33,67 @@ class Taiwan(DataConfig):
         "the published table as CSV, also compressed; relative paths are looked up here and under PLINTH_DATA",
     )
     use_sensitive: bool = field(
-        False, "let the model see SEX, EDUCATION, MARRIAGE and AGE; they are compared between groups anyway"
+        False, "use SEX, EDUCATION, MARRIAGE and AGE as inputs; they are compared between groups anyway"
     )
-    validation: float = field(0.2, "share of the clients for validation")
-    test: float = field(0.2, "share of the clients for the test")
+    validation_fraction: float = field(0.2, "fraction of the clients in the validation set")
+    test_fraction: float = field(0.2, "fraction of the clients in the test set")
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the table and add what the months say together."""
-        return read(self, seed)
+    def __post_init__(self) -> None:
+        """Raise ValueError for fractions that can't be right."""
+        split_fractions("data", self.validation_fraction, self.test_fraction)
 
 
-def read(config: Taiwan, seed: int) -> Dataset:
-    """Make the data set: one row a client, parts stratified, copies of a row kept together."""
+def read(config: Taiwan, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: one row a client, a stratified split that keeps copies of a row together."""
+    from core.data.readers.table import read_table, resolve_path
     from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    path = find(config.path)
+    path = resolve_path(config.path)
     table = read_table(path)
     raw = table.frame
     target = next((name for name in TARGET if name in raw), None)
     if target is None:
-        raise ValueError(f"{path}: no column {' or '.join(map(repr, TARGET))} that says who defaulted")
+        raise ValueError(f"{path}: no column {' or '.join(map(repr, TARGET))} with the defaults")
     amounts = [f"{what}{m}" for what in ("BILL_AMT", "PAY_AMT") for m in MONTHS]
     require_columns(raw, {"data.path": ["LIMIT_BAL", *NAMES, "AGE", *STATUS, *amounts]}, path)
-    frame = prepare(raw, target)
+    frame = build_features(raw, target)
     sensitive = (*NAMES, "AGE")
-    outside = {"default", *sensitive}
-    numeric = tuple(c for c in frame.columns if c not in outside and c not in STATUS)
-    seen = config.use_sensitive
+    not_inputs = {"default", *sensitive}
+    numeric = tuple(c for c in frame.columns if c not in not_inputs and c not in STATUS)
     return Dataset(
         frame,
         ColumnRoles(
             target=("default",),
-            numeric=(*numeric, "AGE") if seen else numeric,
-            categorical=(*STATUS, *NAMES) if seen else STATUS,
+            numeric=(*numeric, "AGE") if config.use_sensitive else numeric,
+            categorical=(*STATUS, *NAMES) if config.use_sensitive else STATUS,
             sensitive=sensitive,
         ),
         name=TITLE,
-        split=SplitPlan(by="stratified", validation=config.validation, test=config.test, seed=seed),
+        split=SplitPlan(
+            by="stratified",
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+            seed=seed,
+        ),
         unit_name="client",
         files=table.files,
         group_names=NAMES,
         group_edges={"AGE": [25.0, 35.0, 45.0, 55.0]},
         notes=[
             *table.notes,
-            "EDUCATION 0, 5, 6 and MARRIAGE 0 are not documented: they are shown with the others.",
-            "Copies of a client's row go to one part.",
+            "EDUCATION 0, 5, 6 and MARRIAGE 0 are not documented: they are counted as others.",
+            "Copies of a client's row are in one set.",
         ],
     )
 
 
-def prepare(raw: pd.DataFrame, target: str) -> pd.DataFrame:
-    """Turn published rows into inputs: statuses as categories and as numbers, shares of the limit, trends."""
+def build_features(raw: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Return inputs from the published rows: statuses as categories and as numbers, utilization, trends."""
     import numpy as np
     import pandas as pd
 
-    made: dict[str, object] = {
+    columns: dict[str, object] = {
         "SEX": raw["SEX"],
         "EDUCATION": raw["EDUCATION"].where(raw["EDUCATION"].between(1, 4), 4),
         "MARRIAGE": raw["MARRIAGE"].where(raw["MARRIAGE"].between(1, 3), 3),
@@ -102,9 +105,9 @@ def prepare(raw: pd.DataFrame, target: str) -> pd.DataFrame:
     status = raw[list(STATUS)].to_numpy(np.float64)
     bill = raw[[f"BILL_AMT{m}" for m in MONTHS]].to_numpy(np.float64)
     paid = raw[[f"PAY_AMT{m}" for m in MONTHS]].to_numpy(np.float64)
-    made |= {name: raw[name].astype(int).astype(str) for name in STATUS}
+    columns |= {name: raw[name].astype(int).astype(str) for name in STATUS}
     late = np.maximum(status, 0.0)
-    made |= {
+    columns |= {
         "months_late": (status > 0).sum(1).astype(float),
         "latest_late": late[:, 0],
         "most_late": late.max(1),
@@ -119,12 +122,12 @@ def prepare(raw: pd.DataFrame, target: str) -> pd.DataFrame:
         # the bill of month m + 1 is what was paid off by the payment of month m
         share = np.where(bill[:, 1:] > 0, np.minimum(paid[:, :-1] / bill[:, 1:], 2.0), np.nan)
     for m in MONTHS:
-        made[f"use_{m}"] = use[:, m - 1]
-        made[f"bill_{m}"] = bill[:, m - 1]
-        made[f"paid_{m}"] = np.log1p(paid[:, m - 1])
+        columns[f"use_{m}"] = use[:, m - 1]
+        columns[f"bill_{m}"] = bill[:, m - 1]
+        columns[f"paid_{m}"] = np.log1p(paid[:, m - 1])
         if m < 6:
-            made[f"paid_share_{m}"] = share[:, m - 1]
-    made |= {
+            columns[f"paid_share_{m}"] = share[:, m - 1]
+    columns |= {
         "use_mean": use.mean(1),
         "use_most": use.max(1),
         "use_rise": use[:, 0] - use[:, 5],
@@ -134,4 +137,4 @@ def prepare(raw: pd.DataFrame, target: str) -> pd.DataFrame:
         "months_unpaid": (paid == 0).sum(1).astype(float),
         "room": limit - bill[:, 0],
     }
-    return pd.DataFrame(made, index=raw.index)
+    return pd.DataFrame(columns, index=raw.index)

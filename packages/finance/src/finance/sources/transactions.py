@@ -4,45 +4,53 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, config_error, field, register
-from core.data.config import names
-from finance.schema import LABEL_DELAY, WINDOWS, TransactionSchema, cross_customer_note
+from core.config import DataConfig, TaskConfig, field, positive, register, split_fractions
+from core.data.config import as_list
+from finance.schema import LABEL_DELAY, WINDOWS, TransactionSchema, check_windows, cross_customer_note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 
-@register("data", "transactions")
+@register("data", "transactions", builds="finance.sources.transactions:read")
 class Transactions(DataConfig):
-    """Your own transactions: card, time, amount, label, and where you have them terminal and more."""
+    """Your own transactions: card, time, amount, label, and optionally terminal and further columns."""
 
     path: str = field("", "the file; relative paths are looked up here and under PLINTH_DATA")
     card: str = field("card", "column of the card or account")
-    time: str = field("time", "column of the moment: dates and times, or numbers")
+    time: str = field("time", "column of the time: dates and times, or numbers")
     amount: str = field("amount", "column of the amount")
-    label: str = field("fraud", "column of the label: 1 = fraud, 0 = not, empty = not known")
+    label: str = field("fraud", "column of the label: 1 = fraud, 0 = genuine, empty = not known yet")
     terminal: str | None = field(None, "column of the terminal or merchant")
-    id: str | None = field(None, "column that tells a transaction from all others (for the monitor)")
-    customer: str | None = field(None, "column of the cards' owner: unit of privacy and of the intervals")
+    id: str | None = field(None, "column of unique identifiers of transactions (for the monitor)")
+    customer: str | None = field(
+        None, "column of the cards' owner: the unit of privacy and of the confidence intervals"
+    )
     numeric: Any = field([], "further input columns to read as numbers")
     categorical: Any = field([], "further input columns to read as categories")
     sensitive: Any = field([], "columns of sensitive attributes, compared between groups")
-    per_day: float = field(1.0, "units of a numeric time that make one day (86400 for seconds)")
-    delay: float = field(LABEL_DELAY, "days until a label is known; left out before validation and test")
-    windows: list[float] = field(list(WINDOWS), "days of the windows of card and terminal")
-    validation: float = field(0.2, "share of the rows for validation, the latest before the test's gap")
-    test: float = field(0.2, "share of the rows for the test, the latest")
+    time_units_per_day: float = field(1.0, "units of a numeric time that make one day (86400 for seconds)")
+    label_delay: float = field(
+        LABEL_DELAY, "days until a label is known; the gap before the validation and test sets"
+    )
+    windows: list[float] = field(list(WINDOWS), "lengths in days of the windows of card and terminal")
+    validation_fraction: float = field(
+        0.2, "fraction of the rows in the validation set, the latest before the test gap"
+    )
+    test_fraction: float = field(0.2, "fraction of the rows in the test set, the latest")
 
     def __post_init__(self) -> None:
-        """Let one name stand for a list of one."""
+        """Turn single names into lists, and raise ValueError for values that can't be right."""
         for key in ("numeric", "categorical", "sensitive"):
-            setattr(self, key, names(getattr(self, key)))
+            setattr(self, key, as_list(getattr(self, key)))
+        split_fractions("data", self.validation_fraction, self.test_fraction)
+        positive("data", time_units_per_day=self.time_units_per_day)
+        check_windows(self.windows, self.label_delay)
 
     def schema(self) -> TransactionSchema:
-        """Name the columns of a transaction."""
+        """Return the columns of a transaction."""
         return TransactionSchema(
             card=self.card,
             time=self.time,
@@ -51,47 +59,27 @@ class Transactions(DataConfig):
             terminal=self.terminal,
             id=self.id,
             unit=self.customer,
-            others=(*self.numeric, *self.categorical),
+            extra_inputs=(*self.numeric, *self.categorical),
             windows=tuple(self.windows),
-            delay=self.delay,
-            per_day=self.per_day,
+            label_delay=self.label_delay,
+            time_units_per_day=self.time_units_per_day,
         )
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the table, sum up pasts, and part it by time."""
-        return read(self, seed)
 
+def read(config: Transactions, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: rows with a label, with features of the card's and the terminal's history.
 
-def check_windows(windows: Sequence[float], delay: float) -> None:
-    """Refuse windows and delays that can't be, naming the key."""
-    if not windows or min(windows) <= 0 or len(set(windows)) < len(windows):
-        raise config_error("data.windows", list(windows), "one or more different numbers of days above 0")
-    if delay < 0:
-        raise config_error("data.delay", delay, "zero days or more")
-
-
-def read(config: Transactions, seed: int) -> Dataset:
-    """Make the data set: rows with a label, with what was known of card and terminal beside them.
-
-    Rows without a label count in the windows of later rows only.
+    Rows without a label only count in the windows of later rows.
     """
     import numpy as np
 
+    from core.data.coercion import is_numeric
+    from core.data.readers.table import read_table, resolve_path
     from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
-    from core.data.coercion import is_numbers
-    from finance.windows import window_features, parse_labels
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
+    from finance.windows import parse_labels, window_features
 
-    check_windows(config.windows, config.delay)
-    for key in ("validation", "test"):
-        if not 0 < getattr(config, key) < 1:
-            raise config_error(f"data.{key}", getattr(config, key), "a share of the rows between 0 and 1")
-    if config.validation + config.test >= 1:
-        raise config_error("data.validation", config.validation, "with data.test nothing is left to train on")
-    if config.per_day <= 0:
-        raise config_error("data.per_day", config.per_day, "above 0: how many units of the time make a day")
-    path = find(config.path)
+    path = resolve_path(config.path)
     table = read_table(path)
     frame, schema = table.frame, config.schema()
     asked: dict[str, Sequence[str]] = {
@@ -106,10 +94,10 @@ def read(config: Transactions, seed: int) -> Dataset:
     notes = [*table.notes]
     if not known.all():
         notes.append(
-            f"{int((~known).sum()):,} rows without a label count in the windows of later rows and are left out."
+            f"{int((~known).sum()):,} rows without a label count in the windows of later rows and are dropped."
         )
         frame = frame[known]
-    numbered = is_numbers(frame[schema.time])
+    numbered = is_numeric(frame[schema.time])
     return Dataset(
         frame,
         ColumnRoles(
@@ -123,14 +111,14 @@ def read(config: Transactions, seed: int) -> Dataset:
         name=path.name,
         split=SplitPlan(
             by="time",
-            validation=config.validation,
-            test=config.test,
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
             seed=seed,
-            gap=config.delay * (config.per_day if numbered else 1.0),
-            units_apart=False,
+            gap=config.label_delay * (config.time_units_per_day if numbered else 1.0),
+            disjoint_entities=False,
         ),
         unit_name="customer",
         files=table.files,
         notes=notes,
-        of_others=cross_customer_note("data.terminal=null") if schema.terminal else "",
+        cross_unit_inputs=cross_customer_note("data.terminal=null") if schema.terminal else "",
     )

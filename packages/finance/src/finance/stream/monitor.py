@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.config import from_dict
-from core.data.readers.files import find, sha256
+from core.data.readers.files import resolve_path, sha256
 from core.serving.load import load
 from core.serving.verbs import SIMULATED
+from finance.stream.jsonl_stream import Label, Line, Transaction, follow_file, parse_line, read_stdin
 from finance.stream.scorer import FraudScorer
-from finance.stream.warm_start import warm_start
-from finance.stream.jsonl_stream import Label, Line, Transaction, follow_file, read_stdin, parse_line
 from finance.stream.state import State, digest
+from finance.stream.warm_start import warm_start
 
 if TYPE_CHECKING:
     from core.domain import Domain
@@ -58,7 +58,7 @@ def run_monitor(config: MonitorConfig, domain: Domain) -> dict[str, int]:
     for path in (Path(config.output), config.beside("rejects"), config.beside("state")):
         if not path.parent.is_dir():
             raise ValueError(f"output={config.output}: there is no folder {path.parent}; make it first")
-    source = None if config.input == "-" else find(config.input, "input")
+    source = None if config.input == "-" else resolve_path(config.input, "input")
     if source is not None and source.suffix in COMPRESSED:
         raise ValueError(f"input={source}: it is compressed; give its lines on standard input: ... | input=-")
     identity = {
@@ -116,7 +116,9 @@ def _follow(config: MonitorConfig, source: Path | None, state: State, scorer: Fr
     if source is None:
         arriving = read_stdin(state.number("line"))
     else:
-        arriving = follow_file(source, state.number("offset"), state.number("line"), config.follow, config.poll)
+        arriving = follow_file(
+            source, state.number("offset"), state.number("line"), config.follow, config.poll
+        )
     for lines in arriving:
         for batch in split_into_batches(lines, state, scorer, config.batch):
             _settle(batch, state, scorer)
@@ -126,7 +128,9 @@ def _follow(config: MonitorConfig, source: Path | None, state: State, scorer: Fr
             since = 0
 
 
-def split_into_batches(lines: Sequence[Line], state: State, scorer: FraudScorer, most: int) -> Iterator[Batch]:
+def split_into_batches(
+    lines: Sequence[Line], state: State, scorer: FraudScorer, most: int
+) -> Iterator[Batch]:
     """Part lines into batches whose scores are those that the lines would have one by one.
 
     A batch ends where a label comes after a payment, and where a payment is older than the one before it.

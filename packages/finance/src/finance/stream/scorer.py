@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from core.serving.load import Loaded
     from finance.schema import TransactionSchema
     from finance.stream.jsonl_stream import Transaction
-    from finance.stream.state import StoredTransaction, State
+    from finance.stream.state import State, StoredTransaction
 
 DAY = 86_400_000
 
@@ -81,7 +81,9 @@ class FraudScorer:
         state.keep({"dated": dated})
         return known.to_numpy(np.float64), alerts
 
-    def _frame(self, payments: Sequence[Transaction | StoredTransaction], index: Any, dated: bool) -> pd.DataFrame:
+    def _frame(
+        self, payments: Sequence[Transaction | StoredTransaction], index: Any, dated: bool
+    ) -> pd.DataFrame:
         """Lay payments out as the training table was."""
         schema = self.schema
         table: dict[str, Any] = {c: [p.row[c] for p in payments] for c in (*schema.others, schema.amount)}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.data.readers.table import find, read_table
-from core.data.coercion import is_numbers, named_rows, to_names, to_numbers
+from core.data.coercion import format_rows, is_numeric, to_categories, to_numbers
+from core.data.readers.table import read_table, resolve_path
 from finance.stream.jsonl_stream import Line, Transaction
-from finance.windows import window_features, parse_labels, to_milliseconds
+from finance.windows import parse_labels, to_milliseconds, window_features
 
 if TYPE_CHECKING:
     from finance.stream.scorer import FraudScorer
@@ -28,12 +28,12 @@ def warm_start(path: str, state: State, scorer: FraudScorer) -> None:
         raise ValueError(
             f"history={path}: it can begin a new state only, and {state.path} has taken lines already"
         )
-    frame = read_table(find(path, "history")).frame
+    frame = read_table(resolve_path(path, "history")).frame
     lost = [c for c in (*scorer.columns, schema.label) if c not in frame]
     if lost:
         raise ValueError(f"history={path}: the columns {', '.join(map(repr, lost))} are missing")
     if schema.id is not None and frame[schema.id].duplicated().any():
-        twice = named_rows(frame.index[frame[schema.id].duplicated()])
+        twice = format_rows(frame.index[frame[schema.id].duplicated()])
         raise ValueError(
             f"history={path}: {schema.id!r} in {twice} came before: each transaction may come once"
         )
@@ -45,10 +45,15 @@ def warm_start(path: str, state: State, scorer: FraudScorer) -> None:
     kept = recent | (time >= time[-1] - 2 * scorer.memory)
     known = window_features(frame, schema)[kept].to_numpy(np.float64)
     frame, time = frame[kept], time[kept]
-    dated = not is_numbers(frame[schema.time])
-    fraud, amount = parse_labels(frame[schema.label], schema.label), to_numbers(frame[schema.amount], schema.amount)
+    dated = not is_numeric(frame[schema.time])
+    fraud, amount = (
+        parse_labels(frame[schema.label], schema.label),
+        to_numbers(frame[schema.amount], schema.amount),
+    )
     names = {
-        c: to_names(frame[c]) for c in (schema.card, schema.id, schema.terminal, schema.unit) if c is not None
+        c: to_categories(frame[c])
+        for c in (schema.card, schema.id, schema.terminal, schema.unit)
+        if c is not None
     }
     others = {c: frame[c].astype(object).where(frame[c].notna(), None).to_list() for c in schema.others}
     payments = []

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.data.coercion import is_numeric, to_categories, to_numbers
 from core.data.times import to_times
-from core.data.coercion import is_numbers, to_names, to_numbers
 from core.evaluation.intervals import interval
-from core.evaluation.study import Findings
+from core.evaluation.study import StudyResult
 from finance.studies.resampling import kept, ratio_of_sums
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
 
 LEAST_DAYS = 3
 """Days from which on an interval over days is made."""
@@ -49,13 +49,13 @@ def card_precision(
     return pd.DataFrame(told, columns=["day", "cards", "compromised", "found", "precision"])
 
 
-def alerts(held: Held, capacity: int, amount: str) -> Findings:
+def alerts(held: EvaluationContext, capacity: int, amount: str) -> StudyResult:
     """Measure card precision at the daily capacity, and the share of the stolen amount that alerts catch."""
     frame, part, roles = held.frames["test"], held.parts["test"], held.dataset.roles
     assert roles.time is not None
     assert roles.unit is not None
     times = to_times(frame[roles.time], roles.time)
-    numbered = is_numbers(frame[roles.time])
+    numbered = is_numeric(frame[roles.time])
     fraud, score = part.targets == 1, part.scores[:, 1]
     value = np.abs(to_numbers(frame[amount], amount))
     figures = {
@@ -70,7 +70,7 @@ def alerts(held: Held, capacity: int, amount: str) -> Findings:
         summary = "The share of the stolen amount that alerts catch."
     else:
         days = card_precision(
-            np.floor(times).astype(np.int64), to_names(frame[roles.unit]), fraud, score, capacity
+            np.floor(times).astype(np.int64), to_categories(frame[roles.unit]), fraud, score, capacity
         )
         daily = days["precision"].to_numpy(np.float64)
         rng = np.random.default_rng(held.seed)
@@ -91,4 +91,4 @@ def alerts(held: Held, capacity: int, amount: str) -> Findings:
             f"Looking at {capacity} cards a day, {daily.mean():.1%} of those looked at are compromised "
             f"({reachable.mean():.1%} at the very best)."
         )
-    return Findings(summary, figures, tables, notes=notes)
+    return StudyResult(summary, figures, tables, notes=notes)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.study import Findings
+from core.evaluation.study import StudyResult
 from finance.studies.resampling import ratio_of_sums
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
 
 Array = NDArray[np.float64]
 
@@ -38,7 +38,9 @@ class CostMatrix:
         return np.where(flagged, spent, missed)
 
 
-def cost_optimal_threshold(cost_sensitive_threshold: CostMatrix, positive: NDArray[np.bool_], score: Array, amount: Array) -> float:
+def cost_optimal_threshold(
+    cost_sensitive_threshold: CostMatrix, positive: NDArray[np.bool_], score: Array, amount: Array
+) -> float:
     """Find the threshold t of "flag where score >= t" with the least total cost; above 1 where flagging never pays.
 
     Of equally cheap ones the highest; t lies halfway between neighbouring scores.
@@ -58,11 +60,15 @@ def cost_optimal_threshold(cost_sensitive_threshold: CostMatrix, positive: NDArr
     return float((sorted_[best - 1] + below) / 2)
 
 
-def cost_sensitive_threshold(held: Held, table: CostMatrix, amounts: Mapping[str, Array]) -> Findings:
+def cost_sensitive_threshold(
+    held: EvaluationContext, table: CostMatrix, amounts: Mapping[str, Array]
+) -> StudyResult:
     """Choose the cheapest threshold on validation and say what it costs on test, beside the run's and none at all."""
     validation, test = held.parts["validation"], held.parts["test"]
     amount = {name: amounts.get(name, np.zeros(len(part))) for name, part in held.parts.items()}
-    cut = cost_optimal_threshold(table, validation.targets == 1, validation.scores[:, 1], amount["validation"])
+    cut = cost_optimal_threshold(
+        table, validation.targets == 1, validation.scores[:, 1], amount["validation"]
+    )
     positive, score = test.targets == 1, test.scores[:, 1]
     ways = {
         "cost-optimal": score >= cut,
@@ -94,7 +100,7 @@ def cost_sensitive_threshold(held: Held, table: CostMatrix, amounts: Mapping[str
     ]
     saved = figures["saved_share"]["value"]
     told = "undefined" if saved is None else f"{saved:.0%}"
-    return Findings(
+    return StudyResult(
         f"At the cheapest threshold of validation ({cut:.4g}), {told} of the cost without a model is saved on test.",
         figures,
         {"Cost of each rule on test": rows, "The cost table": priced},

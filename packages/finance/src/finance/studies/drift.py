@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data.coercion import to_names, to_numbers
-from core.evaluation.study import Findings, Gate
+from core.data.coercion import to_categories, to_numbers
+from core.evaluation.study import Gate, StudyResult
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
 
 BINS = 10
 BAR = 0.25
@@ -52,12 +52,18 @@ def _index(p: Array, q: Array) -> float:
     return float(((q - p) * np.log(q / p)).sum())
 
 
-def drift(held: Held) -> Findings:
+def drift(held: EvaluationContext) -> StudyResult:
     """Compare the test's columns and scores with earlier parts'."""
     earlier = "train" if "train" in held.frames else "validation"
     before, after, roles = held.frames[earlier], held.frames["test"], held.dataset.roles
-    index = {c: population_stability_index(to_numbers(before[c], c), to_numbers(after[c], c)) for c in roles.numeric}
-    index |= {c: categorical_stability_index(to_names(before[c]), to_names(after[c])) for c in roles.categorical}
+    index = {
+        c: population_stability_index(to_numbers(before[c], c), to_numbers(after[c], c))
+        for c in roles.numeric
+    }
+    index |= {
+        c: categorical_stability_index(to_categories(before[c]), to_categories(after[c]))
+        for c in roles.categorical
+    }
     score = population_stability_index(held.parts["validation"].scores[:, 1], held.parts["test"].scores[:, 1])
     most = max(index, key=lambda c: index[c]) if index else ""
     rates = {name: float((part.targets == 1).mean()) for name, part in held.parts.items()}
@@ -75,7 +81,7 @@ def drift(held: Held) -> Findings:
         "rate_validation": {"value": rates["validation"], "low": None, "high": None},
         "rate_test": {"value": rates["test"], "low": None, "high": None},
     }
-    return Findings(
+    return StudyResult(
         f"The scores' population stability index from validation to test is {score:.3f}; of the columns, {most} moved "
         f"most from {earlier} to test ({index.get(most, 0.0):.3f}).",
         figures,

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from core.evaluation.study import Findings
+from core.evaluation.study import StudyResult
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
 
 ROWS = 100
 WARM = 5
 """Rows whose time is not counted: the first ones set things up."""
 
 
-def latency(held: Held) -> Findings:
+def latency(held: EvaluationContext) -> StudyResult:
     """Score rows of the test part one at a time, each with its unit's past beside it, and give milliseconds."""
     frame, unit, whole = held.frames["test"], held.dataset.roles.unit, held.dataset.frame
     rng = np.random.default_rng(held.seed)
@@ -40,7 +40,7 @@ def latency(held: Held) -> Findings:
         f"latency_p{p}_ms": {"value": float(np.percentile(found, p)), "low": None, "high": None}
         for p in (50, 99)
     }
-    return Findings(
+    return StudyResult(
         f"One row takes {np.median(found):.1f} ms at the median and {np.percentile(found, 99):.1f} ms at the 99th "
         f"percentile, on {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}.",
         figures,

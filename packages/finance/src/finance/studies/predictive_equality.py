@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.evaluation.study import Findings, Gate
+from core.evaluation.study import Gate, StudyResult
 from finance.studies.resampling import ratio_of_sums, resampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
 
 
-def predictive_equality(held: Held, bar: float) -> Findings:
+def predictive_equality(held: EvaluationContext, bar: float) -> StudyResult:
     """Compare false positive rates between groups of the test part, with intervals, against the bar for the gap.
 
     Source: predictive equality (Corbett-Davies et al. 2017, KDD). Groups with fewer negatives than the run's
@@ -74,7 +74,7 @@ def predictive_equality(held: Held, bar: float) -> Findings:
             )
         )
     if not part.groups:
-        return Findings(
+        return StudyResult(
             "No groups are named (data.sensitive), so false alarms can't be compared between them."
         )
     worst = max(figures, key=lambda name: figures[name]["value"] or 0.0) if figures else None
@@ -84,4 +84,4 @@ def predictive_equality(held: Held, bar: float) -> Findings:
         else f"The largest gap in false positive rates is {figures[worst]['value']:.3f}, by "
         f"{worst.removeprefix('equality_gap_')}."
     )
-    return Findings(summary, figures, tables, gates, notes)
+    return StudyResult(summary, figures, tables, gates, notes)

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from core.evaluation.study import Findings
+from core.evaluation.study import StudyResult
 from core.explanation.column_occlusion import HISTORY, Attribution, occlude, quantile_references
 from finance.reasons import reason_text
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
     from finance.reasons import Codes
 
 MOST = 100
@@ -27,7 +27,7 @@ TIMES = 3
 """Small changes of each alert."""
 
 
-def reasons(held: Held, codes: Codes, most: int) -> Findings:
+def reasons(held: EvaluationContext, codes: Codes, most: int) -> StudyResult:
     """Explain alerts of the test part, count their reasons, and explain them again after small changes.
 
     ``stability_first``: share of changed alerts whose strongest reason stays; ``stability_all``: mean overlap
@@ -36,7 +36,7 @@ def reasons(held: Held, codes: Codes, most: int) -> Findings:
     part, frame = held.parts["test"], held.frames["test"]
     flagged = np.flatnonzero(part.labels == 1)
     if not len(flagged):
-        return Findings("No row of the test part is flagged, so there is nothing to give reasons for.")
+        return StudyResult("No row of the test part is flagged, so there is nothing to give reasons for.")
     rng = np.random.default_rng(held.seed)
     chosen = np.sort(rng.permutation(flagged)[:MOST])
     rows = frame.iloc[chosen]
@@ -82,7 +82,7 @@ def reasons(held: Held, codes: Codes, most: int) -> Findings:
         "with_reasons": {"value": float(np.mean([bool(said) for said in first])), "low": None, "high": None},
     }
     top = table[0]["reason"] if table else "none"
-    return Findings(
+    return StudyResult(
         f"The strongest reason most often is {top}; after small changes it stays the strongest in "
         f"{np.mean(kept):.0%} of alerts.",
         figures,
@@ -96,7 +96,7 @@ def reasons(held: Held, codes: Codes, most: int) -> Findings:
     )
 
 
-def _history(held: Held, rows: pd.DataFrame) -> pd.DataFrame | None:
+def _history(held: EvaluationContext, rows: pd.DataFrame) -> pd.DataFrame | None:
     """Leave of all rows those of the same units, so that few have to be encoded."""
     unit = held.dataset.roles.unit
     if unit is None:

@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from core.evaluation.intervals import interval, resampled_weights
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Held
+    from core.evaluation.study import EvaluationContext
 
 Array = NDArray[np.float64]
 
 
-def ratio_of_sums(held: Held, part: str, above: Array, below: Array) -> dict[str, Any]:
+def ratio_of_sums(held: EvaluationContext, part: str, above: Array, below: Array) -> dict[str, Any]:
     """Give sum(above) / sum(below) over a part's rows, each (N,), with its interval; undefined where below is 0."""
 
     def figure(weights_RN: Array) -> Array:
@@ -27,7 +27,7 @@ def ratio_of_sums(held: Held, part: str, above: Array, below: Array) -> dict[str
     return resampled(held, part, figure)
 
 
-def resampled(held: Held, part: str, figure: Callable[[Array], Array]) -> dict[str, Any]:
+def resampled(held: EvaluationContext, part: str, figure: Callable[[Array], Array]) -> dict[str, Any]:
     """Give a figure of weighted rows, weights (R, N) -> (R,), of a part as it is and its bootstrap interval."""
     units = held.parts[part].units
     n = len(held.parts[part])

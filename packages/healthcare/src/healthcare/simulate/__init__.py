@@ -1,1 +1,1 @@
-"""The embedded default of every task: data with a known truth, a planted signal and a planted bias."""
+"""The embedded default of every task: simulated data with a known ground truth, a planted signal and a planted bias."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.data.types import ColumnRoles, Dataset, SplitPlan
 
 SAMPLES = 128
 RATE_HZ = 125
@@ -19,14 +19,14 @@ NORMAL = (
     (0.03, -0.18, 0.012),
     (0.25, 0.28, 0.050),
 )
-WIDE = ((-0.02, -0.25, 0.030), (0.0, 1.10, 0.045), (0.09, -0.45, 0.050), (0.30, -0.30, 0.060))
+VENTRICULAR = ((-0.02, -0.25, 0.030), (0.0, 1.10, 0.045), (0.09, -0.45, 0.050), (0.30, -0.30, 0.060))
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
-    """Draw ``rows`` beats of about rows / 40 patients, 128 samples at 125 Hz, with the interval before each.
+    """Return ``rows`` beats of about rows / 40 patients, 128 samples at 125 Hz, with the interval before each.
 
     Ectopic atrial beats (S) come early and lack the P wave; ventricular beats (V) come early and are wide.
-    The planted bias: women's electrodes pick up ``1 + 3 * bias`` times the noise.
+    The planted bias: women's electrodes pick up ``1 + 3 * bias`` times the muscle artifact.
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated beats"))
     patients = max(6, rows // 40)
@@ -39,11 +39,11 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     t = (np.arange(SAMPLES) - 56) / RATE_HZ
     signals, before = [], np.empty(rows)
     for n, label in enumerate(labels):
-        waves = WIDE if label == "V" else NORMAL[1:] if label == "S" else NORMAL
+        waves = VENTRICULAR if label == "V" else NORMAL[1:] if label == "S" else NORMAL
         beat = sum(a * np.exp(-0.5 * ((t - c * rng.normal(1, 0.05)) / w) ** 2) for c, a, w in waves)
-        noise = 0.05 * (1 + 3 * bias * (sex[who[n]] == "female"))
+        artifact = 0.05 * (1 + 3 * bias * (sex[who[n]] == "female"))
         wander = 0.1 * np.sin(2 * np.pi * (0.3 * t + rng.random()))
-        signals.append((gain[who[n]] * beat + wander + rng.normal(0, noise, SAMPLES)).astype(np.float32))
+        signals.append((gain[who[n]] * beat + wander + rng.normal(0, artifact, SAMPLES)).astype(np.float32))
         before[n] = rhythm_ms[who[n]] * rng.normal(1.0 if label == "N" else 0.72, 0.09)
     frame = pd.DataFrame(
         {
@@ -68,5 +68,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="patient",
-        truth={"bias": {"attribute": "sex", "against": "female", "strength": bias, "through": "signal"}},
+        ground_truth={
+            "bias": {"attribute": "sex", "against": "female", "strength": bias, "through": "signal"}
+        },
     )

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-WORDS = {
+FINDINGS = {
     "Cardiology": (
         "chest pain",
         "troponin raised",
@@ -59,28 +59,28 @@ PLAIN = {
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
-    """Draw notes of one or two specialties out of five.
+    """Return notes of one or two specialties out of five.
 
     The planted bias: notes of patients who needed an interpreter are shorter and vaguer. Each finding is
     replaced by a vague phrase with probability ``0.6 * bias`` there (0.1 elsewhere).
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated notes"))
-    names = list(WORDS)
+    names = list(FINDINGS)
     texts, labels = [], []
     interpreter = rng.random(rows) < 0.25
     for n in range(rows):
         own = rng.choice(len(names), size=1 + int(rng.random() < 0.3), replace=False)
         vague = 0.1 + (0.6 - 0.1) * bias * interpreter[n]
-        said = []
+        findings = []
         for k in own:
-            for finding in rng.choice(WORDS[names[k]], size=int(rng.integers(2, 4)), replace=False):
+            for finding in rng.choice(FINDINGS[names[k]], size=int(rng.integers(2, 4)), replace=False):
                 unclear = rng.random() < vague
-                said.append(
+                findings.append(
                     rng.choice(["some discomfort", PLAIN[names[k]]], p=[0.7, 0.3]) if unclear else finding
                 )
-        said += list(rng.choice(COMMON, size=int(rng.integers(2, 6)), replace=False))
-        rng.shuffle(said)
-        texts.append(". ".join(said) + ".")
+        findings += list(rng.choice(COMMON, size=int(rng.integers(2, 6)), replace=False))
+        rng.shuffle(findings)
+        texts.append(". ".join(findings) + ".")
         labels.append(";".join(sorted(names[k] for k in own)))
     frame = pd.DataFrame(
         {
@@ -90,7 +90,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
             "specialties": labels,
         }
     )
-    frame = frame.drop_duplicates("note", ignore_index=True)  # a text filed twice would straddle the parts
+    frame = frame.drop_duplicates("note", ignore_index=True)  # a duplicate text could land in two splits
     return Dataset(
         frame,
         ColumnRoles(target=("specialties",), text=("note",), sensitive=("interpreter",), unit="note_id"),
@@ -98,5 +98,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="note",
-        truth={"bias": {"attribute": "interpreter", "against": "yes", "strength": bias, "through": "note"}},
+        ground_truth={
+            "bias": {"attribute": "interpreter", "against": "yes", "strength": bias, "through": "note"}
+        },
     )

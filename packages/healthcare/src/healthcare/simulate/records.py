@@ -1,4 +1,4 @@
-"""Simulated ward patients: vitals, laboratory values and a note; who deteriorates within a day is known."""
+"""Simulated ward patients: vitals, laboratory values and a note; the risk of deterioration within a day is known."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from core.config import derive_seed
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.data.types import ColumnRoles, Dataset, SplitPlan
 
 BREATH = (
     "breathing comfortably on room air",
@@ -24,17 +24,17 @@ FILLERS = ("family updated", "eating and drinking", "pain controlled", "slept we
 def _sentences(
     rng: Generator, severity_N: NDArray[np.float64], words: tuple[str, str, str]
 ) -> NDArray[np.str_]:
-    # A nurse's words follow the true state loosely: noise of one standard deviation.
+    # A nurse's words follow the true state loosely: an error of one standard deviation.
     level = np.digitize(severity_N + rng.normal(0.0, 1.0, len(severity_N)), (0.8, 1.9))
     return np.asarray(words)[level]
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
-    """Draw ``rows`` ward assessments of about rows / 1.6 patients.
+    """Return ``rows`` ward assessments of about rows / 1.6 patients.
 
     The risk of deterioration is a known logistic function (kept in the column ``true_risk``, which no model
     sees). The planted bias is the one that pulse oximeters have: for patients with dark skin the device
-    reads ``4 * bias`` points too high and 2.5 times as noisily, so a model that trusts it misses sick
+    reads ``4 * bias`` points too high and 2.5 times as imprecisely, so a model that trusts it misses sick
     patients of that group. ``bias=0`` plants none. Source of the mechanism: Sjoding et al., NEJM 383:2477 (2020).
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated records"))
@@ -48,8 +48,8 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     severity_N = 0.6 * frailty[who_N] + 0.8 * rng.normal(0.0, 1.0, rows) + 0.012 * (age[who_N] - 64)
     dark_N = dark[who_N]
 
-    def measured(mean: float, slope: float, noise: float) -> NDArray[np.float64]:
-        return mean + slope * severity_N + rng.normal(0.0, noise, rows)
+    def measured(mean: float, slope: float, deviation: float) -> NDArray[np.float64]:
+        return mean + slope * severity_N + rng.normal(0.0, deviation, rows)
 
     saturation_true = np.clip(measured(94.0, -2.2, 1.8), 70, 100)
     oximeter_error = rng.normal(0.0, 1.0, rows) * np.where(dark_N, 1.0 + 1.5 * bias, 1.0)
@@ -58,9 +58,9 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
     logit = -2.5 + 0.2 * severity_N + 0.6 * (94.0 - saturation_true) + 0.6 * (lactate - 1.5)
     risk = 1.0 / (1.0 + np.exp(-logit))
 
-    parts = [_sentences(rng, severity_N, words) for words in (BREATH, MIND, SKIN)]
+    clauses = [_sentences(rng, severity_N, words) for words in (BREATH, MIND, SKIN)]
     ends = [rng.choice(FILLERS, rows), rng.choice(PLANS, rows)]
-    note = ["; ".join(sentence) + "." for sentence in zip(*parts, *ends, strict=True)]
+    note = ["; ".join(sentence) + "." for sentence in zip(*clauses, *ends, strict=True)]
     frame = pd.DataFrame(
         {
             "patient": [f"P{n:06d}" for n in who_N],
@@ -82,8 +82,8 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
             "deteriorated": np.where(rng.random(rows) < risk, "yes", "no"),
         }
     )
-    for column, share in {"lactate": 0.25, "crp": 0.15, "temperature": 0.03}.items():
-        frame.loc[rng.random(rows) < share, column] = np.nan  # not every value is ordered for everybody
+    for column, missing in {"lactate": 0.25, "crp": 0.15, "temperature": 0.03}.items():
+        frame.loc[rng.random(rows) < missing, column] = np.nan  # not every test is ordered for every patient
     numeric = ("age", "heart_rate", "systolic", "respiratory_rate", "temperature", "saturation", "lactate")
     return Dataset(
         frame,
@@ -99,7 +99,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="patient",
-        truth={
+        ground_truth={
             "probability": "true_risk",
             "bias": {"attribute": "skin", "against": "dark", "strength": bias, "through": "saturation"},
         },

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register, split_fractions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 TITLE = "Diabetes 130-US hospitals"
-ENDED = (11, 13, 14, 19, 20, 21)
-"""Discharge dispositions of patients who died or went to a hospice: they cannot be readmitted."""
+DIED_OR_HOSPICE = (11, 13, 14, 19, 20, 21)
+"""Discharge dispositions of patients who died or went to a hospice: they can't be readmitted."""
 STAY = (
     "time_in_hospital", "num_lab_procedures", "num_procedures", "num_medications", "number_outpatient",
     "number_emergency", "number_inpatient", "number_diagnoses",
@@ -28,7 +27,7 @@ DRUGS = (
 COMMON_DRUGS = (
     "metformin", "glimepiride", "glipizide", "glyburide", "pioglitazone", "rosiglitazone", "repaglinide", "insulin",
 )  # fmt: skip
-AS_THEY_ARE = (
+UNCHANGED_CATEGORICAL = (
     "race",
     "gender",
     "payer_code",
@@ -40,7 +39,7 @@ AS_THEY_ARE = (
 )
 IDS = ("admission_type_id", "discharge_disposition_id", "admission_source_id")
 # Upper bounds (inclusive) of the chapters of ICD-9-CM.
-CHAPTERS = (
+ICD9_CHAPTERS = (
     (139, "infectious"), (239, "neoplasm"), (279, "endocrine"), (289, "blood"), (319, "mental"), (389, "nervous"),
     (459, "circulatory"), (519, "respiratory"), (579, "digestive"), (629, "genitourinary"), (679, "pregnancy"),
     (709, "skin"), (739, "musculoskeletal"), (759, "congenital"), (779, "perinatal"), (799, "symptoms"),
@@ -48,34 +47,34 @@ CHAPTERS = (
 )  # fmt: skip
 
 
-@register("data", "diabetes130")
+@register("data", "diabetes130", builds="healthcare.sources.diabetes130:read")
 class Diabetes130(DataConfig):
-    """Readmission within 30 days; the same patient's earlier stays are features, later ones never."""
+    """Readmission within 30 days, from the stay and the patient's earlier stays, never from later ones."""
 
     path: str = field(
         "healthcare/diabetes130/diabetic_data.csv.xz",
         "the published table, also compressed; relative paths are looked up here and under PLINTH_DATA",
     )
-    validation: float = field(0.2, "share of the patients for validation")
-    test: float = field(0.2, "share of the patients for the test")
+    validation_fraction: float = field(0.2, "fraction of the patients in the validation set")
+    test_fraction: float = field(0.2, "fraction of the patients in the test set")
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read and prepare the table; rows that ended in death or hospice are dropped after giving history."""
-        return read(self, seed)
+    def __post_init__(self) -> None:
+        """Raise ValueError for fractions that can't be right."""
+        split_fractions("data", self.validation_fraction, self.test_fraction)
 
 
-def read(config: Diabetes130, seed: int) -> Dataset:
-    """Make the data set: one row a stay, parts by patient."""
+def read(config: Diabetes130, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: one row a stay, split by patient."""
+    from core.data.readers.table import resolve_path, read_table
     from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    path = find(config.path)
+    path = resolve_path(config.path)
     table = read_table(path)
     raw = table.frame
     needed = ["encounter_id", "patient_nbr", "readmitted", "age", "diag_1", "diag_2", "diag_3"]
-    require_columns(raw, {"data.path": [*needed, *STAY, *DRUGS, *AS_THEY_ARE, *IDS]}, path)
-    frame = prepare(raw)
+    require_columns(raw, {"data.path": [*needed, *STAY, *DRUGS, *UNCHANGED_CATEGORICAL, *IDS]}, path)
+    frame = build_features(raw)
     features = [c for c in frame.columns if c not in ("encounter_id", "patient_nbr", "readmitted")]
     numeric = tuple(c for c in features if frame[c].dtype.kind == "f")
     return Dataset(
@@ -88,22 +87,24 @@ def read(config: Diabetes130, seed: int) -> Dataset:
             unit="patient_nbr",
         ),
         name=TITLE,
-        split=SplitPlan(by="unit", validation=config.validation, test=config.test, seed=seed),
+        split=SplitPlan(
+            by="unit", validation_fraction=config.validation_fraction, test_fraction=config.test_fraction, seed=seed
+        ),
         unit_name="patient",
         files=table.files,
         group_edges={"age": [30.0, 50.0, 60.0, 70.0, 80.0]},
         notes=[
             *table.notes,
-            f"Of {len(raw):,} stays, {len(raw) - len(frame):,} that ended in death or hospice were dropped.",
-            "Earlier stays of the same patient are features; nothing of later ones is.",
+            f"Of {len(raw):,} stays, {len(raw) - len(frame):,} that ended in death or in a hospice were dropped.",
+            "Features use the patient's earlier stays, and nothing of later ones.",
         ],
     )
 
 
-def prepare(raw: pd.DataFrame) -> pd.DataFrame:
-    """Turn published rows into features of the stay and of the same patient's earlier stays.
+def build_features(raw: pd.DataFrame) -> pd.DataFrame:
+    """Return features of the stay and of the same patient's earlier stays.
 
-    Numbers are float columns, categories text. ``readmitted`` becomes yes (within 30 days) or no.
+    Numeric columns are floats, categorical ones text. ``readmitted`` becomes yes (within 30 days) or no.
     """
     import numpy as np
 
@@ -117,7 +118,7 @@ def prepare(raw: pd.DataFrame) -> pd.DataFrame:
     out["drugs_taken"] = (drugs != "No").sum(axis=1).astype(float)
     out["drugs_altered"] = drugs.isin(["Up", "Down"]).sum(axis=1).astype(float)
     out["visits_before"] = out["number_outpatient"] + out["number_emergency"] + out["number_inpatient"]
-    for name in (*AS_THEY_ARE, *COMMON_DRUGS, *IDS):
+    for name in (*UNCHANGED_CATEGORICAL, *COMMON_DRUGS, *IDS):
         out[name] = _text(f[name])
     rare = f[[d for d in DRUGS if d not in COMMON_DRUGS]]
     out["other_drug"] = np.where((rare != "No").any(axis=1), "Yes", "No")
@@ -128,13 +129,13 @@ def prepare(raw: pd.DataFrame) -> pd.DataFrame:
     diabetic = {k: code.where(code.str.startswith("250", na=False)) for k, code in codes.items()}
     out["diabetes_code"] = diabetic[1].fillna(diabetic[2]).fillna(diabetic[3]).fillna("none")
     _add_history(out)
-    ended = f["discharge_disposition_id"].astype(int).isin(ENDED)
+    ended = f["discharge_disposition_id"].astype(int).isin(DIED_OR_HOSPICE)
     return out[~ended].reset_index(drop=True)
 
 
 def _add_history(out: pd.DataFrame) -> None:
     # An earlier ``NO`` is not used apart from ``>30``: with a further stay on record it only shows that the ids
-    # are not in order of time there, so it would tell of a later stay.
+    # are not in order of time there, so it would leak a later stay.
     by = out["patient_nbr"]
     within = (out["readmitted"] == "yes").astype(float)
     count = by.groupby(by).cumcount().astype(float)
@@ -162,14 +163,14 @@ def _add_history(out: pd.DataFrame) -> None:
 
 
 def _text(column: pd.Series[Any]) -> pd.Series[Any]:
-    """Write codes as text ("8", not "8.0"), keeping what is missing."""
+    """Return codes as text ("8", not "8.0"); missing values stay missing."""
     shown = column.map(lambda v: f"{v:g}" if isinstance(v, float) else str(v), na_action="ignore")
     return shown.astype(object).where(column.notna())
 
 
 def icd9_chapter(code: str) -> str:
-    """Name the ICD-9-CM chapter of a code such as ``250.83``, ``V27`` or ``E909``."""
+    """Return the ICD-9-CM chapter of a code such as ``250.83``, ``V27`` or ``E909``."""
     if code[0] in "EV":
         return {"E": "external", "V": "supplementary"}[code[0]]
     number = int(float(code))
-    return next(name for last, name in CHAPTERS if number <= last)
+    return next(name for last, name in ICD9_CHAPTERS if number <= last)

@@ -1,36 +1,31 @@
-"""``data=ham10000``: dermoscopic pictures of skin lesions (Tschandl et al. 2018), one a lesion."""
+"""``data=ham10000``: dermoscopic images of skin lesions (Tschandl et al. 2018), one image a lesion."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register
 
 if TYPE_CHECKING:
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 
-@register("data", "ham10000")
+@register("data", "ham10000", builds="healthcare.sources.ham10000:read")
 class Ham10000(DataConfig):
-    """Seven diagnoses of a skin lesion from its picture alone; sex and age are compared, not used."""
+    """Seven diagnoses of a skin lesion from its image alone; sex and age are compared between groups, not used."""
 
     path: str = field(
         "healthcare/ham10000/ham10000_96.parquet", "the Parquet file, here or under PLINTH_DATA"
     )
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read pictures, diagnoses and the file's own split."""
-        return read(self)
 
-
-def read(config: Ham10000) -> Dataset:
-    """Make the data set: one row a lesion, the split that the file names."""
+def read(config: Ham10000, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: one row a lesion, the published split."""
+    from core.data.readers.table import resolve_path, read_table
     from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    path = find(config.path)
+    path = resolve_path(config.path)
     table = read_table(path)
     require_columns(table.frame, {"data.path": ["image", "dx", "split", "sex", "age"]}, path)
     return Dataset(

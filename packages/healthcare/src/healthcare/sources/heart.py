@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, config_error, field, register
+from core.config import DataConfig, TaskConfig, config_error, field, register
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 SITES = {
@@ -26,36 +25,35 @@ CATEGORIES = ("sex", "cp", "fbs", "restecg", "exang", "slope", "thal")
 NUMBERS = ("age", "trestbps", "chol", "thalach", "oldpeak", "ca")
 
 
-@register("data", "heart")
+@register("data", "heart", builds="healthcare.sources.heart:read")
 class Heart(DataConfig):
     """Whether angiography finds heart disease (any vessel narrowed by half)."""
 
     folder: str = field("healthcare/uci_heart", "folder of the published files, here or under PLINTH_DATA")
     sites: list[str] = field(["cleveland"], "cleveland, hungarian, switzerland, va")
-    fold: int = field(-1, "test on this fold of five (0 to 4) instead of a random fifth")
-    repeat: int = field(0, "which of the repeated five-fold partitions")
+    fold: int = field(-1, "cross-validation: the test set is this fold of five (0 to 4); -1: a random fifth")
+    repeat: int = field(0, "cross-validation: which of the repeated five-fold partitions")
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the sites' rows; patients occur once."""
-        return read(self, seed)
+    def __post_init__(self) -> None:
+        """Raise ValueError for unknown sites and folds."""
+        unknown = [s for s in self.sites if s not in SITES]
+        if unknown or not self.sites:
+            raise config_error("data.sites", list(self.sites), f"one or more of {', '.join(SITES)}")
+        if not -1 <= self.fold <= 4:
+            raise config_error("data.fold", self.fold, "-1 for none, or 0 to 4")
 
 
-def read(config: Heart, seed: int) -> Dataset:
-    """Make the data set: one row a patient, parts stratified, or one fold of five as the test part."""
+def read(config: Heart, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: one row a patient, split by stratified sampling or by cross-validation fold."""
     import pandas as pd
 
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.readers.table import resolve_path, read_table
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    unknown = [s for s in config.sites if s not in SITES]
-    if unknown or not config.sites:
-        raise config_error("data.sites", list(config.sites), f"one or more of {', '.join(SITES)}")
-    if not -1 <= config.fold <= 4:
-        raise config_error("data.fold", config.fold, "-1 for none, or 0 to 4")
     frames: list[pd.DataFrame] = []
     files: dict[str, str] = {}
     for site in config.sites:
-        path = find(f"{config.folder}/{SITES[site]}", "data.folder")
+        path = resolve_path(f"{config.folder}/{SITES[site]}", "data.folder")
         table = read_table(
             path, names=list(COLUMNS), delimiter=" " if site == "hungarian" else ",", missing=["-9", "-9.0"]
         )
@@ -69,8 +67,8 @@ def read(config: Heart, seed: int) -> Dataset:
     frame["disease"] = (frame["num"].astype(float) > 0).map({True: "yes", False: "no"})
     split = SplitPlan(by="stratified", seed=seed)
     if config.fold >= 0:
-        frame["part"] = _folds(frame, config.fold, config.repeat)
-        split = SplitPlan(by="column", column="part", validation=0.1, seed=seed)
+        frame["split"] = _fold(frame, config.fold, config.repeat)
+        split = SplitPlan(by="column", column="split", validation_fraction=0.1, seed=seed)
     return Dataset(
         frame,
         ColumnRoles(
@@ -88,12 +86,12 @@ def read(config: Heart, seed: int) -> Dataset:
     )
 
 
-def _folds(frame: pd.DataFrame, fold: int, repeat: int) -> pd.Series[str]:
+def _fold(frame: pd.DataFrame, fold: int, repeat: int) -> pd.Series[str]:
     import pandas as pd
     from sklearn.model_selection import StratifiedKFold
 
     folds = StratifiedKFold(5, shuffle=True, random_state=repeat)
-    part = pd.Series("train", index=frame.index, dtype=object)
+    assigned = pd.Series("train", index=frame.index, dtype=object)
     _, test = list(folds.split(frame, frame["disease"]))[fold]
-    part.iloc[test] = "test"
-    return part
+    assigned.iloc[test] = "test"
+    return assigned

@@ -1,6 +1,6 @@
 """``data=mitbih``: heartbeats of the MIT-BIH arrhythmia database, AAMI classes, between patients.
 
-The split is that of de Chazal et al., IEEE TBME 51:1196 (2004). Beats are described against their own recording:
+The split is that of de Chazal et al., IEEE TBME 51:1196 (2004). Beats are normalized by their own recording:
 a second channel holds the recording's median regular beat, and intervals are compared with its median interval.
 """
 
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register, split_fractions
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 CLASSES = ("N", "S", "V", "F")
@@ -30,29 +29,29 @@ FEATURES = (
 )  # fmt: skip
 
 
-@register("data", "mitbih")
+@register("data", "mitbih", builds="healthcare.sources.mitbih:read")
 class MitBih(DataConfig):
     """Class of a beat (normal, supraventricular, ventricular, fusion) in recordings of unseen patients."""
 
     path: str = field(
         "healthcare/mitbih_beats/mitbih_beats.parquet", "the Parquet file, here or under PLINTH_DATA"
     )
-    validation: float = field(0.25, "share of the training patients for validation")
+    validation_fraction: float = field(0.25, "fraction of the training patients in the validation set")
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the beats of both parts; paced recordings and unclassifiable beats are left out."""
-        return read(self, seed)
+    def __post_init__(self) -> None:
+        """Raise ValueError for a fraction that can't be right."""
+        split_fractions("data", self.validation_fraction)
 
 
-def read(config: MitBih, seed: int) -> Dataset:
-    """Make the data set: one row a beat, DS1 for training and validation, DS2 for the test, no patient in both."""
+def read(config: MitBih, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: one row a beat, DS1 for training and validation, DS2 for testing, no patient in both."""
     import pandas as pd
 
+    from core.data.readers.table import resolve_path, read_table
     from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    path = find(config.path)
+    path = resolve_path(config.path)
     table = read_table(path)
     needed = [
         "signal",
@@ -74,28 +73,35 @@ def read(config: MitBih, seed: int) -> Dataset:
     both = (beats["split"] == "test") & patient.isin(known)
     beats = beats.assign(patient=patient.map(lambda p: f"record {p}"))[~both]
     beats = beats.sort_values(["record", "sample_360hz"]).reset_index(drop=True)
-    described = pd.concat([describe(own) for _, own in beats.groupby("record", sort=True)], ignore_index=True)
+    described = pd.concat(
+        [beat_features(own) for _, own in beats.groupby("record", sort=True)], ignore_index=True
+    )
     frame = pd.concat([beats[["patient", "record", "split", "sex", "age", "aami"]], described], axis=1)
     return Dataset(
         frame,
-        ColumnRoles(target=("aami",), numeric=FEATURES, signal="beat", sensitive=("sex", "age"), unit="patient"),
+        ColumnRoles(
+            target=("aami",), numeric=FEATURES, signal="beat", sensitive=("sex", "age"), unit="patient"
+        ),
         name="MIT-BIH heartbeats",
-        split=SplitPlan(by="column", column="split", validation=config.validation, seed=seed),
+        split=SplitPlan(
+            by="column", column="split", validation_fraction=config.validation_fraction, seed=seed
+        ),
         unit_name="patient",
         files=table.files,
         group_edges={"age": [45.0, 65.0, 75.0]},
         notes=[
             *table.notes,
-            f"{int(both.sum()):,} beats of record 202 left the test part: record 201, in training, is its patient.",
-            "Each beat is described against its whole recording (median interval, median regular beat), as when a "
-            "finished recording is read; no label enters that description.",
-            "The file holds at most 400 normal beats a record: class shares are not natural.",
+            f"{int(both.sum()):,} beats of record 202 were dropped from the test set: record 201, "
+            "in the training set, is the same patient.",
+            "Each beat is normalized by its whole recording (median RR interval, median regular beat), as when a "
+            "finished recording is read; no label enters that normalization.",
+            "The file holds at most 400 normal beats a record: class frequencies are not natural.",
         ],
     )
 
 
-def describe(beats: pd.DataFrame) -> pd.DataFrame:
-    """Describe the beats of one recording, in order of time: ``beat`` (128, 2) and FEATURES."""
+def beat_features(beats: pd.DataFrame) -> pd.DataFrame:
+    """Return the signal ``beat`` (128, 2) and FEATURES of the beats of one recording, given in order of time."""
     import numpy as np
     import pandas as pd
 
@@ -111,8 +117,8 @@ def describe(beats: pd.DataFrame) -> pd.DataFrame:
     p_height = max(float(np.ptp(typical[BEFORE_QRS])), 0.02)
     columns = [
         before, after, np.log(before / middle), np.log(after / middle), np.log(before / after),
-        _likeness(signal, typical), _likeness(signal[:, QRS], typical[QRS]),
-        _likeness(signal[:, BEFORE_QRS], typical[BEFORE_QRS]),
+        _correlation(signal, typical), _correlation(signal[:, QRS], typical[QRS]),
+        _correlation(signal[:, BEFORE_QRS], typical[BEFORE_QRS]),
         np.log(np.maximum(np.ptp(signal, axis=1), 0.1) / height),
         np.log(np.maximum(np.ptp(signal[:, BEFORE_QRS], axis=1), 0.02) / p_height),
     ]  # fmt: skip
@@ -122,8 +128,8 @@ def describe(beats: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
-def _likeness(beats_NT: NDArray[np.float32], typical_T: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Correlate each row with one curve."""
+def _correlation(beats_NT: NDArray[np.float32], typical_T: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the Pearson correlation of each row with one curve."""
     import numpy as np
 
     rows = beats_NT - beats_NT.mean(axis=1, keepdims=True)

@@ -63,6 +63,6 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="home",
-        truth={"bias": {"attribute": "dialect", "against": "regional", "strength": bias, "through": "text"}},
+        ground_truth={"bias": {"attribute": "dialect", "against": "regional", "strength": bias, "through": "text"}},
         notes=[f"{rows - len(frame)} utterances that another home had said before were left out."],
     )

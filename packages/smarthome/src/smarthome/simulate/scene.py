@@ -68,5 +68,5 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="home",
-        truth={"bias": {"attribute": "tenure", "against": "rented", "strength": bias, "through": "noise"}},
+        ground_truth={"bias": {"attribute": "tenure", "against": "rented", "strength": bias, "through": "noise"}},
     )

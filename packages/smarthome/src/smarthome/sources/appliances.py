@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, config_error, field, register
+from core.config import DataConfig, TaskConfig, config_error, field, register
 
 if TYPE_CHECKING:
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 LAGS = (1, 2, 3, 6, 12, 143)
 """Steps of ten minutes back at which consumption is shown beside the present one; 143 is the same time yesterday."""
 
 
-@register("data", "appliances")
+@register("data", "appliances", builds="smarthome.sources.appliances:read")
 class Appliances(DataConfig):
     """Consumption of the next ten minutes from the present and past; split by time."""
 
@@ -22,26 +21,22 @@ class Appliances(DataConfig):
         "smarthome/uci_appliances_energy/energydata_complete.csv.xz", "the table, here or under PLINTH_DATA"
     )
     ahead: int = field(1, "steps of ten minutes ahead")
-    validation: float = field(0.15, "share of the time for validation, before the test")
-    test: float = field(0.2, "share of the time for the test, the latest")
-
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the table and shift the answer ahead."""
-        return read(self)
+    validation_fraction: float = field(0.15, "fraction of the time in the validation set, before the test")
+    test_fraction: float = field(0.2, "fraction of the time in the test set, the latest")
 
 
-def read(config: Appliances) -> Dataset:
-    """Make the data set; the two random columns of the publication are left out."""
+def read(config: Appliances, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set; the two random columns of the publication are left out."""
     import pandas as pd
 
-    from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
     from core.data.coercion import to_numbers
+    from core.data.readers.table import resolve_path, read_table
+    from core.data.roles import require_columns
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
     if config.ahead < 1:
         raise config_error("data.ahead", config.ahead, "1 or more: the present is among the inputs")
-    path = find(config.path)
+    path = resolve_path(config.path)
     table = read_table(path)
     require_columns(table.frame, {"data.path": ["date", "Appliances", "lights", "T1", "T_out"]}, path)
     frame = table.frame.drop(columns=[c for c in ("rv1", "rv2") if c in table.frame])
@@ -72,7 +67,7 @@ def read(config: Appliances) -> Dataset:
             time="date",
         ),
         name="UCI appliances energy",
-        split=SplitPlan(by="time", validation=config.validation, test=config.test),
+        split=SplitPlan(by="time", validation_fraction=config.validation_fraction, test_fraction=config.test_fraction),
         unit_name="day",
         files=table.files,
         notes=[

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register
 from core.config.validate import at_least_zero
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 CLIMATE = ("ta", "tr", "rh", "vel", "met", "clo", "t_out", "rh_out", "t_mot_isd")
@@ -18,33 +17,29 @@ INDICES = ("pmv", "ppd", "set")
 PLACE = ("season", "climate", "building_type", "cooling_type")
 
 
-@register("data", "ashrae")
+@register("data", "ashrae", builds="smarthome.sources.ashrae:read")
 class Ashrae(DataConfig):
     """Thermal preference (cooler, no change, warmer) of people in buildings; buildings never in two parts."""
 
     path: str = field("smarthome/ashrae_thermal_comfort_db2", "the folder, here or under PLINTH_DATA")
     indices: bool = field(False, "also show the computed comfort indices PMV, PPD and SET")
-    validation: float = field(0.2, "share of the votes for validation, by building")
-    test: float = field(0.2, "share of the votes for the test, by building")
+    validation_fraction: float = field(0.2, "fraction of the votes in the validation set, by building")
+    test_fraction: float = field(0.2, "fraction of the votes in the test set, by building")
     most: int = field(0, "votes to keep, whole buildings in random order; 0: all")
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read measurements and the buildings they were taken in."""
-        return read(self, seed)
 
-
-def read(config: Ashrae, seed: int) -> Dataset:
-    """Make the data set of the votes that state a preference."""
+def read(config: Ashrae, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set of the votes that state a preference."""
     import numpy as np
 
     from core.config import derive_seed
-    from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
     from core.data.coercion import to_numbers
+    from core.data.readers.table import resolve_path, read_table
+    from core.data.roles import require_columns
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
     at_least_zero("data", most=config.most)
-    folder = find(config.path)
+    folder = resolve_path(config.path)
     votes = _one(folder, "db_measurements")
     places = _one(folder, "db_metadata")
     table, about = read_table(votes), read_table(places)
@@ -74,7 +69,7 @@ def read(config: Ashrae, seed: int) -> Dataset:
             unit="building_id",
         ),
         name="ASHRAE thermal comfort II",
-        split=SplitPlan(by="unit", validation=config.validation, test=config.test, seed=seed),
+        split=SplitPlan(by="unit", validation_fraction=config.validation_fraction, test_fraction=config.test_fraction, seed=seed),
         unit_name="building",
         files={**table.files, **about.files},
         notes=[f"{int((~answered).sum()):,} votes without a preference were left out."],

@@ -10,12 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, config_error, field, register
+from core.config import DataConfig, TaskConfig, config_error, field, register
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
     from smarthome.home import Home
 
@@ -37,7 +36,7 @@ FEWEST = 20
 """Sentences in which a slot must be marked to be learnt."""
 
 
-@register("data", "home_assistant")
+@register("data", "home_assistant", builds="smarthome.sources.home_assistant:read")
 class HomeAssistant(DataConfig):
     """Home Assistant's intents: test sentences of 58 languages, parted by block, and English templates."""
 
@@ -49,13 +48,9 @@ class HomeAssistant(DataConfig):
     validation: float = field(0.2, "share of each language's blocks for validation")
     test: float = field(0.2, "share of each language's blocks for the test")
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the sentences and expand the templates."""
-        return read(self, seed)
 
-
-def read(config: HomeAssistant, seed: int) -> Dataset:
-    """Make the data set.
+def read(config: HomeAssistant, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set.
 
     A block (one language, one file, one expected answer) is one unit: its sentences say the same thing.
     """
@@ -63,13 +58,13 @@ def read(config: HomeAssistant, seed: int) -> Dataset:
     import pandas as pd
 
     from core.config import derive_seed
-    from core.data.readers.files import find, sha256
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.readers.files import resolve_path, sha256
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
     for key in ("validation", "test"):
         if not 0 < getattr(config, key) < 0.5:
             raise config_error(f"data.{key}", getattr(config, key), "a share above 0 and below a half")
-    folder = find(config.path)
+    folder = resolve_path(config.path)
     names = ["tests_all_languages.jsonl", "en_sentence_templates.json", "en_fixtures.json"]
     files = {name: _file(folder, name) for name in names}
     rng = np.random.default_rng(derive_seed(seed, "home assistant"))
@@ -256,7 +251,7 @@ def _parts(rows: list[tuple[Any, ...]], config: HomeAssistant, rng: np.random.Ge
     for lang in sorted(blocks):
         some = blocks[lang]
         order = [some[int(n)] for n in rng.permutation(len(some))]
-        held, tested = int(config.validation * len(order)), int(config.test * len(order))
+        held, tested = int(config.validation_fraction * len(order)), int(config.test_fraction * len(order))
         for n, block in enumerate(order):
             drawn = "test" if n < tested else "validation" if n < tested + held else "train"
             first = intents[block][0]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, config_error, field, register
+from core.config import DataConfig, TaskConfig, config_error, field, register
 from core.config.validate import one_of
 
 if TYPE_CHECKING:
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 CHANGES = (10, 30, 60)
@@ -19,12 +18,12 @@ TESTS = ("1", "2", "both")
 SENSORS = ("Temperature", "Humidity", "CO2", "HumidityRatio")
 
 
-@register("data", "occupancy")
+@register("data", "occupancy", builds="smarthome.sources.occupancy:read")
 class Occupancy(DataConfig):
     """Occupancy of a room from temperature, humidity and CO2. ``Light`` gives it away and is left out."""
 
     path: str = field("smarthome/uci_occupancy", "the folder of the three files, here or under PLINTH_DATA")
-    test: str = field("both", "test part: 1 (datatest, door mostly closed), 2 (datatest2, mostly open), both")
+    test_set: str = field("both", "test part: 1 (datatest, door mostly closed), 2 (datatest2, mostly open), both")
     inputs: str = field(
         "sensors", "sensors (their changes, and height above the day's lowest), sensors_clock, clock"
     )
@@ -32,42 +31,38 @@ class Occupancy(DataConfig):
     light: bool = field(False, "also show Light, beside the sensors: then the task is nearly trivial")
     validation_from: str = field("2015-02-09", "readings of the training file from this day on validate")
 
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the three files; each day of a file is a unit."""
-        return read(self)
 
-
-def read(config: Occupancy) -> Dataset:
-    """Make the data set: the published files are the parts, the last days of the training file validate."""
+def read(config: Occupancy, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set: the published files are the parts, the last days of the training file validate."""
     import io
 
     import pandas as pd
 
-    from core.data.readers.files import decoded, decompressed, find, sha256
+    from core.data.readers.files import decode, decompress, resolve_path, sha256
     from core.data.roles import require_columns
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
     one_of("data.inputs", config.inputs, INPUTS)
-    one_of("data.test", config.test, TESTS)
+    one_of("data.test_set", config.test_set, TESTS)
     if config.light and config.inputs == "clock":
         raise config_error(
             "data.light", True, "Light is never shown without the other sensors; data.inputs=sensors"
         )
-    folder = find(config.path)
+    folder = resolve_path(config.path)
     files: dict[str, str] = {}
     frames = []
     for name, part in (("datatraining", "train"), ("datatest", "test"), ("datatest2", "test")):
         if (
             part == "test"
-            and config.test != "both"
-            and name != {"1": "datatest", "2": "datatest2"}[config.test]
+            and config.test_set != "both"
+            and name != {"1": "datatest", "2": "datatest2"}[config.test_set]
         ):
             continue
         path = next((folder / f for f in (f"{name}.txt", f"{name}.txt.gz") if (folder / f).is_file()), None)
         if path is None:
             raise ValueError(f"data.path={config.path}: no {name}.txt or {name}.txt.gz in this folder")
-        _, data = decompressed(path)
-        text, _ = decoded(path, data, "auto")
+        _, data = decompress(path)
+        text, _ = decode(path, data, "auto")
         frame = pd.read_csv(
             io.StringIO(text)
         )  # its header does not name the row number that lines begin with

@@ -7,12 +7,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 
@@ -20,26 +19,22 @@ FEWEST = 5
 """Development utterances in which a slot must be marked to be learnt."""
 
 
-@register("data", "slurp")
+@register("data", "slurp", builds="smarthome.sources.slurp:read")
 class Slurp(DataConfig):
     """SLURP: the development utterances train and validate, the test ones test; 59 intents."""
 
     path: str = field("smarthome/slurp", "the folder of devel and test, here or under PLINTH_DATA")
-    validation: float = field(0.15, "share of the development utterances for validation")
-
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read both files; test sentences that also stand in the development file leave the latter."""
-        return read(self, seed)
+    validation_fraction: float = field(0.15, "fraction of the development utterances in the validation set")
 
 
-def read(config: Slurp, seed: int) -> Dataset:
-    """Make the data set; the intent is scenario and action together."""
+def read(config: Slurp, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set; the intent is scenario and action together."""
     import pandas as pd
 
-    from core.data.readers.files import find
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.readers.files import resolve_path
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    folder = find(config.path)
+    folder = resolve_path(config.path)
     files: dict[str, str] = {}
     frames = [_frame(folder, name, part, files) for name, part in (("devel", "train"), ("test", "test"))]
     frame = pd.concat(frames, ignore_index=True)
@@ -66,7 +61,7 @@ def read(config: Slurp, seed: int) -> Dataset:
         frame,
         ColumnRoles(target=("intent",), text=("text",), slots="slots"),
         name="SLURP utterances",
-        split=SplitPlan(by="column", column="part", validation=config.validation, seed=seed),
+        split=SplitPlan(by="column", column="part", validation_fraction=config.validation_fraction, seed=seed),
         unit_name="utterance",
         files=files,
         notes=[
@@ -82,8 +77,8 @@ def _frame(folder: Path, name: str, part: str, files: dict[str, str]) -> pd.Data
     import pandas as pd
 
     from core.data.readers.files import sha256
-    from core.data.roles import require_columns
     from core.data.readers.table import read_table
+    from core.data.roles import require_columns
 
     path = next((folder / f for f in (f"{name}.jsonl", f"{name}.jsonl.gz") if (folder / f).is_file()), None)
     if path is None:

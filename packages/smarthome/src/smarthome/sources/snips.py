@@ -5,32 +5,27 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register
 
 if TYPE_CHECKING:
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 
-@register("data", "snips")
+@register("data", "snips", builds="smarthome.sources.snips:read")
 class Snips(DataConfig):
     """SNIPS: 13,784 utterances to train on, 700 to test; validation is cut from the training ones."""
 
     path: str = field("smarthome/snips_nlu/snips.jsonl.gz", "the utterances, here or under PLINTH_DATA")
-    validation: float = field(0.1, "share of the training utterances for validation")
-
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the utterances; those that also stand in the test part leave the training part."""
-        return read(self, seed)
+    validation_fraction: float = field(0.1, "fraction of the training utterances in the validation set")
 
 
-def read(config: Snips, seed: int) -> Dataset:
-    """Make the data set with the published split."""
+def read(config: Snips, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set with the published split."""
+    from core.data.readers.table import resolve_path, read_table
     from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles, SplitPlan
+    from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    path = find(config.path)
+    path = resolve_path(config.path)
     table = read_table(path)
     require_columns(table.frame, {"data.path": ["split", "intent", "text", "slots"]}, path)
     frame = table.frame[["split", "intent", "text", "slots"]].copy()
@@ -47,7 +42,7 @@ def read(config: Snips, seed: int) -> Dataset:
         frame,
         ColumnRoles(target=("intent",), text=("text",), slots="slots"),
         name="SNIPS utterances",
-        split=SplitPlan(by="column", column="split", validation=config.validation, seed=seed),
+        split=SplitPlan(by="column", column="split", validation_fraction=config.validation_fraction, seed=seed),
         unit_name="utterance",
         files=table.files,
         notes=[

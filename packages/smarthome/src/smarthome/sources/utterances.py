@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from core.data.config import SimulatedTask
     from core.data.types import Dataset
 
 
-@register("data", "utterances")
+@register("data", "utterances", builds="smarthome.sources.utterances:read")
 class Utterances(DataConfig):
     """Your own utterances: CSV, TSV, JSONL or Parquet with a text, an intent and slots ([start, end, name] each)."""
 
@@ -27,30 +26,26 @@ class Utterances(DataConfig):
     unit: str | None = field(None, "column that says which home an utterance belongs to; kept in one part")
     split: str = field("auto", "auto (unit if given, else stratified), column, unit, stratified")
     split_column: str | None = field(None, "column that holds train, validation and test")
-    validation: float = field(0.2, "share of the rows for validation")
-    test: float = field(0.2, "share of the rows for the test")
-
-    def read(self, task: SimulatedTask, seed: int) -> Dataset:
-        """Read the table."""
-        return read(self, seed)
+    validation_fraction: float = field(0.2, "fraction of the rows in the validation set")
+    test_fraction: float = field(0.2, "fraction of the rows in the test set")
 
 
-def read(config: Utterances, seed: int) -> Dataset:
-    """Make the data set; repeated utterances of the same intent are kept once, so that none is in two parts."""
+def read(config: Utterances, task: TaskConfig, seed: int) -> Dataset:
+    """Return the data set; repeated utterances of the same intent are kept once, so that none is in two parts."""
     import json
 
     from core.config import config_error
-    from core.data.config import TableData, names, split_plan
+    from core.data.config import TableData, as_list, split_plan
+    from core.data.readers.table import resolve_path, read_table
     from core.data.roles import require_columns
-    from core.data.readers.table import find, read_table
-    from core.data.types import Dataset, ColumnRoles
-    from core.data.slot_alignment import slot_list
+    from core.data.slot_alignment import parse_slots
+    from core.data.types import ColumnRoles, Dataset
 
     if not config.path:
         raise config_error("data.path", config.path, "give the file of utterances")
-    path = find(config.path)
+    path = resolve_path(config.path)
     table = read_table(path)
-    sensitive = names(config.sensitive)
+    sensitive = as_list(config.sensitive)
     named: dict[str, Sequence[str]] = {
         f"data.{key}": [getattr(config, key)] for key in ("text", "intent", "slots")
     }
@@ -60,11 +55,11 @@ def read(config: Utterances, seed: int) -> Dataset:
     frame = table.frame
     cells = zip(frame.index, frame[config.slots], strict=True)
     frame[config.slots] = [
-        json.dumps(slot_list(cell, f"{path}: column {config.slots!r}, row {row}")) for row, cell in cells
+        json.dumps(parse_slots(cell, f"{path}: column {config.slots!r}, row {row}")) for row, cell in cells
     ]
     plan = TableData()
     plan.split, plan.split_column, plan.unit = config.split, config.split_column, config.unit
-    plan.validation, plan.test = config.validation, config.test
+    plan.validation_fraction, plan.test_fraction = config.validation_fraction, config.test_fraction
     notes = list(table.notes)
     if config.unit is None and config.split_column is None:
         before = len(frame)

@@ -8,16 +8,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from core.evaluation.study import Findings, Held
+from core.evaluation.study import StudyResult, EvaluationContext
 
 WARM, TIMED = 20, 200
 """Commands before the clock starts, and those that are timed, one at a time."""
 
 
-def footprint(watts: float, cores: int) -> Callable[[Held], Findings]:
+def footprint(watts: float, cores: int) -> Callable[[EvaluationContext], StudyResult]:
     """Make the study for a processor package of so many watts and cores: joules = processor seconds * watts / cores."""
 
-    def measure(held: Held) -> Findings:
+    def measure(held: EvaluationContext) -> StudyResult:
         frame = held.frames["test"]
         times, processor = [], []
         for n in range(WARM + TIMED):
@@ -40,7 +40,7 @@ def footprint(watts: float, cores: int) -> Callable[[Held], Findings]:
             "parameters": _plain(float(numbers)),
             "resident_mb": _plain(memory),
         }
-        return Findings(
+        return StudyResult(
             f"One command takes {p95:.1f} ms at the 95th percentile and about {joules:.3f} J; the weights are "
             f"{weights / 1e6:.1f} MB.",
             figures,
@@ -59,7 +59,7 @@ def _plain(value: float) -> dict[str, float | None]:
     return {"value": value, "low": None, "high": None}
 
 
-def _weights(held: Held) -> tuple[int, int]:
+def _weights(held: EvaluationContext) -> tuple[int, int]:
     """Bytes and count of the model's weights."""
     model = getattr(held.scorer, "model", None)
     if model is None:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.evaluation.intervals import interval, resampled_weights
-from core.evaluation.study import Held
+from core.evaluation.study import EvaluationContext
 
 Array = NDArray[np.float64]
 
 
 def share(
-    held: Held, hits: Array, among: Array | None = None, units: NDArray[np.str_] | None = None
+    held: EvaluationContext, hits: Array, among: Array | None = None, units: NDArray[np.str_] | None = None
 ) -> dict[str, Any]:
     """Give the share of rows ``among`` that are hit, with its interval; null where there are none."""
     counted = np.ones(len(hits)) if among is None else among.astype(np.float64)
@@ -29,7 +29,7 @@ def share(
 
 
 def resampled(
-    held: Held, rows: int, figure: Callable[[NDArray[np.int64]], float], most: int = 200
+    held: EvaluationContext, rows: int, figure: Callable[[NDArray[np.int64]], float], most: int = 200
 ) -> dict[str, Any]:
     """Give a figure of row numbers, with its interval over resampled rows."""
     rng = np.random.default_rng(held.seed)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from core.evaluation.study import Findings, Held
-from core.targets.slots import all_right, intent_accuracy, slot_f1
+from core.evaluation.study import StudyResult, EvaluationContext
+from core.targets.slot_metrics import all_right, intent_accuracy, slot_f1
 from smarthome.studies.intervals import share
 
 
-def languages(held: Held) -> Findings:
+def languages(held: EvaluationContext) -> StudyResult:
     """Compare exact match between the groups of each sensitive attribute, the worst with the whole."""
     test = held.parts["test"]
     right = all_right(test)
@@ -50,11 +50,11 @@ def languages(held: Held) -> Findings:
             "the whole"
         )
     if not said:
-        return Findings(
+        return StudyResult(
             "No two groups have enough rows to compare.", notes=[f"{held.minimum_group} rows are needed."]
         )
     spread = float(np.mean([len(rows) for rows in tables.values()]))
-    return Findings(
+    return StudyResult(
         "; ".join(said) + ".",
         figures,
         tables,

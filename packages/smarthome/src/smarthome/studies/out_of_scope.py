@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.evaluation.study import Findings, Held
+from core.evaluation.study import StudyResult, EvaluationContext
 from smarthome.simulate.phrases import OUTSIDE, UNSEEN, written
 from smarthome.studies.intervals import resampled, share
 
 if TYPE_CHECKING:
-    from core.targets.tokens import TokensTarget
+    from core.targets.intent_slots import IntentSlotsTarget
 
 Array = NDArray[np.float64]
 DRAWN = 400
@@ -46,13 +46,13 @@ def unseen_outside(rng: np.random.Generator, count: int = DRAWN) -> list[str]:
     return list(said)
 
 
-def rejection(held: Held) -> Findings:
+def rejection(held: EvaluationContext) -> StudyResult:
     """Compare commands of the test part with sentences that no home can do.
 
     The score is the largest probability of an intent that can be done; the threshold keeps 95 (and 99) of 100 commands
     of the validation part.
     """
-    target: TokensTarget = held.target  # type: ignore[assignment]
+    target: IntentSlotsTarget = held.target  # type: ignore[assignment]
     classes = target.classes
     parts = {}
     for name, part in held.parts.items():
@@ -97,7 +97,7 @@ def rejection(held: Held) -> Findings:
         figures[f"threshold_{keep}"] = {"value": cut, "low": None, "high": None}
         figures[f"commands_kept_{keep}"] = share(held, (inside >= cut).astype(np.float64))
     worst = max(accepted)
-    return Findings(
+    return StudyResult(
         f"With 95 of 100 commands kept, at most {100 * worst:.1f} % of what is out of scope is taken for a command.",
         figures,
         {"Out of scope": rows},

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.coercion import to_texts
-from core.evaluation.study import Findings, Gate, Held
+from core.evaluation.study import StudyResult, Gate, EvaluationContext
 from core.targets.types import Predictions
 from smarthome.home import STARTS, Device, Home
 from smarthome.plan import REACHES, Plan, domain_of, make_plan, slot_words
@@ -17,13 +17,13 @@ from smarthome.simulate.phrases import OUTSIDE
 from smarthome.studies.intervals import share
 
 if TYPE_CHECKING:
-    from core.targets.tokens import TokensTarget
+    from core.targets.intent_slots import IntentSlotsTarget
 
 Said = list[tuple[str, dict[str, str]]]
 GUARDED = ("lock", "alarm", "oven")
 
 
-def understood(target: TokensTarget, codes: NDArray[Any], texts: Sequence[str]) -> Said:
+def understood(target: IntentSlotsTarget, codes: NDArray[Any], texts: Sequence[str]) -> Said:
     """Give each row's intent and the words of its slots, from labels (N, 1 + T)."""
     names = target.named(codes, texts)
     return [
@@ -67,12 +67,12 @@ def outcome(intent: str, slots: dict[str, str], home: Home) -> tuple[Any, ...]:
     return (plan.confirm is not None, asked, tuple((c.device, c.attribute, str(c.after)) for c in changes))
 
 
-def plan_success(held: Held) -> Findings:
+def plan_success(held: EvaluationContext) -> StudyResult:
     """Carry out decided and true commands in homes built from what was truly said; success: the same outcome.
 
     The home of a row is that of its unit, where rows belong to homes, else one of all rows of its language.
     """
-    target: TokensTarget = held.target  # type: ignore[assignment]
+    target: IntentSlotsTarget = held.target  # type: ignore[assignment]
     test = held.parts["test"]
     texts = to_texts(held.frames["test"][target.text])
     true, decided = understood(target, test.targets, texts), understood(target, test.labels, texts)
@@ -83,7 +83,7 @@ def plan_success(held: Held) -> Findings:
     same = np.array([a == b for a, b in zip(wanted, found, strict=True)], np.float64)
     doable = np.array([a[0] != "refused" for a in wanted])
     if not doable.any():
-        return Findings("The simulated home can do none of the commands of this test part.")
+        return StudyResult("The simulated home can do none of the commands of this test part.")
     rows = []
     for intent in sorted({said[0] for said in true}):
         members = np.array([said[0] == intent for said in true])
@@ -96,7 +96,7 @@ def plan_success(held: Held) -> Findings:
             }
         )
     figure = share(held, same, doable, test.units)
-    return Findings(
+    return StudyResult(
         f"{100 * (figure['value'] or 0):.1f} % of the commands that the home can do end as they should.",
         {"plan_success": figure, "same_outcome": share(held, same, None, test.units)},
         {"Plans": rows},
@@ -108,7 +108,7 @@ def plan_success(held: Held) -> Findings:
     )
 
 
-def _homes(held: Held, test: Predictions) -> NDArray[np.str_]:
+def _homes(held: EvaluationContext, test: Predictions) -> NDArray[np.str_]:
     if held.dataset.unit_name == "home" and test.units is not None:
         return test.units
     return test.groups.get("language", np.full(len(test), "all", dtype=np.str_))
@@ -125,9 +125,9 @@ def guarded(intent: str, slots: dict[str, str]) -> str | None:
     return None
 
 
-def false_activation(held: Held) -> Findings:
+def false_activation(held: EvaluationContext) -> StudyResult:
     """Count commands and other sentences that would wrongly reach a lock, an alarm or an oven, before confirmation."""
-    target: TokensTarget = held.target  # type: ignore[assignment]
+    target: IntentSlotsTarget = held.target  # type: ignore[assignment]
     test = held.parts["test"]
     texts = to_texts(held.frames["test"][target.text])
     true = [guarded(*said) for said in understood(target, test.targets, texts)]
@@ -152,8 +152,10 @@ def false_activation(held: Held) -> Findings:
     ]
     wrong = figures["false_activation"]["value"]
     if not meant.any() and not reached.any():
-        return Findings("No command of the test part, meant or decided, reaches a lock, an alarm or an oven.")
-    return Findings(
+        return StudyResult(
+            "No command of the test part, meant or decided, reaches a lock, an alarm or an oven."
+        )
+    return StudyResult(
         f"{100 * (wrong or 0):.2f} % of what means no lock, alarm or oven would reach one; none acts unconfirmed.",
         figures,
         {"Guarded devices": rows},

@@ -9,19 +9,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.evaluation.intervals import interval, resampled_weights
-from core.evaluation.study import Findings, Held, Study
+from core.evaluation.study import StudyResult, EvaluationContext, Study
 from smarthome.scene_policy import PRESENT
 from smarthome.studies.intervals import share
 
 Array = NDArray[np.float64]
 
 
-def presence(held: Held) -> Findings:
+def presence(held: EvaluationContext) -> StudyResult:
     """Count readings in which a plan would leave someone in the dark, and those in which it would light for no one."""
     target, test = held.target, held.parts["test"]
     there = [k for k, name in enumerate(target.classes) if name.strip().lower() in PRESENT]
     if len(there) != 1:
-        return Findings(f"The classes {', '.join(target.classes)} do not say who is there.")
+        return StudyResult(f"The classes {', '.join(target.classes)} do not say who is there.")
     present, decided = test.targets == there[0], test.labels == there[0]
     figures = {
         "left_in_the_dark": share(held, (~decided).astype(np.float64), present, test.units),
@@ -46,7 +46,7 @@ def presence(held: Held) -> Findings:
             "is as good as the model, the model may have learnt no more than office hours."
         )
     dark, waste = figures["left_in_the_dark"]["value"], figures["lit_for_no_one"]["value"]
-    return Findings(
+    return StudyResult(
         f"Someone is there and the plan says no one in {100 * (dark or 0):.1f} % of such readings; "
         f"{100 * (waste or 0):.1f} % of the empty ones are lit.",
         figures,
@@ -55,7 +55,7 @@ def presence(held: Held) -> Findings:
     )
 
 
-def by_the_clock(held: Held, there: int) -> NDArray[np.bool_] | None:
+def by_the_clock(held: EvaluationContext, there: int) -> NDArray[np.bool_] | None:
     """Decide the test part by hour and kind of day alone, as training was at that time; None without a clock."""
     time = held.dataset.roles.time
     if time is None or "train" not in held.frames:
@@ -71,7 +71,7 @@ def _slot(times: pd.Series) -> NDArray[np.int64]:
     return np.asarray(when.dt.hour + 24 * (when.dt.dayofweek >= 5), np.int64)
 
 
-def _switchings(held: Held, decided: NDArray[np.bool_]) -> float | None:
+def _switchings(held: EvaluationContext, decided: NDArray[np.bool_]) -> float | None:
     """Count changes of the decision from reading to reading of a unit, a day."""
     time, unit = held.dataset.roles.time, held.dataset.roles.unit
     if time is None or unit is None:
@@ -90,12 +90,12 @@ def _switchings(held: Held, decided: NDArray[np.bool_]) -> float | None:
     return changes / days if days else None
 
 
-def forecast(held: Held) -> Findings:
+def forecast(held: EvaluationContext) -> StudyResult:
     """Compare the forecast with the value that the last reading had (persistence), on the same rows."""
     test = held.parts["test"]
     name = persistent(held.dataset.frame, held.dataset.roles.numeric)
     if name is None:
-        return Findings(
+        return StudyResult(
             "No input is the answer's own last value, so there is no persistence to compare with."
         )
     last = held.frames["test"][name].to_numpy(np.float64)
@@ -109,7 +109,7 @@ def forecast(held: Held) -> Findings:
         "rmse_persistence": interval(float(theirs), roots[:, 1], held.confidence),
         "gain": interval(float(1 - ours / theirs), 1 - roots[:, 0] / roots[:, 1], held.confidence),
     }
-    return Findings(
+    return StudyResult(
         f"RMSE {ours:.1f} against {theirs:.1f} for 'as it is now'.",
         figures,
         notes=[f"Persistence gives the present value of {name}."],
@@ -121,11 +121,11 @@ def persistent(frame: pd.DataFrame, numeric: tuple[str, ...]) -> str | None:
     return "Appliances" if "Appliances" in numeric and "Appliances" in frame else None
 
 
-def comfort(held: Held) -> Findings:
+def comfort(held: EvaluationContext) -> StudyResult:
     """Count votes for warmer that would be cooled and votes for cooler that would be warmed."""
     classes, test = list(held.target.classes), held.parts["test"]
     if not {"warmer", "cooler"} <= set(classes):
-        return Findings(f"The classes {', '.join(classes)} hold no wish for warmer or cooler.")
+        return StudyResult(f"The classes {', '.join(classes)} hold no wish for warmer or cooler.")
     warm, cool = classes.index("warmer"), classes.index("cooler")
     wrong = ((test.targets == warm) & (test.labels == cool)) | (
         (test.targets == cool) & (test.labels == warm)
@@ -137,7 +137,7 @@ def comfort(held: Held) -> Findings:
         "moved_for_the_content": share(held, moved.astype(np.float64), ~asked, test.units),
         "wishes_met": share(held, (test.labels == test.targets).astype(np.float64), asked, test.units),
     }
-    return Findings(
+    return StudyResult(
         f"{100 * (figures['wrong_way']['value'] or 0):.1f} % of the wishes would be answered the wrong way.",
         figures,
     )

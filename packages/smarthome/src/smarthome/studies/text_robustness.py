@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from core.data.coercion import to_texts
-from core.data.slot_alignment import slot_list
-from core.evaluation.study import Findings, Held
-from core.targets.slots import all_right, intent_accuracy, slot_f1
+from core.data.slot_alignment import parse_slots
+from core.evaluation.study import StudyResult, EvaluationContext
+from core.targets.slot_metrics import all_right, intent_accuracy, slot_f1
 from core.targets.types import Predictions
 from smarthome.simulate.text_corruption import Change, changed, misheard, mistyped
 
 if TYPE_CHECKING:
-    from core.targets.tokens import TokensTarget
+    from core.targets.intent_slots import IntentSlotsTarget
 
 KINDS: dict[str, Change] = {"typos": mistyped, "recogniser": misheard}
 SHARES = (0.1, 0.2, 0.4)
@@ -26,13 +26,13 @@ ROWS = 1500
 
 
 def altered(
-    frame: pd.DataFrame, target: TokensTarget, share: float, change: Change, seed: int
+    frame: pd.DataFrame, target: IntentSlotsTarget, share: float, change: Change, seed: int
 ) -> pd.DataFrame:
     """Change a share of the words of each row; slots move with their words."""
     rng = np.random.default_rng(seed)
     texts, slots = [], []
     for text, cell in zip(to_texts(frame[target.text]), frame[target.slots_column], strict=True):
-        new, moved = changed(text, slot_list(cell, "slots"), share, change, rng)
+        new, moved = changed(text, parse_slots(cell, "slots"), share, change, rng)
         texts.append(new)
         slots.append(moved)
     made = frame.copy()
@@ -41,7 +41,7 @@ def altered(
     return made
 
 
-def judged(held: Held, frame: pd.DataFrame) -> Predictions:
+def judged(held: EvaluationContext, frame: pd.DataFrame) -> Predictions:
     """Predict altered rows with the run's own decisions."""
     scores = held.scorer.scores(frame)
     truth = held.target.truth(held.target.encode(frame))
@@ -51,9 +51,9 @@ def judged(held: Held, frame: pd.DataFrame) -> Predictions:
     )
 
 
-def noise(held: Held) -> Findings:
+def noise(held: EvaluationContext) -> StudyResult:
     """Judge the test part again with words mistyped or misheard, at three strengths."""
-    target: TokensTarget = held.target  # type: ignore[assignment]
+    target: IntentSlotsTarget = held.target  # type: ignore[assignment]
     frame = held.frames["test"].iloc[:ROWS]
     clean = held.parts["test"].take(np.arange(len(frame)))
     before = float(all_right(clean).mean())
@@ -65,7 +65,7 @@ def noise(held: Held) -> Findings:
             rows.append(_row(kind, share, found))
         figures[f"exact_match_{kind}"] = {"value": rows[-2]["exact match"], "low": None, "high": None}
     worst = min(row["exact match"] for row in rows)
-    return Findings(
+    return StudyResult(
         f"Exact match falls from {before:.3f} to {worst:.3f} where it suffers most.",
         figures,
         {"Noise": rows},

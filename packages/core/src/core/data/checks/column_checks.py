@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from core.data.labels import is_label_set, is_quantity
-from core.data.readers.table import rows_of
+from core.data.readers.table import rows_where
 from core.data.types import Dataset, Finding
-from core.data.coercion import is_missing, is_numbers, named_rows, to_names, to_numbers
+from core.data.coercion import is_missing, is_numeric, format_rows, to_categories, to_numbers
 
 LEAST_UNITS = 3
 """A class needs at least one unit in each of three parts."""
@@ -61,14 +61,14 @@ def check_target(dataset: Dataset) -> Iterable[Finding]:
             yield error(
                 "unlabelled",
                 name,
-                f"the target {name!r} is empty in {rows_of(frame, gone)}: "
+                f"the target {name!r} is empty in {rows_where(frame, gone)}: "
                 "fill it in, remove the rows, or say data.drop_unlabelled=true",
             )
             continue
         if dataset.roles.mask_classes or is_label_set(values):
             continue
-        if is_numbers(values) and np.isinf(values.to_numpy(dtype=np.float64)).any():
-            where = rows_of(frame, np.isinf(values.to_numpy(dtype=np.float64)))
+        if is_numeric(values) and np.isinf(values.to_numpy(dtype=np.float64)).any():
+            where = rows_where(frame, np.isinf(values.to_numpy(dtype=np.float64)))
             yield error("infinite", name, f"the target {name!r} is infinite in {where}")
             continue
         distinct = values.nunique()
@@ -125,20 +125,20 @@ def _pictures(dataset: Dataset, name: str) -> Iterable[Finding]:
     values = dataset.frame[name]
     gone = is_missing(values)
     if gone.any():
-        yield error("no image", name, f"there is no image in {rows_of(dataset.frame, gone)}: remove the rows")
+        yield error("no image", name, f"there is no image in {rows_where(dataset.frame, gone)}: remove the rows")
     absent = np.array([isinstance(v, str) and bool(v) and not Path(v).is_file() for v in values])
     lost = values.index[absent]
     if len(lost):
         first = values[absent].iloc[0]
         yield error(
-            "missing file", name, f"{len(lost)} image files are not there ({named_rows(lost)}; first {first})"
+            "missing file", name, f"{len(lost)} image files are not there ({format_rows(lost)}; first {first})"
         )
 
 
 def check_groups(dataset: Dataset) -> Iterable[Finding]:
     for name in dataset.roles.sensitive:
         values = dataset.frame[name]
-        names = values if is_numbers(values) else pd.Series(to_names(values), index=values.index)
+        names = values if is_numeric(values) else pd.Series(to_categories(values), index=values.index)
         gone, distinct = names.isna(), names.nunique()
         if distinct == 0:
             yield error("group", name, f"the sensitive column {name!r} is empty in every row: leave it out")
@@ -168,7 +168,7 @@ def check_units(dataset: Dataset) -> Iterable[Finding]:
     name = dataset.roles.unit
     if name is None:
         return
-    names = pd.Series(to_names(dataset.frame[name]), index=dataset.frame.index, dtype=object)
+    names = pd.Series(to_categories(dataset.frame[name]), index=dataset.frame.index, dtype=object)
     gone = names.isna()
     if names.nunique() < LEAST_UNITS:
         yield error(
@@ -180,5 +180,5 @@ def check_units(dataset: Dataset) -> Iterable[Finding]:
         yield warning(
             "unit",
             name,
-            f"the unit {name!r} is missing in {rows_of(dataset.frame, gone)}: each is taken as a unit of its own",
+            f"the unit {name!r} is missing in {rows_where(dataset.frame, gone)}: each is taken as a unit of its own",
         )

@@ -14,9 +14,9 @@ from core.data.checks.column_checks import LEAST_UNITS, error, warning
 from core.data.row_hash import file_keys, input_keys
 from core.data.labels import is_label_set, is_quantity, label_matrix
 from core.data.checks.leakage import leaking_features
-from core.data.splits import Rows, unit_codes
+from core.data.splits import SplitRows, unit_codes
 from core.data.types import Dataset, Finding
-from core.data.coercion import named_rows, to_names
+from core.data.coercion import format_rows, to_categories
 
 
 def check_dataset(dataset: Dataset) -> list[Finding]:
@@ -54,7 +54,7 @@ def _predicts_quantity(dataset: Dataset) -> bool:
     if len(dataset.roles.target) != 1 or dataset.roles.mask_classes:
         return False
     values = dataset.frame[dataset.roles.target[0]]
-    return dataset.scale or (not is_label_set(values) and is_quantity(values))
+    return dataset.ordinal_target or (not is_label_set(values) and is_quantity(values))
 
 
 def _classes(dataset: Dataset) -> Iterable[Finding]:
@@ -92,17 +92,17 @@ def _conflicts(dataset: Dataset) -> Iterable[Finding]:
         )
 
 
-def check_parts(dataset: Dataset, rows: Rows) -> list[Finding]:
+def check_splits(dataset: Dataset, rows: SplitRows) -> list[Finding]:
     """Look for what stands in two parts, and for classes that a part lacks; raises ``ValueError`` with every error."""
     findings = [*_straddling(dataset, rows), *_repeated(dataset, rows), *_absent(dataset, rows)]
     return refuse_errors(dataset, findings)
 
 
-def _straddling(dataset: Dataset, rows: Rows) -> Iterable[Finding]:
+def _straddling(dataset: Dataset, rows: SplitRows) -> Iterable[Finding]:
     unit = dataset.roles.unit
     if unit is None:
         return
-    names = to_names(dataset.frame[unit])
+    names = to_categories(dataset.frame[unit])
     seen = {part: {n for n in names[chosen] if n is not None} for part, chosen in rows.items()}
     for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
         shared = sorted(seen[a] & seen[b])
@@ -118,7 +118,7 @@ def _straddling(dataset: Dataset, rows: Rows) -> Iterable[Finding]:
             yield error("same unit", unit, f"{told}: the split should keep each in one part")
 
 
-def _repeated(dataset: Dataset, rows: Rows) -> Iterable[Finding]:
+def _repeated(dataset: Dataset, rows: SplitRows) -> Iterable[Finding]:
     """Find inputs of one part in another: an error where they are more than chance repeats.
 
     Coarse tables repeat by themselves: what stands twice among training rows of different units is the measure.
@@ -137,7 +137,7 @@ def _repeated(dataset: Dataset, rows: Rows) -> Iterable[Finding]:
         share = float(twice.mean())
         if not twice.any():
             continue
-        where = named_rows(dataset.frame.index[rows[held_out][twice]])
+        where = format_rows(dataset.frame.index[rows[held_out][twice]])
         told = (
             f"{int(twice.sum())} of {len(twice)} {held_out} rows have exactly the inputs of a row in "
             f"{' or '.join(before)} ({where})"
@@ -153,7 +153,7 @@ def _repeated(dataset: Dataset, rows: Rows) -> Iterable[Finding]:
             yield Finding(level, "same row", held_out, f"{told}; so few are kept")
 
 
-def _absent(dataset: Dataset, rows: Rows) -> Iterable[Finding]:
+def _absent(dataset: Dataset, rows: SplitRows) -> Iterable[Finding]:
     if _predicts_quantity(dataset):
         return
     labels, names = label_matrix(dataset)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.data.labels import is_label_set, is_quantity
 from core.data.types import Dataset, Finding
-from core.data.coercion import to_names, to_numbers
+from core.data.coercion import to_categories, to_numbers
 
 NEAR_PERFECT = 0.98
 """AUROC of a single feature from which it is suspected of being the answer in disguise."""
@@ -29,7 +29,7 @@ def leaking_features(dataset: Dataset) -> Iterable[Finding]:
         if is_quantity(values):
             yield from _quantity(dataset, to_numbers(values, target), target)
         else:
-            codes, names = pd.factorize(to_names(values))
+            codes, names = pd.factorize(to_categories(values))
             yield from _classes(dataset, codes, len(names), target)
 
 
@@ -55,7 +55,7 @@ def _classes(dataset: Dataset, codes: NDArray[np.int64], classes: int, target: s
             levels, numbers = pd.factorize(feature, use_na_sentinel=True)
             distinct = len(numbers)
         else:
-            levels, names = pd.factorize(to_names(dataset.frame[name]), use_na_sentinel=True)
+            levels, names = pd.factorize(to_categories(dataset.frame[name]), use_na_sentinel=True)
             distinct = len(names)
             feature = levels.astype(np.float64)
         pairs = pd.DataFrame({"level": levels, "class": codes}).value_counts()

@@ -12,7 +12,7 @@ import torch
 
 from core.data.encoders.storage import DenseRows, Storage
 from core.data.types import Layout
-from core.data.coercion import to_names
+from core.data.coercion import to_categories
 
 if TYPE_CHECKING:
     from core.data.config import ColumnsEncoderConfig
@@ -33,7 +33,7 @@ class CategoricalColumns:
         """Learn the names from training rows: most frequent first, equal counts by name."""
         kept, rare = [], []
         for column in columns:
-            codes, found = pd.factorize(to_names(frame[column]), use_na_sentinel=True)
+            codes, found = pd.factorize(to_categories(frame[column]), use_na_sentinel=True)
             counts = np.bincount(codes[codes >= 0], minlength=len(found))
             order = sorted(
                 zip(counts.tolist(), found, strict=True), key=lambda pair: (-pair[0], str(pair[1]))
@@ -49,7 +49,7 @@ class CategoricalColumns:
         for i, column in enumerate(self.columns):
             first = 1 + self.rare[i]
             at = {name: first + k for k, name in enumerate(self.kept[i])}
-            found, uniques = pd.factorize(to_names(frame[column]), use_na_sentinel=True)
+            found, uniques = pd.factorize(to_categories(frame[column]), use_na_sentinel=True)
             other = 1 if self.rare[i] else 0
             codes[:, i] = np.array([*(at.get(u, other) for u in uniques), 0], np.int32)[found]
         return {"categorical": DenseRows(torch.from_numpy(codes), torch.int64)}

@@ -20,7 +20,7 @@ from core.data.encoders.numeric import NumericColumns
 from core.data.encoders.text_pair_features import COMPANIONS, TextPairFeatures
 from core.data.encoders.signals import SignalColumn
 from core.data.encoders.storage import StoredRows, Storage
-from core.data.encoders.tokens import Place, TokenColumns
+from core.data.encoders.tokens import TokenOffsets, TokenColumns
 from core.data.encoders.word_features import WordFeatures
 from core.data.types import ColumnRoles, Layout
 
@@ -156,7 +156,7 @@ class ColumnsEncoder:
                 at[alone] = {name: None}
         return at
 
-    def token_offsets(self, frame: pd.DataFrame) -> list[list[Place | None]]:
+    def token_offsets(self, frame: pd.DataFrame) -> list[list[TokenOffsets | None]]:
         """Say where in the texts each token of a row stands: (column, start, end), None for those of no text."""
         tokens = self._pieces["tokens"]
         assert isinstance(tokens, TokenColumns)

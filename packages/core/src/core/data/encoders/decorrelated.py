@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.data.encoders.columns import ColumnsEncoder
-    from core.data.encoders.tokens import Place
+    from core.data.types import TokenOffsets
     from core.data.groups import Groups
     from core.data.types import Json, Layout, EncodedRows
 
@@ -85,7 +85,7 @@ class DecorrelatedEncoder:
         """Say where an input column stands."""
         return self.inner.column_positions()
 
-    def token_offsets(self, frame: pd.DataFrame) -> list[list[Place | None]]:
+    def token_offsets(self, frame: pd.DataFrame) -> list[list[TokenOffsets | None]]:
         """Say where in the texts each token of a row stands."""
         return self.inner.spans(frame)
 

@@ -17,7 +17,7 @@ from core.data.encoders.numeric import NumericColumns
 from core.data.encoders.storage import LazyRows, Storage
 from core.data.times import to_times
 from core.data.types import Layout
-from core.data.coercion import named_rows, to_names
+from core.data.coercion import format_rows, to_categories
 
 if TYPE_CHECKING:
     from core.data.config import ColumnsEncoderConfig
@@ -51,9 +51,9 @@ class EventSequences:
         table = pd.concat([frame[columns], more]) if len(more) else frame[columns]
         times = to_times(table[self.time], self.time)
         if np.isnan(times).any():
-            where = named_rows(table.index[np.isnan(times)])
+            where = format_rows(table.index[np.isnan(times)])
             raise ValueError(f"column {self.time!r} is empty in {where}: events need every row's time")
-        features, past = self._features(table), _Past.of(to_names(table[self.unit]), times)
+        features, past = self._features(table), _Past.of(to_categories(table[self.unit]), times)
         width = features.shape[1] + 1
 
         def events(index: NDArray[np.int64]) -> Tensor:

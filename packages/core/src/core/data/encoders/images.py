@@ -63,7 +63,7 @@ class ImageColumn:
         if per_image * len(frame) <= self.cache_mb * 2**20:
             return {"image": DenseRows(self._decoded(values))}
         for row, value in values.items():
-            opened(value, row, self.column).close()  # what is no image at all is told before training starts
+            open_image(value, row, self.column).close()  # what is no image at all is told before training starts
         return {"image": LazyRows(len(frame), lambda index: self._decoded(values.iloc[index]))}
 
     def _decoded(self, values: pd.Series[Any]) -> Tensor:
@@ -78,7 +78,7 @@ class ImageColumn:
 
     def _pixels(self, value: object, row: object) -> NDArray[np.uint8]:
         height, width = self.source
-        with opened(value, row, self.column) as image:
+        with open_image(value, row, self.column) as image:
             try:
                 if self.how == "squash":
                     image.draft("RGB" if self.channels == 3 else "L", (2 * width, 2 * height))
@@ -91,7 +91,7 @@ class ImageColumn:
                 elif shown.size != (width, height):
                     shown = shown.resize((width, height), Image.Resampling.BILINEAR)
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                raise broken(self.column, row, value, error) from error
+                raise undecodable(self.column, row, value, error) from error
         return np.asarray(shown, dtype=np.uint8).reshape(height, width, self.channels)
 
     def layout(self, layout: Layout) -> Layout:
@@ -109,7 +109,7 @@ class ImageColumn:
         return cls(column, config.image_channels, (h, w), (sh, sw), config.image_fit, config.cache_mb)
 
 
-def broken(column: str, row: object, value: object, error: Exception) -> ValueError:
+def undecodable(column: str, row: object, value: object, error: Exception) -> ValueError:
     """Make the error for an image that can't be decoded."""
     named = f" ({value})" if isinstance(value, str | Path) else ""
     return ValueError(
@@ -117,7 +117,7 @@ def broken(column: str, row: object, value: object, error: Exception) -> ValueEr
     )
 
 
-def opened(value: object, row: object, column: str) -> Image.Image:
+def open_image(value: object, row: object, column: str) -> Image.Image:
     """Open an image from encoded bytes or a file, raising ``ValueError`` with column and row for what is none."""
     if isinstance(value, Mapping):  # Hugging Face's layout of an image in Parquet
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
@@ -132,7 +132,7 @@ def opened(value: object, row: object, column: str) -> Image.Image:
     except FileNotFoundError as error:
         raise ValueError(f"column {column!r}, row {row}: no file {value!r}") from error
     except (OSError, Image.DecompressionBombError) as error:
-        raise broken(column, row, value, error) from error
+        raise undecodable(column, row, value, error) from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -148,7 +148,7 @@ def _common_size(values: pd.Series[Any]) -> tuple[int, int]:
     """Give the commonest (height, width), made square and at most 224 where sizes differ or are larger."""
     sizes: Counter[tuple[int, int]] = Counter()
     for row, value in values.items():
-        with opened(value, row, str(values.name)) as image:
+        with open_image(value, row, str(values.name)) as image:
             sizes[(image.height, image.width)] += 1
     (height, width), count = sizes.most_common(1)[0]
     if count == sum(sizes.values()) and max(height, width) <= LARGEST:

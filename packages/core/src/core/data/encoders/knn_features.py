@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.data.encoders.tfidf import tfidf
-from core.data.coercion import to_names, to_texts
+from core.data.coercion import to_categories, to_texts
 
 if TYPE_CHECKING:
     from core.data.types import ColumnRoles, Json
@@ -47,7 +47,7 @@ class KnnFeatures:
                 f"encoder.examples={nearest}: graded examples need one text and one target column, the data names "
                 f"{', '.join(columns.text) or 'none'} and {', '.join(columns.target) or 'none'}; set it to 0"
             )
-        grades = [str(g) for g in to_names(frame[columns.target[0]])]
+        grades = [str(g) for g in to_categories(frame[columns.target[0]])]
         classes = sorted(set(grades))
         if len(classes) > MOST_CLASSES:
             raise ValueError(

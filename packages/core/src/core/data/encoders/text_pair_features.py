@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.data.text_similarity import Profile, common_order, covered, dice, profile, shared
+from core.data.text_similarity import TextProfile, lcs_length, soft_coverage, dice_coefficient, profile_text, weighted_overlap
 from core.data.coercion import to_texts
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class TextPairFeatures:
     """Stems that two or more training texts hold: one that a single text holds may name a person."""
     topics: NDArray[np.float64]
     """(stems, topics) directions, rows in the order of ``idf``."""
-    _profiles: dict[str, Profile] = field(default_factory=dict, repr=False)
+    _profiles: dict[str, TextProfile] = field(default_factory=dict, repr=False)
 
     @classmethod
     def fit(cls, config: ColumnsEncoderConfig, columns: ColumnRoles, frame: pd.DataFrame) -> TextPairFeatures:
@@ -150,12 +150,12 @@ class TextPairFeatures:
         mine, asked = self._profile(answer), self._profile(prompt)
         if not references:
             return "", []
-        best = max(references, key=lambda r: shared(mine.counts, self._profile(r).counts, self._idf)[2])
+        best = max(references, key=lambda r: weighted_overlap(mine.counts, self._profile(r).counts, self._idf)[2])
         wanted = self._profile(best)
         lacking: dict[str, str] = {}
         for word, one in zip(wanted.words, wanted.stems, strict=True):
             telling = self._idf(one) > _TELLING and one not in asked.counts
-            if telling and not covered([one], mine.stems, lambda _: 1.0):
+            if telling and not soft_coverage([one], mine.stems, lambda _: 1.0):
                 lacking.setdefault(one, word)
         return best, [lacking[s] for s in sorted(lacking, key=lambda s: -self._idf(s))]
 
@@ -200,15 +200,15 @@ class TextPairFeatures:
             "mean idf": sum(self._idf(s) for s in a.counts) / known,
         }
 
-    def _one(self, a: Profile, r: Profile, q: Profile) -> dict[str, float]:
+    def _one(self, a: TextProfile, r: TextProfile, q: TextProfile) -> dict[str, float]:
         """Compare the answer with one reference; what the prompt has counts for nothing in ``new``."""
-        precision, recall, both = shared(a.counts, r.counts, lambda _: 1.0)
-        idf_precision, idf_recall, idf_dice = shared(a.counts, r.counts, self._idf)
+        precision, recall, both = weighted_overlap(a.counts, r.counts, lambda _: 1.0)
+        idf_precision, idf_recall, idf_dice = weighted_overlap(a.counts, r.counts, self._idf)
         new_a = {s: n for s, n in a.counts.items() if s not in q.counts}
         new_r = {s: n for s, n in r.counts.items() if s not in q.counts}
-        new_precision, new_recall, new_dice = shared(new_a, new_r, self._idf)
-        letters_precision, letters_recall, letters = shared(a.letters, r.letters, lambda _: 1.0)
-        order = common_order(a.stems, r.stems)
+        new_precision, new_recall, new_dice = weighted_overlap(new_a, new_r, self._idf)
+        letters_precision, letters_recall, letters = weighted_overlap(a.letters, r.letters, lambda _: 1.0)
+        order = lcs_length(a.stems, r.stems)
         return {
             "precision": precision,
             "recall": recall,
@@ -219,14 +219,14 @@ class TextPairFeatures:
             "new_precision": new_precision,
             "new_recall": new_recall if new_r else 1.0,
             "new_dice": new_dice,
-            "pairs": dice(a.pairs, r.pairs),
+            "pairs": dice_coefficient(a.pairs, r.pairs),
             "letters_precision": letters_precision,
             "letters_recall": letters_recall,
             "letters": letters,
-            "runs": dice(a.runs, r.runs),
-            "alike_recall": covered(list(r.counts), list(a.counts), self._idf),
-            "alike_precision": covered(list(a.counts), list(r.counts), self._idf),
-            "alike_new": covered(list(new_r), list(a.counts), self._idf),
+            "runs": dice_coefficient(a.runs, r.runs),
+            "alike_recall": soft_coverage(list(r.counts), list(a.counts), self._idf),
+            "alike_precision": soft_coverage(list(a.counts), list(r.counts), self._idf),
+            "alike_new": soft_coverage(list(new_r), list(a.counts), self._idf),
             "order_recall": order / max(len(r.stems), 1),
             "order_precision": order / max(len(a.stems), 1),
             "negation": float((a.negations > 0) != (r.negations > 0)),
@@ -242,12 +242,12 @@ class TextPairFeatures:
         found = self.idf.get(one)
         return found if found is not None else log(1 + self.texts) + 1.0
 
-    def _profile(self, text: str) -> Profile:
+    def _profile(self, text: str) -> TextProfile:
         found = self._profiles.get(text)
         if found is None:
             if len(self._profiles) >= _MOST_PROFILES:
                 self._profiles.clear()
-            found = self._profiles[text] = profile(text)
+            found = self._profiles[text] = profile_text(text)
         return found
 
     def _read(self, frame: pd.DataFrame) -> tuple[list[str], list[list[str]], list[str]]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from core.data.encoders.storage import SparseRows, Storage
-from core.data.text_similarity import profile
+from core.data.text_similarity import profile_text
 from core.data.types import Layout
 from core.data.coercion import to_texts
 
@@ -156,7 +156,7 @@ def _within(longest: int, most: int | None, vocabulary: list[str] | None = None)
 
     def ngrams(pair: tuple[str, str]) -> list[str]:
         key, text = pair
-        stems = profile(text).stems
+        stems = profile_text(text).stems
         return [
             f"{key} {' '.join(stems[i : i + n])}"
             for n in range(1, longest + 1)

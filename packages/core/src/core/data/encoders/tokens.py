@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 4096
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-SHIPPED = ("text_small",)
+BUNDLED = ("text_small",)
 """Tokenizers that come with core, each for the backbone of its name."""
 SAMPLE = "Hello: the 2nd patient's answer, 3.5 mg?"
 """What two tokenizers read differently, unless they are one."""
 T = TypeVar("T")
-Place = tuple[str, int, int]
+TokenOffsets = tuple[str, int, int]
 """A column and the characters in it: start, end."""
 WORD = re.compile(r"\w\w+")
 """What a word is, as in scikit-learn's text features: two or more letters or digits."""
@@ -61,8 +61,8 @@ class TokenColumns:
             )
         elif config.tokenizer == "words":
             tokenizer = _words((t for column in texts for t in column), config.vocabulary, config.lowercase)
-        elif config.tokenizer in SHIPPED:
-            tokenizer = shipped(config.tokenizer)
+        elif config.tokenizer in BUNDLED:
+            tokenizer = bundled_tokenizer(config.tokenizer)
         else:
             tokenizer = _pretrained(config.tokenizer)
         tokenizer.encode_special_tokens = True  # "[SEP]" written in a text is text
@@ -79,7 +79,7 @@ class TokenColumns:
             tokens[i, : len(row)] = row
         return {"tokens": DenseRows(torch.from_numpy(tokens), torch.int64)}
 
-    def token_offsets(self, frame: pd.DataFrame) -> list[list[Place | None]]:
+    def token_offsets(self, frame: pd.DataFrame) -> list[list[TokenOffsets | None]]:
         """Say on which characters of which column each token of a row stands; None for those of no text."""
         columns = []
         for column in self.columns:
@@ -193,7 +193,7 @@ def _add_template(tokenizer: Any) -> None:
     )
 
 
-def shipped(name: str) -> Any:
+def bundled_tokenizer(name: str) -> Any:
     """Read a tokenizer that comes with core, raising ValueError where this installation lacks it."""
     file = files("core.data.encoders").joinpath("tokenizers", f"{name}.json")
     if not file.is_file():

@@ -15,7 +15,7 @@ from pathlib import Path
 import zstandard
 
 
-def find(path: str | Path, key: str = "data.path") -> Path:
+def resolve_path(path: str | Path, key: str = "data.path") -> Path:
     """Find a file or folder as given, or below the folder named by PLINTH_DATA, or the same name compressed.
 
     Raises ``ValueError`` that names the configuration key and every place that was looked at.
@@ -45,7 +45,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def decompressed(path: Path) -> tuple[Path, bytes]:
+def decompress(path: Path) -> tuple[Path, bytes]:
     data = path.read_bytes()
     try:
         while path.suffix.lower() in _DECOMPRESS:
@@ -80,7 +80,7 @@ _DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def decoded(path: Path, data: bytes, encoding: str) -> tuple[str, list[str]]:
+def decode(path: Path, data: bytes, encoding: str) -> tuple[str, list[str]]:
     marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     if encoding == "auto":
         encoding = next((name for mark, name in marks.items() if data.startswith(mark)), "utf-8")

@@ -19,8 +19,8 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from core.data.readers.files import decoded, decompressed, find, sha256
-from core.data.coercion import is_missing, named_rows
+from core.data.readers.files import decode, decompress, resolve_path, sha256
+from core.data.coercion import is_missing, format_rows
 
 _HEADER = 1 << 20  # a header is shorter than this many characters
 DELIMITERS = (",", ";", "\t", "|", " ")
@@ -53,15 +53,15 @@ def read_table(
     codes with leading zeros), columns of true and false become booleans. Raises ``ValueError`` with the file and
     the numbers of rows that can't be read.
     """
-    inner, data = decompressed(path)
+    inner, data = decompress(path)
     ending = inner.suffix.lower()
     if ending in (".parquet", ".pq"):
         table = Table(_parquet(path, data))
     elif ending in (".jsonl", ".ndjson", ".json"):
-        text, notes = decoded(path, data, encoding)
+        text, notes = decode(path, data, encoding)
         table = Table(_json(path, text, whole=ending == ".json"), notes)
     elif ending in (".csv", ".tsv", ".txt", ".data", ".tab"):
-        text, notes = decoded(path, data, encoding)
+        text, notes = decode(path, data, encoding)
         table = _delimited(path, text, names, "\t" if delimiter == "auto" and ending == ".tsv" else delimiter)
         table.notes[:0] = notes
     else:
@@ -248,9 +248,9 @@ def _clean(values: pd.Series[Any], missing: Sequence[str], convert: bool) -> pd.
     return pd.Series(np.array([*kept, None], dtype=object)[codes], index=values.index, dtype=object)
 
 
-def rows_of(frame: pd.DataFrame, where: Any) -> str:
+def rows_where(frame: pd.DataFrame, where: Any) -> str:
     """Name the rows of a frame in which a mask is true."""
-    return named_rows(frame.index[np.asarray(where, dtype=bool)])
+    return format_rows(frame.index[np.asarray(where, dtype=bool)])
 
 
 __all__ = ["Table", "find", "read_table", "rows_of", "sha256"]

@@ -11,7 +11,7 @@ from core.config import config_error
 from core.data.config import MaskFolderData, split_plan
 from core.data.readers.files import sha256
 from core.data.sources.table import IMAGE_ENDINGS, PARTS, joined, require_columns
-from core.data.readers.table import find, read_table
+from core.data.readers.table import resolve_path, read_table
 from core.data.types import Dataset, ColumnRoles, SplitPlan
 
 SHOWN = 5
@@ -25,7 +25,7 @@ def own_mask_folder(config: MaskFolderData, seed: int) -> Dataset:
     columns. Raises ``ValueError`` naming images without masks, masks without images and pairs of unequal size.
     """
     plan = split_plan(config, seed)
-    root = find(config.path)
+    root = resolve_path(config.path)
     if not root.is_dir():
         raise config_error("data.path", config.path, "is a file; give the folder that holds images and masks")
     names = _names(root / config.classes)
@@ -36,7 +36,7 @@ def own_mask_folder(config: MaskFolderData, seed: int) -> Dataset:
     _same_sizes(frame, root)
     hashes = {config.classes: sha256(root / config.classes)}
     if config.metadata is not None:
-        table = read_table(find(config.metadata, "data.metadata"))
+        table = read_table(resolve_path(config.metadata, "data.metadata"))
         hashes |= table.files
         frame, told = joined(frame, table, config, root)
         notes += told
@@ -50,7 +50,7 @@ def own_mask_folder(config: MaskFolderData, seed: int) -> Dataset:
         root,
     )
     if parts and config.split in ("auto", "column") and not config.split_column:
-        plan = SplitPlan("column", "part", plan.validation, plan.test, plan.seed)
+        plan = SplitPlan("column", "part", plan.validation_fraction, plan.test_fraction, plan.seed)
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     return Dataset(
         frame,

@@ -10,10 +10,10 @@ import pandas as pd
 
 from core.config import config_error
 from core.data.config import ImageFolderData, ImagesData, TableData, split_plan
-from core.data.roles import infer
-from core.data.readers.table import Table, find, read_table
+from core.data.roles import infer_roles
+from core.data.readers.table import Table, resolve_path, read_table
 from core.data.types import Dataset, ColumnRoles, SplitPlan
-from core.data.coercion import is_missing, named_rows, to_numbers
+from core.data.coercion import is_missing, format_rows, to_numbers
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 PARTS = {
@@ -31,7 +31,7 @@ def own_table(config: TableData, seed: int) -> Dataset:
     plan = split_plan(config, seed)
     if not config.target:
         raise config_error("data.target", [], "name the column to predict")
-    path = find(config.path)
+    path = resolve_path(config.path)
     if path.is_dir():
         raise config_error("data.path", config.path, "is a folder; data=image_folder reads folders")
     table = read_table(path, delimiter=config.delimiter, encoding=config.encoding, missing=config.missing)
@@ -64,7 +64,7 @@ def own_table(config: TableData, seed: int) -> Dataset:
         frame[image] = _against_folder(frame[image], path.parent)
     if config.infer:
         skipped = [*config.ignore, *([config.split_column] if config.split_column else [])]
-        given, told = infer(frame, given, skipped)
+        given, told = infer_roles(frame, given, skipped)
         notes += told
     if not given.inputs():
         raise ValueError(
@@ -110,7 +110,7 @@ def without_unlabelled(dataset: Dataset) -> Dataset:
     gone = unlabelled(dataset.frame, dataset.roles.target)
     if gone.any():
         rows = dataset.frame.index[gone]
-        dataset.notes.append(f"Left out {len(rows)} rows without a target: {named_rows(rows)}.")
+        dataset.notes.append(f"Left out {len(rows)} rows without a target: {format_rows(rows)}.")
         dataset.frame = dataset.frame[~gone]
     return dataset
 
@@ -126,7 +126,7 @@ def own_image_folder(config: ImageFolderData, seed: int) -> Dataset:
     The frame has ``image`` (path), ``label`` and, where folders give them, ``part``; and the metadata's columns.
     """
     plan = split_plan(config, seed)
-    root = find(config.path)
+    root = resolve_path(config.path)
     if not root.is_dir():
         raise config_error(
             "data.path", config.path, "is a file; data=images reads Parquet files with images inside"
@@ -155,7 +155,7 @@ def own_image_folder(config: ImageFolderData, seed: int) -> Dataset:
             "sort images into class folders, or give data.metadata"
         )
     if config.metadata is not None:
-        table = read_table(find(config.metadata, "data.metadata"))
+        table = read_table(resolve_path(config.metadata, "data.metadata"))
         hashes |= table.files
         frame, told = joined(frame, table, config, root)
         notes += told
@@ -174,7 +174,7 @@ def own_image_folder(config: ImageFolderData, seed: int) -> Dataset:
         root,
     )
     if parted and config.split in ("auto", "column") and not config.split_column:
-        plan = SplitPlan("column", "part", plan.validation, plan.test, plan.seed)
+        plan = SplitPlan("column", "part", plan.validation_fraction, plan.test_fraction, plan.seed)
     roles = ColumnRoles(target=(target,), image="image", sensitive=tuple(config.sensitive), unit=config.unit)
     frame.index = pd.RangeIndex(1, len(frame) + 1)
     dataset = Dataset(
@@ -206,7 +206,7 @@ def joined(
             f"{config.metadata}: no value of {config.file!r} names an image below {root} (such as {wanted.iloc[0]!r})"
         )
     if wanted.duplicated().any():
-        twice = named_rows(rows.index[wanted.duplicated()])
+        twice = format_rows(rows.index[wanted.duplicated()])
         raise ValueError(f"{config.metadata}: {config.file!r} names an image twice ({twice})")
     if keys.duplicated().any():
         raise ValueError(

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from core.privacy.rules.per_example_grads import Gradient, Outer, Units, outer_norms, row_norms, sum_dense
+from core.privacy.rules.per_example_grads import PerExampleGrad, FactoredGrad, Units, factored_norms, row_norms, sum_dense
 from core.privacy.rules.trace import Trace
-from core.privacy.rules.traced_parameter import Tracked
+from core.privacy.rules.traced_parameter import TracedParameter
 
 
 @dataclass
@@ -19,7 +19,7 @@ class _Family:
     roots: set[int] = field(default_factory=set)
 
 
-class Settlement:
+class GradAccumulator:
     """Squared norms (G, U) per clipping group and unit, filled while the backward pass runs; then the sums.
 
     `leaves` are the tracked parameters, `sums` the buffers of their shapes and `groups` their clipping groups.
@@ -28,7 +28,7 @@ class Settlement:
     def __init__(
         self,
         trace: Trace,
-        leaves: Sequence[Tracked],
+        leaves: Sequence[TracedParameter],
         sums: Sequence[Tensor],
         groups: Sequence[int],
         units: Units,
@@ -36,7 +36,7 @@ class Settlement:
         self.trace, self.leaves, self.sums, self.groups, self.units = trace, leaves, sums, groups, units
         self.squares_GU = sums[0].new_zeros(max(groups) + 1, units.count)
         self._index = {id(leaf): i for i, leaf in enumerate(leaves)}
-        self._jobs: list[tuple[int, Gradient, Tensor]] = []
+        self._jobs: list[tuple[int, PerExampleGrad, Tensor]] = []
         self._families: list[_Family] = []
         self._done: set[int] = set()
 
@@ -90,7 +90,7 @@ class Settlement:
         if key in self._done:
             return
         self._done.add(key)
-        outers = [gradient for gradient in gradients if isinstance(gradient, Outer)]
+        outers = [gradient for gradient in gradients if isinstance(gradient, FactoredGrad)]
         bias = self.trace.joint(key)
         if bias is not None:
             self._settle_affine(index, self._index[bias], outers)
@@ -98,11 +98,11 @@ class Settlement:
         if extra is not None:
             total = extra if not gradients else sum_dense(gradients) + extra
             self._add_squares(index, row_norms(total, self.units))
-            kept: Sequence[Gradient] = gradients
+            kept: Sequence[PerExampleGrad] = gradients
         elif not gradients:
             return
         elif len(outers) == len(gradients):
-            squares, kept = outer_norms(outers, self.units, False)
+            squares, kept = factored_norms(outers, self.units, False)
             self._add_squares(index, squares)
         elif len(gradients) == 1:
             squares, only = gradients[0].squared_norms(self.units)
@@ -114,21 +114,21 @@ class Settlement:
         self._keep(index, kept)
         self.trace.gradients[key] = []
 
-    def _settle_affine(self, index: int, bias: int, outers: list[Outer]) -> None:
+    def _settle_affine(self, index: int, bias: int, outers: list[FactoredGrad]) -> None:
         """A weight and its bias together; the bias's sum is a product with the same rows."""
         same = self.groups[index] == self.groups[bias]
         for outer in outers:
-            self._jobs.append((self.groups[bias], BiasSum(outer.left), self.sums[bias]))
-        squares, kept = outer_norms(outers, self.units, same)
+            self._jobs.append((self.groups[bias], BiasGrad(outer.left), self.sums[bias]))
+        squares, kept = factored_norms(outers, self.units, same)
         self._add_squares(index, squares)
         if not same:
             self._add_squares(
-                bias, row_norms(sum_dense([BiasSum(outer.left) for outer in outers]), self.units)
+                bias, row_norms(sum_dense([BiasGrad(outer.left) for outer in outers]), self.units)
             )
         self._keep(index, kept)
         self.trace.gradients[id(self.leaves[index])] = []
 
-    def _keep(self, index: int, gradients: Sequence[Gradient]) -> None:
+    def _keep(self, index: int, gradients: Sequence[PerExampleGrad]) -> None:
         self._jobs += [(self.groups[index], gradient, self.sums[index]) for gradient in gradients]
 
     def _grouped(self, keys: Sequence[int]) -> list[_Family]:
@@ -144,7 +144,7 @@ class Settlement:
             families = [*apart, merged]
         return families
 
-    def _only_view(self, family: _Family) -> Tracked | None:
+    def _only_view(self, family: _Family) -> TracedParameter | None:
         """The family's tensor if it is a mere view of a parameter used nowhere else."""
         tensor = self.trace.tracked[family.keys[0]]
         if len(family.keys) > 1 or len(family.roots) > 1 or tensor.as_view is None:
@@ -157,10 +157,10 @@ class Settlement:
         if tensor is not None and tensor.as_view is not None:
             key, root = family.keys[0], next(iter(family.roots))
             gradients = self.trace.gradients[key]
-            outers = [gradient for gradient in gradients if isinstance(gradient, Outer)]
-            kept: Sequence[Gradient] = gradients
+            outers = [gradient for gradient in gradients if isinstance(gradient, FactoredGrad)]
+            kept: Sequence[PerExampleGrad] = gradients
             if len(outers) == len(gradients):
-                squares, kept = outer_norms(outers, self.units, False)
+                squares, kept = factored_norms(outers, self.units, False)
             elif len(gradients) == 1:
                 squares, only = gradients[0].squared_norms(self.units)
                 kept = [only]
@@ -212,7 +212,7 @@ class Settlement:
 
 
 @dataclass
-class BiasSum:
+class BiasGrad:
     """A bias's gradients, the sums over positions of output-gradients (B, T, p)."""
 
     left: Tensor
@@ -225,5 +225,5 @@ class BiasSum:
         weights = weights_B[:, None].expand(B, T).reshape(B * T)
         into.addmv_(self.left.reshape(B * T, p).t(), weights)
 
-    def squared_norms(self, units: Units) -> tuple[Tensor, Gradient]:
+    def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
         return row_norms(self.dense(), units), self

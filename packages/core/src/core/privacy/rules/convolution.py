@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.privacy.rules.per_example_grads import Dense, Gradient, Units, gram_is_cheaper, precise, row_norms
+from core.privacy.rules.per_example_grads import DenseGrad, PerExampleGrad, Units, gram_is_cheaper, precise, row_norms
 from core.privacy.rules.linear import label_of, unchanged
-from core.privacy.rules.trace import Trace, carries_rows
-from core.privacy.rules.traced_parameter import Tracked, rule, value_of
+from core.privacy.rules.trace import Trace, is_batched
+from core.privacy.rules.traced_parameter import TracedParameter, rule, value_of
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class ConvolutionGradient:
             found = self._weight_gradient(self.g, self.x * weights, self.weight, self.geometry.groups)
         into.add_(found)
 
-    def squared_norms(self, units: Units) -> tuple[Tensor, Gradient]:
+    def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
         gram = gram_is_cheaper(self.positions, self.weight.shape[0], self.weight[0].numel())
         if (
             gram
@@ -141,7 +141,7 @@ class ConvolutionGradient:
         dense = self.dense()
         # A weighted sum of what is instantiated anyway is far cheaper than another weight-gradient call.
         small = dense.numel() <= 8 * (self.g.numel() + self.x.numel())
-        return row_norms(dense, units), Dense(dense) if small or not gram else self
+        return row_norms(dense, units), DenseGrad(dense) if small or not gram else self
 
 
 @dataclass
@@ -158,7 +158,7 @@ class PatchProduct:
         scaled = (self.g * weights_B[:, None]).reshape(self.g.shape[0], -1)
         into.view(len(scaled), -1).addmm_(scaled, self.patches.flatten(1).t())
 
-    def squared_norms(self, units: Units) -> tuple[Tensor, Gradient]:
+    def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
         return row_norms(self.dense(), units), self
 
 
@@ -176,7 +176,7 @@ def convolution(
 ) -> Any:
     """Convolutions of 1 to 3 dimensions, any groups and memory format."""
     label = label_of(weight, bias, input)
-    if not carries_rows(input):
+    if not is_batched(input):
         return trace.pure(func, input, weight, bias, stride, padding, dilation, groups)
     dims = weight.dim() - 2
     trace.per_row(input, label)
@@ -201,9 +201,9 @@ def convolution(
     def receive(gradient: Tensor) -> None:
         unchanged(input, version, label)
         g = precise(gradient)
-        if isinstance(bias, Tracked):
-            trace.give(bias, Dense(g.flatten(2).sum(2).view(trace.rows, -1, g.shape[1]).sum(1)))
-        if isinstance(weight, Tracked):
+        if isinstance(bias, TracedParameter):
+            trace.give(bias, DenseGrad(g.flatten(2).sum(2).view(trace.rows, -1, g.shape[1]).sum(1)))
+        if isinstance(weight, TracedParameter):
             trace.give(weight, ConvolutionGradient(g, precise(input.detach()), plain, geometry, trace.rows))
 
     out = func(input, plain, value_of(bias), geometry.stride, geometry.padding, spread, groups)

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.privacy.rules.trace import Trace, carries_rows
-from core.privacy.rules.traced_parameter import Function, Tracked, leaves, map_nested, rule
+from core.privacy.rules.trace import Trace, is_batched
+from core.privacy.rules.traced_parameter import Function, TracedParameter, leaves, map_nested, rule
 
 _ARITHMETIC = ("add", "sub", "mul", "div", "truediv", "pow")
 _ELEMENTWISE = frozenset(
@@ -46,9 +46,9 @@ _LIKE = frozenset(
 def apply(trace: Trace, func: Function, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Route an operation without a rule: on parameters alone, element-wise, or anything else."""
     flat = leaves((args, kwargs))
-    tracked = [leaf for leaf in flat if isinstance(leaf, Tracked)]
+    tracked = [leaf for leaf in flat if isinstance(leaf, TracedParameter)]
     label = tracked[0].label
-    with_rows = name not in _LIKE and any(carries_rows(leaf) for leaf in flat)
+    with_rows = name not in _LIKE and any(is_batched(leaf) for leaf in flat)
     if not with_rows and not (name in _ELEMENTWISE and _grows_to_batch(trace, name, flat, tracked)):
         return trace.pure(func, *args, **kwargs)
     if name in _ELEMENTWISE:
@@ -62,16 +62,16 @@ def apply(trace: Trace, func: Function, name: str, args: tuple[Any, ...], kwargs
     return _mapped(trace, func, name, label, args, kwargs)
 
 
-def _grows_to_batch(trace: Trace, name: str, flat: list[Any], tracked: list[Tracked]) -> bool:
+def _grows_to_batch(trace: Trace, name: str, flat: list[Any], tracked: list[TracedParameter]) -> bool:
     """Whether a constant repeated over the batch (a mask) is combined with parameters that are not."""
     dims = max(leaf.dim() for leaf in tracked)
     leading = max(leaf.shape[0] if leaf.dim() == dims else 1 for leaf in tracked) if dims else 1
-    constants = [leaf for leaf in flat if isinstance(leaf, Tensor) and not isinstance(leaf, Tracked)]
+    constants = [leaf for leaf in flat if isinstance(leaf, Tensor) and not isinstance(leaf, TracedParameter)]
     grown = [leaf.shape[0] for leaf in constants if leaf.dim() == dims > 2 and leaf.shape[0] > 1]
     return leading == 1 and bool(grown) and trace.batch_sized(max(grown), f"{tracked[0].label}:{name}")
 
 
-def _copies(trace: Trace, tracked: Tracked, dims: int, k: int) -> Tensor:
+def _copies(trace: Trace, tracked: TracedParameter, dims: int, k: int) -> Tensor:
     """The parameter broadcast against an activation of `dims` dimensions with k rows per example."""
     shape = list(tracked.shape)
     inner = [1] * (k > 1)
@@ -96,17 +96,17 @@ def _elementwise(
     tensors = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     dims = max(tensor.dim() for tensor in tensors)
     leading = (
-        max(t.shape[0] for t in tensors if not isinstance(t, Tracked) and t.dim() == dims) if dims else 0
+        max(t.shape[0] for t in tensors if not isinstance(t, TracedParameter) and t.dim() == dims) if dims else 0
     )
     rows = next(
-        (t for t in tensors if not isinstance(t, Tracked) and t.dim() == dims and t.shape[0] == leading), None
+        (t for t in tensors if not isinstance(t, TracedParameter) and t.dim() == dims and t.shape[0] == leading), None
     )
     if rows is None:
         raise ValueError(f"{label}: broadcast over the batch dimension; examples can't be told apart")
     k = trace.per_row(rows, label)
 
     def spread(leaf: Any) -> Any:
-        if isinstance(leaf, Tracked):
+        if isinstance(leaf, TracedParameter):
             return _copies(trace, leaf, dims, k)
         if k > 1 and isinstance(leaf, Tensor) and leaf.dim() == dims and leaf.shape[0] == leading:
             return leaf.view(trace.rows, k, *leaf.shape[1:])
@@ -118,7 +118,7 @@ def _elementwise(
 
 def _assign(trace: Trace, label: str, target: Tensor, index: Any, value: Any) -> None:
     """`activation[index] = parameter`, as in mask tokens."""
-    if isinstance(target, Tracked) or trace.per_row(target, label) != 1:
+    if isinstance(target, TracedParameter) or trace.per_row(target, label) != 1:
         raise ValueError(f"{label}: this assignment into a tensor has no exact rule")
     if isinstance(index, Tensor) and index.dtype == torch.bool:
         mask = index.reshape(*index.shape, *[1] * (target.dim() - index.dim()))
@@ -131,17 +131,17 @@ def _mapped(
     trace: Trace, func: Function, name: str, label: str, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
     flat = leaves((args, kwargs))
-    leading = defaultdict(int, {leaf.dim(): leaf.shape[0] for leaf in flat if carries_rows(leaf)})
+    leading = defaultdict(int, {leaf.dim(): leaf.shape[0] for leaf in flat if is_batched(leaf)})
     spread: list[Any] = []
     mapped_at: list[int] = []
     for i, leaf in enumerate(flat):
-        if isinstance(leaf, Tracked):
+        if isinstance(leaf, TracedParameter):
             if name in _JOINS and leading[leaf.dim()] == leaf.shape[0]:
                 leaf = _copies(trace, leaf, leaf.dim(), 1)[:, None]
             else:
                 leaf = trace.expand(leaf, [1, *leaf.shape], [trace.rows, *leaf.shape])
             mapped_at.append(i)
-        elif carries_rows(leaf):
+        elif is_batched(leaf):
             leaf = leaf.view(trace.rows, trace.per_row(leaf, label), *leaf.shape[1:])
             mapped_at.append(i)
         spread.append(leaf)
@@ -167,7 +167,7 @@ def _mapped(
 @rule(Tensor.expand, Tensor.expand_as, torch.broadcast_to, Tensor.broadcast_to)
 def expand(trace: Trace, func: Function, tensor: Tensor, *sizes: Any) -> Any:
     """A parameter expanded to the batch becomes one copy per example."""
-    if not isinstance(tensor, Tracked):
+    if not isinstance(tensor, TracedParameter):
         return trace.pure(func, tensor, *sizes)
     shape = _sizes(sizes)
     new = len(shape) - tensor.dim()
@@ -185,7 +185,7 @@ def expand(trace: Trace, func: Function, tensor: Tensor, *sizes: Any) -> Any:
 def repeat(trace: Trace, func: Function, tensor: Tensor, *repeats: Any) -> Any:
     """A parameter repeated over the batch becomes one copy per example."""
     counts = _sizes(repeats)
-    if not isinstance(tensor, Tracked) or not counts or len(counts) < tensor.dim():
+    if not isinstance(tensor, TracedParameter) or not counts or len(counts) < tensor.dim():
         return trace.pure(func, tensor, *repeats)
     if counts[0] == 1 or not trace.batch_sized(counts[0], f"{tensor.label}:repeat"):
         return trace.pure(func, tensor, *repeats)
@@ -215,11 +215,11 @@ def attention_with_bias(
     **options: Any,
 ) -> Any:
     """Attention whose additive bias comes from parameters (relative positions)."""
-    if any(isinstance(tensor, Tracked) for tensor in (query, key, value)):
+    if any(isinstance(tensor, TracedParameter) for tensor in (query, key, value)):
         args = (query, key, value)
         kwargs = {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal, **options}
         return apply(trace, func, "scaled_dot_product_attention", args, kwargs)
-    assert isinstance(attn_mask, Tracked)
+    assert isinstance(attn_mask, TracedParameter)
     k = trace.per_row(query, attn_mask.label)
     mask = _copies(trace, attn_mask, query.dim(), k)
     if k > 1:

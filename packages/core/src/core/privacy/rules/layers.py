@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.privacy.rules.per_example_grads import Dense, precise
+from core.privacy.rules.per_example_grads import DenseGrad, precise
 from core.privacy.rules.linear import label_of, linear, unchanged
-from core.privacy.rules.trace import Trace, carries_rows, mark_rows
-from core.privacy.rules.traced_parameter import Function, Tracked, rule, value_of
+from core.privacy.rules.trace import Trace, is_batched, mark_batched
+from core.privacy.rules.traced_parameter import Function, TracedParameter, rule, value_of
 
 Normalise = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 
@@ -25,18 +25,18 @@ def _normalisation(
     trace.expect(weight, bias)
     version = x._version
 
-    def reduce(products: Tensor) -> Dense:
+    def reduce(products: Tensor) -> DenseGrad:
         if trailing:
             shape = products.shape[-trailing:]
-            return Dense(products.reshape(trace.rows, -1, *shape).sum(1))
+            return DenseGrad(products.reshape(trace.rows, -1, *shape).sum(1))
         summed = products.flatten(2).sum(2) if products.dim() > 2 else products
-        return Dense(summed.view(trace.rows, k, -1).sum(1) if k > 1 else summed)
+        return DenseGrad(summed.view(trace.rows, k, -1).sum(1) if k > 1 else summed)
 
     def receive(gradient: Tensor) -> None:
         g = precise(gradient)
-        if isinstance(bias, Tracked):
+        if isinstance(bias, TracedParameter):
             trace.give(bias, reduce(g))
-        if isinstance(weight, Tracked):
+        if isinstance(weight, TracedParameter):
             unchanged(x, version, label)
             trace.give(weight, reduce(run(precise(x.detach()), None, None).mul_(g)))
 
@@ -55,7 +55,7 @@ def layer_norm(
     cudnn_enable: bool = True,
 ) -> Any:
     """Layer normalisation over the trailing dimensions."""
-    if not carries_rows(input):
+    if not is_batched(input):
         return trace.pure(F.layer_norm, input, normalized_shape, weight, bias, eps)
     shape = list(normalized_shape)
     return _normalisation(
@@ -73,7 +73,7 @@ def rms_norm(
     eps: float | None = None,
 ) -> Any:
     """Root-mean-square normalisation over the trailing dimensions."""
-    if not carries_rows(input):
+    if not is_batched(input):
         return trace.pure(F.rms_norm, input, normalized_shape, weight, eps)
     shape = list(normalized_shape)
     return _normalisation(
@@ -93,7 +93,7 @@ def group_norm(
     cudnn_enabled: bool = True,
 ) -> Any:
     """Group normalisation over channels."""
-    if not carries_rows(input):
+    if not is_batched(input):
         return trace.pure(F.group_norm, input, num_groups, weight, bias, eps)
     return _normalisation(
         trace, lambda x, w, b: F.group_norm(x, num_groups, w, b, eps), input, weight, bias, trailing=0
@@ -144,14 +144,14 @@ def batch_norm(
 ) -> Any:
     """Batch normalisation with fixed statistics; with batch statistics it mixes examples."""
     label = label_of(weight, bias, input)
-    if not carries_rows(input):
+    if not is_batched(input):
         return trace.pure(
             F.batch_norm, input, running_mean, running_var, weight, bias, training, momentum, eps
         )
     if training:
         raise ValueError(
             f"{label}: batch normalisation in training mode mixes the examples of a batch, so no gradient belongs to "
-            "one of them; set privacy.normalisation to group or frozen"
+            "one of them; set privacy.batch_norm to group or frozen"
         )
     return _normalisation(
         trace,
@@ -194,7 +194,7 @@ def multi_head_attention(
     is_causal: bool = False,
 ) -> Any:
     """`nn.MultiheadAttention`, whose activations come as (T, B, E); computed here with the batch first."""
-    if not any(carries_rows(tensor) for tensor in (query, key, value)):
+    if not any(is_batched(tensor) for tensor in (query, key, value)):
         rest = (
             dropout_p,
             out_proj_weight,
@@ -211,7 +211,7 @@ def multi_head_attention(
             func, query, key, value, *sizes, *first, *rest, *separate, average_attn_weights, is_causal
         )
     label = label_of(in_proj_weight, q_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias, bias_k)
-    if not all(carries_rows(tensor) for tensor in (query, key, value)):
+    if not all(is_batched(tensor) for tensor in (query, key, value)):
         raise ValueError(
             f"{label}: multi-head attention between examples and parameters; expand them to the batch first"
         )
@@ -223,7 +223,7 @@ def multi_head_attention(
         )
 
     def project(x_BTE: Tensor, weight: Any, bias: Any) -> Tensor:
-        if isinstance(weight, Tracked) or isinstance(bias, Tracked):
+        if isinstance(weight, TracedParameter) or isinstance(bias, TracedParameter):
             return linear(trace, F.linear, x_BTE, weight, bias)  # type: ignore[no-any-return]
         return F.linear(x_BTE, weight, bias)
 
@@ -232,11 +232,11 @@ def multi_head_attention(
             return None
         E = tensor.shape[0] // 3
         piece = slice(i * E, (i + 1) * E)
-        return trace.pure(Tensor.__getitem__, tensor, piece) if isinstance(tensor, Tracked) else tensor[piece]
+        return trace.pure(Tensor.__getitem__, tensor, piece) if isinstance(tensor, TracedParameter) else tensor[piece]
 
     q_BTE, k_BSE, v_BSE = (tensor.transpose(0, 1) for tensor in (query, key, value))
     for tensor in (q_BTE, k_BSE, v_BSE):
-        mark_rows(tensor)
+        mark_batched(tensor)
     if use_separate_proj_weight:
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)
         q, k, v = (

@@ -7,21 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.privacy.rules import generic
-from core.privacy.rules.per_example_grads import Outer, precise
-from core.privacy.rules.trace import Trace, carries_rows
-from core.privacy.rules.traced_parameter import Function, Tracked, rule, value_of
+from core.privacy.rules.per_example_grads import FactoredGrad, precise
+from core.privacy.rules.trace import Trace, is_batched
+from core.privacy.rules.traced_parameter import Function, TracedParameter, rule, value_of
 
 
 def label_of(*tensors: Any) -> str:
     """The name of the first tracked tensor."""
-    return next(tensor.label for tensor in tensors if isinstance(tensor, Tracked))
+    return next(tensor.label for tensor in tensors if isinstance(tensor, TracedParameter))
 
 
 @rule(F.linear)
 def linear(trace: Trace, func: Function, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:  # noqa: A002
     """x W^T + b with any number of positions per example."""
     label = label_of(weight, bias, input)
-    if not carries_rows(input):
+    if not is_batched(input):
         return trace.pure(func, input, weight, bias)
     trace.per_row(input, label)
     version = input._version
@@ -31,7 +31,7 @@ def linear(trace: Trace, func: Function, input: Tensor, weight: Tensor, bias: Te
         unchanged(input, version, label)
         left = precise(gradient).reshape(trace.rows, -1, gradient.shape[-1])
         right = precise(input.detach()).reshape(trace.rows, -1, input.shape[-1])
-        trace.give_affine(weight, bias, Outer(left, right, left.shape[-1]))
+        trace.give_affine(weight, bias, FactoredGrad(left, right, left.shape[-1]))
 
     return trace.observe(F.linear(input, value_of(weight), value_of(bias)), receive)  # type: ignore[arg-type]
 
@@ -48,7 +48,7 @@ def unchanged(tensor: Tensor, version: int, label: str) -> None:
 @rule(torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm)
 def matmul(trace: Trace, func: Function, input: Tensor, other: Tensor) -> Any:  # noqa: A002
     """x @ W is a linear layer with the weight transposed; every other product is mapped."""
-    if isinstance(other, Tracked) and not isinstance(input, Tracked) and other.dim() == 2 and input.dim() > 1:
+    if isinstance(other, TracedParameter) and not isinstance(input, TracedParameter) and other.dim() == 2 and input.dim() > 1:
         return linear(trace, F.linear, input, trace.pure(Tensor.t, other))
     return generic.apply(trace, func, "matmul", (input, other), {})
 
@@ -65,8 +65,8 @@ def addmm(
     alpha: float = 1,
 ) -> Any:
     """b + x @ W, as GPT-2 writes its linear layers."""
-    if beta == alpha == 1 and bias.dim() == 1 and not isinstance(input, Tracked):
-        transposed = trace.pure(Tensor.t, weight) if isinstance(weight, Tracked) else weight.t()
+    if beta == alpha == 1 and bias.dim() == 1 and not isinstance(input, TracedParameter):
+        transposed = trace.pure(Tensor.t, weight) if isinstance(weight, TracedParameter) else weight.t()
         return linear(trace, F.linear, input, transposed, bias)
     return generic.apply(trace, func, "addmm", (bias, input, weight), {"beta": beta, "alpha": alpha})
 
@@ -84,20 +84,20 @@ def embedding(
     sparse: bool = False,
 ) -> Any:
     """Rows of a table; an index tensor that carries no examples (positions) makes a tensor of parameters alone."""
-    assert isinstance(weight, Tracked)
+    assert isinstance(weight, TracedParameter)
     if max_norm is not None or scale_grad_by_freq:
         raise ValueError(f"{weight.label}: max_norm and scale_grad_by_freq mix the examples of a batch")
     if padding_idx is not None and padding_idx < 0:
         padding_idx += weight.shape[0]
-    if not carries_rows(input):
+    if not is_batched(input):
         found = trace.pure(func, input, weight, padding_idx)
-        if isinstance(found, Tracked) and not isinstance(input, Tracked):
+        if isinstance(found, TracedParameter) and not isinstance(input, TracedParameter):
             found.by_row = lambda: _lookup(trace, func, input, weight, padding_idx)
         return found
     return _lookup(trace, func, input, weight, padding_idx)
 
 
-def _lookup(trace: Trace, func: Function, input: Tensor, weight: Tracked, padding_idx: int | None) -> Tensor:  # noqa: A002
+def _lookup(trace: Trace, func: Function, input: Tensor, weight: TracedParameter, padding_idx: int | None) -> Tensor:  # noqa: A002
     trace.per_row(input, weight.label)
     trace.expect(weight)
 
@@ -106,7 +106,7 @@ def _lookup(trace: Trace, func: Function, input: Tensor, weight: Tracked, paddin
         right = precise(gradient).reshape(trace.rows, -1, weight.shape[1])
         if padding_idx is not None:
             right = right.masked_fill((index == padding_idx)[..., None], 0.0)
-        trace.give(weight, Outer(index, right, weight.shape[0]))
+        trace.give(weight, FactoredGrad(index, right, weight.shape[0]))
 
     return trace.observe(func(input, weight.value, padding_idx), receive)
 
@@ -115,7 +115,7 @@ def _lookup(trace: Trace, func: Function, input: Tensor, weight: Tracked, paddin
 def getitem(trace: Trace, func: Function, tensor: Tensor, index: Any) -> Any:
     """Indexing a table by examples is an embedding; any other indexing of a parameter involves no example."""
     if (
-        isinstance(tensor, Tracked)
+        isinstance(tensor, TracedParameter)
         and isinstance(index, Tensor)
         and tensor.dim() == 2
         and index.dtype == torch.long

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 
-class Gradient(Protocol):
+class PerExampleGrad(Protocol):
     """The per-example gradients of one tensor from one use of it in the forward pass."""
 
     def dense(self) -> Tensor:
@@ -69,7 +69,7 @@ def weighted_sum(dense_B: Tensor, weights_B: Tensor, into: Tensor) -> None:
 
 
 @dataclass
-class Dense:
+class DenseGrad:
     """Instantiated gradients (B, *shape)."""
 
     values: Tensor
@@ -80,12 +80,12 @@ class Dense:
     def add_sum(self, weights_B: Tensor, into: Tensor) -> None:
         weighted_sum(self.values, weights_B, into)
 
-    def squared_norms(self, units: Units) -> tuple[Tensor, Gradient]:
+    def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
         return row_norms(self.values, units), self
 
 
 @dataclass
-class Outer:
+class FactoredGrad:
     """Gradient[p, q] = sum_t left[t, p] right[t, q]; an integer `left` (B, T) stands for one-hot rows."""
 
     left: Tensor
@@ -116,8 +116,8 @@ class Outer:
             right = right * weights
         into.addmm_(left.reshape(-1, left.shape[2]).t(), right.reshape(-1, right.shape[2]))
 
-    def squared_norms(self, units: Units) -> tuple[Tensor, Gradient]:
-        norms, kept = outer_norms([self], units, False)
+    def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
+        norms, kept = factored_norms([self], units, False)
         return norms, kept[0]
 
 
@@ -126,7 +126,7 @@ def gram_is_cheaper(positions: int, width_out: int, width_in: int) -> bool:
     return 2 * positions * positions <= width_out * width_in
 
 
-def outer_norms(outers: Sequence[Outer], units: Units, ones: bool) -> tuple[Tensor, list[Gradient]]:
+def factored_norms(outers: Sequence[FactoredGrad], units: Units, ones: bool) -> tuple[Tensor, list[PerExampleGrad]]:
     """Squared norms (U,) of the summed gradient of several uses, and the forms to keep for its sum.
 
     `ones` adds the gradient of a bias, which is the same product with inputs of one.
@@ -140,10 +140,10 @@ def outer_norms(outers: Sequence[Outer], units: Units, ones: bool) -> tuple[Tens
             for outer in outers[1:]:
                 bias = bias + outer.left.sum(1)
             norms = norms + row_norms(bias, units)
-        return norms, [Dense(dense)]
+        return norms, [DenseGrad(dense)]
     if len(outers) > 1 and not any(outer.indexed for outer in outers):
         left = torch.cat([outer.left for outer in outers], 1)
-        outers = [Outer(left, torch.cat([outer.right for outer in outers], 1), outers[0].width)]
+        outers = [FactoredGrad(left, torch.cat([outer.right for outer in outers], 1), outers[0].width)]
     pairs = units.pairs()
     total = outers[0].right.new_zeros(units.count)
     for i, first in enumerate(outers):
@@ -153,7 +153,7 @@ def outer_norms(outers: Sequence[Outer], units: Units, ones: bool) -> tuple[Tens
     return total, list(outers)
 
 
-def sum_dense(gradients: Sequence[Gradient]) -> Tensor:
+def sum_dense(gradients: Sequence[PerExampleGrad]) -> Tensor:
     """The sum (B, *shape) of the instantiated gradients of several uses."""
     total = gradients[0].dense()
     for gradient in gradients[1:]:
@@ -162,7 +162,7 @@ def sum_dense(gradients: Sequence[Gradient]) -> Tensor:
 
 
 def _pair_norms(
-    first: Outer, second: Outer, pairs: tuple[Tensor, Tensor, Tensor] | None, units: Units, ones: bool
+    first: FactoredGrad, second: FactoredGrad, pairs: tuple[Tensor, Tensor, Tensor] | None, units: Units, ones: bool
 ) -> Tensor:
     """Inner products (U,) of two uses' gradients: <L1^T R1, L2^T R2> = sum (L1 L2^T) o (R1 R2^T)."""
     left1, right1, left2, right2 = first.left, first.right, second.left, second.right

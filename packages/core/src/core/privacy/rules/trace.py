@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from core.privacy.rules.per_example_grads import Dense, Gradient, Outer
-from core.privacy.rules.traced_parameter import Function, Tracked, leaves, map_nested, source_of
+from core.privacy.rules.per_example_grads import DenseGrad, PerExampleGrad, FactoredGrad
+from core.privacy.rules.traced_parameter import Function, TracedParameter, leaves, map_nested, source_of
 
 _VIEWS = frozenset(
     {"t", "transpose", "permute", "view", "reshape", "unsqueeze", "squeeze", "flatten", "swapaxes"}
@@ -32,7 +32,7 @@ class _Anchor(torch.autograd.Function):
 _MARK = "_plinth_rows"  # an attribute, so that the mark lives exactly as long as the tensor
 
 
-class Layout:
+class BatchSizes:
     """Which sizes are the batch and which only happen to be a multiple of it; it outlives a pass and learns from each.
 
     A site seen with a size that is no multiple of the batch, or with the same size at two batches, is never the batch.
@@ -52,7 +52,7 @@ class Layout:
         return site not in self._fixed
 
 
-class FollowRows(TorchFunctionMode):
+class BatchDimTracker(TorchFunctionMode):
     """Marks what is computed from the model's inputs: these tensors have a row, or several, per example.
 
     Tensors under autograd need no mark: in a watched pass only examples bring them there.
@@ -64,25 +64,25 @@ class FollowRows(TorchFunctionMode):
         found = func(*args, **(kwargs or {}))
         kind = type(found)
         if kind is Tensor:
-            if not found.requires_grad and any(carries_rows(leaf) for leaf in leaves((args, kwargs))):
-                mark_rows(found)
-        elif (kind is tuple or kind is list) and any(carries_rows(leaf) for leaf in leaves((args, kwargs))):
+            if not found.requires_grad and any(is_batched(leaf) for leaf in leaves((args, kwargs))):
+                mark_batched(found)
+        elif (kind is tuple or kind is list) and any(is_batched(leaf) for leaf in leaves((args, kwargs))):
             for leaf in leaves(found):
                 if isinstance(leaf, Tensor) and not leaf.requires_grad:
-                    mark_rows(leaf)
+                    mark_batched(leaf)
         return found
 
 
-def carries_rows(value: Any) -> bool:
+def is_batched(value: Any) -> bool:
     """Whether a tensor holds one row (or several, adjacent) per example."""
-    if not isinstance(value, Tensor) or isinstance(value, Tracked):
+    if not isinstance(value, Tensor) or isinstance(value, TracedParameter):
         return False
     return value.requires_grad or getattr(value, _MARK, False)
 
 
-def mark_rows(tensor: Tensor) -> None:
+def mark_batched(tensor: Tensor) -> None:
     """Mark a tensor as holding examples."""
-    if not isinstance(tensor, Tracked):
+    if not isinstance(tensor, TracedParameter):
         setattr(tensor, _MARK, True)
 
 
@@ -93,27 +93,27 @@ class Trace:
     parts of an example lying together.
     """
 
-    def __init__(self, layout: Layout, device: torch.device, rows: int) -> None:
+    def __init__(self, layout: BatchSizes, device: torch.device, rows: int) -> None:
         self.layout = layout
         self.rows = rows
         self.expected: dict[int, int] = {}
-        self.tracked: dict[int, Tracked] = {}
-        self.gradients: dict[int, list[Gradient]] = defaultdict(list)
+        self.tracked: dict[int, TracedParameter] = {}
+        self.gradients: dict[int, list[PerExampleGrad]] = defaultdict(list)
         self.biases: dict[int, set[int]] = defaultdict(set)
         self.weights: dict[int, set[int]] = defaultdict(set)
         self.parents: set[int] = set()
-        self.expanded: list[tuple[Tracked, Tensor, bool]] = []
+        self.expanded: list[tuple[TracedParameter, Tensor, bool]] = []
         self.on_complete: Callable[[int], None] = lambda key: None
-        self.kind: type[Tracked] = type("Tracked", (Tracked,), {"watcher": self})
+        self.kind: type[TracedParameter] = type("Tracked", (TracedParameter,), {"watcher": self})
         self._sites: dict[str, int] = defaultdict(int)
         self._anchor = torch.zeros((), device=device, requires_grad=True)
 
     # ---- tracked tensors
 
-    def track(self, source: Tensor, label: str, roots: frozenset[int]) -> Tracked:
+    def track(self, source: Tensor, label: str, roots: frozenset[int]) -> TracedParameter:
         """A tracked tensor for a leaf or for a tensor computed from parameters."""
         value = source.detach()
-        tracked: Tracked = torch.Tensor._make_subclass(self.kind, value)
+        tracked: TracedParameter = torch.Tensor._make_subclass(self.kind, value)
         tracked.source, tracked.value, tracked.label, tracked.roots = source, value, label, roots
         tracked.as_view, tracked.by_row = None, None
         return tracked
@@ -121,11 +121,11 @@ class Trace:
     def derive(
         self,
         found: Tensor,
-        parents: Sequence[Tracked],
+        parents: Sequence[TracedParameter],
         func: Function,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
-    ) -> Tracked:
+    ) -> TracedParameter:
         """Track the result of an operation on parameters alone."""
         roots = frozenset[int]().union(*(parent.roots for parent in parents))
         tracked = self.track(found, parents[0].label, roots)
@@ -143,7 +143,7 @@ class Trace:
 
     def pure(self, func: Function, *args: Any, **kwargs: Any) -> Any:
         """Run an operation that involves no example: ordinary autograd, results tracked."""
-        parents = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tracked)]
+        parents = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, TracedParameter)]
         found = func(*map_nested(source_of, args), **map_nested(source_of, kwargs))
 
         def wrap(leaf: Any) -> Any:
@@ -174,7 +174,7 @@ class Trace:
     def expect(self, *tensors: Tensor | None) -> None:
         """Announce one more gradient for each tracked tensor."""
         for tensor in tensors:
-            if isinstance(tensor, Tracked):
+            if isinstance(tensor, TracedParameter):
                 key = id(tensor)
                 self.tracked[key] = tensor
                 self.expected[key] = self.expected.get(key, 0) + 1
@@ -190,7 +190,7 @@ class Trace:
         output.register_hook(receive)  # type: ignore[no-untyped-call]
         return output
 
-    def give(self, tensor: Tracked, gradient: Gradient) -> None:
+    def give(self, tensor: TracedParameter, gradient: PerExampleGrad) -> None:
         """Hand over the gradients of one use."""
         key = id(tensor)
         self.gradients[key].append(gradient)
@@ -200,17 +200,17 @@ class Trace:
     def expect_affine(self, weight: Tensor | None, bias: Tensor | None) -> None:
         """Announce a product with a weight and its bias, whose norms may then be computed together."""
         self.expect(weight, bias)
-        if isinstance(weight, Tracked) and isinstance(bias, Tracked):
+        if isinstance(weight, TracedParameter) and isinstance(bias, TracedParameter):
             self.biases[id(weight)].add(id(bias))
             self.weights[id(bias)].add(id(weight))
 
-    def give_affine(self, weight: Tensor | None, bias: Tensor | None, outer: Outer) -> None:
+    def give_affine(self, weight: Tensor | None, bias: Tensor | None, outer: FactoredGrad) -> None:
         """Hand over a product's gradients; a bias that stays with its weight's norm is settled there."""
-        if isinstance(bias, Tracked) and not (
-            isinstance(weight, Tracked) and self.joint(id(weight)) is not None
+        if isinstance(bias, TracedParameter) and not (
+            isinstance(weight, TracedParameter) and self.joint(id(weight)) is not None
         ):
-            self.give(bias, Dense(outer.left.sum(1)))
-        if isinstance(weight, Tracked):
+            self.give(bias, DenseGrad(outer.left.sum(1)))
+        if isinstance(weight, TracedParameter):
             self.give(weight, outer)
 
     def joint(self, weight: int) -> int | None:
@@ -225,7 +225,7 @@ class Trace:
         return bias if same and plain and free else None
 
     def expand(
-        self, tracked: Tracked, shape: Sequence[int], target: Sequence[int], by_row: bool = False
+        self, tracked: TracedParameter, shape: Sequence[int], target: Sequence[int], by_row: bool = False
     ) -> Tensor:
         """A copy per example, viewed as `shape` (a 1 first) and broadcast to (B, ...); autograd finds its gradient.
 
@@ -248,7 +248,7 @@ class Trace:
                 values[index, index] = leaf.grad.reshape(self.rows, k, *tracked.shape[1:])
             else:
                 values = leaf.grad
-            self.give(tracked, Dense(values.reshape(self.rows, *tracked.shape)))
+            self.give(tracked, DenseGrad(values.reshape(self.rows, *tracked.shape)))
         self.expanded.clear()
 
     def release(self) -> None:

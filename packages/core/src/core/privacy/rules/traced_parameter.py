@@ -33,7 +33,7 @@ def rule(*functions: Function) -> Callable[[Rule], Rule]:
     return register
 
 
-class Tracked(torch.Tensor):
+class TracedParameter(torch.Tensor):
     """A trainable parameter, or a tensor computed from parameters alone; it holds no autograd history itself.
 
     `source` is the same tensor inside autograd, `value` the plain detached one, `roots` the parameters it comes from
@@ -66,7 +66,7 @@ class Tracked(torch.Tensor):
 def _metadata(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Properties and sizes; `.T` and its kin are tensors and stay tracked."""
     tracked = args[0]
-    if not isinstance(tracked, Tracked):
+    if not isinstance(tracked, TracedParameter):
         return func(*args, **kwargs)
     found = func(tracked.source, *args[1:], **kwargs)
     if isinstance(found, Tensor) and found.requires_grad:
@@ -76,12 +76,12 @@ def _metadata(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 def value_of(tensor: Tensor | None) -> Tensor | None:
     """The plain, detached tensor behind a tracked one; others unchanged."""
-    return tensor.value if isinstance(tensor, Tracked) else tensor
+    return tensor.value if isinstance(tensor, TracedParameter) else tensor
 
 
 def source_of(tensor: Any) -> Any:
     """The autograd tensor behind a tracked one; others unchanged."""
-    return tensor.source if isinstance(tensor, Tracked) else tensor
+    return tensor.source if isinstance(tensor, TracedParameter) else tensor
 
 
 def map_nested(apply: Callable[[Any], Any], value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Conformal coverage on real data: does each finished run's promise hold on its test part, overall and by group?
+"""Conformal coverage on real data: does each finished run's guarantee hold on its test set, overall and by group?
 
 python benchmarks/conformal_real.py --runs FOLDER [--only healthcare/ham10000 ...] [--alpha 0.1] [--json FILE]
 
@@ -26,7 +26,7 @@ from core.evaluation.config import StandardEvaluation
 from core.evaluation.conformal import PixelScores, calibrate, score_pixels
 from core.evaluation.deferral import error_unit
 from core.evaluation.uncertainty import measure, terms
-from core.oversight.config import StandardOversight
+from core.oversight.config import StandardOversight, conformal_method, mondrian
 from core.oversight.decision_rule import DecisionRule
 from core.report.run import Run
 
@@ -43,7 +43,7 @@ def pixels_of(run: Run, options: StandardOversight, seed: int) -> dict[str, Pixe
     found = {}
     for name in ("validation", "test"):
         part = run.predictions(name)
-        found[name] = score_pixels(loaded.scorer(16), frame.iloc[part.index], part, options.mask_rows, seed, name)
+        found[name] = score_pixels(loaded.scorer(16), frame.iloc[part.index], part, options.mask_images, seed, name)
     return found
 
 
@@ -53,33 +53,34 @@ def measured(run: Run, options: StandardOversight) -> dict[str, Any]:
     state = json.loads((run.path / "encoder.json").read_text())
     seed = derive_seed(run.record.run.config["seed"], "oversight")
     kind = test.kind
-    pixels = pixels_of(run, options, seed) if kind == "mask" else {}
+    pixels = pixels_of(run, options, seed) if test.type.dense else {}
     rules = DecisionRule(
-        kind, test.classes, False, method=options.method_of(kind), log=bool(state["target"].get("log"))
+        kind, test.classes, False, method=conformal_method(options, test.type), log=bool(state["target"].get("log"))
     )
-    if kind == "mask":  # predictions keep no picture's confidence; nothing is deferred here
+    if test.type.dense:  # predictions keep no image's confidence; nothing is deferred here
         validation.sure = test.sure = test.scores.max(axis=1)
     calibration = calibrate(
-        rules, validation, options.alpha, options.mondrian_of(kind), options.mondrian_units, state["unit_name"], seed,
+        rules, validation, options.alpha, mondrian(options, test.type), options.min_group_units, seed,
         pixels.get("validation"),
     )  # fmt: skip
     against = terms(calibration, options.alpha, options.cost_of_deferral, error_unit(validation))
     found = measure(calibration.rules, test, against, SETTINGS, seed, pixels.get("test"))
     groups = [
-        {"group": f"{attribute} {name}", "rows": own["rows"], **own["coverage"], "holds": own["promise"]["holds"],
-         "within": own["promise"]["within"]}
-        for attribute, each in found["by_group"].items() for name, own in each.items()
+        {"group": f"{attribute} {name}", "rows": own.rows, **own.coverage.model_dump(), "holds": own.guarantee.holds,
+         "within": own.guarantee.within}
+        for attribute, each in found.by_group.items() for name, own in each.items()
     ]  # fmt: skip
     return {
         "kind": kind,
         "method": rules.method,
         "calibration": {"rows": calibration.rows, "units": calibration.units, "unit": state["unit_name"]},
-        "coverage": found["coverage"],
-        "promise": found["promise"],
-        "size": found["size"]["value"],
+        "coverage": found.coverage.model_dump(),
+        "guarantee": found.guarantee.model_dump(),
+        "size": found.size.value,
         "groups": groups,
-        "by_class": found["by_class"],
-        "notes": calibration.notes,
+        "by_class": {name: own.model_dump() for name, own in found.by_class.items()},
+        "too_few_units": calibration.too_few_units,
+        "common_quantile": calibration.common_quantile,
     }
 
 
@@ -95,7 +96,6 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     options = StandardOversight(alpha=given.alpha)
-    options.check()
     experiments: dict[str, list[Path]] = {}
     for record in sorted(given.runs.glob("*/*/**/record.json")):
         name = "/".join(record.relative_to(given.runs).parts[:2])
@@ -112,12 +112,12 @@ def main() -> None:
         print(line(name, found), flush=True)
     if given.json:
         given.json.write_text(json.dumps(results, indent=1) + "\n")
-    short = [r["run"] for result in results for r in result["runs"] if not r["promise"]["holds"]]
+    short = [r["run"] for result in results for r in result["runs"] if not r["guarantee"]["holds"]]
     print(f"falls short: {', '.join(short) or 'none'}", file=sys.stderr)
 
 
 def line(name: str, found: list[dict[str, Any]]) -> str:
-    """Write an experiment's row: coverage as given, by the limits alone, verdicts overall and by group."""
+    """Write an experiment's row: coverage as served, by the quantiles alone, verdicts overall and by group."""
     groups = [group for each in found for group in each["groups"]]
     counted = found[0]["calibration"]
     unit = (
@@ -127,9 +127,9 @@ def line(name: str, found: list[dict[str, Any]]) -> str:
     )
     return (
         f"{name[:58]:58} {found[0]['kind']:10} {unit:18} given {fmean(f['coverage']['value'] for f in found):.3f} "
-        f"exact {fmean(f['promise']['value'] for f in found):.3f} size {fmean(f['size'] for f in found):8.3f} "
-        f"within {sum(f['promise']['within'] for f in found)}/{len(found)} "
-        f"holds {sum(f['promise']['holds'] for f in found)}/{len(found)} "
+        f"exact {fmean(f['guarantee']['value'] for f in found):.3f} size {fmean(f['size'] for f in found):8.3f} "
+        f"within {sum(f['guarantee']['within'] for f in found)}/{len(found)} "
+        f"holds {sum(f['guarantee']['holds'] for f in found)}/{len(found)} "
         f"groups {sum(g['holds'] for g in groups)}/{len(groups)}"
     )
 

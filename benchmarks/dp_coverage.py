@@ -28,7 +28,7 @@ from core.privacy.batch_norm import convert_batch_norm
 TOLERANCE = 1e-6
 BATCH = 3
 
-# family -> timm name and the arguments that make it small
+# derived -> timm name and the arguments that make it small
 TIMM: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet": ("resnet18", {}),
     "resnetv2": ("resnetv2_50", {"layers": (1, 1, 1, 1)}),
@@ -103,12 +103,12 @@ def image_losses(model: nn.Module, inputs: dict[str, Tensor], targets: Tensor) -
     return F.cross_entropy(found, targets, reduction="none")
 
 
-def image_case(family: str) -> Case:
-    """A timm family."""
-    name, options = TIMM[family]
-    side = options.get("img_size", SIDES.get(family, 32))
+def image_case(derived: str) -> Case:
+    """A timm derived."""
+    name, options = TIMM[derived]
+    side = options.get("img_size", SIDES.get(derived, 32))
     return Case(
-        family,
+        derived,
         lambda: timm.create_model(name, pretrained=False, num_classes=5, **options),
         lambda: {"x": torch.randn(BATCH, 3, side, side)},
         image_losses,
@@ -228,7 +228,7 @@ def ours(
 ) -> list[Tensor]:
     """Our clipped sum."""
     clipper = PerExampleClipper(model, rule=FlatClip(clip_norm))
-    with clipper.watching(BATCH):
+    with clipper.trace(BATCH):
         clipper.clipped_gradients(case.losses(model, inputs, targets))
     return list(clipper.sums.values())
 
@@ -307,7 +307,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
     rows = []
-    for case in [*(image_case(family) for family in TIMM), *text_cases()]:
+    for case in [*(image_case(derived) for derived in TIMM), *text_cases()]:
         if options.only and case.name not in options.only:
             continue
         start = time.perf_counter()

@@ -121,7 +121,7 @@ def ours(model: nn.Module, rows: int) -> Step:
 
     def step(x: Tensor, y: Tensor) -> None:
         draw_noise(clipper.flat, NOISE * CLIP / rows, 1, next(taken))
-        with clipper.watching(len(y)):
+        with clipper.trace(len(y)):
             clipper.clipped_gradients(F.cross_entropy(model(x), y, reduction="none"))
         for name, p in clipper.parameters.items():
             p.grad = clipper.sums[name]

@@ -180,7 +180,7 @@ def prepared(case: Case) -> tuple[EncodedSplit, Target, Callable[[], nn.Module]]
     encoder.fit(case.frame)
     target = BinaryOption().build(case.frame, case.roles)
     rows = np.arange(len(case.frame))
-    part = EncodedSplit(case.frame, rows, encoder, target, case.roles, Groups.fit(case.frame, dataset))
+    part = EncodedSplit(case.frame, rows, encoder, target.encode, case.roles, Groups.fit(case.frame, dataset))
 
     def network() -> nn.Module:
         return (

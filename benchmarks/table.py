@@ -153,17 +153,17 @@ def faithfulness(rows: list[dict[str, Any]]) -> str:
 
 
 def conformal(rows: list[dict[str, Any]]) -> str:
-    """Lay out how often sets hold the truth, and in how many runs and groups the promise of 90 % holds."""
+    """Lay out how often sets cover the label, and in how many runs and groups the guarantee of 90 % holds."""
     lines = [
-        "| data | sets hold the truth (mean) | promise holds | groups in which it holds |",
+        "| data | coverage (mean) | guarantee holds | groups in which it holds |",
         "|---|---|---|---|",
     ]
     for row in rows:
         runs = row["runs"]
         mean = sum(run["coverage"]["value"] for run in runs) / len(runs)
-        unpromised = any("nothing is promised" in note for run in runs for note in run["notes"])
-        kept_runs = sum(bool(run["promise"]["holds"]) for run in runs)
-        holds = "none made: too few units" if unpromised else f"{kept_runs} of {len(runs)}"
+        too_few = any(run["too_few_units"] is not None for run in runs)
+        kept_runs = sum(bool(run["guarantee"]["holds"]) for run in runs)
+        holds = "none made: too few units" if too_few else f"{kept_runs} of {len(runs)}"
         groups = [group for run in runs for group in run["groups"]]
         kept = sum(bool(group["holds"]) for group in groups)
         name = row["name"].replace("_evaluation.studies=false", "").replace("_data.", ", ")

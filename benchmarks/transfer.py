@@ -37,7 +37,7 @@ BARE = (
 )  # fmt: skip
 """What the comparison does not need, and what all cases share."""
 PICTURES = ("backbone=cnn_small", "training.channels_last=true", "augmentation=image")
-TEXTS = ("backbone=text_small", "encoder.tokenizer=text_small")
+TEXTS = ("backbone=text_small", "encoder.text.tokenizer=text_small")
 
 
 @dataclass(frozen=True)
@@ -58,26 +58,26 @@ class Case:
 CASES = {
     "ham10000": Case(
         "healthcare",
-        ("task=images", "data=ham10000", "encoder.image_size=64", *PICTURES, "augmentation.dihedral=true",
+        ("task=images", "data=ham10000", "encoder.image.size=64", *PICTURES, "augmentation.dihedral=true",
          "augmentation.scale=0.5", "augmentation.hue=0", "training.steps=120", "training.batch_size=32"),
         "macro_auroc", 1e-3, 1e-2, 1e-3,
     ),
     "mtsamples": Case(
         "healthcare",
-        ("task=notes", "data=mtsamples", "data.labels=rarest", *TEXTS, "encoder.length=96", "training.steps=80",
+        ("task=notes", "data=mtsamples", "data.labels=rarest", *TEXTS, "encoder.text.max_length=96", "training.steps=80",
          "training.batch_size=16"),
         "macro_f1", 4e-4, 5e-3, 1e-4,
     ),
     "beetle": Case(
         "education",
         ("task=answers", "data=semeval2013", "data.corpus=beetle", "data.test=unseen_answers", *TEXTS,
-         "encoder.length=64", "encoder.companions=true", "training.steps=90", "training.batch_size=32"),
+         "encoder.text.max_length=64", "encoder.text.text_pair=true", "training.steps=90", "training.batch_size=32"),
         "macro_f1", 4e-4, 5e-3, 1e-4,
     ),
     "camvid": Case(
         "driving",
         ("task=segmentation", "data=camvid", "target=mask", "target.class_weights=sqrt", *PICTURES,
-         "encoder.image_size=240", "encoder.image_width=320", "augmentation.side=0.4", "augmentation.scale=0.1",
+         "encoder.image.size=240", "encoder.image.width=320", "augmentation.train_resolution=0.4", "augmentation.scale=0.1",
          "training.steps=80", "training.batch_size=8", "training.validation_batch_size=8"),
         "miou", 2e-3, 5e-3, 1e-4,
     ),
@@ -89,7 +89,7 @@ CASES = {
     ),
     "snips": Case(
         "smarthome",
-        ("task=commands", "data=snips", *TEXTS, "encoder.tokens=true", "encoder.length=64", "training.steps=120",
+        ("task=commands", "data=snips", *TEXTS, "encoder.text.tokens=true", "encoder.text.max_length=64", "training.steps=120",
          "training.batch_size=32"),
         "exact_match", 5e-4, 5e-3, 2e-4,
     ),

@@ -21,7 +21,9 @@ from typing import Any
 
 TUTORIALS = Path(__file__).resolve().parent / "tutorials"
 PAGES = sorted(path for path in TUTORIALS.glob("*.md") if path.stem != "index")
-BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text title=\"Output\"\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"^```python\n(.*?)^```\n(?:\n```text title=\"Output\"\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE
+)
 
 
 @dataclass(frozen=True)

@@ -130,3 +130,34 @@ def test_readme_is_short_and_its_links_lead_somewhere() -> None:
         page = ROOT / f"packages/{package}/README.md"
         for link in re.findall(r"\]\(([^)#]+)", page.read_text()):
             assert "://" in link or (page.parent / link).exists(), f"{page}: {link}"
+
+
+PAGES = [
+    ROOT / "README.md",
+    *sorted(ROOT.glob("packages/*/README.md")),
+    *(path for path in sorted(DOCS.rglob("*.md")) if path.name != "upgrading.md"),
+]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_page_names_only_options_and_keys_that_exist(page: Path) -> None:
+    from core.config import GROUPS, OPTIONS
+
+    generate = load_script("generate")
+    generate.register_everything()
+    keys: dict[str, set[str]] = {group: set() for group in GROUPS}
+    for (group, _), option in OPTIONS.items():
+        for key in generate.keys(option):
+            keys[group] |= {".".join(key.path.split(".")[:n]) for n in range(1, key.path.count(".") + 2)}
+    groups = "|".join(GROUPS)
+    code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", page.read_text(), re.DOTALL))
+    wrong = []
+    for group, key in re.findall(rf"(?<![\w./])({groups})\.([\w.]+)=", code):
+        mapping = key.split(".")[0]  # +data.bin_edges.age=[40,65] sets an entry of a mapping
+        wrong += [f"{group}.{key}"] if not {key, mapping} & keys[group] else []
+    for group, name in re.findall(rf"(?<![\w.\"])({groups})=([a-z]\w*)", code):
+        file = ROOT / f"conf/{group}/{name}.yaml"
+        wrong += [f"{group}={name}"] if (group, name) not in OPTIONS and not file.exists() else []
+    for group, key in re.findall(rf"`({groups})\.(\w+)`", page.read_text()):
+        wrong += [f"{group}.{key}"] if key not in keys[group] and key not in ("py", "json") else []
+    assert wrong == []

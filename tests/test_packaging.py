@@ -14,7 +14,9 @@ PACKAGES = ["core", *DOMAINS]
 
 
 def project(package: str) -> dict[str, Any]:
-    content: dict[str, Any] = tomllib.loads((ROOT / f"packages/{package}/pyproject.toml").read_text())["project"]
+    content: dict[str, Any] = tomllib.loads((ROOT / f"packages/{package}/pyproject.toml").read_text())[
+        "project"
+    ]
     return content
 
 
@@ -59,5 +61,8 @@ def test_the_changelog_knows_the_version_and_what_comes_next() -> None:
 
 def test_the_workflow_tests_every_package() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
-    assert f"package: [{', '.join(['core', 'healthcare', 'finance', 'education', 'driving', 'smarthome'])}]" in workflow
+    assert (
+        f"package: [{', '.join(['core', 'healthcare', 'finance', 'education', 'driving', 'smarthome'])}]"
+        in workflow
+    )
     assert sorted(DOMAINS) == sorted(["healthcare", "finance", "education", "driving", "smarthome"])

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import healthcare
-from core.data.checks.dataset_checks import check_dataset, check_splits
+from core.config import build
+from core.data.checks.dataset_checks import check_dataset
+from core.data.checks.split_checks import check_splits
 from core.data.splits import split
 from core.data.types import Dataset
 
@@ -21,7 +23,7 @@ def _named_root(data_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def read(*overrides: str) -> Dataset:
     config: Any = healthcare.train.configure(*overrides)
-    dataset: Dataset = config.data.read(config.task, config.seed)
+    dataset: Dataset = build(config.data, config.task, config.seed)
     return dataset
 
 

@@ -24,12 +24,12 @@ SMALL = (
     "baseline=none",
     "threads=1",
 )
-TEXT = ("backbone=text_small", "encoder.tokenizer=text_small", "encoder.length=32")
+TEXT = ("backbone=text_small", "encoder.text.tokenizer=text_small", "encoder.text.max_length=32")
 STARTS = {
     "driving": ("task=signs", "backbone=cnn_small"),
     "healthcare": ("task=notes", *TEXT),
-    "education": ("task=answers", *TEXT, "encoder.companions=true"),
-    "smarthome": ("task=commands", *TEXT, "encoder.tokens=true"),
+    "education": ("task=answers", *TEXT, "encoder.text.text_pair=true"),
+    "smarthome": ("task=commands", *TEXT, "encoder.text.tokens=true"),
 }
 
 
@@ -62,7 +62,7 @@ def test_a_run_from_shipped_weights_is_served_without_them(
 
 
 def test_privacy_names_the_start_and_what_was_not_fitted(tmp_path: Path) -> None:
-    run = started("healthcare", tmp_path / "run", "privacy=dp", "privacy.batch_size=16", "encoder.bag=0")
+    run = started("healthcare", tmp_path / "run", "privacy=dp", "privacy.batch_size=16", "encoder.text.tfidf_features=0")
     section = run.record.privacy
     assert section is not None
     conditions = section["statement"]["conditions"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,32 +13,38 @@ sys.path.insert(0, str(Path(__file__).parent))
 from backbone_layouts import LAYOUTS, random_inputs
 
 from core.backbones.config import (
-    ResNetGNConfig,
     FullConfig,
     LinearProbeConfig,
-    TransformersConfig,
     LoraAdapterConfig,
+    ResNetGNConfig,
     SequenceConfig,
     TabularConfig,
     TextConfig,
     TimmConfig,
+    TransformersConfig,
 )
 from core.backbones.model import trainable_parameters
+from core.config import build
 from core.data.types import Layout
 
 BERT = TransformersConfig(
     name="bert",
     pretrained=False,
-    settings={"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32},
+    config_overrides={
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    },
 )
 GPT2 = TransformersConfig(
-    name="gpt2", pretrained=False, settings={"n_embd": 16, "n_layer": 1, "n_head": 2}, pooling="last"
+    name="gpt2", pretrained=False, config_overrides={"n_embd": 16, "n_layer": 1, "n_head": 2}, pooling="last"
 )
 VIT = TimmConfig(name="vit_tiny_patch16_224")
 LORA_CASES = {
-    "tabular": (TabularConfig(width=16, heads=2), "table and note"),
-    "text": (TextConfig(width=16, heads=2), "note and columns"),
-    "sequence": (SequenceConfig(width=16, heads=2), "events"),
+    "tabular": (TabularConfig(hidden_size=16, num_heads=2), "table and note"),
+    "text": (TextConfig(hidden_size=16, num_heads=2), "note and columns"),
+    "sequence": (SequenceConfig(hidden_size=16, num_heads=2), "events"),
     "transformers": (BERT, "note"),
     "transformers Conv1D": (GPT2, "note"),
     "timm": (VIT, "image"),
@@ -58,8 +65,12 @@ def changed_by_a_step(model, inputs):
 
 def test_full_trains_everything():
     layout = LAYOUTS["table"]
-    model = FullConfig(head="mlp", dropout=0.1).apply(
-        TabularConfig(width=16, heads=2).build(layout, 0), 2, "pooled", 0
+    model = build(
+        FullConfig(head_type="mlp", dropout=0.1),
+        build(TabularConfig(hidden_size=16, num_heads=2), layout, 0),
+        2,
+        "pooled",
+        0,
     )
     assert trainable_parameters(model) == sum(p.numel() for p in model.parameters())
     assert any("backbone" in n for n in changed_by_a_step(model, random_inputs(layout, 8)))
@@ -67,7 +78,13 @@ def test_full_trains_everything():
 
 def test_head_trains_the_head_and_fresh_parts_only():
     layout = LAYOUTS["note and columns"]
-    model = LinearProbeConfig().apply(TextConfig(width=16, heads=2, dropout=0.5).build(layout, 0), 2, "pooled", 0)
+    model = build(
+        LinearProbeConfig(),
+        build(TextConfig(hidden_size=16, num_heads=2, dropout=0.5), layout, 0),
+        2,
+        "pooled",
+        0,
+    )
     changed = changed_by_a_step(model, random_inputs(layout, 8))
     assert {n.split(".")[0] + "." + n.split(".")[1] for n in changed} <= {
         "head.answer",
@@ -80,8 +97,8 @@ def test_head_trains_the_head_and_fresh_parts_only():
 
 def test_a_frozen_backbone_keeps_its_statistics_and_its_dropout_off():
     layout = LAYOUTS["image"]
-    backbone = TimmConfig(name="resnet10t").build(layout, 0)
-    model = LinearProbeConfig().apply(backbone, 2, "pooled", 0).train()
+    backbone = build(TimmConfig(name="resnet10t"), layout, 0)
+    model = build(LinearProbeConfig(), backbone, 2, "pooled", 0).train()
     statistics = {n: b.clone() for n, b in model.backbone.named_buffers()}
     inputs = random_inputs(layout, 4)
     first = model(inputs)
@@ -89,7 +106,7 @@ def test_a_frozen_backbone_keeps_its_statistics_and_its_dropout_off():
     assert torch.equal(first, model(inputs))
     alone = model({"image": inputs["image"][:1]})
     torch.testing.assert_close(first[:1], alone, rtol=1e-4, atol=1e-5)
-    full = FullConfig().apply(TimmConfig(name="resnet10t").build(layout, 0), 2, "pooled", 0).train()
+    full = build(FullConfig(), build(TimmConfig(name="resnet10t"), layout, 0), 2, "pooled", 0).train()
     full(inputs)
     assert not all(torch.equal(b, statistics[n]) for n, b in full.backbone.named_buffers())
 
@@ -98,15 +115,15 @@ def test_a_frozen_backbone_keeps_its_statistics_and_its_dropout_off():
 def test_lora_starts_as_the_network_and_trains_only_its_additions(name):
     option, layout = LORA_CASES[name][0], LAYOUTS[LORA_CASES[name][1]]
     inputs = random_inputs(layout, 6)
-    plain = LinearProbeConfig().apply(option.build(layout, 3), 2, "pooled", 3).eval()
-    model = LoraAdapterConfig(rank=2).apply(option.build(layout, 3), 2, "pooled", 3).eval()
+    plain = build(LinearProbeConfig(), build(option, layout, 3), 2, "pooled", 3).eval()
+    model = build(LoraAdapterConfig(rank=2), build(option, layout, 3), 2, "pooled", 3).eval()
     torch.testing.assert_close(model(inputs), plain(inputs))
     changed = changed_by_a_step(model, inputs)
     allowed = ("lora_", "head.", "backbone.side", "backbone.pooling")
     assert not [n for n in changed if not any(a in n for a in allowed)]
     assert any("lora_B" in n for n in changed)
     assert 0 < trainable_parameters(model) < sum(p.numel() for p in model.parameters())
-    again = LoraAdapterConfig(rank=2).apply(option.build(layout, 3), 2, "pooled", 3)
+    again = build(LoraAdapterConfig(rank=2), build(option, layout, 3), 2, "pooled", 3)
     drawn = [p for n, p in again.named_parameters() if "lora_A" in n]
     assert drawn
     assert all(
@@ -120,7 +137,13 @@ def test_lora_draws_from_the_seed_alone():
     layout = LAYOUTS["table"]
 
     def additions(seed):
-        model = LoraAdapterConfig(rank=2).apply(TabularConfig(width=16, heads=2).build(layout, 0), 2, "pooled", seed)
+        model = build(
+            LoraAdapterConfig(rank=2),
+            build(TabularConfig(hidden_size=16, num_heads=2), layout, 0),
+            2,
+            "pooled",
+            seed,
+        )
         return torch.cat([p.flatten() for n, p in model.named_parameters() if "lora_A" in n])
 
     before = torch.get_rng_state()
@@ -133,45 +156,62 @@ def test_lora_draws_from_the_seed_alone():
 
 def test_lora_adapts_the_layers_that_are_named():
     layout = LAYOUTS["table"]
-    model = LoraAdapterConfig(rank=2, layers=["qkv"]).apply(
-        TabularConfig(width=16, layers=2, heads=2).build(layout, 0), 2, "pooled", 0
+    model = build(
+        LoraAdapterConfig(rank=2, target_modules=["qkv"]),
+        build(TabularConfig(hidden_size=16, num_layers=2, num_heads=2), layout, 0),
+        2,
+        "pooled",
+        0,
     )
     adapted = {n.split(".lora_")[0] for n, _ in model.backbone.named_parameters() if "lora_A" in n}
     assert adapted == {"blocks.blocks.0.qkv", "blocks.blocks.1.qkv"}
     with pytest.raises(ValueError, match=r"adapter\.target_modules=\['query'\].*qkv"):
-        LoraAdapterConfig(layers=["qkv", "query"]).apply(
-            TabularConfig(width=16, heads=2).build(layout, 0), 2, "pooled", 0
+        build(
+            LoraAdapterConfig(target_modules=["qkv", "query"]),
+            build(TabularConfig(hidden_size=16, num_heads=2), layout, 0),
+            2,
+            "pooled",
+            0,
         )
 
 
 @pytest.mark.parametrize(
-    ("option", "name"), [(ResNetGNConfig(width=8), "cnn"), (TimmConfig(name="resnet10t"), "vision resnet10t")]
+    ("option", "name"),
+    [(ResNetGNConfig(hidden_size=8), "cnn"), (TimmConfig(name="resnet10t"), "vision resnet10t")],
 )
 def test_lora_refuses_a_network_without_linear_layers(option, name):
     with pytest.raises(ValueError, match=f"backbone={name} has none"):
-        LoraAdapterConfig().apply(option.build(LAYOUTS["image"], 0), 2, "pooled", 0)
+        build(LoraAdapterConfig(), build(option, LAYOUTS["image"], 0), 2, "pooled", 0)
 
 
 def test_heads_read_tokens_and_maps():
     note, image = LAYOUTS["note"], LAYOUTS["image"]
-    tagger = FullConfig().apply(TextConfig(width=16, heads=2).build(note, 0), 5, "tokens", 0)
+    tagger = build(FullConfig(), build(TextConfig(hidden_size=16, num_heads=2), note, 0), 5, "tokens", 0)
     assert tagger(random_inputs(note, 2)).shape == (2, note.length, 5)
-    segmenter = FullConfig(head="mlp").apply(ResNetGNConfig(width=8, blocks=[1, 1]).build(image, 0), 5, "map", 0)
+    segmenter = build(
+        FullConfig(head_type="mlp"),
+        build(ResNetGNConfig(hidden_size=8, blocks=[1, 1]), image, 0),
+        5,
+        "map",
+        0,
+    )
     assert segmenter(random_inputs(image, 2)).shape == (2, 5, 32, 32), "as fine as the finest stage"
     with pytest.raises(ValueError, match=r"'map', but this backbone gives pooled, tokens"):
-        FullConfig().apply(TextConfig(width=16, heads=2).build(note, 0), 5, "map", 0)
+        build(FullConfig(), build(TextConfig(hidden_size=16, num_heads=2), note, 0), 5, "map", 0)
 
 
 @pytest.mark.parametrize(
     ("option", "key"),
     [
-        (FullConfig(head="deep"), "head"),
-        (LinearProbeConfig(dropout=1.0), "dropout"),
-        (LoraAdapterConfig(rank=0), "rank"),
-        (LoraAdapterConfig(lora_dropout=1.5), "lora_dropout"),
+        (partial(FullConfig, head_type="deep"), "head"),
+        (partial(LinearProbeConfig, dropout=1.0), "dropout"),
+        (partial(LoraAdapterConfig, rank=0), "rank"),
+        (partial(LoraAdapterConfig, lora_dropout=1.5), "lora_dropout"),
     ],
 )
 def test_wrong_settings_are_refused_with_their_key(option, key):
-    backbone = TabularConfig(width=16, heads=2).build(Layout(numeric=("a",), bin_edges=((0.0, 1.0),)), 0)
+    backbone = build(
+        TabularConfig(hidden_size=16, num_heads=2), Layout(numeric=("a",), bin_edges=((0.0, 1.0),)), 0
+    )
     with pytest.raises(ValueError, match=rf"adapter\.{key}"):
-        option.apply(backbone, 2, "pooled", 0)
+        build(option, backbone, 2, "pooled", 0)

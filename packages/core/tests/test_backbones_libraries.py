@@ -15,7 +15,8 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).parent))
 from backbone_layouts import LAYOUTS, NOTE, random_inputs
 
-from core.backbones.config import FullConfig, TransformersConfig, TimmConfig
+from core.backbones.config import FullConfig, TimmConfig, TransformersConfig
+from core.config import build
 from core.data.types import Layout
 
 IMAGE = LAYOUTS["image"]
@@ -37,14 +38,17 @@ SIZES = {
 @pytest.mark.parametrize("name", SIZES)
 def test_any_architecture_trains_from_the_seed_and_ignores_padding(name):
     option = TransformersConfig(
-        name=name, pretrained=False, settings=SIZES[name], pooling="last" if name == "gpt2" else "mean"
+        name=name,
+        pretrained=False,
+        config_overrides=SIZES[name],
+        pooling="last" if name == "gpt2" else "mean",
     )
     torch.manual_seed(1)
-    backbone = option.build(NOTE, 4)
+    backbone = build(option, NOTE, 4)
     torch.manual_seed(2)
-    again = option.build(NOTE, 4)
+    again = build(option, NOTE, 4)
     assert all(torch.equal(a, b) for a, b in zip(backbone.parameters(), again.parameters(), strict=True))
-    model = FullConfig().apply(backbone, 3, "pooled", 4)
+    model = build(FullConfig(), backbone, 3, "pooled", 4)
     inputs = random_inputs(NOTE, 4)
     model(inputs).square().sum().backward()
     assert not [n for n, p in model.named_parameters() if p.grad is None]
@@ -66,7 +70,7 @@ def bert_folder(tmp_path):
 
 def test_a_local_folder_gives_the_same_features(bert_folder):
     folder, network = bert_folder
-    backbone = TransformersConfig(name=str(folder)).build(NOTE, 0).eval()
+    backbone = build(TransformersConfig(name=str(folder)), NOTE, 0).eval()
     inputs = random_inputs(NOTE, 3)
     mask = (inputs["tokens"] != 0).long()
     expected = network.eval()(input_ids=inputs["tokens"], attention_mask=mask).last_hidden_state
@@ -80,26 +84,26 @@ def test_text_mistakes_are_named(bert_folder, tmp_path):
     folder, network = bert_folder
     too_many = Layout(vocab_size=61, max_length=9)
     with pytest.raises(ValueError, match=r"encoder\.tokenizer.*knows 60"):
-        TransformersConfig(name=str(folder)).build(too_many, 0)
+        build(TransformersConfig(name=str(folder)), too_many, 0)
     with pytest.raises(ValueError, match=r"encoder\.length=41.*at most 40 tokens"):
-        TransformersConfig(name=str(folder)).build(Layout(vocab_size=50, max_length=41), 0)
+        build(TransformersConfig(name=str(folder)), Layout(vocab_size=50, max_length=41), 0)
     with pytest.raises(ValueError, match=r"backbone\.config_overrides"):
-        TransformersConfig(name=str(folder), settings={"hidden_size": 8}).build(NOTE, 0)
+        build(TransformersConfig(name=str(folder), config_overrides={"hidden_size": 8}), NOTE, 0)
     with pytest.raises(ValueError, match=r"backbone\.config_overrides\.hiden.*no such size"):
-        TransformersConfig(name="bert", pretrained=False, settings={"hiden": 8}).build(NOTE, 0)
+        build(TransformersConfig(name="bert", pretrained=False, config_overrides={"hiden": 8}), NOTE, 0)
     with pytest.raises(ValueError, match=r"backbone=transformers reads tokens"):
-        TransformersConfig(name="bert", pretrained=False).build(IMAGE, 0)
+        build(TransformersConfig(name="bert", pretrained=False), IMAGE, 0)
     empty = tmp_path / "nothing"
     empty.mkdir()
     with pytest.raises(ValueError, match=r"backbone\.name=.*no local folder with a config\.json"):
-        TransformersConfig(name=str(empty)).build(NOTE, 0)
+        build(TransformersConfig(name=str(empty)), NOTE, 0)
     network.config.save_pretrained(empty)
     with pytest.raises(ValueError, match=r"backbone\.name=.*weights could not be loaded"):
-        TransformersConfig(name=str(empty)).build(NOTE, 0)
+        build(TransformersConfig(name=str(empty)), NOTE, 0)
     state = {n: t.contiguous() for n, t in network.state_dict().items() if "layer.1" not in n}
     save_file(state, empty / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"backbone\.name=.*lacks \d+ weights, among them encoder\.layer\.1"):
-        TransformersConfig(name=str(empty)).build(NOTE, 0)
+        build(TransformersConfig(name=str(empty)), NOTE, 0)
 
 
 # ---- images
@@ -116,7 +120,7 @@ NETWORKS = [
 @pytest.mark.parametrize("name", NETWORKS)
 def test_timm_networks_give_features_of_small_images(name):
     torch.manual_seed(1)
-    backbone = TimmConfig(name=name, normalisation="group").build(IMAGE, 5)
+    backbone = build(TimmConfig(name=name, norm="group"), IMAGE, 5)
     assert not [m for m in backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     inputs = random_inputs(IMAGE, 3)
     features = backbone(inputs)
@@ -131,10 +135,10 @@ def test_timm_networks_give_features_of_small_images(name):
 
 
 def test_the_seed_alone_draws_a_timm_network():
-    first = TimmConfig(name="resnet10t").build(IMAGE, 5)
+    first = build(TimmConfig(name="resnet10t"), IMAGE, 5)
     torch.manual_seed(2)
-    again = TimmConfig(name="resnet10t").build(IMAGE, 5)
-    other = TimmConfig(name="resnet10t").build(IMAGE, 6)
+    again = build(TimmConfig(name="resnet10t"), IMAGE, 5)
+    other = build(TimmConfig(name="resnet10t"), IMAGE, 6)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters(), strict=True))
 
@@ -149,7 +153,9 @@ def test_a_local_file_gives_the_same_features(tmp_path, ending):
         save_file(state, file)
     else:
         torch.save({"state_dict": {f"module.{n}": t for n, t in state.items()}, "epoch": 3}, file)
-    backbone = TimmConfig(name="resnet10t", weights=str(file), stem="published").build(IMAGE, 0).eval()
+    backbone = build(
+        TimmConfig(name="resnet10t", weights=str(file), stem_stride="published"), IMAGE, 0
+    ).eval()
     image = random_inputs(IMAGE, 2)["image"]
     mean = torch.tensor(network.pretrained_cfg["mean"]).reshape(3, 1, 1)
     deviation = torch.tensor(network.pretrained_cfg["std"]).reshape(3, 1, 1)
@@ -164,8 +170,8 @@ def test_local_weights_fit_other_sizes_and_channels(tmp_path):
     network = timm.create_model("vit_tiny_patch16_224", num_classes=0)
     save_file({n: t.contiguous() for n, t in network.state_dict().items()}, tmp_path / "vit.safetensors")
     layout = Layout(image=(1, 64, 64))
-    backbone = TimmConfig(name="vit_tiny_patch16_224", weights=str(tmp_path / "vit.safetensors")).build(
-        layout, 0
+    backbone = build(
+        TimmConfig(name="vit_tiny_patch16_224", weights=str(tmp_path / "vit.safetensors")), layout, 0
     )
     assert torch.equal(backbone.network.blocks[0].attn.qkv.weight, network.blocks[0].attn.qkv.weight)
     assert backbone(random_inputs(layout, 1)).tokens.shape == (1, 16, 192)
@@ -175,18 +181,18 @@ def test_the_stem_keeps_small_images_large():
     layout = Layout(image=(3, 32, 32))
     sides = {}
     for stem in ("published", "auto", "1"):
-        backbone = TimmConfig(name="resnet10t", stem=stem).build(layout, 0).eval()
+        backbone = build(TimmConfig(name="resnet10t", stem_stride=stem), layout, 0).eval()
         sides[stem] = backbone(random_inputs(layout, 1)).map.shape[-1]
     assert sides == {"published": 1, "auto": 2, "1": 4}
-    vit = TimmConfig(name="vit_tiny_patch16_224").build(layout, 0)
+    vit = build(TimmConfig(name="vit_tiny_patch16_224"), layout, 0)
     assert vit(random_inputs(layout, 1)).tokens.shape[1] == 64
-    fine = TimmConfig(name="convnext_atto", stem="2").build(layout, 0)
+    fine = build(TimmConfig(name="convnext_atto", stem_stride="2"), layout, 0)
     assert fine(random_inputs(layout, 1)).map.shape[-1] == 2
 
 
 def test_group_norm_keeps_the_activation_and_the_affine_weights():
-    batch = TimmConfig(name="efficientnet_b0").build(IMAGE, 0)
-    group = TimmConfig(name="efficientnet_b0", normalisation="group").build(IMAGE, 0)
+    batch = build(TimmConfig(name="efficientnet_b0"), IMAGE, 0)
+    group = build(TimmConfig(name="efficientnet_b0", norm="group"), IMAGE, 0)
     assert group.network.bn1.act.__class__ is batch.network.bn1.act.__class__
     assert torch.equal(group.network.bn1.weight, batch.network.bn1.weight)
     assert group.network.bn1.num_groups == 32
@@ -201,28 +207,28 @@ class Planted:
 
 def test_image_mistakes_are_named(tmp_path, capsys):
     with pytest.raises(ValueError, match=r"backbone\.name='resnet19'.*near it: .*resnet18"):
-        TimmConfig(name="resnet19").build(IMAGE, 0)
+        build(TimmConfig(name="resnet19"), IMAGE, 0)
     with pytest.raises(ValueError, match=r"backbone\.weights=.*no such file"):
-        TimmConfig(weights=str(tmp_path / "none.pth")).build(IMAGE, 0)
+        build(TimmConfig(weights=str(tmp_path / "none.pth")), IMAGE, 0)
     torch.save({"w": Planted()}, tmp_path / "planted.pth")
     with pytest.raises(ValueError, match=r"backbone\.weights=.*can't be read as plain weights"):
-        TimmConfig(weights=str(tmp_path / "planted.pth")).build(IMAGE, 0)
+        build(TimmConfig(weights=str(tmp_path / "planted.pth")), IMAGE, 0)
     assert "never run" not in capsys.readouterr().out
     (tmp_path / "damaged.safetensors").write_bytes(b"12345")
     with pytest.raises(ValueError, match=r"backbone\.weights=.*damaged"):
-        TimmConfig(weights=str(tmp_path / "damaged.safetensors")).build(IMAGE, 0)
+        build(TimmConfig(weights=str(tmp_path / "damaged.safetensors")), IMAGE, 0)
     network = timm.create_model("resnet10t", num_classes=0)
     some = {n: t.contiguous() for n, t in network.state_dict().items() if not n.startswith("layer3")}
     save_file(some, tmp_path / "some.safetensors")
     with pytest.raises(
         ValueError, match=r"backbone\.weights=.*lacks \d+ weights of resnet10t, among them layer3"
     ):
-        TimmConfig(name="resnet10t", weights=str(tmp_path / "some.safetensors")).build(IMAGE, 0)
+        build(TimmConfig(name="resnet10t", weights=str(tmp_path / "some.safetensors")), IMAGE, 0)
     with pytest.raises(
         ValueError, match=r"backbone\.weights=.*no weights of convnext_atto|lacks \d+ weights"
     ):
-        TimmConfig(name="convnext_atto", weights=str(tmp_path / "some.safetensors")).build(IMAGE, 0)
+        build(TimmConfig(name="convnext_atto", weights=str(tmp_path / "some.safetensors")), IMAGE, 0)
     with pytest.raises(ValueError, match="can't read images of 20 x 20"):
-        TimmConfig(name="inception_v3").build(Layout(image=(3, 20, 20)), 0)
+        build(TimmConfig(name="inception_v3"), Layout(image=(3, 20, 20)), 0)
     with pytest.raises(ValueError, match=r"backbone\.norm"):
-        TimmConfig(normalisation="instance").build(IMAGE, 0)
+        build(TimmConfig(norm="instance"), IMAGE, 0)

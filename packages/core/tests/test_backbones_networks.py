@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,58 +17,62 @@ sys.path.insert(0, str(Path(__file__).parent))
 from backbone_layouts import COLUMNS, LAYOUTS, NOTE, TABLE, random_inputs
 
 from core.backbones.config import (
+    CNN1dConfig,
     CnnSmallConfig,
-    ResNetGNConfig,
     FullConfig,
     PatchesConfig,
+    ResNetGNConfig,
     ScatteringConfig,
     SequenceConfig,
-    CNN1dConfig,
     TabularConfig,
     TextConfig,
     TextSmallConfig,
 )
-from core.backbones.inputs import Columns, PiecewiseLinearEncoding
+from core.backbones.inputs import ColumnFeatures, PiecewiseLinearEncoding
 from core.backbones.layers import Pooling
 from core.backbones.model import Model, trainable_parameters
+from core.config import build
 from core.data.types import Layout
 
-SMALL = {"width": 16, "heads": 2}
+SMALL = {"hidden_size": 16, "num_heads": 2}
 CASES = {
     "tabular": (TabularConfig(**SMALL), "table"),
     "tabular with a note": (TabularConfig(**SMALL, pooling="attention", token_dropout=0.3), "table and note"),
     "tabular linear, without layers": (
-        TabularConfig(**SMALL, layers=0, numbers="linear", pooling="mean"),
+        TabularConfig(**SMALL, num_layers=0, numeric_embedding="linear", pooling="mean"),
         "table",
     ),
     "text": (TextConfig(**SMALL), "note"),
     "text with columns": (TextConfig(**SMALL, pooling="mean", token_dropout=0.3), "note and columns"),
-    "text with topics": (TextConfig(**SMALL, topics=4), "note and columns"),
-    "text cls": (TextConfig(**SMALL, pooling="cls", wide=0.0), "note"),
-    "cnn": (ResNetGNConfig(width=8, groups=4), "image"),
-    "cnn with columns": (ResNetGNConfig(width=8, groups=4, stem="4", blocks=[1, 2]), "image and columns"),
-    "cnn_small": (CnnSmallConfig(weights="none"), "image"),
-    "cnn_small with columns": (CnnSmallConfig(weights="none", stem="2"), "image and columns"),
-    "text_small": (TextSmallConfig(weights="none"), "note"),
+    "text with latent semantic features": (TextConfig(**SMALL, lsa_components=4), "note and columns"),
+    "text cls": (TextConfig(**SMALL, pooling="cls", linear_branch_lr_scale=0.0), "note"),
+    "resnet_gn": (ResNetGNConfig(hidden_size=8, channels_per_group=4), "image"),
+    "resnet_gn with columns": (
+        ResNetGNConfig(hidden_size=8, channels_per_group=4, stem_stride="4", blocks=[1, 2]),
+        "image and columns",
+    ),
+    "cnn_small": (CnnSmallConfig(weights="random"), "image"),
+    "cnn_small with columns": (CnnSmallConfig(weights="random", stem_stride="2"), "image and columns"),
+    "text_small": (TextSmallConfig(weights="random"), "note"),
     "text_small with columns": (
-        TextSmallConfig(weights="none", pooling="attention", token_dropout=0.3),
+        TextSmallConfig(weights="random", pooling="attention", token_dropout=0.3),
         "note and columns",
     ),
-    "text_small as a tagger": (TextSmallConfig(weights="none"), "note and words"),
-    "scatter": (ScatteringConfig(), "image"),
-    "scatter, mirrored, with columns": (ScatteringConfig(mirror=True), "image and columns"),
-    "scatter with convolutions and columns": (
-        ScatteringConfig(scales=3, orientations=4, widths=[16, 32]),
+    "text_small as a tagger": (TextSmallConfig(weights="random"), "note and words"),
+    "scattering": (ScatteringConfig(), "image"),
+    "scattering, mirrored, with columns": (ScatteringConfig(mirror=True), "image and columns"),
+    "scattering with convolutions and columns": (
+        ScatteringConfig(scales=3, orientations=4, conv_channels=[16, 32]),
         "image and columns",
     ),
-    "patches": (PatchesConfig(patches=16), "image"),
+    "patches": (PatchesConfig(num_patches=16), "image"),
     "patches, mirrored, with columns": (
-        PatchesConfig(patches=16, side=3, mirror=True),
+        PatchesConfig(num_patches=16, patch_size=3, mirror=True),
         "image and columns",
     ),
-    "signal": (CNN1dConfig(width=8, groups=4), "signal"),
-    "signal with columns": (
-        CNN1dConfig(width=8, groups=4, pooling="attention", kernel=3),
+    "cnn1d": (CNN1dConfig(hidden_size=8, channels_per_group=4), "signal"),
+    "cnn1d with columns": (
+        CNN1dConfig(hidden_size=8, channels_per_group=4, pooling="attention", kernel_size=3),
         "signal and columns",
     ),
     "sequence": (SequenceConfig(**SMALL), "events"),
@@ -77,7 +82,7 @@ CASES = {
 
 
 def model_of(option, layout, seed=1, width=3):
-    return FullConfig().apply(option.build(layout, seed), width, "pooled", seed)
+    return build(FullConfig(), build(option, layout, seed), width, "pooled", seed)
 
 
 @pytest.fixture(params=CASES)
@@ -86,7 +91,7 @@ def case(request):
     return option, LAYOUTS[layout]
 
 
-def test_one_step_moves_every_weight_that_has_a_slope(case):
+def test_one_step_changes_every_weight_that_has_a_gradient(case):
     option, layout = case
     model = model_of(option, layout).train()
     inputs = random_inputs(layout, 5)
@@ -149,18 +154,20 @@ def test_own_networks_have_nothing_that_mixes_examples_or_works_in_place(case):
             )
 
 
-def test_features_have_the_promised_shapes(case):
+def test_features_have_the_declared_shapes(case):
     option, layout = case
-    backbone = option.build(layout, 0)
+    backbone = build(option, layout, 0)
     features = backbone(random_inputs(layout, 2))
-    assert features.pooled.shape == (2, backbone.width)
-    assert ("tokens" in backbone.gives) == (features.tokens is not None)
-    assert ("map" in backbone.gives) == (features.map is not None)
+    assert features.pooled.shape == (2, backbone.num_features)
+    assert ("tokens" in backbone.provides) == (features.tokens is not None)
+    assert ("map" in backbone.provides) == (features.map is not None)
     if features.tokens is not None:
-        assert features.tokens.shape[2] == backbone.width
+        assert features.tokens.shape[2] == backbone.num_features
     if features.map is not None:
-        assert features.map.shape[1] == backbone.width
-    assert (features.wide.shape[1] if features.wide is not None else 0) == backbone.wide_width
+        assert features.map.shape[1] == backbone.num_features
+    assert (features.wide is None) == (backbone.wide is None)
+    if features.wide is not None:
+        assert features.wide.shape[1] == backbone.wide.width
 
 
 @pytest.mark.parametrize(
@@ -168,7 +175,7 @@ def test_features_have_the_promised_shapes(case):
 )
 def test_padding_changes_nothing(name):
     option, layout = CASES[name]
-    layout = replace(LAYOUTS[layout], padding=7)
+    layout = replace(LAYOUTS[layout], pad_token_id=7)
     model = model_of(option, layout).eval()
     inputs = random_inputs(replace(layout, pad_token_id=0), 6)
     tokens = inputs["tokens"]
@@ -181,9 +188,9 @@ def test_padding_changes_nothing(name):
     assert not torch.allclose(model(inputs)[0], model(shorter)[0])
 
 
-def test_a_row_without_any_token_or_event_has_an_answer():
+def test_a_row_without_any_token_or_event_has_an_output():
     text = model_of(*[CASES["text"][0], NOTE]).eval()
-    tokens = torch.zeros(2, NOTE.length, dtype=torch.int64)
+    tokens = torch.zeros(2, NOTE.max_length, dtype=torch.int64)
     assert torch.isfinite(text({"tokens": tokens})).all()
     layout = LAYOUTS["events"]
     sequence = model_of(CASES["sequence causal"][0], layout).eval()
@@ -203,7 +210,7 @@ def test_masked_events_change_nothing(name):
 
 def test_a_causal_network_sees_nothing_later():
     layout = LAYOUTS["events"]
-    backbone = SequenceConfig(**SMALL, causal=True, pooling="last").build(layout, 0).eval()
+    backbone = build(SequenceConfig(**SMALL, causal=True, pooling="last"), layout, 0).eval()
     inputs = {"events": torch.randn(3, 6, 4), "events_mask": torch.ones(3, 6)}
     later = inputs["events"].clone()
     later[:, 4:] += 1.0
@@ -223,12 +230,12 @@ def test_a_missing_number_is_its_flag_and_not_its_value():
     assert not torch.allclose(model(inputs), model(present))
 
 
-def test_pieces_follow_their_definition():
+def test_the_piecewise_linear_encoding_follows_its_definition():
     pieces = PiecewiseLinearEncoding(TABLE)
     x = torch.tensor([[-1.0, 1.5, 0.7]])
     coded = pieces(x, torch.zeros(1, 3))
     expected = np.zeros((3, 4))
-    for n, edges in enumerate(COLUMNS["edges"]):
+    for n, edges in enumerate(COLUMNS["bin_edges"]):
         for k in range(len(edges) - 1):
             expected[n, k] = np.clip((x[0, n].item() - edges[k]) / (edges[k + 1] - edges[k]), 0, 1)
     np.testing.assert_allclose(coded[0].numpy(), expected, atol=1e-6)
@@ -236,17 +243,17 @@ def test_pieces_follow_their_definition():
     assert plain(torch.tensor([[-37.0]]), torch.zeros(1, 1)).item() == -37.0
 
 
-def test_the_wide_path_is_a_linear_model_that_starts_at_nothing():
+def test_the_wide_branch_is_a_linear_model_that_starts_at_zero():
     layout = LAYOUTS["note and columns"]
-    model = model_of(TextConfig(**SMALL, wide=2.0), layout).eval()
-    without = model_of(TextConfig(**SMALL, wide=2.0), layout).eval()
+    model = model_of(TextConfig(**SMALL, linear_branch_lr_scale=2.0), layout).eval()
+    without = model_of(TextConfig(**SMALL, linear_branch_lr_scale=2.0), layout).eval()
     without.head.wide = None
     inputs = random_inputs(layout, 4)
     assert torch.equal(model(inputs), without(inputs))
     weight = model.head.wide.linear.weight
     with torch.no_grad():
         weight.normal_()
-    columns = Columns(layout, with_bag=True)
+    columns = ColumnFeatures(layout, with_tfidf=True)
     assert columns.width == 3 * 5 + 8 + 7
     vector = columns(inputs)
     codes = inputs["categorical"]
@@ -255,9 +262,9 @@ def test_the_wide_path_is_a_linear_model_that_starts_at_nothing():
     torch.testing.assert_close(model(inputs) - without(inputs), 2.0 * vector @ weight.T, rtol=1e-4, atol=1e-5)
 
 
-def test_columns_beside_an_image_start_at_nothing_and_then_count():
+def test_side_features_of_an_image_start_at_zero_and_then_count():
     layout = LAYOUTS["image and columns"]
-    backbone = ResNetGNConfig(width=8, groups=4).build(layout, 0).eval()
+    backbone = build(ResNetGNConfig(hidden_size=8, channels_per_group=4), layout, 0).eval()
     inputs = random_inputs(layout, 4)
     image_only = inputs | {"numeric": inputs["numeric"] * 0, "categorical": inputs["categorical"] * 0}
     assert torch.equal(backbone(inputs).pooled, backbone(image_only).pooled)
@@ -266,14 +273,14 @@ def test_columns_beside_an_image_start_at_nothing_and_then_count():
     assert not torch.allclose(backbone(inputs).pooled, backbone(image_only).pooled)
 
 
-def test_topics_start_from_the_directions_of_the_training_rows():
+def test_latent_semantic_features_start_from_the_singular_vectors_of_training_rows():
     layout = Layout(vocab_size=50, max_length=9, tfidf_size=40)
     draw = torch.Generator().manual_seed(0)
     bags = torch.rand(60, 3, generator=draw) @ torch.rand(3, 40, generator=draw) + 0.01 * torch.rand(
         60, 40, generator=draw
     )
-    backbone = TextConfig(**SMALL, topics=4).build(layout, 5)
-    assert backbone.start_from({"tfidf": bags})
+    backbone = build(TextConfig(**SMALL, lsa_components=4), layout, 5)
+    assert backbone.init_from({"tfidf": bags})
     directions = backbone.topics.directions.weight.detach()
     _, sizes, right = torch.linalg.svd(bags, full_matrices=False)
     sizes = sizes[:4].clamp_min(0.03 * sizes[0])
@@ -282,15 +289,15 @@ def test_topics_start_from_the_directions_of_the_training_rows():
     torch.testing.assert_close(gram - torch.diag(gram.diag()), torch.zeros(4, 4), atol=0.05, rtol=0)
     same = (directions[:3] * whitened[:3]).sum(dim=1).abs() / whitened[:3].square().sum(dim=1)
     torch.testing.assert_close(same, torch.ones(3), atol=1e-2, rtol=0)
-    again = TextConfig(**SMALL, topics=4).build(layout, 5)
-    again.start_from({"tfidf": bags})
+    again = build(TextConfig(**SMALL, lsa_components=4), layout, 5)
+    again.init_from({"tfidf": bags})
     assert torch.equal(again.topics.directions.weight, directions)
-    assert not TextConfig(**SMALL).build(layout, 5).start_from({"tfidf": bags})
+    assert not build(TextConfig(**SMALL), layout, 5).init_from({"tfidf": bags})
     with pytest.raises(ValueError, match=r"backbone\.lsa_components=4: the inputs have no TF-IDF"):
-        TextConfig(**SMALL, topics=4).build(NOTE, 0)
+        build(TextConfig(**SMALL, lsa_components=4), NOTE, 0)
 
 
-def test_the_signal_networks_pooling_sees_mean_and_greatest():
+def test_mean_max_pooling_is_masked_mean_and_maximum():
     tokens = torch.randn(2, 5, 3)
     real = torch.tensor([[True] * 5, [True, True, False, False, False]])
     pooled = Pooling("mean_max", 3)(tokens, real)
@@ -303,7 +310,11 @@ def test_the_signal_networks_pooling_sees_mean_and_greatest():
     [
         (TabularConfig(), "note", r"backbone=tabular reads numeric or categorical .* the inputs are tokens"),
         (TextConfig(), "table", r"backbone=text reads tokens .* the inputs are numeric, categorical"),
-        (TextConfig(wide=0.0), "note and columns", r"also have tfidf, .*backbone\.linear_branch_lr_scale above 0"),
+        (
+            TextConfig(linear_branch_lr_scale=0.0),
+            "note and columns",
+            r"also have tfidf, which it would ignore; set backbone\.linear_branch_lr_scale above 0",
+        ),
         (ResNetGNConfig(), "signal", "backbone=resnet_gn reads image .* the inputs are signal"),
         (CNN1dConfig(), "events", "backbone=cnn1d reads signal .* the inputs are events"),
         (SequenceConfig(), "image", "backbone=sequence reads events or signal .* the inputs are image"),
@@ -311,48 +322,48 @@ def test_the_signal_networks_pooling_sees_mean_and_greatest():
 )
 def test_inputs_that_do_not_fit_are_refused(option, layout, message):
     with pytest.raises(ValueError, match=message):
-        option.build(LAYOUTS[layout], 0)
+        build(option, LAYOUTS[layout], 0)
 
 
-def test_inputs_that_would_not_be_seen_are_refused():
-    with pytest.raises(ValueError, match="also have tokens, which it would not see"):
-        ResNetGNConfig().build(Layout(image=(3, 32, 32), vocab_size=50, max_length=9), 0)
+def test_inputs_that_would_be_ignored_are_refused():
+    with pytest.raises(ValueError, match="also have tokens, which it would ignore"):
+        build(ResNetGNConfig(), Layout(image=(3, 32, 32), vocab_size=50, max_length=9), 0)
     with pytest.raises(ValueError, match="have both; leave one out"):
-        SequenceConfig().build(Layout(signal=(2, 50), events=(6, 4)), 0)
+        build(SequenceConfig(), Layout(signal=(2, 50), events=(6, 4)), 0)
     with pytest.raises(ValueError, match="the inputs are none"):
-        TabularConfig().build(Layout(), 0)
+        build(TabularConfig(), Layout(), 0)
 
 
 @pytest.mark.parametrize(
     ("option", "key"),
     [
-        (TabularConfig(width=10, heads=4), "heads"),
-        (TabularConfig(numbers="periodic"), "numbers"),
-        (TabularConfig(layers=0), "pooling"),
-        (TabularConfig(dropout=1.0), "dropout"),
-        (TextConfig(pooling="max"), "pooling"),
-        (TextConfig(wide=-1.0), "wide"),
-        (TextConfig(topics=-1), "topics"),
-        (ResNetGNConfig(blocks=[]), "blocks"),
-        (ResNetGNConfig(width=12), "groups"),
-        (ResNetGNConfig(blocks=[1] * 7), "blocks"),
-        (CNN1dConfig(kernel=4), "kernel"),
-        (CNN1dConfig(blocks=[1] * 6), "blocks"),
-        (SequenceConfig(causal=True, pooling="cls"), "pooling"),
-        (SequenceConfig(patch=0), "patch"),
+        (partial(TabularConfig, hidden_size=10, num_heads=4), "num_heads"),
+        (partial(TabularConfig, numeric_embedding="periodic"), "numeric_embedding"),
+        (partial(TabularConfig, num_layers=0), "pooling"),
+        (partial(TabularConfig, dropout=1.0), "dropout"),
+        (partial(TextConfig, pooling="max"), "pooling"),
+        (partial(TextConfig, linear_branch_lr_scale=-1.0), "linear_branch_lr_scale"),
+        (partial(TextConfig, lsa_components=-1), "lsa_components"),
+        (partial(ResNetGNConfig, blocks=[]), "blocks"),
+        (partial(ResNetGNConfig, hidden_size=12), "channels_per_group"),
+        (partial(ResNetGNConfig, blocks=[1] * 7), "blocks"),
+        (partial(CNN1dConfig, kernel_size=4), "kernel_size"),
+        (partial(CNN1dConfig, blocks=[1] * 6), "blocks"),
+        (partial(SequenceConfig, causal=True, pooling="cls"), "pooling"),
+        (partial(SequenceConfig, patch_size=0), "patch_size"),
     ],
 )
 def test_wrong_settings_are_refused_with_their_key(option, key):
     suited = {TabularConfig: "table", TextConfig: "note", ResNetGNConfig: "image", CNN1dConfig: "signal"}
     with pytest.raises(ValueError, match=rf"backbone\.{key}"):
-        option.build(LAYOUTS[suited.get(type(option), "signal")], 0)
+        build(option(), LAYOUTS[suited.get(option.func, "signal")], 0)
 
 
 def test_settings_are_checked_before_any_layout_is_known():
     with pytest.raises(ValueError, match=r"backbone\.num_heads=4"):
-        TabularConfig(width=10).check()
+        TabularConfig(hidden_size=10)
     with pytest.raises(ValueError, match=r"adapter\.head_type="):
-        FullConfig(head="deep").check()
+        FullConfig(head_type="deep")
 
 
 def test_the_configuration_imports_nothing_heavy():
@@ -363,10 +374,12 @@ def test_the_configuration_imports_nothing_heavy():
     assert out.stdout.strip() == "set()"
 
 
-def test_full_and_head_need_no_adapter_library():
+def test_full_and_linear_probe_need_no_adapter_library():
     script = (
-        "from core.backbones.config import *; from core.data.types import Layout; import sys;"
-        "FullOption().apply(TabularOption().build(Layout(numeric=('a',), bin_edges=((0., 1.),)), 0), 1, 'pooled', 0);"
+        "import sys; from core.backbones.config import *; from core.config import build;"
+        "from core.data.types import Layout;"
+        "backbone = build(TabularConfig(), Layout(numeric=('a',), bin_edges=((0., 1.),)), 0);"
+        "build(FullConfig(), backbone, 1, 'pooled', 0);"
         "print({'peft', 'transformers', 'timm'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -378,7 +391,8 @@ def test_the_default_cnn_is_of_the_size_two_cores_train():
     count = trainable_parameters(model_of(ResNetGNConfig(), layout, width=7))
     assert 300_000 < count < 3_000_000
     assert (
-        ResNetGNConfig().build(Layout(image=(1, 33, 47)), 0)({"image": torch.zeros(1, 1, 33, 47)}).map is not None
+        build(ResNetGNConfig(), Layout(image=(1, 33, 47)), 0)({"image": torch.zeros(1, 1, 33, 47)}).map
+        is not None
     )
 
 
@@ -387,11 +401,11 @@ def test_the_default_cnn_is_of_the_size_two_cores_train():
     [
         "tabular with a note",
         "text with columns",
-        "cnn",
+        "resnet_gn",
         "cnn_small",
         "text_small",
         "sequence causal",
-        "scatter",
+        "scattering",
         "patches",
     ],
 )

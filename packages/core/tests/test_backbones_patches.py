@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -11,10 +12,11 @@ from core.backbones import patches
 from core.backbones.config import PatchesConfig
 from core.backbones.dead_leaves import dead_leaves
 from core.backbones.patches import Similarities, contrast, dictionary
+from core.config import build
 from core.data.types import Layout
 
 LAYOUT = Layout(image=(3, 32, 32))
-SMALL = {"patches": 16, "side": 4}
+SMALL = {"num_patches": 16, "patch_size": 4}
 
 
 def pictures(count: int, height: int = 32, width: int = 32) -> torch.Tensor:
@@ -47,7 +49,7 @@ def test_coefficients_are_those_of_the_definition() -> None:
 
 
 def test_many_images_are_read_a_few_at_a_time_and_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = PatchesConfig(**SMALL).build(LAYOUT, 0)
+    network = build(PatchesConfig(**SMALL), LAYOUT, 0)
     image = pictures(7)
     whole = network({"image": image}).pooled
     monkeypatch.setitem(patches.AT_ONCE, "cpu", 1)
@@ -79,7 +81,7 @@ def test_flat_patches_stay_short() -> None:
 
 def test_coefficients_are_standardised_by_synthetic_pictures() -> None:
     others = dead_leaves(96, 3, 32, seed=5) * 255  # other ones than those that the network measures
-    found = PatchesConfig().build(LAYOUT, 0)({"image": others}).pooled.reshape(96, 1024, 16)
+    found = build(PatchesConfig(), LAYOUT, 0)({"image": others}).pooled.reshape(96, 1024, 16)
     spread, mean = torch.std_mean(found, dim=(0, 2))
     assert float(mean.abs().max()) < 0.5
     assert 0.8 < float(spread.median()) < 1.1
@@ -90,8 +92,8 @@ def test_coefficients_are_standardised_by_synthetic_pictures() -> None:
 @pytest.mark.parametrize("places", [3, 4])
 def test_a_mirror_image_is_the_same_for_one_look(size: tuple[int, int], places: int) -> None:
     layout = Layout(image=(3, *size))
-    network = PatchesConfig(**SMALL, places=places, mirror=True).build(layout, 0)
-    whole = PatchesConfig(**SMALL, places=places).build(layout, 0)
+    network = build(PatchesConfig(**SMALL, pool_grid=places, mirror=True), layout, 0)
+    whole = build(PatchesConfig(**SMALL, pool_grid=places), layout, 0)
     image = pictures(2, *size)
     found = network({"image": image}).pooled
     assert found.shape == (2, network.width)
@@ -104,27 +106,30 @@ def test_a_mirror_image_is_the_same_for_one_look(size: tuple[int, int], places: 
 
 
 def test_patches_and_usual_sizes_stand_in_the_weights() -> None:
-    network, served = PatchesConfig(**SMALL).build(LAYOUT, 0), PatchesConfig(**SMALL).rebuild(LAYOUT, 0)
+    network, served = (
+        build(PatchesConfig(**SMALL), LAYOUT, 0),
+        build(PatchesConfig(**SMALL), LAYOUT, 0, architecture={}),
+    )
     assert sum(p.numel() for p in network.parameters()) == 0
     assert not torch.equal(served.usual_mean, network.usual_mean), "a saved run's patches are not drawn anew"
     served.load_state_dict(network.state_dict())
     assert torch.equal(served({"image": pictures(2)}).pooled, network({"image": pictures(2)}).pooled)
-    other = PatchesConfig(**SMALL).build(LAYOUT, 1)
+    other = build(PatchesConfig(**SMALL), LAYOUT, 1)
     assert not torch.allclose(other.similarities.patches, network.similarities.patches, atol=0.01)
 
 
 @pytest.mark.parametrize(
     ("option", "key"),
     [
-        (PatchesConfig(patches=0), "patches"),
-        (PatchesConfig(patches=7), "patches"),
-        (PatchesConfig(side=1), "side"),
-        (PatchesConfig(places=0), "places"),
-        (PatchesConfig(threshold=-0.5), "threshold"),
-        (PatchesConfig(wide=-1.0), "wide"),
-        (PatchesConfig(side=30), "side=30"),
+        (partial(PatchesConfig, num_patches=0), "patches"),
+        (partial(PatchesConfig, num_patches=7), "patches"),
+        (partial(PatchesConfig, patch_size=1), "side"),
+        (partial(PatchesConfig, pool_grid=0), "places"),
+        (partial(PatchesConfig, threshold=-0.5), "threshold"),
+        (partial(PatchesConfig, linear_branch_lr_scale=-1.0), "wide"),
+        (partial(PatchesConfig, patch_size=30), "side=30"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(option: PatchesConfig, key: str) -> None:
     with pytest.raises(ValueError, match=key):
-        option.build(LAYOUT, 0)
+        build(option, LAYOUT, 0)

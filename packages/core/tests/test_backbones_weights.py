@@ -19,17 +19,22 @@ from backbone_layouts import LAYOUTS, random_inputs
 
 from core.backbones.config import (
     FullConfig,
-    TransformersConfig,
     LoraAdapterConfig,
     TabularConfig,
     TextConfig,
     TimmConfig,
+    TransformersConfig,
 )
 from core.backbones.model import load_weights, save_weights
+from core.config import build
 
 CASES = {
-    "tabular": (TabularConfig(width=16, heads=2), "table", FullConfig()),
-    "text with lora": (TextConfig(width=16, heads=2), "note and columns", LoraAdapterConfig(rank=2)),
+    "tabular": (TabularConfig(hidden_size=16, num_heads=2), "table", FullConfig()),
+    "text with lora": (
+        TextConfig(hidden_size=16, num_heads=2),
+        "note and columns",
+        LoraAdapterConfig(rank=2),
+    ),
     "timm": (TimmConfig(name="resnet10t"), "image", FullConfig()),
 }
 
@@ -38,7 +43,7 @@ CASES = {
 def test_what_is_saved_is_loaded(name, tmp_path):
     option, layout, adapter = CASES[name]
     layout = LAYOUTS[layout]
-    model = adapter.apply(option.build(layout, 1), 2, "pooled", 1)
+    model = build(adapter, build(option, layout, 1), 2, "pooled", 1)
     inputs = random_inputs(layout, 4)
     model.train()(inputs)  # Batch statistics are part of the state.
     with torch.no_grad():
@@ -46,7 +51,7 @@ def test_what_is_saved_is_loaded(name, tmp_path):
             p += 0.01
     save_weights(model, tmp_path / "model.safetensors")
     assert [f.name for f in tmp_path.iterdir()] == ["model.safetensors"]
-    again = adapter.apply(option.build(layout, 2), 2, "pooled", 2)
+    again = build(adapter, build(option, layout, 2), 2, "pooled", 2)
     assert not torch.equal(again.eval()(inputs), model.eval()(inputs))
     load_weights(again, tmp_path / "model.safetensors")
     assert torch.equal(again(inputs), model(inputs))
@@ -97,17 +102,19 @@ def test_a_saved_run_is_rebuilt_without_fetching_weights(tmp_path):
     cases = [
         (TransformersConfig(name=str(tmp_path / "bert")), LAYOUTS["note"]),
         (TimmConfig(name="resnet10t", weights=str(tmp_path / "resnet.safetensors")), LAYOUTS["image"]),
-        (TabularConfig(width=16, heads=2), LAYOUTS["table"]),
+        (TabularConfig(hidden_size=16, num_heads=2), LAYOUTS["table"]),
     ]
     for i, (option, layout) in enumerate(cases):
-        backbone = option.build(layout, 1)
+        backbone = build(option, layout, 1)
         architecture = json.loads(json.dumps(backbone.architecture))
-        model = FullConfig().apply(backbone, 2, "pooled", 1).eval()
+        model = build(FullConfig(), backbone, 2, "pooled", 1).eval()
         save_weights(model, tmp_path / f"{i}.safetensors")
         shutil.rmtree(tmp_path / "bert", ignore_errors=True)
         if i == 1:
             (tmp_path / "resnet.safetensors").unlink()
-        again = FullConfig().apply(option.rebuild(layout, 2, architecture), 2, "pooled", 2).eval()
+        again = build(
+            FullConfig(), build(option, layout, 2, architecture=architecture), 2, "pooled", 2
+        ).eval()
         load_weights(again, tmp_path / f"{i}.safetensors")
         inputs = random_inputs(layout, 3)
         assert torch.equal(model(inputs), again(inputs))

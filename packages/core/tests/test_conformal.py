@@ -68,7 +68,7 @@ def rules(part: Predictions, method: str, **more: Any) -> DecisionRule:
 
 
 def calibrated(part: Predictions, method: str, mondrian: str = "none", alpha: float = 0.1) -> DecisionRule:
-    return calibrate(rules(part, method), part, alpha, mondrian, 30, "card", 0).rules
+    return calibrate(rules(part, method), part, alpha, mondrian, 30, 0).rules
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.25])
@@ -173,7 +173,7 @@ def test_groups_get_limits_of_their_own_where_enough_rows_speak() -> None:
     worse = part.groups["sex"] == "f"
     part.targets[worse] = RNG(0).integers(0, 4, worse.sum())  # of them the scores know nothing
     part.groups["age"] = np.where(np.arange(600) < 12, "old", "young").astype(np.str_)
-    made = calibrate(rules(part, "lac"), part, 0.1, "groups", 30, "row", 0)
+    made = calibrate(rules(part, "lac"), part, 0.1, "groups", 30, 0)
     limits = made.rules.limits
     own = part.take(worse)
     assert limits.by_group["sex"]["f"] == conformal_quantile(
@@ -209,7 +209,7 @@ def test_each_class_is_promised_its_own_coverage() -> None:
 
 def test_too_few_units_promise_nothing_and_say_so() -> None:
     part = replace(drawn(200, 4, 10), units=np.repeat(["p1", "p2", "p3", "p4"], 50).astype(np.str_))
-    made = calibrate(rules(part, "lac"), part, 0.1, "none", 30, "patient", 0)
+    made = calibrate(rules(part, "lac"), part, 0.1, "none", 30, 0)
     assert made.units is None
     assert "nothing is promised" in made.notes[0]
     alone = replace(part, units=None)
@@ -251,7 +251,7 @@ def test_pixels_of_a_picture_are_the_rows_of_a_unit() -> None:
     assert isinstance(found, PixelScores)
     assert found.truths.rows == len(found.part) == 30
     assert np.bincount(found.truths.row).tolist() == [23] * 30, "the pixel without a class counts nowhere"
-    made = calibrate(rules(part, "lac"), part, 0.1, "none", 30, "picture", 0, found)
+    made = calibrate(rules(part, "lac"), part, 0.1, "none", 30, 0, found)
     q = made.rules.limits.overall
     misses = [np.mean(found.truths.score[found.truths.row == r] > q) for r in range(30)]
     assert (sum(misses) + 1) / 31 <= 0.1 + 1e-12
@@ -263,7 +263,7 @@ def test_pixels_of_a_picture_are_the_rows_of_a_unit() -> None:
 
 def test_the_measurement_reads_as_promised_with_exact_intervals() -> None:
     validation, test = drawn(400, 4, 20), drawn(900, 4, 21)
-    made = calibrate(rules(validation, "lac"), validation, 0.1, "none", 30, "row", 0)
+    made = calibrate(rules(validation, "lac"), validation, 0.1, "none", 30, 0)
     section = measure(
         made.rules, test, Terms(0.1, 0.25, 1.0, False, made.noise), StandardEvaluation(resamples=200), 0
     )

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.data.checks.dataset_checks import check_dataset, check_splits
+from core.data.checks.dataset_checks import check_dataset
+from core.data.checks.split_checks import check_splits
 from core.data.splits import split
 from core.data.types import Dataset, ColumnRoles, SplitPlan
 

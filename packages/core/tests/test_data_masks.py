@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from core.data.checks.dataset_checks import check_dataset, check_splits
+from core.data.checks.dataset_checks import check_dataset
+from core.data.checks.split_checks import check_splits
 from core.data.config import ColumnsEncoderConfig, ImageAugmentation, MaskFolderData
 from core.data.groups import Groups
 from core.data.labels import label_matrix

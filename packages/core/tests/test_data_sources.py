@@ -234,7 +234,7 @@ def test_every_option_composes_with_hydra() -> None:
         for choice in ("simulated", "table", "text", "images", "image_folder"):
             config = compose(overrides=[f"+data={choice}"])
             assert OmegaConf.to_object(config.data) is not None
-        config = compose(overrides=["+data=table", "data.target=[ill]", "+data.bands.bmi=[18.5,25]"])
+        config = compose(overrides=["+data=table", "data.target=[ill]", "+data.bin_edges.bmi=[18.5,25]"])
         made = OmegaConf.to_object(config.data)
         assert isinstance(made, TableData)
         assert made.bands == {"bmi": [18.5, 25.0]}

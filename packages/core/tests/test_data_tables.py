@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 import zstandard
 
-from core.data.readers.table import resolve_path, read_table, sha256
+from core.data.readers.files import resolve_path, sha256
+from core.data.readers.table import read_table
 
 FRAME = pd.DataFrame(
     {

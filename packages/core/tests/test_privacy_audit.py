@@ -86,7 +86,7 @@ def test_canaries_are_orthonormal_directions_within_one_weight_and_clipped_by_th
     whole = torch.zeros_like(clipper.flat)
     for name, (start, end) in canaries.range.items():
         clipper.zero()
-        with clipper.watching(end - start):
+        with clipper.trace(end - start):
             owner, _, attribute = name.rpartition(".")
             weight = getattr(model.get_submodule(owner), attribute)
             found = clipper.clipped_gradients(canaries.losses(name, weight, torch.arange(start, end), 70.0))

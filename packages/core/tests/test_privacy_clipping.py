@@ -56,7 +56,7 @@ def assert_exact(model: nn.Module, losses: Losses, rows: int = 4) -> None:
     norms = [norm(g) for g in single]
     clip_norm = sorted(norms)[rows // 2] * 0.9
     clipper = PerExampleClipper(model, rule=FlatClip(clip_norm))
-    with clipper.watching(rows):
+    with clipper.trace(rows):
         result = clipper.clipped_gradients(losses(torch.arange(rows)))
     torch.testing.assert_close(
         result.norms_U, torch.tensor(norms, dtype=torch.float64), rtol=1e-9, atol=1e-12
@@ -90,9 +90,9 @@ MODELS = {
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize("family", MODELS)
-def test_vision_backbones(family: str, channels_last: bool) -> None:
-    name, options, side = MODELS[family]
+@pytest.mark.parametrize("derived", MODELS)
+def test_vision_backbones(derived: str, channels_last: bool) -> None:
+    name, options, side = MODELS[derived]
     model = timm.create_model(name, num_classes=3, **options)
     convert_batch_norm(model, "group")
     model.double().train()
@@ -163,7 +163,7 @@ def small() -> tuple[nn.Module, Losses]:
 def test_rules_of_clipping(rule: ClipRule) -> None:
     model, losses = small()
     clipper = PerExampleClipper(model, rule=rule)
-    with clipper.watching(4):
+    with clipper.trace(4):
         result = clipper.clipped_gradients(losses(torch.arange(4)))
     total = {name: torch.zeros_like(value) for name, value in clipper.sums.items()}
     for g in single_gradients(model, losses, 4):
@@ -204,7 +204,7 @@ def test_units_are_clipped_as_a_whole(positions: int) -> None:
     losses = lambda i: F.cross_entropy(both(ids[i]), y[i], reduction="none")  # noqa: E731
     single = single_gradients(both, losses, 5)
     clipper = PerExampleClipper(both, rule=FlatClip(0.2))
-    with clipper.watching(5):
+    with clipper.trace(5):
         result = clipper.clipped_gradients(losses(torch.arange(5)), units)
     expected = 0
     for k, unit in enumerate((3, 7)):
@@ -218,10 +218,10 @@ def test_units_are_clipped_as_a_whole(positions: int) -> None:
 def test_micro_batches_add_up_and_empty_ones_add_nothing() -> None:
     model, losses = small()
     whole, parts = (PerExampleClipper(model, rule=FlatClip(0.5)) for _ in range(2))
-    with whole.watching(4):
+    with whole.trace(4):
         whole.clipped_gradients(losses(torch.arange(4)))
     for index in (torch.tensor([0]), torch.tensor([1, 2, 3])):
-        with parts.watching(len(index)):
+        with parts.trace(len(index)):
             parts.clipped_gradients(losses(index))
     torch.testing.assert_close(parts.flat, whole.flat)
     result = parts.clipped_gradients(torch.zeros(0))
@@ -236,7 +236,7 @@ def test_no_clipping_equals_plain_autograd_and_leaves_grad_alone() -> None:
     losses(torch.arange(4)).sum().backward()
     plain = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
     clipper = PerExampleClipper(model, rule=FlatClip(1e9))
-    with clipper.watching(4):
+    with clipper.trace(4):
         clipper.clipped_gradients(losses(torch.arange(4)))
     torch.testing.assert_close(clipper.flat, plain)
     assert torch.equal(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]), plain)
@@ -251,7 +251,7 @@ def test_bfloat16_compute_keeps_float32_norms() -> None:
             return F.cross_entropy(model(x[index]).mean(1).float(), index % 3, reduction="none")
 
     clipper = PerExampleClipper(model, rule=FlatClip(1e9))
-    with clipper.watching(4):
+    with clipper.trace(4):
         result = clipper.clipped_gradients(losses(torch.arange(4)))
     assert result.norms_U.dtype == clipper.flat.dtype == torch.float32
     for i, g in enumerate(single_gradients(model, losses, 4)):
@@ -265,7 +265,7 @@ def test_mistakes_are_named() -> None:
     clipper = PerExampleClipper(model, rule=FlatClip(1.0))
     with pytest.raises(ValueError, match="inside"):
         clipper.clipped_gradients(losses(torch.arange(4)))
-    with clipper.watching(4), pytest.raises(ValueError, match="one per example"):
+    with clipper.trace(4), pytest.raises(ValueError, match="one per example"):
         clipper.clipped_gradients(losses(torch.arange(4)).sum())
     with pytest.raises(ValueError, match=r"1 \(LSTM\)"):
         PerExampleClipper(nn.Sequential(nn.Linear(3, 3), nn.LSTM(3, 3)), rule=FlatClip(1.0))
@@ -278,7 +278,7 @@ def test_a_weight_out_of_sight_is_refused() -> None:
     hidden = model[0].weight
     clipper = PerExampleClipper(model, rule=FlatClip(1.0))
     x = torch.randn(4, 6, dtype=torch.float64)
-    with clipper.watching(4), pytest.raises(ValueError, match=r"0.weight: it was used outside"):
+    with clipper.trace(4), pytest.raises(ValueError, match=r"0.weight: it was used outside"):
         clipper.clipped_gradients(model(x).sum(1) + (x @ hidden.t()).sum(1))
     assert model[0].weight is hidden
     assert hidden.grad is None
@@ -290,7 +290,7 @@ def test_an_input_overwritten_in_place_is_refused() -> None:
     model.forward = lambda x: _overwrite(model["first"], x)  # type: ignore[method-assign]
     clipper = PerExampleClipper(model, rule=FlatClip(1.0))
     with (
-        clipper.watching(4),
+        clipper.trace(4),
         pytest.raises(ValueError, match=r"first.weight: its input was changed in place"),
     ):
         clipper.clipped_gradients(model(torch.randn(4, 6, dtype=torch.float64)).sum(1))
@@ -310,7 +310,7 @@ def test_a_pass_holds_no_batch_once_it_is_over() -> None:
     gc.collect()
     gc.disable()  # what Python only finds when it looks for circles would be held for dozens of steps
     try:
-        with clipper.watching(5):
+        with clipper.trace(5):
             losses = F.cross_entropy(model(examples), torch.tensor([0, 1, 2, 0, 1]), reduction="none")
             clipper.clipped_gradients(losses)
         del losses, examples

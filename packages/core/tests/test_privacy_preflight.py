@@ -13,7 +13,7 @@ from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.batch_norm import convert_batch_norm
 from core.privacy.preflight import preflight, require_moved, snapshot
 from core.privacy.rules.linear import linear
-from core.privacy.rules.traced_parameter import _RULES
+from core.privacy.rules.traced_parameter import PER_EXAMPLE_RULES
 
 torch.set_num_threads(1)
 
@@ -82,13 +82,13 @@ def test_a_wrong_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def _halved(trace, input, weight, bias):  # type: ignore[no-untyped-def]  # noqa: A002
         trace.expected_before = dict(trace.expected)
         out = linear(trace, F.linear, input, weight, bias)
-        give = trace.give_affine
-        trace.give_affine = lambda w, b, outer: give(
+        give = trace.add_affine_grad
+        trace.add_affine_grad = lambda w, b, outer: give(
             w, b, type(outer)(outer.left / 2, outer.right, outer.width)
         )
         return out
 
-    monkeypatch.setitem(_RULES, F.linear, wrong)
+    monkeypatch.setitem(PER_EXAMPLE_RULES, F.linear, wrong)
     with pytest.raises(ValueError, match=r"3 \(Linear\): its per-example gradient norms are off"):
         run(ready(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(3))))
 

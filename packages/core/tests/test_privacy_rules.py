@@ -36,7 +36,7 @@ def assert_exact(model: nn.Module, x: Tensor) -> None:
     norms = torch.stack([g.norm() for g in single])
     clip_norm = float(norms.median())
     clipper = PerExampleClipper(model, rule=FlatClip(clip_norm))
-    with clipper.watching(ROWS):
+    with clipper.trace(ROWS):
         result = clipper.clipped_gradients(losses(torch.arange(ROWS)))
     torch.testing.assert_close(result.norms_U, norms, rtol=1e-8, atol=1e-12)
     expected = sum((clip_norm / n).clamp_max(1.0) * g for n, g in zip(norms, single, strict=True))
@@ -280,7 +280,7 @@ def test_batch_norm_is_refused_by_name() -> None:
 def test_what_is_not_exact_is_refused_by_name(use: Callable[..., Tensor], reason: str) -> None:
     model = Use(use, (5, 6))
     clipper = PerExampleClipper(model, rule=FlatClip(1.0))
-    with clipper.watching(ROWS), pytest.raises(ValueError, match=rf"p\.0: .*{reason}"):
+    with clipper.trace(ROWS), pytest.raises(ValueError, match=rf"p\.0: .*{reason}"):
         model(torch.randn(ROWS, 8, 6))
 
 
@@ -291,7 +291,7 @@ def test_depthwise_in_float32_takes_its_own_path(dims: int, stride: int) -> None
     kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[dims - 1]
     layer, x = kind(4, 8, 3, stride, padding=2, dilation=2, groups=4), torch.randn(ROWS, 4, *(9, 8, 7)[:dims])
     clipper = PerExampleClipper(layer, rule=FlatClip(1e9))
-    with clipper.watching(ROWS):
+    with clipper.trace(ROWS):
         result = clipper.clipped_gradients(layer(x).flatten(1).sin().sum(1))
     for i in range(ROWS):
         found = torch.autograd.grad(layer(x[i : i + 1]).sin().sum(), list(layer.parameters()))

@@ -319,7 +319,7 @@ def test_clipped_gradients_are_exact(network):
     norms = torch.stack([g.norm() for g in single])
     bar = float(norms.median())
     clipper = PerExampleClipper(model, rule=FlatClip(bar))
-    with clipper.watching(len(frame)):
+    with clipper.trace(len(frame)):
         result = clipper.clipped_gradients(losses(torch.arange(len(frame))))
     torch.testing.assert_close(result.norms_U.double(), norms, rtol=1e-5, atol=1e-8)
     expected = sum((bar / n).clamp_max(1.0) * g for n, g in zip(norms, single, strict=True))

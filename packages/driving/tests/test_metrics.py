@@ -9,8 +9,8 @@ import pytest
 from sklearn.metrics import recall_score
 
 from core.targets.types import Predictions
-from driving.odd import declaration
 from driving.metrics import pixel_iou_of, pixel_recall_of, recall_of, worst_recall
+from driving.odd import declaration
 
 NAMES = ("stop", "yield", "pedestrians", "children", "keep right")
 

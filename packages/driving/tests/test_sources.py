@@ -11,18 +11,20 @@ import pytest
 from real_data import ROOT, needs_data
 
 import driving
-from core.data.checks.dataset_checks import check_dataset, check_splits
+from core.config import build
+from core.data.checks.dataset_checks import check_dataset
+from core.data.checks.split_checks import check_splits
 from core.data.masks import IGNORE_INDEX, read_masks
 from core.data.splits import split
 from core.data.types import Dataset
-from driving.classes import RIGHT_OF_WAY, SCENE, SIGNS, VULNERABLE
+from driving.classes import RIGHT_OF_WAY, SCENE_CLASSES, SIGN_CLASSES, VULNERABLE
 
 DATA = ROOT / "driving"
 
 
 def read(*overrides: str) -> Dataset:
     config: Any = driving.train.configure(*overrides)
-    dataset: Dataset = config.data.read(config.task, config.seed)
+    dataset: Dataset = build(config.data, config.task, config.seed)
     return dataset
 
 
@@ -54,7 +56,7 @@ def test_gtsrb_keeps_the_official_test_part_and_tracks_whole() -> None:
     assert frame.groupby("track")["sign"].nunique().max() == 1
     assert frame["brightness"].between(0, 255).all()
     assert frame["pixels"].min() >= 15
-    assert set(frame["sign"]) <= set(SIGNS)
+    assert set(frame["sign"]) <= set(SIGN_CLASSES)
 
 
 @needs_data
@@ -68,7 +70,7 @@ def test_gtsrb_pictures_are_those_of_the_strip(strips: Path) -> None:
     strip = np.asarray(Image.open(io.BytesIO(table["image"].iloc[0])).convert("RGB")).reshape(-1, 32, 32, 3)
     fifth = np.asarray(Image.open(io.BytesIO(dataset.frame["image"].iloc[5])))
     assert np.array_equal(fifth, strip[5])
-    assert dataset.frame["sign"].iloc[5] == SIGNS[table["labels"].iloc[0][5]]
+    assert dataset.frame["sign"].iloc[5] == SIGN_CLASSES[table["labels"].iloc[0][5]]
 
 
 @needs_data
@@ -85,19 +87,19 @@ def test_camvid_has_the_published_parts_and_its_pixels_without_a_class() -> None
     dataset = read("experiment=camvid", f"data.path={DATA / 'camvid/camvid_320x240.parquet'}")
     rows = split(dataset)
     assert {part: len(r) for part, r in rows.items()} == {"train": 367, "validation": 101, "test": 233}
-    assert dataset.roles.mask_classes == SCENE
-    masks = np.stack(read_masks(dataset.frame["mask"].iloc[:40], None, len(SCENE)))
+    assert dataset.roles.mask_classes == SCENE_CLASSES
+    masks = np.stack(read_masks(dataset.frame["mask"].iloc[:40], None, len(SCENE_CLASSES)))
     assert masks.shape == (40, 240, 320)
     assert set(np.unique(masks)) <= {*range(11), IGNORE_INDEX}
     assert 0 < (masks == IGNORE_INDEX).mean() < 0.15
-    assert (masks == SCENE.index("road")).mean() > 0.15
+    assert (masks == SCENE_CLASSES.index("road")).mean() > 0.15
     assert any("0001TP" in note for note in dataset.notes)
 
 
 def test_classes_named_apart_are_classes() -> None:
-    assert len(SIGNS) == len(set(SIGNS)) == 43
-    assert set(VULNERABLE) <= {*SIGNS, *SCENE}
-    assert set(RIGHT_OF_WAY) <= set(SIGNS)
+    assert len(SIGN_CLASSES) == len(set(SIGN_CLASSES)) == 43
+    assert set(VULNERABLE) <= {*SIGN_CLASSES, *SCENE_CLASSES}
+    assert set(RIGHT_OF_WAY) <= set(SIGN_CLASSES)
 
 
 @needs_data
@@ -113,7 +115,7 @@ def test_foreign_pictures_come_from_test_strips() -> None:
 @needs_data
 def test_signs_that_are_held_out_are_taught_by_no_part_and_kept_for_the_study() -> None:
     config: Any = driving.train.configure("experiment=gtsrb", "data.hold_out=[stop,yield]")
-    dataset = config.data.read(config.task, 0)
+    dataset = build(config.data, config.task, 0)
     assert not set(dataset.frame["sign"]) & {"stop", "yield"}
     foreign = dataset.ood_sets["held_out_signs"]
     assert set(foreign["sign"]) == {"stop", "yield"}
@@ -121,4 +123,4 @@ def test_signs_that_are_held_out_are_taught_by_no_part_and_kept_for_the_study() 
     assert len(foreign) == 270 + 720  # the official test part's stop and yield signs
     misspelt: Any = driving.train.configure("experiment=gtsrb", "data.hold_out=sotp")
     with pytest.raises(ValueError, match=r"data\.hold_out=\['sotp'\]"):
-        misspelt.data.read(misspelt.task, 0)
+        build(misspelt.data, misspelt.task, 0)

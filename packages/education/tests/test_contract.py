@@ -27,10 +27,12 @@ def test_run(task: str, tmp_path: Path) -> None:
     run = check_run(DOMAIN, task, tmp_path / "run", "threads=1")
     assert run.record.data.rows["test"] > 0
     gates = {gate["name"] for gate in run.record.studies["agreement"].gates}
-    assert {"quadratic kappa", "|SMD|"} <= gates
+    assert {"quadratic weighted kappa", "|SMD|"} <= gates
     if task != "performance":
-        assert {"length", "gaming", "human review", "words"} <= set(run.record.studies)
+        assert {"length_bias", "gaming_detection", "human_review", "word_attribution"} <= set(
+            run.record.studies
+        )
         assert "degradation" in gates, "two raters are simulated"
         assert run.record.oversight is not None
-        review = run.record.studies["human review"].figures["threshold"].value
+        review = run.record.studies["human_review"].figures["threshold"].value
         assert run.record.oversight["rule"]["threshold"] == pytest.approx(review), "one rule, said twice"

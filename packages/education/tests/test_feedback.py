@@ -25,7 +25,7 @@ QUICK = (
     "backbone.hidden_size=32",
     "backbone.num_layers=0",
     "backbone.pooling=mean",
-    "encoder.bag=500",
+    "encoder.text.tfidf_features=500",
     "optimizer.lr=5e-3",
 )
 
@@ -137,4 +137,6 @@ def test_own_table_with_reference_columns(tmp_path: Path) -> None:
 
 def test_graded_examples_are_refused_under_privacy(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"encoder\.examples"):
-        education.train("privacy=dp", "encoder.examples=3", *QUICK, folder=tmp_path / "run")
+        education.train(
+            "privacy=dp", "encoder.text.knn_examples_per_class=3", *QUICK, folder=tmp_path / "run"
+        )

@@ -11,9 +11,9 @@ import pytest
 from core.evaluation.deferral import by_agreement
 from core.explanation.word_occlusion import word_effects
 from core.oversight.decision_rule import DEFER_ALL
-from education.grading.adversarial import KINDS, altered
-from education.grading.gaming_detector import FILE, Detector, read_detector
+from education.grading.adversarial import KINDS, make_adversarial
 from education.grading.gaming_detection import texts_of
+from education.grading.gaming_detector import FILE, GamingDetector, read_detector
 from education.simulate.answers import simulate
 
 
@@ -24,22 +24,22 @@ def test_review_threshold_by_hand() -> None:
     assert by_agreement(sure, right, 0.8) == pytest.approx(sure[14])
     assert by_agreement(sure, right, 0.1) == sure[-1]
     assert by_agreement(sure, ~right, 0.9) == DEFER_ALL
-    assert by_agreement(np.full(20, 0.5), right, 0.7) == DEFER_ALL, (
-        "ties go together: 12 of 20 are right"
-    )
+    assert by_agreement(np.full(20, 0.5), right, 0.7) == DEFER_ALL, "ties go together: 12 of 20 are right"
 
 
 def test_altered_answers_are_what_they_say() -> None:
     rng = np.random.default_rng(0)
     texts, prompts = ["a b c d e f", "one two"], ["why is it so", "how so"]
-    for i, text in altered("shuffled", texts, prompts, rng):
+    for i, text in make_adversarial("shuffled", texts, prompts, rng):
         assert sorted(text.split()) == sorted(texts[i].split())
         assert text != texts[i]
-    assert [i for i, _ in altered("shuffled", texts, prompts, rng)] == [0], "two words have no order to lose"
-    assert altered("repeated", texts, prompts, rng)[0] == (0, "a b c a b c a b c a b c")
-    assert altered("copied prompt", texts, prompts, rng)[1] == (1, "how so one two")
-    assert all(text == texts[1 - i] for i, text in altered("off-topic", texts, prompts, rng))
-    assert altered("off-topic", texts, ["same", "same"], rng) == []
+    assert [i for i, _ in make_adversarial("shuffled", texts, prompts, rng)] == [0], (
+        "two words have no order to lose"
+    )
+    assert make_adversarial("repeated", texts, prompts, rng)[0] == (0, "a b c a b c a b c a b c")
+    assert make_adversarial("copied prompt", texts, prompts, rng)[1] == (1, "how so one two")
+    assert all(text == texts[1 - i] for i, text in make_adversarial("off-topic", texts, prompts, rng))
+    assert make_adversarial("off-topic", texts, ["same", "same"], rng) == []
 
 
 def test_detector_catches_and_survives_its_file(tmp_path: Path) -> None:
@@ -47,29 +47,29 @@ def test_detector_catches_and_survives_its_file(tmp_path: Path) -> None:
     texts = texts_of(dataset.frame.sample(frac=1.0, random_state=0), dataset.roles)
     train = [part[:800] for part in texts]
     held = [part[800:] for part in texts]
-    detector = Detector.fit(*train, np.random.default_rng(0), known_prompts=True)
-    honest = detector.gamed(detector.chances(*held))
-    detector.tune(honest, 0.05)
+    detector = GamingDetector.fit(*train, np.random.default_rng(0), known_prompts=True)
+    honest = detector.gaming_probability(detector.probabilities(*held))
+    detector.set_threshold(honest, 0.05)
     assert (honest > detector.threshold).mean() <= 0.05
     rng = np.random.default_rng(1)
     for kind in KINDS:
-        changed = altered(kind, held[0], held[1], rng)
+        changed = make_adversarial(kind, held[0], held[1], rng)
         places = [i for i, _ in changed]
-        chances = detector.chances(
+        probabilities = detector.probabilities(
             [t for _, t in changed], [held[1][i] for i in places], [held[2][i] for i in places]
         )
-        assert (detector.gamed(chances) > detector.threshold).mean() > (
+        assert (detector.gaming_probability(probabilities) > detector.threshold).mean() > (
             0.6 if kind == "off-topic" else 0.8
         ), kind
     (tmp_path / "studies").mkdir()
-    detector.table().to_csv(tmp_path / "studies" / FILE, index=False)
+    detector.to_table().to_csv(tmp_path / "studies" / FILE, index=False)
     again = read_detector(tmp_path)
     assert again is not None
     assert again.threshold == pytest.approx(detector.threshold)
-    np.testing.assert_allclose(again.chances(*held), detector.chances(*held), atol=1e-9)
+    np.testing.assert_allclose(again.probabilities(*held), detector.probabilities(*held), atol=1e-9)
     assert read_detector(tmp_path / "elsewhere") is None
     (tmp_path / "studies" / FILE).write_text("part,key,value\nstem,a,1\n")
-    with pytest.raises(ValueError, match="no detector"):
+    with pytest.raises(ValueError, match="not a detector"):
         read_detector(tmp_path)
 
 
@@ -78,10 +78,10 @@ def test_new_prompts_are_no_sign_of_gaming() -> None:
     texts = texts_of(dataset.frame, dataset.roles)
     first = [part[:600] for part in texts]
     middle, last = ([part[a:b] for part in texts] for a, b in ((600, 900), (900, 1200)))
-    detector = Detector.fit(*first, np.random.default_rng(0), known_prompts=False)
+    detector = GamingDetector.fit(*first, np.random.default_rng(0), known_prompts=False)
     assert not detector.answered
-    detector.tune(detector.gamed(detector.chances(*middle)), 0.05)
-    alarms = (detector.gamed(detector.chances(*last)) > detector.threshold).mean()
+    detector.set_threshold(detector.gaming_probability(detector.probabilities(*middle)), 0.05)
+    alarms = (detector.gaming_probability(detector.probabilities(*last)) > detector.threshold).mean()
     assert alarms < 0.2, "answers to prompts that neither training nor validation had"
 
 

@@ -11,7 +11,9 @@ import pytest
 from real_data import needs_data
 
 import education
-from core.data.checks.dataset_checks import check_dataset, check_splits
+from core.config import build
+from core.data.checks.dataset_checks import check_dataset
+from core.data.checks.split_checks import check_splits
 from core.data.splits import split
 from core.data.types import Dataset
 from core.serving.load import load
@@ -19,7 +21,7 @@ from core.serving.load import load
 
 def read(*overrides: str) -> Dataset:
     config: Any = education.train.configure(*overrides)
-    dataset: Dataset = config.data.read(config.task, config.seed)
+    dataset: Dataset = build(config.data, config.task, config.seed)
     return dataset
 
 
@@ -41,7 +43,7 @@ def parts_of(dataset: Dataset) -> dict[str, np.ndarray]:
 def test_semeval_parts_are_official_and_validation_mirrors_the_test(
     corpus: str, test: str, rows: int
 ) -> None:
-    dataset = read("data=semeval2013", f"data.corpus={corpus}", f"data.test={test}")
+    dataset = read("data=semeval2013", f"data.corpus={corpus}", f"data.test_set={test}")
     parts = parts_of(dataset)
     assert len(parts["test"]) == rows, "the official test part stays whole"
     frame = {name: dataset.frame.iloc[r] for name, r in parts.items()}
@@ -71,8 +73,8 @@ def test_semeval_two_way_is_correct_or_not() -> None:
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ("data.corpus=beatle", "data.corpus"), ("data.ways=5", "data.ways"), ("data.test=train", "data.test"),
-        ("data.test=unseen_domains", "no such part"),
+        ("data.corpus=beatle", "data.corpus"), ("data.ways=5", "data.ways"), ("data.test_set=train", "data.test_set"),
+        ("data.test_set=unseen_domains", "no such test set"),
     ],
 )  # fmt: skip
 def test_semeval_says_what_is_wrong(wrong: str, told: str) -> None:
@@ -167,12 +169,12 @@ def test_asap_trains_and_beats_chance(tmp_path: Path) -> None:
         "task=essays", "data=asap", f"data.path={path}", "data.essay_set=1", "training.progress=none", "threads=1",
         "evaluation.resamples=50", "evaluation.resamples_single=20", "baseline=none", "training.epochs=40",
         "training.batch_size=16", "backbone.hidden_size=32", "backbone.num_layers=0", "backbone.pooling=mean",
-        "encoder.bag=100", "backbone.linear_branch_lr_scale=5",
+        "encoder.text.tfidf_features=100", "backbone.linear_branch_lr_scale=5",
         folder=tmp_path / "run",
     )  # fmt: skip
     study = run.record.studies["agreement"]
     assert study.figures["qwk"].value > 0.5
-    assert {g["name"] for g in study.gates} >= {"quadratic kappa", "degradation", "|SMD|"}
+    assert {g["name"] for g in study.gates} >= {"quadratic weighted kappa", "degradation", "|SMD|"}
     table = pd.read_csv(tmp_path / "run/studies/rsmeval.csv")
     assert {"spkitemid", "sc1", "sc2", "raw", "candidate"} <= set(table.columns)
     assert len(table) == run.record.data.rows["test"]
@@ -185,7 +187,7 @@ def test_a_held_out_prompt_is_scored_by_a_model_of_the_others(tmp_path: Path) ->
         "task=essays", "data=asap", f"data.path={path}", "data.protocol=held_out", "data.essay_set=3",
         "training.progress=none", "threads=1", "evaluation.resamples=50", "evaluation.resamples_single=20",
         "baseline=none", "training.epochs=5", "training.batch_size=16", "backbone.hidden_size=32", "backbone.num_layers=0",
-        "backbone.pooling=mean", "encoder.bag=100",
+        "backbone.pooling=mean", "encoder.text.tfidf_features=100",
         folder=tmp_path / "run",
     )  # fmt: skip
     table = run.table()
@@ -221,8 +223,8 @@ def test_local_weights_of_the_hub_layout_read_the_answer_and_its_references(tmp_
     BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     run = education.train(
-        "backbone=transformers", f"backbone.name={folder}", f"encoder.tokenizer={folder}", "encoder.bag=0",
-        "encoder.length=48", "data.rows=200", "training.epochs=1", "training.progress=none", "threads=1",
+        "backbone=transformers", f"backbone.name={folder}", f"encoder.text.tokenizer={folder}", "encoder.text.tfidf_features=0",
+        "encoder.text.max_length=48", "data.rows=200", "training.epochs=1", "training.progress=none", "threads=1",
         "evaluation.resamples=50", "evaluation.resamples_single=20", "evaluation.studies=false", "baseline=none",
         folder=tmp_path / "run",
     )  # fmt: skip

@@ -27,5 +27,5 @@ def test_run(task: str, tmp_path: Path) -> None:
     run = check_run(DOMAIN, task, tmp_path / "run", "threads=1")
     assert run.record.data.rows["test"] > 0
     studies = set(run.record.studies)
-    assert {"costs", "drift", "groups", "reasons", "speed"} <= studies
+    assert {"costs", "drift", "latency", "predictive_equality", "reason_codes"} <= studies
     assert ("alerts" in studies) == (task == "fraud")

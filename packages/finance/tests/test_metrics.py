@@ -1,4 +1,4 @@
-"""Finance's figures against scikit-learn and counts by hand."""
+"""Finance's metrics against scikit-learn and counts by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core.targets.types import Predictions
 from finance.metrics import recall_at
 from finance.studies.alerts import card_precision
 from finance.studies.costs import CostMatrix, cost_optimal_threshold
-from finance.studies.drift import population_stability_index, categorical_stability_index
+from finance.studies.drift import categorical_stability_index, population_stability_index
 
 
 def predictions(n: int = 500, seed: int = 0, steps: int = 40) -> Predictions:
@@ -54,12 +54,12 @@ def test_cheapest_threshold_is_that_of_a_plain_search(seed: int) -> None:
     p = predictions(200, seed)
     rng = np.random.default_rng(seed)
     amount = rng.gamma(2.0, 30.0, len(p))
-    table = CostMatrix(flag=3.0, false=7.0, miss=20.0, share=0.8)
+    matrix = CostMatrix(flag=3.0, false_positive=7.0, false_negative=20.0, amount_fraction=0.8)
     positive, score = p.targets == 1, p.scores[:, 1]
-    cut = cost_optimal_threshold(table, positive, score, amount)
+    cut = cost_optimal_threshold(matrix, positive, score, amount)
 
     def total(t: float) -> float:
-        return float(table.of(positive, score >= t, amount).sum())
+        return float(matrix.costs(positive, score >= t, amount).sum())
 
     best = min(total(t) for t in [*np.unique(score), 2.0])
     assert total(cut) == pytest.approx(best)

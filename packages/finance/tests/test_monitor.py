@@ -1,4 +1,4 @@
-"""The monitor as a bank would run it: killed, restarted, fed with rubbish; nothing lost, nothing twice."""
+"""The monitor as a bank would run it: killed, restarted, with invalid lines; nothing lost, nothing twice."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 import finance
+from core.config import build
 from core.serving.load import load
 from finance.simulate.transactions import SCHEMA
 from finance.windows import window_features
@@ -41,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def frame() -> pd.DataFrame:
     config = finance.train.configure("data.rows=300")
-    return config.data.read(config.task, 5).frame
+    return build(config.data, config.task, 5).frame
 
 
 def lines_of(frame: pd.DataFrame) -> list[str]:
@@ -70,7 +71,7 @@ def same(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> None:
 def test_alerts_are_those_of_the_whole_table(run: Path, frame: pd.DataFrame, tmp_path: Path) -> None:
     source = write(tmp_path / "stream.jsonl", lines_of(frame))
     counts = finance.monitor(f"run={run}", f"input={source}", f"output={tmp_path / 'alerts.jsonl'}")
-    assert counts["taken"] == len(frame)
+    assert counts["transactions"] == len(frame)
     assert counts["rejected"] == 0
     loaded = load(run)
     table = frame[STREAM].join(window_features(frame, SCHEMA))
@@ -91,7 +92,7 @@ def test_batches_change_nothing(run: Path, frame: pd.DataFrame, tmp_path: Path, 
     source = write(tmp_path / "stream.jsonl", lines)
     common = (f"run={run}", f"input={source}", "threshold=0")
     finance.monitor(*common, f"output={tmp_path / 'all.jsonl'}")
-    finance.monitor(*common, f"output={tmp_path / 'few.jsonl'}", f"batch={batch}")
+    finance.monitor(*common, f"output={tmp_path / 'few.jsonl'}", f"batch_size={batch}")
     assert len(read(tmp_path / "all.jsonl")) > 10
     same(read(tmp_path / "few.jsonl"), read(tmp_path / "all.jsonl"))
 
@@ -110,7 +111,7 @@ def test_rubbish_is_kept_with_its_number_and_reason(run: Path, frame: pd.DataFra
         19: (json.dumps(first | {"transaction": "x3", "time": "yesterday"}), "'time' should be a time"),
         23: (json.dumps(first | {"amount": 1.0}), "other content"),
         27: (json.dumps(first | {"transaction": "x4", "fraud": "perhaps"}), "a label is"),
-        31: (json.dumps({"transaction": "never", "fraud": 1}), "which never came"),
+        31: (json.dumps({"transaction": "never", "fraud": 1}), "which is unknown"),
         35: (json.dumps(first | {"transaction": "x5", "amount": float("nan")}), "not JSON"),
         39: (json.dumps(first | {"transaction": "x6", "time": 20_000}), "unlike in earlier lines"),
         41: (json.dumps(first | {"transaction": "x8", "channel": {"a": 1}}), "should be one value"),
@@ -131,7 +132,7 @@ def test_rubbish_is_kept_with_its_number_and_reason(run: Path, frame: pd.DataFra
     for reject, (text, said) in zip(rejects, [bad[at] for at in sorted(bad)], strict=False):
         assert said in reject["reason"], reject
         assert reject["text"] == text
-    assert counts["taken"] == len(good)
+    assert counts["transactions"] == len(good)
     assert counts["rejected"] == len(bad) + 1
     same(read(tmp_path / "a.jsonl"), read(tmp_path / "b.jsonl"))
 
@@ -150,7 +151,7 @@ def test_a_label_that_comes_later_counts_and_one_sent_twice_does_not(
     lines.append(lines[0])
     source = write(tmp_path / "s.jsonl", lines)
     counts = finance.monitor(f"run={run}", f"input={source}", f"output={tmp_path / 'a.jsonl'}", "threshold=0")
-    assert (counts["labels"], counts["again"], counts["taken"]) == (20, 1, len(frame))
+    assert (counts["labels"], counts["duplicates"], counts["transactions"]) == (20, 1, len(frame))
     known = pd.Series(["yes" if t in named else None for t in frame["transaction"]], dtype=object)
     whole = write(tmp_path / "t.jsonl", lines_of(silent.assign(fraud=known)))
     unknown = write(tmp_path / "u.jsonl", lines_of(silent))
@@ -203,7 +204,7 @@ def test_killed_several_times_it_ends_with_the_same_alerts_once_each(
     lines = lines_of(frame)
     lines.insert(100, "rubbish")
     source, output = write(tmp_path / "stream.jsonl", lines), tmp_path / "alerts.jsonl"
-    asked = ("threshold=0", "batch=4")
+    asked = ("threshold=0", "batch_size=4")
     kills = 0
     for aim in (0.1, 0.4, 0.7):
         process = started(run, source, output, *asked)
@@ -221,7 +222,7 @@ def test_killed_several_times_it_ends_with_the_same_alerts_once_each(
     process = started(run, source, output, *asked)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
-    assert "going on after line" in err
+    assert "resuming after line" in err
     straight = tmp_path / "straight.jsonl"
     finance.monitor(f"run={run}", f"input={source}", f"output={straight}", *asked)
     same(read(output), read(straight))
@@ -271,7 +272,7 @@ def test_standard_input_sent_again_is_not_taken_twice(run: Path, frame: pd.DataF
         process = started(run, "-", output, "threshold=0", stdin=subprocess.PIPE)
         out, err = process.communicate("".join(f"{line}\n" for line in sent), timeout=120)
         assert process.returncode == 0, err
-    assert "35 sent again" in out
+    assert "35 duplicates" in out
     assert [a["id"] for a in read(output)] == list(frame["transaction"].iloc[:60])
 
 

@@ -1,4 +1,4 @@
-"""The readers on the real files and on tables of one's own: parts, delays, what is refused."""
+"""The sources on the real files and on own tables: splits, label delays, what is refused."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from real_data import ROOT, needs_data
 
 import finance
-from core.data.checks.dataset_checks import check_dataset, check_splits
+from core.config import build
+from core.data.checks.dataset_checks import check_dataset
+from core.data.checks.split_checks import check_splits
 from core.data.splits import split
 from core.data.types import Dataset
 from finance.fraud import Fraud
@@ -22,7 +24,7 @@ DATA = ROOT / "finance"
 
 def read(*overrides: str) -> Dataset:
     config: Any = finance.train.configure(*overrides)
-    dataset: Dataset = config.data.read(config.task, config.seed)
+    dataset: Dataset = build(config.data, config.task, config.seed)
     return dataset
 
 
@@ -144,7 +146,7 @@ def own(rows: int = 600) -> pd.DataFrame:
 
 OWN = (
     "experiment=own_transactions", "data.card=account", "data.time=seconds", "data.amount=sum", "data.label=bad",
-    "data.terminal=shop", "data.id=no", "data.categorical=kind", "data.per_day=86400",
+    "data.terminal=shop", "data.id=no", "data.categorical=kind", "data.time_units_per_day=86400",
 )  # fmt: skip
 
 
@@ -167,8 +169,8 @@ def test_own_transactions_keep_the_delay_between_parts(tmp_path: Path) -> None:
     ("overrides", "said"),
     [
         (("data.card=nobody",), "nobody"),
-        (("data.per_day=0",), "data.per_day"),
-        (("data.test=1.5",), "data.test"),
+        (("data.time_units_per_day=0",), "data.time_units_per_day"),
+        (("data.test_fraction=1.5",), "data.test_fraction"),
         (("data.label=kind",), "'kind' has '[ab]'"),
     ],
 )
@@ -179,11 +181,11 @@ def test_own_transactions_name_mistakes(overrides: tuple[str, ...], said: str, t
 
 
 def test_privacy_refuses_windows_made_of_other_customers_rows(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"privacy='dp'.*other customers.*task\.terminal=false"):
+    with pytest.raises(ValueError, match=r"privacy='dp'.*other customers.*task\.terminal_features=false"):
         finance.train("privacy=dp", "data.rows=400", folder=tmp_path / "refused")
     assert not (tmp_path / "refused").exists()
     simulated = Fraud().simulate(400, 0)
-    alone = Fraud(terminal=False).simulate(400, 0)
+    alone = Fraud(terminal_features=False).simulate(400, 0)
     assert simulated.cross_unit_inputs
     assert not alone.cross_unit_inputs
     lost = set(simulated.roles.numeric) - set(alone.roles.numeric)

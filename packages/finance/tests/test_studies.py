@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import finance
+from core.config import build
 from core.report.run import Run
 from core.targets.types import Predictions
 from finance.simulate.transactions import SCHEMA, simulate
@@ -33,10 +34,10 @@ def test_predictive_equality_by_hand() -> None:
     flagged[:30] = True  # 10 of 80 women who are negative
     flagged[100:105] = True  # 5 of 100 men
     found = predictive_equality(held(flagged, names, truth), 0.05)
-    rows = found.tables["sex: flagged without cause"]
+    rows = found.tables["False positive rate by sex"]
     assert [(r["group"], r["negatives"]) for r in rows] == [("f", 80), ("m", 100)]
     np.testing.assert_allclose([r["false positive rate"] for r in rows], [0.125, 0.05])
-    gap = found.figures["equality_gap_sex"]
+    gap = found.figures["fpr_difference_sex"]
     assert gap["value"] == pytest.approx(0.075)
     assert gap["low"] < 0.075 < gap["high"]
     assert [g.passed for g in found.gates] == [False]
@@ -78,14 +79,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def test_studies_of_a_run(run: Run, tmp_path: Path) -> None:
     studies = run.record.studies
-    assert set(studies) == {"alerts", "costs", "drift", "groups", "reasons", "speed"}
+    assert set(studies) == {"alerts", "costs", "drift", "latency", "predictive_equality", "reason_codes"}
     figures = {
         f"{name}.{key}": f.value for name, study in studies.items() for key, f in study.figures.items()
     }
     recall = figures["alerts.amount_weighted_recall"]
     assert recall is not None
     assert 0 < recall <= 1
-    precision, best = figures["alerts.card_precision_at_100"], figures["alerts.card_precision_at_100_at_best"]
+    precision, best = figures["alerts.card_precision_at_100"], figures["alerts.max_card_precision_at_100"]
     assert precision is not None
     assert best is not None
     assert 0 < precision <= best
@@ -94,25 +95,29 @@ def test_studies_of_a_run(run: Run, tmp_path: Path) -> None:
         for row in studies["costs"].tables["Cost of each rule on test"]
     }
     assert cost["cost-optimal"] < cost["flag everything"]
-    flagged = {row["rule"]: row["flagged"] for row in studies["costs"].tables["Cost of each rule on test"]}
+    flagged = {row["rule"]: row["alert rate"] for row in studies["costs"].tables["Cost of each rule on test"]}
     assert (flagged["flag nothing"], flagged["flag everything"]) == (0.0, 1.0)
-    for key in ("reasons.stability_first", "reasons.stability_all", "reasons.with_reasons"):
+    for key in (
+        "reason_codes.top_reason_stability",
+        "reason_codes.reason_jaccard",
+        "reason_codes.explained_fraction",
+    ):
         value = figures[key]
         assert value is not None
         assert 0.8 <= value <= 1.0, key
-    fast, slow = figures["speed.latency_p50_ms"], figures["speed.latency_p99_ms"]
+    fast, slow = figures["latency.p50_ms"], figures["latency.p99_ms"]
     assert fast is not None
     assert slow is not None
     assert 0 < fast <= slow
     reasons = pd.read_csv(run.path / "studies/reasons.csv")
-    assert (reasons.groupby("row")["place"].max() <= 3).all()
+    assert (reasons.groupby("row")["rank"].max() <= 3).all()
     assert reasons["code"].str.startswith("R").all()
 
 
 def test_reasons_of_frauds_name_what_was_planted(run: Run) -> None:
     """Where a terminal's known frauds are behind an alert, they are among its reasons far more often than elsewhere."""
     config: Any = finance.train.configure("data.rows=2000")
-    frame = config.data.read(config.task, 0).frame
+    frame = build(config.data, config.task, 0).frame
     reasons = pd.read_csv(run.path / "studies/reasons.csv")
     named = reasons.groupby("row")["code"].apply(set)
     tampered = frame.loc[named.index, "terminal_risk_7d"] > 0.5
@@ -132,9 +137,11 @@ def test_the_planted_bias_against_newcomers_is_found_and_without_it_there_is_non
     )
     gaps = {}
     for bias in (1, 0):
-        asked = ("task=credit", f"task.bias={bias}", "threads=1")
-        predictive_equality = finance.train(*asked, *quick, folder=tmp_path / str(bias)).record.studies["groups"]
-        gaps[bias] = predictive_equality.figures["equality_gap_arrival"].value
+        asked = ("task=credit", f"task.simulated_bias={bias}", "threads=1")
+        predictive_equality = finance.train(*asked, *quick, folder=tmp_path / str(bias)).record.studies[
+            "predictive_equality"
+        ]
+        gaps[bias] = predictive_equality.figures["fpr_difference_arrival"].value
         gate = next(g for g in predictive_equality.gates if g["name"].endswith("arrival"))
         assert gate["passed"] == (bias == 0)
     assert gaps[1] > 0.05 > gaps[0]

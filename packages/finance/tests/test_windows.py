@@ -1,4 +1,4 @@
-"""Windows say what was known at that moment: equal to a plain count by hand, and deaf to the future."""
+"""Window features equal a plain count by hand, and use nothing of the future."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from finance.schema import TransactionSchema
-from finance.windows import window_features, parse_labels, to_milliseconds
+from finance.windows import parse_labels, to_milliseconds, window_features
 
 SCHEMA = TransactionSchema(card="card", time="time", amount="amount", label="fraud", terminal="terminal")
 
@@ -76,7 +76,9 @@ def test_equal_to_counts_by_hand() -> None:
 def test_order_of_rows_is_no_matter() -> None:
     frame = payments()
     mixed = frame.sample(frac=1, random_state=1)
-    pd.testing.assert_frame_equal(window_features(mixed, SCHEMA).sort_index(), window_features(frame, SCHEMA), rtol=1e-9)
+    pd.testing.assert_frame_equal(
+        window_features(mixed, SCHEMA).sort_index(), window_features(frame, SCHEMA), rtol=1e-9
+    )
 
 
 @pytest.mark.parametrize("row", [150, 250, 390])
@@ -116,14 +118,18 @@ def test_a_huge_amount_of_one_card_leaves_the_others_alone() -> None:
     huge = frame.copy()
     huge.loc[frame.index[frame["card"] == "c0"][3], "amount"] = 1e200
     others = (frame["card"] != "c0").to_numpy()
-    pd.testing.assert_frame_equal(window_features(huge, SCHEMA)[others], window_features(frame, SCHEMA)[others], rtol=1e-12)
+    pd.testing.assert_frame_equal(
+        window_features(huge, SCHEMA)[others], window_features(frame, SCHEMA)[others], rtol=1e-12
+    )
 
 
 def test_times_as_numbers_are_times() -> None:
     frame = payments()
     seconds = frame.assign(time=(frame["time"] - pd.Timestamp("1970-01-01")) / pd.Timedelta(seconds=1))
-    numbered = TransactionSchema(**{**SCHEMA.__dict__, "per_day": 86_400.0})
-    pd.testing.assert_frame_equal(window_features(seconds, numbered), window_features(frame, SCHEMA), rtol=1e-9)
+    numbered = TransactionSchema(**{**SCHEMA.__dict__, "time_units_per_day": 86_400.0})
+    pd.testing.assert_frame_equal(
+        window_features(seconds, numbered), window_features(frame, SCHEMA), rtol=1e-9
+    )
 
 
 def test_a_card_or_terminal_that_is_not_named_has_no_past() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.config import build
 from core.report.run import Run
 from core.serving.load import load
 from healthcare import train
@@ -94,7 +95,7 @@ def test_the_secret_is_gone(run: Run) -> None:
 
 def test_the_saved_run_predicts_as_it_judged(run: Run) -> None:
     config: Any = train.configure(*SMALL, *PRIVATE)
-    frame = config.data.read(config.task, config.seed).frame
+    frame = build(config.data, config.task, config.seed).frame
     kept = run.predictions("test")
     np.testing.assert_allclose(load(run.path).scores(frame.iloc[kept.index]), kept.scores, rtol=0, atol=1e-5)
 

@@ -12,6 +12,7 @@ from real_data import ROOT
 from real_data import needs_data as real
 
 import smarthome
+from core.config import build
 from core.data.splits import split
 from core.data.slot_alignment import parse_slots, word_spans
 from smarthome.sources.home_assistant import HomeAssistant, fixtures_home, spoken_slots
@@ -24,7 +25,7 @@ REAL = ROOT / "smarthome"
 
 def dataset(*asked, task="commands"):
     config = smarthome.train.configure(f"task={task}", *asked)
-    return config.data.read(config.task, 0)
+    return build(config.data, config.task, 0)
 
 
 def marks(dataset):

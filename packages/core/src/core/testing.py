@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from core.config import build
 from core.cli.application import Application
 from core.domain import Domain
-from core.oversight.decision_rule import count_decisions
 from core.oversight.declaration import Oversight
 from core.report.run import Run
 from core.serving.load import load
@@ -44,10 +44,10 @@ def check_simulation(domain: Domain, task: str) -> None:
     """The simulated default is repeatable, says so, plants a bias by its strength, and hides the truth."""
     configure = application(domain, "train").configure
     config = configure(f"task={task}")
-    first, again = (config.data.read(config.task, 3) for _ in range(2))
+    first, again = (build(config.data, config.task, 3) for _ in range(2))
     assert first.simulated, f"{task}: simulated data must say so"
     assert first.frame.equals(again.frame), f"{task}: the same seed must give the same rows"
-    assert not first.frame.equals(config.data.read(config.task, 4).frame), f"{task}: the seed has no effect"
+    assert not first.frame.equals(build(config.data, config.task, 4).frame), f"{task}: the seed has no effect"
     bias = first.ground_truth["bias"]
     assert bias["attribute"] in first.roles.sensitive, (
         f"{task}: the planted bias is against no sensitive group"
@@ -56,7 +56,7 @@ def check_simulation(domain: Domain, task: str) -> None:
         f"{task}: nobody is in the group {bias['against']}"
     )
     unbiased = configure(f"task={task}", "task.simulated_bias=0")
-    assert not first.frame.equals(config.data.read(unbiased.task, 3).frame), (
+    assert not first.frame.equals(build(config.data, unbiased.task, 3).frame), (
         f"{task}: task.simulated_bias has no effect"
     )
     hidden = {*first.roles.target, first.ground_truth.get("probability"), first.roles.unit}
@@ -119,12 +119,12 @@ def check_run(domain: Domain, task: str, folder: Path, *overrides: str) -> Run:
 
 def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) -> None:
     config: Any = application(domain, "train").configure(*asked)
-    frame = config.data.read(config.task, config.seed).frame
+    frame = build(config.data, config.task, config.seed).frame
     kept = run.predictions("test")
     raw = frame.iloc[kept.index]
     loaded = load(run.path)
     seen, history, sure = [*loaded.roles.inputs()], None, None
-    if loaded.config["encoder"]["history"]:  # whose row it is and when: what came before is part of the input
+    if loaded.config["encoder"]["max_events"]:  # whose row it is and when: what came before is part of the input
         seen += [c for c in (loaded.roles.unit, loaded.roles.time) if c is not None and c not in seen]
         history = frame[seen]
     if kept.kind == "mask":
@@ -144,6 +144,6 @@ def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) 
     decided = loaded.oversee(raw, served, labels, sure)
     assert decided is not None, f"{task}: serving has no rules of oversight"
     assert run.record.oversight is not None
-    counted, recorded = count_decisions(decided.decision), run.record.oversight["counts"]
+    counted, recorded = decided.counts().model_dump(), run.record.oversight["counts"]
     for key, count in counted.items():  # a score a hair from the threshold may fall on its other side
         assert abs(count - recorded[key]) <= 1, f"{task}: serving defers other rows than the run ({key})"

@@ -1,4 +1,4 @@
-"""The field's own figures of predictions: recall where a miss hurts someone."""
+"""Safety-relevant metrics: recall of vulnerable road users and of the right of way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def sign_metrics(kind: str) -> dict[str, Metric]:
-    """Name the figures of one sign a picture; none for other kinds of answer."""
+    """Return the metrics of sign classification; none for other targets."""
     if kind != "multiclass":
         return {}
     return {
@@ -25,7 +25,7 @@ def sign_metrics(kind: str) -> dict[str, Metric]:
 
 
 def recall_of(names: Sequence[str]) -> Metric:
-    """Make the metric: share of the rows of these classes that are decided right; NaN without such rows."""
+    """Return the metric micro-averaged recall of these classes; NaN without such rows."""
 
     def recall(p: Predictions) -> float:
         codes = [k for k, name in enumerate(p.classes) if name in names]
@@ -36,14 +36,14 @@ def recall_of(names: Sequence[str]) -> Metric:
 
 
 def worst_recall(p: Predictions) -> float:
-    """Give the lowest recall among the classes that occur."""
+    """Return the lowest recall among the classes that occur."""
     counts = np.bincount(p.targets.astype(np.int64), minlength=len(p.classes))
     right = np.bincount(p.targets[p.labels == p.targets].astype(np.int64), minlength=len(p.classes))
     return float((right[counts > 0] / counts[counts > 0]).min()) if len(p) else float("nan")
 
 
-def scene_metrics(kind: str) -> dict[str, Metric]:
-    """Name the figures of masks; none for other kinds of answer."""
+def segmentation_metrics(kind: str) -> dict[str, Metric]:
+    """Return the metrics of semantic segmentation; none for other targets."""
     if kind != "mask":
         return {}
     return {"recall_vulnerable": pixel_recall_of(VULNERABLE), "iou_vulnerable": pixel_iou_of(VULNERABLE)}
@@ -54,7 +54,7 @@ def _codes(p: Predictions, names: Sequence[str]) -> list[int]:
 
 
 def pixel_recall_of(names: Sequence[str]) -> Metric:
-    """Make the metric: share of the pixels of these classes that are given any of them; NaN without such pixels."""
+    """Return the metric pixel recall of these classes taken as one; NaN without such pixels."""
 
     def recall(p: Predictions) -> float:
         table, codes = p.counts().sum(axis=0), _codes(p, names)
@@ -65,7 +65,7 @@ def pixel_recall_of(names: Sequence[str]) -> Metric:
 
 
 def pixel_iou_of(names: Sequence[str]) -> Metric:
-    """Make the metric: intersection over union of these classes taken as one."""
+    """Return the metric intersection over union of these classes taken as one."""
 
     def overlap(p: Predictions) -> float:
         table, codes = p.counts().sum(axis=0), _codes(p, names)

@@ -1,4 +1,4 @@
-"""The operational design domain that is declared for a task, and how many test rows lie inside it."""
+"""The declared operational design domain (ODD) of a task, and how much of the test set lies inside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from core.data.coercion import to_numbers
 from core.evaluation.perturbation import headline
-from core.evaluation.study import StudyResult, Study
+from core.evaluation.study import Study, StudyResult
 
 if TYPE_CHECKING:
     from core.evaluation.study import EvaluationContext
@@ -18,28 +18,27 @@ if TYPE_CHECKING:
 
 
 def declaration(task: str) -> dict[str, Any]:
-    """Read the dated declaration of a task."""
+    """Return the dated ODD declaration of a task."""
     content: dict[str, Any] = json.loads(
-        (files("driving") / "odd" / f"{task}.json").read_text(encoding="utf-8")
+        (files("driving") / "odd_declarations" / f"{task}.json").read_text(encoding="utf-8")
     )
     return content
 
 
-def declared_domain(task: str) -> Study:
-    """Make the study: each declared limit with the test rows inside and outside it, and the triggering conditions."""
+def odd_coverage(task: str) -> Study:
+    """Return the study: each declared limit with the test rows inside and outside it, and the triggering conditions."""
 
-    def study(held: EvaluationContext) -> StudyResult:
-        return _measured(held, declaration(task))
+    def study(context: EvaluationContext) -> StudyResult:
+        return _coverage(context, declaration(task))
 
     return study
 
 
-def _measured(held: EvaluationContext, declared: dict[str, Any]) -> StudyResult:
-    frame, part = held.frames["test"], held.parts["test"]
+def _coverage(context: EvaluationContext, declared: dict[str, Any]) -> StudyResult:
+    frame, part = context.frames["test"], context.parts["test"]
     inside = np.ones(len(part), bool)
-    table, measured = [], 0
-    figure = headline(held.target.kind)
-    name = figure.name
+    table, checked = [], 0
+    metric = headline(context.target.kind)
     for limit in declared["domain"]:
         row: dict[str, Any] = {"attribute": limit["attribute"], "declared": limit["within"]}
         within = None
@@ -50,32 +49,32 @@ def _measured(held: EvaluationContext, declared: dict[str, Any]) -> StudyResult:
                 values <= (np.inf if high is None else high)
             )
             inside &= within
-            measured += 1
+            checked += 1
         row["test rows inside"] = None if within is None else float(within.mean())
-        row[f"{figure.words} inside"] = None if within is None else _figure(held, part, within)
-        row[f"{figure.words} outside"] = None if within is None else _figure(held, part, ~within)
+        row[f"{metric.words} inside"] = None if within is None else _value(context, part, within)
+        row[f"{metric.words} outside"] = None if within is None else _value(context, part, ~within)
         table.append(row)
-    share = float(inside.mean()) if measured else None
-    told = f"{100 * share:.0f} % of the test rows lie" if share is not None else "none can be told to lie"
+    fraction = float(inside.mean()) if checked else None
+    covered = "no test row can be checked" if fraction is None else f"{fraction:.0%} of the test rows lie"
     return StudyResult(
-        f"Declared {declared['declared']}: {told} inside the {measured} of {len(table)} limits that can be checked.",
+        f"Declared {declared['declared']}: {covered} inside the {checked} of {len(table)} limits that can be checked.",
         {
-            "share_inside": {"value": share, "low": None, "high": None},
-            f"{name}_inside": {
-                "value": _figure(held, part, inside) if measured else None,
+            "fraction_inside": {"value": fraction, "low": None, "high": None},
+            f"{metric.name}_inside": {
+                "value": _value(context, part, inside) if checked else None,
                 "low": None,
                 "high": None,
             },
         },
         {"Operational design domain": table, "Triggering conditions": declared["triggering_conditions"]},
-        notes=[declared["terms"], f"To be reviewed {declared['review']}."],
+        notes=[declared["terms"], f"Review: {declared['review']}."],
     )
 
 
-def _figure(held: EvaluationContext, part: Predictions, rows: np.ndarray) -> float | None:
-    if rows.sum() < held.minimum_group:
+def _value(context: EvaluationContext, part: Predictions, rows: np.ndarray) -> float | None:
+    if rows.sum() < context.minimum_group:
         return None
-    figure = headline(held.target.kind)
+    metric = headline(context.target.kind)
     members = part.take(np.flatnonzero(rows))
-    value = figure.combine(figure.columns(members).sum(axis=0, keepdims=True)).item()
+    value = metric.combine(metric.columns(members).sum(axis=0, keepdims=True)).item()
     return float(value) if np.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Task ``scene``: what each pixel of a street scene shows."""
+"""Task ``segmentation``: semantic segmentation of street scenes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @register("data", "simulated_scenes")
 class SimulatedScenes(SimulatedData):
-    """Made by the task's simulation, in a number that suits masks: each has a class for every pixel."""
+    """Street scenes of the task's simulation, fewer by default: each has a class for every pixel."""
 
-    rows: int = field(1000, "rows to make")
+    rows: int = field(1000, "rows to simulate")
 
 
 @register(
@@ -31,52 +31,52 @@ class SimulatedScenes(SimulatedData):
         "training": {"epochs": 4, "batch_size": 8, "validation_batch_size": 32},
     },
 )
-class Scene(Task):
-    """What each pixel of a street scene shows."""
+class Segmentation(Task):
+    """Class of each pixel of a street scene."""
 
     name: ClassVar[str] = "segmentation"
     purpose: ClassVar[str] = (
-        "To tell a driver's aid what is where around the car; the driver stays responsible."
+        "To segment the surroundings of the car for driver assistance; the driver stays responsible."
     )
     oversight: ClassVar[Oversight] = Oversight(
-        intended_use="To tell a driver's aid what is where around the car.",
-        affected=("the driver", "people outside the car, above all on foot or bicycle"),
+        intended_use="To segment the surroundings of the car for driver assistance.",
+        affected=("the driver", "people outside the car, above all vulnerable road users"),
         forbidden_uses=(
-            "as the only reason to go on where a person could be in the way",
-            "to recognise or follow people",
-            "outside the declared domain (odd/scene.json)",
+            "as the only reason to drive on where a person could be in the way",
+            "to recognize or track people",
+            "outside the declared operational design domain (odd_declarations/segmentation.json)",
         ),
         human_decides=(
-            "The driver watches the road and overrules the aid at any time.",
-            "In a picture that the model is unsure of, the aid says that it can't see.",
+            "The driver watches the road and overrides the system at any time.",
+            "For an image with an uncertain prediction, the system reports that it can't see.",
         ),
         responsible="the driver",
         acts=True,
     )
-    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
-    robustness_rows: int = field(16, "test rows that are spoilt in 15 ways at 5 severities")
-    outlier_rows: int = field(24, "foreign pictures of each kind, and as many test rows")
+    robustness_rows: int = field(16, "test images that are corrupted in 15 ways at 5 severities")
+    ood_rows: int = field(24, "out-of-distribution images of each set, and as many test images")
 
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key, before any data is read."""
-        for key in ("robustness_rows", "outlier_rows"):
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, naming the key."""
+        super().__post_init__()
+        for key in ("robustness_rows", "ood_rows"):
             if getattr(self, key) < 2:
                 raise config_error(f"task.{key}", getattr(self, key), "at least 2")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Draw simulated streets."""
+        """Return simulated street scenes."""
         from driving.simulate.segmentation import simulate
 
-        return simulate(rows, seed, self.bias)
+        return simulate(rows, seed, self.simulated_bias)
 
     def metrics(self, kind: str) -> dict[str, Metric]:
-        """Pixels of people on foot or bicycle: how many are found, and how well they are outlined."""
-        from driving.metrics import scene_metrics
+        """Return pixel recall and IoU of vulnerable road users."""
+        from driving.metrics import segmentation_metrics
 
-        return scene_metrics(kind)
+        return segmentation_metrics(kind)
 
     def studies(self, kind: str) -> dict[str, Study]:
-        """Spoilt pictures, foreign pictures, risk against coverage, slices, latency, the declared domain."""
-        from driving.studies import scene_studies
+        """Return robustness, OOD detection, risk against coverage, slices, latency and the ODD."""
+        from driving.studies import segmentation_studies
 
-        return scene_studies(kind, self)
+        return segmentation_studies(kind, self)

@@ -1,4 +1,4 @@
-"""Task ``signs``: which traffic sign a picture shows."""
+"""Task ``signs``: classification of traffic signs."""
 
 from __future__ import annotations
 
@@ -21,54 +21,56 @@ if TYPE_CHECKING:
     values={"optimizer": {"lr": 0.1}, "training": {"epochs": 3, "batch_size": 16}},
 )
 class Signs(Task):
-    """Which traffic sign a picture shows."""
+    """Class of the traffic sign in an image."""
 
     name: ClassVar[str] = "signs"
     purpose: ClassVar[str] = "To read signs for a driver's display; the driver stays responsible."
     oversight: ClassVar[Oversight] = Oversight(
-        intended_use="To show the driver the sign that was passed.",
+        intended_use="To show the driver the last sign.",
         affected=("the driver", "people outside the car"),
         forbidden_uses=(
             "to brake, steer or accelerate",
             "to fine or to watch a driver",
-            "outside the declared domain (odd/signs.json), such as in other countries",
+            "outside the declared operational design domain (odd_declarations/signs.json), such as in other countries",
         ),
         human_decides=(
             "The driver obeys the sign on the road, whatever is shown.",
-            "What the model is unsure of is not shown.",
+            "A sign with an uncertain prediction is not shown.",
         ),
         responsible="the driver",
         acts=True,
     )
-    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
-    robustness_rows: int = field(40, "test rows that are spoilt in 15 ways at 5 severities")
-    outliers: str | None = field(None, "Parquet of foreign pictures in strips of 32 x 32 (CIFAR-10), or none")
-    outlier_rows: int = field(120, "foreign pictures of each set, and as many test rows")
+    robustness_rows: int = field(40, "test images that are corrupted in 15 ways at 5 severities")
+    ood_path: str | None = field(
+        None, "Parquet of out-of-distribution images in strips of 32 x 32 (CIFAR-10)"
+    )
+    ood_rows: int = field(120, "out-of-distribution images of each set, and as many test images")
 
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key, before any data is read."""
-        for key in ("robustness_rows", "outlier_rows"):
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, naming the key."""
+        super().__post_init__()
+        for key in ("robustness_rows", "ood_rows"):
             if getattr(self, key) < 10:
                 raise config_error(f"task.{key}", getattr(self, key), "at least 10")
-        if self.outliers is not None:
+        if self.ood_path is not None:
             from core.data.readers.files import resolve_path
 
-            resolve_path(self.outliers, "task.outliers")
+            resolve_path(self.ood_path, "task.ood_path")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Draw simulated signs."""
+        """Return simulated signs."""
         from driving.simulate.signs import simulate
 
-        return simulate(rows, seed, self.bias)
+        return simulate(rows, seed, self.simulated_bias)
 
     def metrics(self, kind: str) -> dict[str, Metric]:
-        """Recall of the signs that protect people on foot or bicycle, of stop and yield, and of the worst class."""
+        """Return recall of signs for vulnerable road users, of the right of way, and of the worst class."""
         from driving.metrics import sign_metrics
 
         return sign_metrics(kind)
 
     def studies(self, kind: str) -> dict[str, Study]:
-        """Spoilt pictures, foreign pictures, risk against coverage, slices, latency, the declared domain."""
+        """Return robustness, OOD detection, risk against coverage, slices, latency and the ODD."""
         from driving.studies import sign_studies
 
         return sign_studies(kind, self)

@@ -1,4 +1,4 @@
-"""What is asked of a perception model beyond its figures on clean pictures."""
+"""Studies of a perception model beyond metrics on clean images: robustness, OOD detection, latency, the ODD."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ from core.evaluation.robustness import robustness
 from core.evaluation.selective import risk_coverage
 from core.evaluation.slices import slices
 from driving.classes import RIGHT_OF_WAY, VULNERABLE
-from driving.odd import declared_domain
-from driving.ood_sets import foreign_scenes, foreign_sets
 from driving.metrics import pixel_recall_of, recall_of
+from driving.odd import odd_coverage
+from driving.ood_sets import scene_ood_sets, sign_ood_sets
 
 if TYPE_CHECKING:
     from core.evaluation.study import Study
-    from driving.segmentation import Scene
+    from driving.segmentation import Segmentation
     from driving.signs import Signs
 
 
 def sign_studies(kind: str, task: Signs) -> dict[str, Study]:
-    """Name the studies of one sign a picture; none for other kinds of answer."""
+    """Return the studies of sign classification; none for other targets."""
     if kind != "multiclass":
         return {}
-    others = {"recall vulnerable": recall_of(VULNERABLE), "recall right of way": recall_of(RIGHT_OF_WAY)}
+    recalls = {"recall vulnerable": recall_of(VULNERABLE), "recall right of way": recall_of(RIGHT_OF_WAY)}
     return {
         "robustness": robustness(task.robustness_rows),
-        "outliers": outliers(foreign_sets(task.outliers, task.outlier_rows), task.outlier_rows),
+        "ood_detection": outliers(sign_ood_sets(task.ood_path, task.ood_rows), task.ood_rows),
         "risk_coverage": risk_coverage(),
-        "slices": slices(others),
+        "slices": slices(recalls),
         "latency": latency(100),
-        "operational_design_domain": declared_domain("signs"),
+        "operational_design_domain": odd_coverage("signs"),
     }
 
 
-def scene_studies(kind: str, task: Scene) -> dict[str, Study]:
-    """Name the studies of masks; none for other kinds of answer."""
+def segmentation_studies(kind: str, task: Segmentation) -> dict[str, Study]:
+    """Return the studies of semantic segmentation; none for other targets."""
     if kind != "mask":
         return {}
     return {
         "robustness": robustness(task.robustness_rows),
-        "outliers": outliers(foreign_scenes(task.outlier_rows), task.outlier_rows),
+        "ood_detection": outliers(scene_ood_sets(task.ood_rows), task.ood_rows),
         "risk_coverage": risk_coverage(),
         "slices": slices({"recall vulnerable": pixel_recall_of(VULNERABLE)}),
         "latency": latency(40),
-        "operational_design_domain": declared_domain("scene"),
+        "operational_design_domain": odd_coverage("segmentation"),
     }

@@ -1,37 +1,54 @@
-"""Settings that the tasks of this domain share. Imports nothing heavy: ``--help`` reads it."""
+"""What the tasks of this domain share. Imports nothing heavy: ``--help`` reads it."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from core.config import config_error
+from core.config import config_error, field
+from core.domain import Task
 
-BIAS = "strength of the bias planted in simulated data; 0 plants none"
-ORDER = "grades that are no numbers, lowest first: the scale of kappa and of mean differences"
-RATERS = (
-    "columns of single human ratings, where the data have them; the first is who agreement is judged against"
+if TYPE_CHECKING:
+    from core.evaluation.study import Study
+    from core.targets.types import Metric
+
+GRADE_ORDER = "grades that are not numbers, lowest first: the scale of kappa and of mean differences"
+RATER_COLUMNS = "columns of single human ratings, if any; agreement is computed with the first"
+SUBGROUP_COLUMNS = "columns whose values are evaluated separately, if the data have them"
+TARGET_AGREEMENT = (
+    "exact agreement required of grades without human review on validation; uncertain ones are reviewed"
 )
-AGREEMENT = (
-    "exact agreement that grades given without a human must reach on validation; the least sure go to a human"
-)
-FALSE_ALARMS = "share of honest validation answers that the detector of gaming may flag"
+GAMING_MAX_FPR = "largest false positive rate of the gaming detector on honest validation answers"
 
 
-class Grading(Protocol):
-    """What the studies of this domain read of a task."""
+@dataclass
+class GradingTask(Task):
+    """Base of the tasks of this domain: a machine grade that is evaluated like that of a second rater."""
 
-    name: ClassVar[str]
+    grade_order: list[str] = field([], GRADE_ORDER)  # noqa: RUF009 - a dataclasses.field
+    rater_columns: list[str] = field([], RATER_COLUMNS)  # noqa: RUF009 - a dataclasses.field
+    subgroup_columns: list[str] = field([], SUBGROUP_COLUMNS)  # noqa: RUF009 - a dataclasses.field
+    target_agreement: float = field(0.75, TARGET_AGREEMENT)
+    gaming_max_fpr: float = field(0.05, GAMING_MAX_FPR)
 
-    order: list[str]
-    raters: list[str]
-    by: list[str]
-    review_agreement: float
-    false_alarms: float
+    def __post_init__(self) -> None:
+        """Raise ValueError for fractions that can't be right, naming the key."""
+        super().__post_init__()
+        if not 0 < self.target_agreement <= 1:
+            raise config_error(
+                "task.target_agreement", self.target_agreement, "a fraction above 0 and up to 1"
+            )
+        if not 0 < self.gaming_max_fpr < 1:
+            raise config_error("task.gaming_max_fpr", self.gaming_max_fpr, "a fraction between 0 and 1")
 
+    def metrics(self, kind: str) -> dict[str, Metric]:
+        """Return quadratic weighted kappa and adjacent agreement, where the target does not have them."""
+        from education.grading.metrics import metrics
 
-def check_grading(review_agreement: float, false_alarms: float) -> None:
-    """Refuse shares that can't be meant, naming the key."""
-    if not 0 < review_agreement <= 1:
-        raise config_error("task.review_agreement", review_agreement, "a share above 0 and up to 1")
-    if not 0 < false_alarms < 1:
-        raise config_error("task.false_alarms", false_alarms, "a share between 0 and 1")
+        return metrics(kind, self.grade_order)
+
+    def studies(self, kind: str) -> dict[str, Study]:
+        """Return the studies of a second rater: agreement, length bias, gaming, human review, word attribution."""
+        from education.grading.studies import studies
+
+        return studies(kind, self)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config import field, register
-from core.domain import Task
 from core.oversight.declaration import Oversight
-from education.config import AGREEMENT, BIAS, FALSE_ALARMS, ORDER, RATERS, check_grading
+from education.config import SUBGROUP_COLUMNS, GradingTask
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
-    from core.evaluation.study import Study
-    from core.targets.types import Metric
 
 
 @register(
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
     "performance",
     defaults={"backbone": "tabular", "target": "regression"},
 )
-class Performance(Task):
+class Performance(GradingTask):
     """Final grade of a pupil."""
 
     name: ClassVar[str] = "performance"
@@ -38,31 +35,10 @@ class Performance(Task):
         ),
         responsible="the school's counsellor",
     )
-    bias: float = field(1.0, BIAS)
-    order: list[str] = field([], ORDER)
-    raters: list[str] = field([], RATERS)
-    by: list[str] = field(["subject"], "columns whose values are judged apart, where the data have them")
-    review_agreement: float = field(0.75, AGREEMENT)
-    false_alarms: float = field(0.05, FALSE_ALARMS)
-
-    def check(self) -> None:
-        """Refuse values that can't be meant."""
-        check_grading(self.review_agreement, self.false_alarms)
+    subgroup_columns: list[str] = field(["subject"], SUBGROUP_COLUMNS)
 
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Draw simulated pupils."""
+        """Return simulated pupils."""
         from education.simulate.performance import simulate
 
-        return simulate(rows, seed, self.bias)
-
-    def metrics(self, kind: str) -> dict[str, Metric]:
-        """Add quadratic weighted kappa and adjacent agreement of rounded grades."""
-        from education.grading.metrics import metrics
-
-        return metrics(kind, self.order)
-
-    def studies(self, kind: str) -> dict[str, Study]:
-        """Compare predicted with given grades as raters are compared, overall and by group."""
-        from education.grading.studies import studies
-
-        return studies(kind, self)
+        return simulate(rows, seed, self.simulated_bias)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     "task",
     "fraud",
     defaults={"backbone": "sequence"},
-    values={"encoder": {"history": 12}, "target": {"select": "auprc"}, "training": {"epochs": 8}},
+    values={"encoder": {"max_events": 12}, "training": {"epochs": 8, "monitor": "auprc"}},
 )
 class Fraud(Task):
     """Fraudulent card transactions, from the history of card and terminal at that moment."""

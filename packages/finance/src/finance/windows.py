@@ -1,7 +1,7 @@
 """Features of a transaction from the card's and the terminal's history: counts, means and fraud rates over windows.
 
-Nothing of the same moment or later enters a row, and a label enters only once the label delay has passed. The windows and
-the delay of labels follow the Fraud Detection Handbook (Le Borgne et al. 2022, chapter 3).
+Nothing of the same moment or later enters a row, and a label enters only once the label delay has passed. The
+windows and the label delay follow the Fraud Detection Handbook (Le Borgne et al. 2022, chapter 3).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     "task",
     "notes",
     defaults={"backbone": "text"},
-    values={"encoder": {"length": 128}, "training": {"epochs": 5}},
+    values={"encoder": {"text": {"max_length": 128}}, "training": {"epochs": 5}},
 )
 class Notes(Task):
     """Specialties that a clinical note is filed under."""

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     defaults={"backbone": "words", "target": "tokens", "schedule": "onecycle"},
     values={
         "encoder": {
-            "tokens": False,
-            "words": True,
-            "word_features": 20000,
-            "bag": 2048,
-            "bag_words": 2,
-            "bag_chars": 4,
+            "text": {
+                "tokens": False,
+                "word_features": True,
+                "max_word_features": 20000,
+                "tfidf_features": 2048,
+                "tfidf_word_ngrams": 2,
+                "tfidf_char_ngrams": 4,
+            }
         },
         "optimizer": {"lr": 0.003},
         "training": {"epochs": 5, "batch_size": 64},

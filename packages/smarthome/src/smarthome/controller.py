@@ -91,7 +91,7 @@ class Controller:
         plan = make_plan(intent, slots, self.home, here)
         rules = self.commands.rules
         if rules is not None and rules.method != "none" and plan.refused is None and plan.confirm is None:
-            certain = float(rules.certainty(scores, labels)[0])
+            certain = float(rules.confidence(scores, labels)[0])
             if certain < rules.threshold:  # the run's own rule of oversight: a human decides
                 told = f"confidence {certain:.3f} is below {rules.threshold:.3f}: a person must confirm"
                 plan = replace(plan, confirm=told)
@@ -109,7 +109,7 @@ class Controller:
         missing = [c for c in roles.inputs() if c not in row]
         if missing:
             raise ValueError(f"sensors lack {', '.join(missing)}; the run reads {', '.join(roles.inputs())}")
-        history = bool(self.scene.config["encoder"]["history"])
+        history = bool(self.scene.config["encoder"]["max_events"])
         if history and row.get(roles.time or "") is None:
             raise ValueError(f"sensors need a time ({roles.time}): this run reads what came before")
         self.readings = [*self.readings, row][-MOST_READINGS:]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     "task",
     "scene",
     defaults={"backbone": "sequence"},
-    values={"encoder": {"history": 13}, "training": {"epochs": 8}},
+    values={"encoder": {"max_events": 13}, "training": {"epochs": 8}},
 )
 class Scene(Task):
     """Presence, comfort or consumption from sensor readings."""

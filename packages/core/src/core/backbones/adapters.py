@@ -17,7 +17,9 @@ NEW_MODULES = ("side", "pooling")
 """Modules of a backbone that no pretrained weights have; like the head they always train."""
 
 
-def full_fine_tuning(config: FullConfig, backbone: Backbone, num_outputs: int, reads: str, seed: int) -> Model:
+def full_fine_tuning(
+    config: FullConfig, backbone: Backbone, num_outputs: int, reads: str, seed: int
+) -> Model:
     """Return backbone and head with every weight trainable."""
     head = build_head(backbone, num_outputs, reads, seed, config.head_type, config.dropout)
     model = Model(backbone, head)

@@ -1,4 +1,4 @@
-"""Residual CNN over time with GroupNorm, for sampled signals."""
+"""1D residual CNN with GroupNorm, for sampled signals."""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from core.backbones.inputs import require, side_inputs, side_of, wide_of
-from core.backbones.layers import Pooling
+from core.backbones.config import CNN1dConfig
 from core.backbones.contexts import seeded_init
+from core.backbones.inputs import check_inputs, side_features, side_kinds, wide_inputs
+from core.backbones.layers import Pooling
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.config import CNN1dConfig
     from core.data.types import Json, Layout
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions over time beside a shortcut, each with GroupNorm; the second norm starts at zero."""
+class ResidualBlock1d(nn.Module):
+    """Two 1D convolutions with a shortcut, each with GroupNorm; the second norm starts at zero."""
 
     def __init__(
-        self, width_in: int, width: int, stride: int, kernel: int, groups: int, dropout: float
+        self,
+        width_in: int,
+        width: int,
+        stride: int,
+        kernel_size: int,
+        channels_per_group: int,
+        dropout: float,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv1d(width_in, width, kernel, stride, kernel // 2, bias=False)
-        self.norm1 = nn.GroupNorm(width // groups, width)
-        self.conv2 = nn.Conv1d(width, width, kernel, 1, kernel // 2, bias=False)
-        self.norm2 = nn.GroupNorm(width // groups, width)
+        padding = kernel_size // 2
+        self.conv1 = nn.Conv1d(width_in, width, kernel_size, stride, padding, bias=False)
+        self.norm1 = nn.GroupNorm(width // channels_per_group, width)
+        self.conv2 = nn.Conv1d(width, width, kernel_size, 1, padding, bias=False)
+        self.norm2 = nn.GroupNorm(width // channels_per_group, width)
         self.activation = nn.ReLU()
         self.dropout = nn.Dropout(dropout)
         self.shortcut: nn.Module = nn.Identity()
@@ -45,52 +52,49 @@ class ResidualBlock(nn.Module):
 
 
 class CNN1d(nn.Module):
-    """Stem, stages of residual blocks over time, pooling over time; numbers and categories are mixed in at the end."""
+    """Stem, stages of residual blocks over time, pooling over time; numbers and categories are fused at the end."""
 
-    title = "signal"
-    gives = ("pooled",)
+    title = "cnn1d"
+    provides = ("pooled",)
 
-    def __init__(self, layout: Layout, settings: CNN1dConfig, seed: int) -> None:
+    def __init__(
+        self, config: CNN1dConfig, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
+    ) -> None:
         super().__init__()
-        require(layout, "signal", ("signal",), side_inputs(settings.wide))
+        check_inputs(layout, "cnn1d", ("signal",), side_kinds(config.linear_branch_lr_scale))
         assert layout.signal is not None
         channels, samples = layout.signal
-        if samples < 2 ** len(settings.blocks):
+        if samples < 2 ** len(config.blocks):
             raise ValueError(
-                f"backbone=signal halves the signal to nothing: {samples} samples, halved "
-                f"{len(settings.blocks)} times; "
-                "use fewer backbone.blocks"
+                f"backbone=cnn1d halves the signal to nothing: {samples} samples, halved "
+                f"{len(config.blocks)} times; use fewer backbone.blocks"
             )
-        widths = [settings.width * 2 ** (stage // 2) for stage in range(len(settings.blocks))]
-        kernel = settings.kernel
+        widths = [config.hidden_size * 2 ** (stage // 2) for stage in range(len(config.blocks))]
+        kernel_size, per_group = config.kernel_size, config.channels_per_group
         with seeded_init(seed, "backbone"):
             self.stem = nn.Sequential(
-                nn.Conv1d(channels, widths[0], kernel, 1, kernel // 2, bias=False),
-                nn.GroupNorm(widths[0] // settings.groups, widths[0]),
+                nn.Conv1d(channels, widths[0], kernel_size, 1, kernel_size // 2, bias=False),
+                nn.GroupNorm(widths[0] // per_group, widths[0]),
                 nn.ReLU(),
             )
             stages: list[nn.Module] = []
             width_in = widths[0]
-            for stage, count in enumerate(settings.blocks):
+            for width, count in zip(widths, config.blocks, strict=True):
                 for i in range(count):
                     stride = 2 if i == 0 else 1
                     stages.append(
-                        ResidualBlock(
-                            width_in, widths[stage], stride, kernel, settings.groups, settings.dropout
-                        )
+                        ResidualBlock1d(width_in, width, stride, kernel_size, per_group, config.dropout)
                     )
-                    width_in = widths[stage]
+                    width_in = width
             self.stages = nn.Sequential(*stages)
             for module in self.modules():
                 if isinstance(module, nn.Conv1d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            self.pooling = Pooling(settings.pooling, widths[-1])
-            self.side = side_of(layout, self.pooling.width)
-        self.wide = wide_of(layout, settings.wide)
-        self.width = self.pooling.width
-        self.wide_width = self.wide.width if self.wide else 0
-        self.wide_gain = settings.wide
-        self.architecture: dict[str, Json] = {}
+            self.pooling = Pooling(config.pooling, widths[-1])
+            self.side = side_features(layout, self.pooling.width)
+        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.num_features = self.pooling.width
+        self.architecture = architecture or {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read signal (B, C, T) and columns beside it."""

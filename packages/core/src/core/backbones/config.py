@@ -15,7 +15,7 @@ _LINEAR_BRANCH = (
     "of the network's; 0: none"
 )
 _WORD_LINEAR_BRANCH = (
-    "encoder.words: linear branch from a word's features to its label: its learning rate as a multiple of the "
+    "encoder.text.word_features: linear branch from a word's features to its label: its learning rate as a multiple of the "
     "network's; 0: none"
 )
 _WEIGHTS = "pretrained (part of this package), random, or a local .safetensors file of the same network"
@@ -86,7 +86,7 @@ class TextConfig(BackboneConfig):
 
 @register("backbone", "words", builds="core.backbones.words:WordTransformer")
 class WordsConfig(BackboneConfig):
-    """Transformer over words with features (encoder.words), with linear branches for each word and for TF-IDF."""
+    """Transformer over words with features (encoder.text.word_features), with linear branches for each word and for TF-IDF."""
 
     hidden_size: int = field(96, help="size of a word's embedding")
     num_layers: int = field(2, help="Transformer blocks")
@@ -133,7 +133,9 @@ class SequenceConfig(BackboneConfig):
         one_of("backbone.pooling", self.pooling, (*POOLINGS, "last"))
         if self.causal and self.pooling == "cls":
             raise config_error(
-                "backbone.pooling", self.pooling, "in a causal network the first token attends to nothing; use last"
+                "backbone.pooling",
+                self.pooling,
+                "in a causal network the first token attends to nothing; use last",
             )
         at_least_zero("backbone", linear_branch_lr_scale=self.linear_branch_lr_scale)
 
@@ -206,7 +208,7 @@ class CnnSmallConfig(BackboneConfig):
 
 @register("backbone", "text_small", builds="core.backbones.text_small:TextSmall")
 class TextSmallConfig(BackboneConfig):
-    """Transformer encoder of 5.3 million weights with its own tokenizer, pretrained (encoder.tokenizer=text_small)."""
+    """Transformer encoder of 5.3 million weights with its own tokenizer, pretrained (encoder.text.tokenizer=text_small)."""
 
     weights: str = field("pretrained", help=_WEIGHTS)
     pooling: str = field("mean", help="mean, attention or cls")
@@ -316,9 +318,7 @@ class ScatteringConfig(BackboneConfig):
 
     def __post_init__(self) -> None:
         """Raise ValueError for an impossible value, with its key."""
-        positive(
-            "backbone", scales=self.scales, orientations=self.orientations, norm_window=self.norm_window
-        )
+        positive("backbone", scales=self.scales, orientations=self.orientations, norm_window=self.norm_window)
         one_of("backbone.color_space", self.color_space, ("opponent", "rgb"))
         one_of("backbone.standardize", self.standardize, ("dead_leaves", "none"))
         if self.mirror and self.conv_channels:
@@ -378,7 +378,9 @@ def _check_transformer(
 def _check_cls(num_layers: int, pooling: str) -> None:
     if not num_layers and pooling == "cls":
         raise config_error(
-            "backbone.pooling", pooling, "without layers the first token attends to nothing; use mean or attention"
+            "backbone.pooling",
+            pooling,
+            "without layers the first token attends to nothing; use mean or attention",
         )
 
 

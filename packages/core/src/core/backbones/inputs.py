@@ -90,7 +90,7 @@ class FirstSubword(nn.Module):
 
 
 def first_subword(layout: Layout) -> FirstSubword | None:
-    """Return the module from tokens to words, or None where the layout has no words (``encoder.words``)."""
+    """Return the module from tokens to words, or None where the layout has no words (``encoder.text.word_features``)."""
     return FirstSubword(layout) if layout.words else None
 
 

@@ -1,4 +1,4 @@
-"""Small residual CNN with GroupNorm for images of 32 to 96 pixels."""
+"""Small ResNet with GroupNorm, for images of 32 to 96 pixels."""
 
 from __future__ import annotations
 
@@ -7,36 +7,37 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from core.backbones.inputs import require, side_inputs, side_of, wide_of
+from core.backbones.config import ResNetGNConfig
 from core.backbones.contexts import seeded_init
+from core.backbones.inputs import check_inputs, side_features, side_kinds, wide_inputs
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.config import ResNetGNConfig
     from core.data.types import Json, Layout
 
 
-class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut, each with GroupNorm; the second norm starts at zero.
+class ResidualBlock2d(nn.Module):
+    """Two 3 x 3 convolutions with a shortcut, each with GroupNorm; the second norm starts at zero.
 
     Sources: He et al. 2016 (arXiv:1512.03385); Wu and He 2018 (arXiv:1803.08494); the shortcut averages before it
     strides (He et al. 2019, arXiv:1812.01187).
     """
 
-    def __init__(self, width_in: int, width: int, stride: int, groups: int) -> None:
+    def __init__(self, width_in: int, width: int, stride: int, channels_per_group: int) -> None:
         super().__init__()
+        num_groups = width // channels_per_group
         self.conv1 = nn.Conv2d(width_in, width, 3, stride, 1, bias=False)
-        self.norm1 = nn.GroupNorm(width // groups, width)
+        self.norm1 = nn.GroupNorm(num_groups, width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.norm2 = nn.GroupNorm(width // groups, width)
+        self.norm2 = nn.GroupNorm(num_groups, width)
         self.activation = nn.ReLU()
         self.shortcut: nn.Module = nn.Identity()
         if stride > 1 or width_in != width:
             shrink = nn.AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False)
             project = nn.Conv2d(width_in, width, 1, bias=False)
-            norm = nn.GroupNorm(width // groups, width)
+            norm = nn.GroupNorm(num_groups, width)
             self.shortcut = (
                 nn.Sequential(shrink, project, norm) if stride > 1 else nn.Sequential(project, norm)
             )
@@ -50,60 +51,66 @@ class ResidualBlock(nn.Module):
 
 
 class ResNetGN(nn.Module):
-    """Stem, stages of residual blocks, mean over places. Reads uint8 pixels and scales them to -1 to 1 itself."""
+    """Stem, stages of residual blocks, global average pooling. Reads uint8 pixels and scales them to -1 to 1 itself."""
 
     step: Tensor
-    title = "cnn"
-    gives = ("pooled", "map")
+    title = "resnet_gn"
+    provides = ("pooled", "map")
 
-    def __init__(self, layout: Layout, settings: ResNetGNConfig, seed: int) -> None:
+    def __init__(
+        self,
+        config: ResNetGNConfig,
+        layout: Layout,
+        seed: int,
+        architecture: dict[str, Json] | None = None,
+    ) -> None:
         super().__init__()
-        require(layout, "cnn", ("image",), side_inputs(settings.wide))
+        check_inputs(layout, "resnet_gn", ("image",), side_kinds(config.linear_branch_lr_scale))
         assert layout.image is not None
         channels, height, width = layout.image
-        stride = int(settings.stem) if settings.stem != "auto" else (2 if min(height, width) >= 48 else 1)
-        shrinks = stride * 2 ** (len(settings.blocks) - 1)
+        auto = 2 if min(height, width) >= 48 else 1
+        stride = auto if config.stem_stride == "auto" else int(config.stem_stride)
+        shrinks = stride * 2 ** (len(config.blocks) - 1)
         if min(height, width) < shrinks:
             raise ValueError(
-                f"backbone=cnn halves the image to nothing: {height} x {width} pixels, shrunk {shrinks} times; "
-                "use fewer backbone.blocks, a smaller backbone.stem or a larger encoder.image_size"
+                f"backbone=resnet_gn halves the image to nothing: {height} x {width} pixels, shrunk {shrinks} times; "
+                "use fewer backbone.blocks, a smaller backbone.stem_stride or a larger encoder.image.size"
             )
-        widths = [settings.width * 2**stage for stage in range(len(settings.blocks))]
+        widths = [config.hidden_size * 2**stage for stage in range(len(config.blocks))]
+        per_group = config.channels_per_group
         with seeded_init(seed, "backbone"):
             self.stem = nn.Sequential(
                 nn.Conv2d(
                     channels, widths[0], 7 if stride == 4 else 3, stride, 3 if stride == 4 else 1, bias=False
                 ),
-                nn.GroupNorm(widths[0] // settings.groups, widths[0]),
+                nn.GroupNorm(widths[0] // per_group, widths[0]),
                 nn.ReLU(),
             )
             stages: list[nn.Module] = []
             self.ends: list[int] = []
             width_in = widths[0]
-            for stage, count in enumerate(settings.blocks):
+            for stage, count in enumerate(config.blocks):
                 for i in range(count):
                     first = i == 0 and stage > 0
-                    stages.append(ResidualBlock(width_in, widths[stage], 2 if first else 1, settings.groups))
+                    stages.append(ResidualBlock2d(width_in, widths[stage], 2 if first else 1, per_group))
                     width_in = widths[stage]
                 self.ends.append(len(stages))
             self.stages = nn.Sequential(*stages)
             for module in self.modules():
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            self.side = side_of(layout, widths[-1])
+            self.side = side_features(layout, widths[-1])
         self.register_buffer("step", torch.tensor(2.0 / 255.0), persistent=False)
-        self.dropout = nn.Dropout(settings.dropout)
-        self.wide = wide_of(layout, settings.wide)
-        self.width = widths[-1]
-        self.wide_width = self.wide.width if self.wide else 0
-        self.wide_gain = settings.wide
-        self.architecture: dict[str, Json] = {}
+        self.dropout = nn.Dropout(config.dropout)
+        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.num_features = widths[-1]
+        self.architecture = architecture or {}
         self.pyramid = tuple(widths)
-        self.gives_maps = False
+        self.returns_maps = False
 
     def open_pyramid(self) -> None:
-        """Give each stage's map from now on."""
-        self.gives_maps = True
+        """Return each stage's map from now on."""
+        self.returns_maps = True
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read image (B, C, H, W) uint8, or float already on the scale 0 to 255, and columns beside it."""
@@ -119,6 +126,6 @@ class ResNetGN(nn.Module):
         return Features(
             pooled_BD,
             map=map_BDHW,
-            maps=tuple(maps) if self.gives_maps else None,
+            maps=tuple(maps) if self.returns_maps else None,
             wide=self.wide(inputs) if self.wide else None,
         )

@@ -8,36 +8,42 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from core.backbones.inputs import present, require, side_inputs, side_of, wide_of
-from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, drop_tokens
+from core.backbones.config import SequenceConfig
 from core.backbones.contexts import seeded_init
+from core.backbones.inputs import check_inputs, input_kinds, side_features, side_kinds, wide_inputs
+from core.backbones.layers import Blocks, ClsToken, Pooling, PositionalEmbedding, drop_tokens
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.config import SequenceConfig
     from core.data.types import Json, Layout
 
 
 class SequenceTransformer(nn.Module):
-    """One token an event (or a patch of a signal), mixed by Transformer blocks; masked events change nothing."""
+    """One token an event (or a patch of a signal), then Transformer blocks; masked events change nothing."""
 
     title = "sequence"
-    gives = ("pooled", "tokens")
+    provides = ("pooled", "tokens")
 
-    def __init__(self, layout: Layout, settings: SequenceConfig, seed: int) -> None:
+    def __init__(
+        self,
+        config: SequenceConfig,
+        layout: Layout,
+        seed: int,
+        architecture: dict[str, Json] | None = None,
+    ) -> None:
         super().__init__()
-        require(layout, "sequence", ("events", "signal"), side_inputs(settings.wide))
-        if {"events", "signal"} <= set(present(layout)):
+        check_inputs(layout, "sequence", ("events", "signal"), side_kinds(config.linear_branch_lr_scale))
+        if {"events", "signal"} <= set(input_kinds(layout)):
             raise ValueError(
                 "backbone=sequence reads events or a signal, but the inputs have both; leave one out"
             )
-        d = settings.width
-        self.patch = settings.patch if layout.signal else 0
+        d = config.hidden_size
+        self.patch_size = config.patch_size if layout.signal else 0
         if layout.signal:
             channels, samples = layout.signal
-            length, features = -(-samples // self.patch), channels * self.patch
+            length, features = -(-samples // self.patch_size), channels * self.patch_size
         else:
             assert layout.events is not None
             length, features = layout.events
@@ -45,26 +51,25 @@ class SequenceTransformer(nn.Module):
             self.event = nn.Linear(features, d)
             self.places = PositionalEmbedding(length, d)
             self.first = ClsToken(d)
-            self.dropout = nn.Dropout(settings.dropout)
+            self.dropout = nn.Dropout(config.dropout)
             self.blocks = Blocks(
-                d, settings.layers, settings.heads, settings.ffn, settings.dropout, settings.causal
+                d, config.num_layers, config.num_heads, config.mlp_ratio, config.dropout, config.causal
             )
-            self.pooling = Pooling(settings.pooling, d)
-            self.side = side_of(layout, d)
-        self.wide = wide_of(layout, settings.wide)
-        self.token_dropout = settings.token_dropout
-        self.width = d
-        self.wide_width = self.wide.width if self.wide else 0
-        self.wide_gain = settings.wide
-        self.architecture: dict[str, Json] = {}
+            self.pooling = Pooling(config.pooling, d)
+            self.side = side_features(layout, d)
+        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.token_dropout = config.token_dropout
+        self.num_features = d
+        self.architecture = architecture or {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read events (B, T, F) with events_mask (B, T), or signal (B, C, T), and columns beside them."""
-        if self.patch:
+        if self.patch_size:
             signal_BCT = inputs["signal"]
-            signal_BCT = pad(signal_BCT, (0, -signal_BCT.shape[2] % self.patch))
+            signal_BCT = pad(signal_BCT, (0, -signal_BCT.shape[2] % self.patch_size))
             b, c, t = signal_BCT.shape
-            events_BTF = signal_BCT.reshape(b, c, t // self.patch, self.patch).transpose(1, 2).flatten(2)
+            patches = signal_BCT.reshape(b, c, t // self.patch_size, self.patch_size)
+            events_BTF = patches.transpose(1, 2).flatten(2)
             given_BT = torch.ones(events_BTF.shape[:2], dtype=torch.bool, device=events_BTF.device)
         else:
             events_BTF = inputs["events"]

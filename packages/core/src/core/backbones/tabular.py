@@ -1,4 +1,4 @@
-"""Feature-token Transformer over columns, with a short note as further tokens."""
+"""FT-Transformer over columns, with a short text as further tokens."""
 
 from __future__ import annotations
 
@@ -7,42 +7,44 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from core.backbones.inputs import PiecewiseLinearEncoding, require, side_inputs, wide_of
-from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, drop_tokens
+from core.backbones.config import TabularConfig
 from core.backbones.contexts import seeded_init
+from core.backbones.inputs import PiecewiseLinearEncoding, check_inputs, side_kinds, wide_inputs
+from core.backbones.layers import Blocks, ClsToken, Pooling, PositionalEmbedding, drop_tokens
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.config import TabularConfig
     from core.data.types import Json, Layout
 
 
-class NumberTokens(nn.Module):
-    """One token a numeric column: its pieces (or its value) times the column's own weights, (B, n) -> (B, n, D).
+class NumericEmbedding(nn.Module):
+    """One token a numeric column: its encoding (or its value) times the column's own weights, (B, n) -> (B, n, D).
 
     Source: Gorishniy et al. 2022 (arXiv:2203.05556). A missing number adds the column's own missing vector instead.
     """
 
     def __init__(self, layout: Layout, width: int, piecewise: bool) -> None:
         super().__init__()
-        self.pieces = PiecewiseLinearEncoding(layout) if piecewise else None
-        pieces = self.pieces.pieces if self.pieces else 1
+        self.encoding = PiecewiseLinearEncoding(layout) if piecewise else None
+        bins = self.encoding.bins if self.encoding else 1
         columns = len(layout.numeric)
-        self.weight = nn.Parameter(torch.randn(columns, pieces, width) * width**-0.5)
+        self.weight = nn.Parameter(torch.randn(columns, bins, width) * width**-0.5)
         self.missing = nn.Parameter(torch.randn(columns, width) * width**-0.5)
 
     def forward(self, numeric_BN: Tensor, missing_BN: Tensor) -> Tensor:
-        """Make the columns' tokens."""
-        if self.pieces is None:
-            coded_BNK = (numeric_BN * (1.0 - missing_BN)).unsqueeze(-1)
+        """Return the columns' tokens."""
+        if self.encoding is None:
+            encoded_BNK = (numeric_BN * (1.0 - missing_BN)).unsqueeze(-1)
         else:
-            coded_BNK = self.pieces(numeric_BN, missing_BN)
-        return torch.einsum("bnk,nkd->bnd", coded_BNK, self.weight) + missing_BN.unsqueeze(-1) * self.missing
+            encoded_BNK = self.encoding(numeric_BN, missing_BN)
+        return (
+            torch.einsum("bnk,nkd->bnd", encoded_BNK, self.weight) + missing_BN.unsqueeze(-1) * self.missing
+        )
 
 
-class CategoryTokens(nn.Module):
+class CategoricalEmbedding(nn.Module):
     """One token a categorical column, from one table for all columns: (B, m) -> (B, m, D)."""
 
     start: Tensor
@@ -55,40 +57,54 @@ class CategoryTokens(nn.Module):
         nn.init.normal_(self.table.weight, std=width**-0.5)
 
     def forward(self, categorical_BM: Tensor) -> Tensor:
-        """Look up the columns' tokens."""
+        """Return the columns' tokens."""
         return self.table(categorical_BM + self.start)  # type: ignore[no-any-return]
 
 
 class TabularTransformer(nn.Module):
-    """Columns as tokens, mixed by Transformer blocks. Source: Gorishniy et al. 2021 (arXiv:2106.11959), section 3.3."""
+    """Columns as tokens, then Transformer blocks. Source: Gorishniy et al. 2021 (arXiv:2106.11959), section 3.3.
+
+    >>> from core.data.types import Layout
+    >>> backbone = TabularTransformer(TabularConfig(hidden_size=8), Layout(numeric=("age",)), seed=0)
+    >>> inputs = {"numeric": torch.zeros(4, 1), "missing": torch.zeros(4, 1)}
+    >>> backbone(inputs).pooled.shape
+    torch.Size([4, 8])
+    """
 
     title = "tabular"
-    gives = ("pooled",)
+    provides = ("pooled",)
 
-    def __init__(self, layout: Layout, settings: TabularConfig, seed: int) -> None:
+    def __init__(
+        self,
+        config: TabularConfig,
+        layout: Layout,
+        seed: int,
+        architecture: dict[str, Json] | None = None,
+    ) -> None:
         super().__init__()
-        require(layout, "tabular", ("numeric", "categorical"), ("tokens", *side_inputs(settings.wide)[2:]))
-        d = settings.width
+        also = ("tokens", *side_kinds(config.linear_branch_lr_scale)[2:])
+        check_inputs(layout, "tabular", ("numeric", "categorical"), also)
+        d = config.hidden_size
         with seeded_init(seed, "backbone"):
             self.numbers = (
-                NumberTokens(layout, d, settings.numbers == "piecewise") if layout.numeric else None
+                NumericEmbedding(layout, d, config.numeric_embedding == "piecewise")
+                if layout.numeric
+                else None
             )
-            self.categories = CategoryTokens(layout, d) if layout.categorical else None
+            self.categories = CategoricalEmbedding(layout, d) if layout.categorical else None
             self.columns = PositionalEmbedding(len(layout.numeric) + len(layout.categorical), d)
             self.words = nn.Embedding(layout.vocab_size, d) if layout.max_length else None
             self.places = PositionalEmbedding(layout.max_length, d) if layout.max_length else None
             if self.words is not None:
                 nn.init.normal_(self.words.weight, std=d**-0.5)
             self.first = ClsToken(d)
-            self.blocks = Blocks(d, settings.layers, settings.heads, settings.ffn, settings.dropout)
-            self.pooling = Pooling(settings.pooling, d)
-        self.wide = wide_of(layout, settings.wide)
-        self.padding = layout.pad_token_id
-        self.token_dropout = settings.token_dropout
-        self.width = d
-        self.wide_width = self.wide.width if self.wide else 0
-        self.wide_gain = settings.wide
-        self.architecture: dict[str, Json] = {}
+            self.blocks = Blocks(d, config.num_layers, config.num_heads, config.mlp_ratio, config.dropout)
+            self.pooling = Pooling(config.pooling, d)
+        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.pad_token_id = layout.pad_token_id
+        self.token_dropout = config.token_dropout
+        self.num_features = d
+        self.architecture = architecture or {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read numeric and missing (B, n), categorical (B, m), tokens (B, T)."""
@@ -102,7 +118,7 @@ class TabularTransformer(nn.Module):
         if self.words is not None and self.places is not None:
             tokens_BT = inputs["tokens"]
             real_BT = torch.cat(
-                [torch.ones_like(x_BTD[:, :, 0], dtype=torch.bool), tokens_BT != self.padding], dim=1
+                [torch.ones_like(x_BTD[:, :, 0], dtype=torch.bool), tokens_BT != self.pad_token_id], dim=1
             )
             x_BTD = torch.cat([x_BTD, self.places(self.words(tokens_BT))], dim=1)
         if self.training and self.token_dropout:

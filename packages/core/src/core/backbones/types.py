@@ -58,10 +58,12 @@ class Backbone(Protocol):
     architecture: dict[str, Json]
     """What is needed besides option and layout to build the same network again, as JSON; mostly empty."""
     num_features: int
-    wide: WideInputs | None
-    """The inputs of the head's wide branch; None where it is switched off or there is nothing to read."""
     provides: tuple[str, ...]
     """Which features it has: pooled always; tokens, map, joint."""
+
+    @property
+    def wide(self) -> WideInputs | None:
+        """The inputs of the head's wide branch; None where it is switched off or there is nothing to read."""
 
     def __call__(self, inputs: dict[str, Tensor]) -> Features:
         """Return the features of a batch of the tensors that Layout describes."""

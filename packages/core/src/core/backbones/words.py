@@ -1,4 +1,4 @@
-"""Transformer over the words of an utterance, each the sum of its features, with a linear path for every word."""
+"""Transformer over the words of an utterance, each the sum of its features, with a linear branch for every word."""
 
 from __future__ import annotations
 
@@ -7,53 +7,53 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from core.backbones.inputs import require, side_inputs, side_of, wide_of
-from core.backbones.layers import Blocks, ClsToken, PositionalEmbedding, Pooling, drop_tokens
+from core.backbones.config import WordsConfig
 from core.backbones.contexts import seeded_init
+from core.backbones.inputs import check_inputs, side_features, side_kinds, wide_inputs
+from core.backbones.layers import Blocks, ClsToken, Pooling, PositionalEmbedding, drop_tokens
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.backbones.config import WordsConfig
     from core.data.types import Json, Layout
 
 
 class WordTransformer(nn.Module):
-    """Feature embeddings summed a word, positions, pre-norm blocks, pooling. Places without a word change nothing.
+    """Sum of feature embeddings for each word, positions, pre-norm blocks, pooling. Padding changes nothing.
 
-    ``Features.codes`` hands the codes of a word's features to the head, whose linear path reads them as a linear
-    tagger would; ``code_count`` is their number. Features are hidden at random in training, for both ways alike.
+    ``Features.codes`` passes the codes of a word's features on to the head, whose sparse linear branch reads them as a
+    linear tagger would; there are ``num_codes``. Features are dropped at random in training, for both alike.
     """
 
     title = "words"
-    gives = ("pooled", "tokens", "joint")
+    provides = ("pooled", "tokens", "joint")
 
-    def __init__(self, layout: Layout, settings: WordsConfig, seed: int) -> None:
+    def __init__(
+        self, config: WordsConfig, layout: Layout, seed: int, architecture: dict[str, Json] | None = None
+    ) -> None:
         super().__init__()
-        require(layout, "words", ("words",), side_inputs(settings.wide))
+        check_inputs(layout, "words", ("words",), side_kinds(config.linear_branch_lr_scale))
         assert layout.words is not None
-        d = settings.width
-        self.places_count, kinds = layout.words
+        d = config.hidden_size
+        self.max_words, kinds = layout.words
         with seeded_init(seed, "backbone"):
             self.features = nn.Embedding(layout.word_vocab_size, d, padding_idx=0)
             nn.init.normal_(self.features.weight, std=(d * kinds) ** -0.5)
             with torch.no_grad():
                 self.features.weight[0] = 0.0
-            self.places = PositionalEmbedding(self.places_count, d)
+            self.places = PositionalEmbedding(self.max_words, d)
             self.first = ClsToken(d)
-            self.dropout = nn.Dropout(settings.dropout)
-            self.blocks = Blocks(d, settings.layers, settings.heads, settings.ffn, settings.dropout)
-            self.pooling = Pooling(settings.pooling, d)
-            self.side = side_of(layout, d)
-        self.wide = wide_of(layout, settings.wide)
-        self.feature_dropout = settings.feature_dropout
-        self.width = d
-        self.wide_width = self.wide.width if self.wide else 0
-        self.wide_gain = settings.wide
-        self.code_count = layout.word_vocab_size
-        self.code_gain = settings.wide_words
-        self.architecture: dict[str, Json] = {}
+            self.dropout = nn.Dropout(config.dropout)
+            self.blocks = Blocks(d, config.num_layers, config.num_heads, config.mlp_ratio, config.dropout)
+            self.pooling = Pooling(config.pooling, d)
+            self.side = side_features(layout, d)
+        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.feature_dropout = config.feature_dropout
+        self.num_features = d
+        self.num_codes = layout.word_vocab_size
+        self.code_lr_scale = config.word_linear_branch_lr_scale
+        self.architecture = architecture or {}
 
     def forward(self, inputs: dict[str, Tensor]) -> Features:
         """Read words (B, T, M) with words_mask (B, T), T at most the layout's, and columns beside them."""
@@ -72,5 +72,5 @@ class WordTransformer(nn.Module):
             mask=given_BT,
             wide=self.wide(inputs) if self.wide else None,
             codes=codes_BTM,
-            places=self.places_count,
+            max_tokens=self.max_words,
         )

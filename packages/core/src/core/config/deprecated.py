@@ -21,6 +21,7 @@ RENAMED_GROUPS: dict[str, str] = {
 RENAMED_OPTIONS: dict[tuple[str, str], str] = {
     ("schedule", "step"): "multistep",
     ("task", "beats"): "ecg",
+    ("encoder", "fields"): "columns",
     ("backbone", "cnn"): "resnet_gn",
     ("backbone", "hf_text"): "transformers",
     ("backbone", "scatter"): "scattering",
@@ -37,6 +38,48 @@ RENAMED_TASKS: dict[tuple[str, str], str] = {
 """(domain, old task) -> new task, where another domain has a task of the old name."""
 
 RENAMED_KEYS: dict[str, str] = {
+    "data.bands": "data.bin_edges",
+    "data.drop_unlabelled": "data.drop_unlabeled",
+    "data.ignore": "data.drop_columns",
+    "data.infer": "data.infer_roles",
+    "data.units_apart": "data.disjoint_entities",
+    "encoder.clip": "encoder.clip_std",
+    "encoder.rare": "encoder.min_frequency",
+    "encoder.categories": "encoder.max_categories",
+    "encoder.history": "encoder.max_events",
+    "encoder.tokens": "encoder.text.tokens",
+    "encoder.tokenizer": "encoder.text.tokenizer",
+    "encoder.vocabulary": "encoder.text.vocab_size",
+    "encoder.length": "encoder.text.max_length",
+    "encoder.cut": "encoder.text.truncation",
+    "encoder.lowercase": "encoder.text.lowercase",
+    "encoder.words": "encoder.text.word_features",
+    "encoder.word_features": "encoder.text.max_word_features",
+    "encoder.bag": "encoder.text.tfidf_features",
+    "encoder.bag_words": "encoder.text.tfidf_word_ngrams",
+    "encoder.bag_chars": "encoder.text.tfidf_char_ngrams",
+    "encoder.bag_prompt": "encoder.text.tfidf_per_prompt",
+    "encoder.compare_topics": "encoder.text.lsa_components",
+    "encoder.companions": "encoder.text.text_pair",
+    "encoder.examples": "encoder.text.knn_examples_per_class",
+    "encoder.image_size": "encoder.image.size",
+    "encoder.image_width": "encoder.image.width",
+    "encoder.image_source": "encoder.image.pre_crop_size",
+    "encoder.image_channels": "encoder.image.channels",
+    "encoder.image_fit": "encoder.image.resize_mode",
+    "encoder.cache_mb": "encoder.image.cache_mib",
+    "encoder.signal_length": "encoder.signal.length",
+    "encoder.signal_fit": "encoder.signal.fit",
+    "encoder.signal_scale": "encoder.signal.scale",
+    "augmentation.side": "augmentation.train_resolution",
+    "augmentation.balance": "augmentation.color_balance",
+    "augmentation.stretch": "augmentation.time_stretch",
+    "augmentation.noise": "augmentation.jitter",
+    "augmentation.wander": "augmentation.baseline_wander",
+    "augmentation.numeric": "augmentation.numeric_dropout",
+    "augmentation.categorical": "augmentation.categorical_dropout",
+    "augmentation.tokens": "augmentation.token_dropout",
+    "augmentation.bag": "augmentation.tfidf_dropout",
     "optimizer.rate": "optimizer.lr",
     "privacy.audit": "privacy.audit_canaries",
     "privacy.audit_examples": "privacy.blackbox_canaries",
@@ -129,6 +172,8 @@ RENAMED_KEYS: dict[str, str] = {
 """Old key -> new key, groups by their new name. A new key may lie deeper: ``encoder.vocabulary`` -> ``encoder.text.vocab_size``."""
 
 RENAMED_VALUES: dict[tuple[str, str], str] = {
+    ("encoder.text.tokenizer", "own"): "bpe",
+    ("encoder.image.resize_mode", "squash"): "stretch",
     ("privacy.engine", "one_pass"): "bookkeeping",
     ("training.sampling", "none"): "uniform",
     ("training.sampling", "class"): "class_balanced",
@@ -242,8 +287,8 @@ def upgraded_config(content: dict[str, Any]) -> dict[str, Any]:
             entry = RENAMED_VALUES.get((path, str(entry)), entry) if isinstance(entry, str) else entry
             if path == "":
                 continue  # an option that is gone without a successor
-            if isinstance(entry, int | float):
-                entry = entry * SCALED_VALUES.get(f"{group}.{key}", 1)
+            if f"{group}.{key}" in SCALED_VALUES:
+                entry = entry * SCALED_VALUES[f"{group}.{key}"]
             new_group, *inner, last = path.split(".")
             if new_group != group:
                 moved |= {} if entry is None else {path: entry}

@@ -34,7 +34,7 @@ from core.config.registry import GROUPS, OPTIONS, field, option_name
 DEFAULTS: list[Any] = [
     "_self_",  # first: a later, still missing choice would put the base class over the chosen option
     {"data": "simulated"},
-    {"encoder": "fields"},
+    {"encoder": "columns"},
     {"target": "auto"},
     {"backbone": "tabular"},
     {"adapter": "full"},

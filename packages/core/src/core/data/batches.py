@@ -1,4 +1,4 @@
-"""Streams of batches: training batches as a pure function of (seed, step), evaluation batches in order."""
+"""Training batches as a pure function of (seed, step)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.config import config_error, derive_seed
-from core.config.validate import one_of
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
     from core.data.encoded_split import EncodedSplit
     from core.data.types import Batch
 
-SAMPLING = ("uniform", "class_balanced", "group_balanced", "group_class_balanced")
-
 
 class ShuffledBatches:
-    """Every row once an epoch in a new random order; or, balanced, rows drawn by the rarity of their class or group.
+    """Every row once an epoch in a new random order; or rows sampled by the rarity of their class or group.
 
     The batch of a step depends on the seed and the step alone, so a resumed run sees what a straight one would have.
     """
@@ -32,7 +29,7 @@ class ShuffledBatches:
 
     def __init__(
         self,
-        part: EncodedSplit,
+        split: EncodedSplit,
         batch_size: int,
         *,
         seed: int,
@@ -45,18 +42,17 @@ class ShuffledBatches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """Give either epochs or steps. ``sampling_power``: rows are drawn in proportion to 1 / count^power of their class.
+        """Set the batches of so many epochs or steps.
 
-        ``drop_last`` leaves the odd rows of an epoch out (others each time), so that all batches have one size;
-        a part smaller than a batch is one batch. Of ``world`` processes each takes its share of every batch.
+        ``sampling``: ``uniform``, or ``class_balanced``, ``group_balanced`` or ``group_class_balanced``: rows are
+        drawn in proportion to 1 / count^``sampling_power`` of their class, group or both. ``drop_last`` leaves the odd
+        rows of an epoch out (others each time), so that all batches have one size; a split smaller than a batch is one
+        batch. Of ``world`` processes each takes its share of every batch.
         """
-        one_of("training.sampling", sampling, SAMPLING)
-        if batch_size < 1:
-            raise config_error("training.batch_size", batch_size, "at least 1")
         assert (epochs is None) != (steps is None), "give epochs or steps"
-        self.part = part
-        self.batch_size = min(batch_size, len(part))
-        whole, odd = divmod(len(part), self.batch_size)
+        self.split = split
+        self.batch_size = min(batch_size, len(split))
+        whole, odd = divmod(len(split), self.batch_size)
         self.steps_per_epoch = whole + (1 if odd and not drop_last else 0)
         smallest = odd if odd and not drop_last else self.batch_size
         if smallest < world:
@@ -70,13 +66,13 @@ class ShuffledBatches:
         self._rank, self._world = rank, world
         self._weights = None
         if sampling != "uniform":
-            self._weights = torch.from_numpy(_weights(part, sampling, sampling_power))
+            self._weights = torch.from_numpy(_weights(split, sampling, sampling_power))
 
-    def of(self, part: EncodedSplit, steps: int) -> ShuffledBatches:
-        """Give batches of the same rows, which an augmentation does not change, for so many steps."""
-        assert len(part) == len(self.part)
+    def of(self, split: EncodedSplit, steps: int) -> ShuffledBatches:
+        """Return batches of the same rows, which an augmentation does not change, for so many steps."""
+        assert len(split) == len(self.split)
         other = copy.copy(self)
-        other.part, other.steps, other._augmentation = part, steps, None
+        other.split, other.steps, other._augmentation = split, steps, None
         return other
 
     def from_step(self, start: int) -> Iterator[Batch]:
@@ -91,36 +87,30 @@ class ShuffledBatches:
             generator = torch.Generator().manual_seed(
                 derive_seed(self._seed, "augmentation", step, self._rank)
             )
-            yield self.part.batch(rows, self._augmentation, generator)
+            yield self.split.batch(rows, self._augmentation, generator)
 
     def _order(self, epoch: int) -> Tensor:
-        """Give the rows of an epoch, (N,) int64."""
+        """Return the rows of an epoch, (N,) int64."""
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
         if self._weights is None:
-            return torch.randperm(len(self.part), generator=generator)
+            return torch.randperm(len(self.split), generator=generator)
         # by inverse distribution: torch.multinomial refuses more than 2**24 rows
         ends = self._weights.cumsum(0)
-        drawn = torch.rand(len(self.part), dtype=torch.float64, generator=generator) * ends[-1]
-        return torch.searchsorted(ends, drawn, right=True).clamp_(max=len(self.part) - 1)
+        drawn = torch.rand(len(self.split), dtype=torch.float64, generator=generator) * ends[-1]
+        return torch.searchsorted(ends, drawn, right=True).clamp_(max=len(self.split) - 1)
 
 
-def sequential(part: EncodedSplit, batch_size: int) -> Iterator[Batch]:
-    """Yield every row once, in order, for evaluation; the last batch may be smaller."""
-    for first in range(0, len(part), batch_size):
-        yield part.batch(torch.arange(first, min(first + batch_size, len(part))))
-
-
-def _weights(part: EncodedSplit, sampling: str, power: float) -> NDArray[np.float64]:
+def _weights(split: EncodedSplit, sampling: str, power: float) -> NDArray[np.float64]:
     """Weigh rows by 1 / count^power of their stratum, (N,)."""
     columns = []
     if sampling in ("group_balanced", "group_class_balanced"):
-        if not part.group_codes:
+        if not split.group_codes:
             raise config_error(
                 "training.sampling", sampling, "the data names no sensitive columns (data.sensitive)"
             )
-        columns += [codes.numpy() for codes in part.group_codes.values()]
+        columns += [codes.numpy() for codes in split.group_codes.values()]
     if sampling in ("class_balanced", "group_class_balanced"):
-        targets = part.targets
+        targets = split.targets
         if targets.ndim > 2:
             raise config_error(
                 "training.sampling", sampling, "a mask has many classes; use target.class_weights"
@@ -130,7 +120,7 @@ def _weights(part: EncodedSplit, sampling: str, power: float) -> NDArray[np.floa
                 "training.sampling", sampling, "the target is a quantity, which has no classes"
             )
         columns.append(_rarest_label(targets.numpy()) if targets.ndim == 2 else targets.numpy())
-    stratum = np.zeros(len(part), np.int64)
+    stratum = np.zeros(len(split), np.int64)
     for column in columns:
         stratum = np.unique(stratum * (int(column.max()) + 1) + column, return_inverse=True)[1]
     counts = np.bincount(stratum).astype(np.float64)
@@ -138,7 +128,7 @@ def _weights(part: EncodedSplit, sampling: str, power: float) -> NDArray[np.floa
 
 
 def _rarest_label(labels: NDArray[Any]) -> NDArray[np.int64]:
-    """Name each row's rarest label, (N,); rows without a label have one more label in common."""
+    """Return each row's rarest label, (N,); rows without a label have one more label in common."""
     extended = np.column_stack([labels > 0, ~(labels > 0).any(1)])
     counts = np.where(extended, extended.sum(0), np.inf)
     return np.asarray(counts.argmin(1), dtype=np.int64)

@@ -1,9 +1,10 @@
-"""One part of the split, encoded once, from which batches are taken."""
+"""One split, encoded once, from which batches are taken."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,36 +12,32 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.data.coercion import to_categories
 from core.data.encoders.storage import Subset
 from core.data.types import Batch
-from core.data.coercion import to_categories
 
 if TYPE_CHECKING:
     from core.data.augmentation import Augmentation
     from core.data.groups import Groups
-    from core.data.types import Encoder, ColumnRoles, Layout, EncodedRows
-
-
-class Labels(Protocol):
-    """What a part needs of a target: reading the truth of rows."""
-
-    def encode(self, frame: pd.DataFrame) -> Tensor:
-        """Read the truth of rows as a tensor, (N, ...)."""
+    from core.data.types import ColumnRoles, EncodedRows, Encoder, Layout
 
 
 def names_of_units(column: pd.Series[Any], rows: NDArray[np.int64]) -> NDArray[np.str_]:
-    """Name the unit of each row, (N,); a row without one stands for itself."""
+    """Return the unit of each row, (N,); a row without one is a unit of its own."""
     named = zip(to_categories(column), rows, strict=True)
     return np.array([f"row {row}" if name is None else name for name, row in named], dtype=np.str_)
 
 
 class EncodedSplit:
-    """Rows of one part: inputs, targets, groups, units and where they stand in the source. N rows."""
+    """Rows of one split: inputs, targets, groups, units and their positions in the source. N rows."""
 
     frame: pd.DataFrame
     rows: NDArray[np.int64]
     """(N,) position of each row in the source's frame"""
+    encoded: EncodedRows
+    """The input tensors, taken by row."""
     targets: Tensor
+    """(N, ...) encoded labels"""
     units: NDArray[np.str_] | None
     """(N,) name of the unit each row belongs to, None where the data names no unit"""
     unit_codes: Tensor | None
@@ -48,25 +45,25 @@ class EncodedSplit:
     groups: dict[str, NDArray[np.str_]]
     """Sensitive attribute -> (N,) group names"""
     group_codes: dict[str, Tensor]
-    """Sensitive attribute -> (N,) int64 place in ``groups_of.categories(attribute)``"""
+    """Sensitive attribute -> (N,) int64 index in ``Groups.categories(attribute)``"""
 
     def __init__(
         self,
         frame: pd.DataFrame,
         rows: NDArray[np.int64],
         encoder: Encoder,
-        target: Labels,
+        encode_target: Callable[[pd.DataFrame], Tensor],
         roles: ColumnRoles,
         groups: Groups,
         history: pd.DataFrame | None = None,
     ) -> None:
-        """Encode rows (raising ``ValueError`` with column and row); ``history``: what events may look back to."""
+        """Encode rows (raising ``ValueError`` with column and row); ``history``: rows that events may refer to."""
         assert len(frame) == len(rows)
         self.frame = frame
         self.rows = np.asarray(rows, dtype=np.int64)
         self.layout: Layout = encoder.layout()
-        self.encoded: EncodedRows = encoder.encode(frame, history)
-        self.targets = target.encode(frame)
+        self.encoded = encoder.encode(frame, history)
+        self.targets = encode_target(frame)
         self.units, self.unit_codes = None, None
         if roles.unit is not None and roles.unit in frame:
             self.units = names_of_units(frame[roles.unit], self.rows)
@@ -84,7 +81,7 @@ class EncodedSplit:
         augmentation: Augmentation | None = None,
         generator: torch.Generator | None = None,
     ) -> Batch:
-        """Take rows, index (B,) int64; an augmentation changes the inputs with the generator's random numbers."""
+        """Return rows as a batch, index (B,) int64; an augmentation changes its inputs, drawing from the generator."""
         targets = self.targets[index]
         if augmentation is None:
             inputs = self.encoded.take(index)
@@ -103,30 +100,26 @@ class EncodedSplit:
             None if self.unit_codes is None else self.unit_codes[index],
         )
 
-    def reading(self, prepared: EncodedRows) -> EncodedSplit:
-        """Give the same rows with other inputs."""
-        assert len(prepared) == len(self)
+    def with_inputs(self, encoded: EncodedRows) -> EncodedSplit:
+        """Return the same rows with other inputs."""
+        assert len(encoded) == len(self)
         other = copy.copy(self)
-        other.prepared = prepared
+        other.encoded = encoded
         return other
 
-    def some(self, chosen: NDArray[np.int64]) -> EncodedSplit:
-        """Give some of the rows as a part of their own, by their places in this one, (N,)."""
+    def subset(self, indices: NDArray[np.int64]) -> EncodedSplit:
+        """Return some of the rows as a split of their own, by their positions in this one, (N,)."""
         other = copy.copy(self)
-        index = torch.from_numpy(chosen)
-        other.frame, other.rows = self.frame.iloc[chosen], self.rows[chosen]
-        other.prepared, other.targets = Subset(self.encoded, index), self.targets[index]
+        index = torch.from_numpy(indices)
+        other.frame, other.rows = self.frame.iloc[indices], self.rows[indices]
+        other.encoded, other.targets = Subset(self.encoded, index), self.targets[index]
         if self.units is not None:
-            other.units = self.units[chosen]
+            other.units = self.units[indices]
             other.unit_codes = torch.from_numpy(pd.factorize(other.units)[0].astype(np.int64))
-        other.groups = {name: names[chosen] for name, names in self.groups.items()}
+        other.groups = {name: names[indices] for name, names in self.groups.items()}
         other.group_codes = {name: codes[index] for name, codes in self.group_codes.items()}
         return other
 
-    def keep_on(self, device: torch.device) -> None:
-        """Move the dense inputs to a device once, so that batches and their augmentation are made there."""
-        self.encoded = self.encoded.to(device)
-
-    def take(self, chosen: NDArray[Any] | list[int]) -> pd.DataFrame:
-        """Give the raw rows of some places in this part."""
-        return self.frame.iloc[chosen]
+    def take(self, indices: NDArray[Any] | list[int]) -> pd.DataFrame:
+        """Return the raw rows at some positions in this split."""
+        return self.frame.iloc[indices]

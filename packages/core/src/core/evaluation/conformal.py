@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from core.config import derive_seed
 from core.evaluation.dense_predictions import iter_feature_grid
 from core.oversight.decision_rule import ConformalQuantiles, DecisionRule
-from core.oversight.prediction_sets import ResidualScale, link, nonconformity
+from core.targets.prediction_sets import ResidualScale, link, nonconformity
 from core.targets.types import Array, Predictions
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def truths_of(rules: DecisionRule, part: Predictions) -> CalibrationScores:
     never = np.zeros(n, bool)
     if part.kind == "regression":
         found = link(part.scores[:, 0], rules.log)
-        off = np.abs(link(part.targets, rules.log) - found) / rules.spread.of(found)
+        off = np.abs(link(part.targets, rules.log) - found) / rules.residual_scale.of(found)
         return CalibrationScores(off, row, np.zeros(n, np.int64), never, n)
     if part.kind == "multilabel":
         row, code = np.nonzero(part.targets > 0)
@@ -153,7 +153,10 @@ class Calibration:
     """Rows, pixels or labels that apply."""
     noise: float
     """Standard error of the coverage that comes from the calibration part's chance."""
-    notes: list[str] = field(default_factory=list)
+    too_few_units: int | None = None
+    """Units that were too few, so that rows stand in for them and nothing is guaranteed; else None."""
+    common_quantile: list[str] = field(default_factory=list)
+    """Groups or classes with too few units for a quantile of their own."""
 
 
 def calibrate(
@@ -162,40 +165,30 @@ def calibrate(
     alpha: float,
     mondrian: str,
     least: int,
-    unit_name: str,
     seed: int,
     pixels: PixelScores | None = None,
 ) -> Calibration:
     """Choose the limits of ``rules.method`` on validation; groups or classes with under ``least`` units share one."""
-    notes = []
     part = validation if pixels is None else pixels.part
-    if rules.method == "normalised":
+    too_few_units = None
+    common: list[str] = []
+    if rules.method == "normalized":
         fitted, kept = _halves(part, seed)
-        rules = replace(rules, spread=fit_residual_scale(part.take(fitted), rules.log))
+        rules = replace(rules, residual_scale=fit_residual_scale(part.take(fitted), rules.log))
         part = part.take(kept)
-        notes.append(
-            "How far numbers are off by their size was fitted on the half of validation not counted here."
-        )
     truths = truths_of(rules, part) if pixels is None else pixels.truths
     unit, units = _units(part)
     by_unit = part.units is not None
     if by_unit and not has_enough_units(units, alpha):
-        notes.append(
-            f"{units} {unit_name}s of validation are too few for coverage of {1 - alpha:.0%} of a new {unit_name}: "
-            "rows stand in for them, and nothing is promised."
-        )
+        too_few_units = units  # rows stand in for them, and nothing is guaranteed
         unit, units, by_unit = np.arange(len(part)), len(part), False
     overall = conformal_quantile(truths.score, unit[truths.row], units, alpha)
-    limits = ConformalQuantiles(overall)
+    quantiles = ConformalQuantiles(overall)
     if mondrian == "groups":
-        limits, said = _by_group(truths, unit, part, overall, alpha, least)
-        notes += said
+        quantiles, common = _by_group(truths, unit, part, overall, alpha, least)
     elif mondrian == "classes":
-        limits, said = _by_class(truths, unit, part.classes, overall, alpha, least)
-        notes += said
-    if not np.isfinite(overall):
-        notes.append(f"{units} rows are too few for a limit: every set holds all.")
-    rules = replace(rules, limits=limits)
+        quantiles, common = _by_class(truths, unit, part.classes, overall, alpha, least)
+    rules = replace(rules, quantiles=quantiles)
     above = ~within(rules, part, truths)
     missed = np.bincount(unit[truths.row], above, units) / np.maximum(
         np.bincount(unit[truths.row], minlength=units), 1
@@ -206,7 +199,8 @@ def calibrate(
         units if by_unit else None,
         len(truths.score),
         float(missed.std() / np.sqrt(max(units, 1))),
-        notes,
+        too_few_units,
+        common,
     )
 
 
@@ -237,12 +231,7 @@ def _by_group(
                 continue
             own = truths.take(inside)
             found[attribute][name] = conformal_quantile(own.score, code[own.row], units, alpha)
-    notes = [
-        "Limits of their own for each group: predicting needs the sensitive attributes, else the widest is used."
-    ]
-    if common:
-        notes.append(f"Under {least} calibration units, so the common limit: {', '.join(common)}.")
-    return ConformalQuantiles(overall, found), notes
+    return ConformalQuantiles(overall, found), common
 
 
 def _by_class(
@@ -262,10 +251,7 @@ def _by_class(
             found.append(overall)
             continue
         found.append(conformal_quantile(truths.score[inside], code, units, alpha))
-    notes = []
-    if common:
-        notes.append(f"Under {least} calibration units, so the common limit: {', '.join(common)}.")
-    return ConformalQuantiles(overall, {}, tuple(found)), notes
+    return ConformalQuantiles(overall, {}, tuple(found)), common
 
 
 def _halves(part: Predictions, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -306,7 +292,7 @@ class Coverage:
 
 def within(rules: DecisionRule, part: Predictions, truths: CalibrationScores) -> NDArray[np.bool_]:
     """Tell of each true answer whether the limits take it in, (J,)."""
-    limits = rules.limits.of(len(part), part.groups)
+    limits = rules.quantiles.of(len(part), part.groups)
     row = truths.row if len(limits) > 1 else np.zeros_like(truths.row)
     column = truths.code if limits.shape[1] > 1 else np.zeros_like(truths.code)
     return np.asarray(truths.score <= limits[row, column])
@@ -314,7 +300,7 @@ def within(rules: DecisionRule, part: Predictions, truths: CalibrationScores) ->
 
 def covered(rules: DecisionRule, part: Predictions, truths: CalibrationScores, pixels: PixelScores | None = None) -> Coverage:
     """Say of each row how its set does; ``part`` and ``truths`` are those of ``pixels`` for masks."""
-    limits = rules.limits.of(len(part), part.groups)
+    limits = rules.quantiles.of(len(part), part.groups)
     exact_J = within(rules, part, truths)
     counts = np.bincount(truths.row, minlength=len(part))
 

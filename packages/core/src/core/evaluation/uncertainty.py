@@ -11,6 +11,18 @@ from numpy.typing import NDArray
 
 from core.evaluation.conformal import Calibration, Coverage, PixelScores, CalibrationScores, covered, truths_of
 from core.evaluation.deferral import losses
+from core.config.section import Estimate
+from core.oversight.section import (
+    ClassCoverage,
+    CoverageRisk,
+    Deferral,
+    GroupDeferral,
+    GroupSetQuality,
+    Guarantee,
+    RiskCoverage,
+    UncertaintyMeasures,
+    UncertaintySection,
+)
 from core.targets.bootstrap_metrics import ratio
 from core.evaluation.intervals import interval, resampled_weights
 from core.evaluation.selective import at_coverages, counted, least_area, risks
@@ -20,8 +32,6 @@ from core.targets.types import Array, Predictions
 if TYPE_CHECKING:
     from core.evaluation.config import StandardEvaluation
     from core.oversight.decision_rule import DecisionRule
-
-Json = Any
 
 
 @dataclass(frozen=True)
@@ -39,15 +49,14 @@ class Terms:
     """Standard error of coverage that the calibration part's chance brings."""
 
 
-def terms_of(section: Mapping[str, Json]) -> Terms:
-    """Read the terms again from a record's ``uncertainty``."""
-    calibration = section["calibration"]
+def terms_of(section: UncertaintySection) -> Terms:
+    """Return the terms that a record's ``uncertainty`` was measured against."""
     return Terms(
-        section["alpha"],
-        section["deferral"]["cost_of_deferral"],
-        section["deferral"]["error_unit"],
-        calibration["units"] is not None,
-        calibration["noise"],
+        section.alpha,
+        section.threshold.cost_of_deferral,
+        section.threshold.error_unit,
+        section.calibration.units is not None,
+        section.calibration.standard_error,
     )
 
 
@@ -63,8 +72,8 @@ def measure(
     config: StandardEvaluation,
     seed: int,
     pixels: PixelScores | None = None,
-) -> dict[str, Json]:
-    """Measure sets and deferral on a held-out part: keys coverage, promise, size, single, by_class, deferral, ...
+) -> UncertaintyMeasures:
+    """Measure prediction sets and deferral on held-out rows.
 
     Intervals resample units where the part has them, else rows; the coverage of single rows gets Clopper and Pearson's
     exact one. ``pixels``: of masks, those of the pictures that were looked at, on which sets are judged.
@@ -73,34 +82,38 @@ def measure(
     truths = truths_of(rules, part) if pixels is None else pixels.truths
     found = covered(rules, looked, truths, pixels)
     names = dict(attributes(part, pairs=False))
-    section = _sets(looked, found, against, config, seed)
-    section["by_class"] = _by_class(looked, truths, found, config, seed)
-    section |= _deferred(rules, part, against, config, seed)
-    by_group: dict[str, Json] = {}
-    deferral: dict[str, Json] = {}
+    by_group: dict[str, dict[str, GroupSetQuality]] = {}
+    deferral_by_group: dict[str, dict[str, GroupDeferral]] = {}
     for attribute in names:
-        sets_by, deferred_by = {}, {}
+        sets_by: dict[str, GroupSetQuality] = {}
+        deferred_by: dict[str, GroupDeferral] = {}
         for name in sorted(set(names[attribute].tolist())):
             inside = looked.groups[attribute] == name
             if inside.sum() >= config.minimum_group or (pixels is not None and inside.sum() >= 10):
                 rows = np.flatnonzero(inside)
                 own = _sets(looked.take(rows), _taken(found, rows), against, config, seed, brief=True)
-                sets_by[name] = {"rows": len(rows), **own}
+                sets_by[name] = GroupSetQuality(rows=len(rows), **own)
             rows = np.flatnonzero(names[attribute] == name)
             if len(rows) >= config.minimum_group:
-                own = _deferred(rules, part.take(rows), against, config, seed, brief=True)["deferral"]
-                deferred_by[name] = {"rows": len(rows), **own}
-        by_group[attribute], deferral[attribute] = sets_by, deferred_by
-    section["by_group"] = by_group
-    section["deferral"]["by_group"] = deferral
-    section["rows"] = len(looked)
-    return section
+                estimates = _deferred(rules, part.take(rows), against, config, seed, brief=True)
+                deferred_by[name] = GroupDeferral(rows=len(rows), **estimates)
+        by_group[attribute], deferral_by_group[attribute] = sets_by, deferred_by
+    return UncertaintyMeasures(
+        rows=len(looked),
+        by_class=_by_class(looked, truths, found, config, seed),
+        by_group=by_group,
+        deferral=Deferral(
+            **_deferred(rules, part, against, config, seed), by_group=deferral_by_group
+        ),
+        risk_coverage=_risk_coverage(rules, part, against, config, seed),
+        **_sets(looked, found, against, config, seed),
+    )
 
 
 def _by_class(
     part: Predictions, truths: CalibrationScores, found: Coverage, config: StandardEvaluation, seed: int
-) -> dict[str, Json]:
-    """Give each true class's share of answers covered, where enough rows have it."""
+) -> dict[str, ClassCoverage]:
+    """Return each true class's coverage, where enough rows have it."""
     n, classes = len(part), len(part.classes)
     if not classes:
         return {}
@@ -120,10 +133,10 @@ def _by_class(
     point = shares(columns.sum(axis=0, keepdims=True))[0]
     samples = _resampled(part, shares, columns, config.resamples_single, seed)
     return {
-        part.classes[k]: {
-            "answers": int(below[:, k].sum()),
-            "coverage": _plain(interval(point[j], samples[:, j], config.confidence)),
-        }
+        part.classes[k]: ClassCoverage(
+            labels=int(below[:, k].sum()),
+            coverage=_estimate(interval(point[j], samples[:, j], config.confidence)),
+        )
         for j, k in enumerate(shown)
     }
 
@@ -152,8 +165,8 @@ def _sets(
     config: StandardEvaluation,
     seed: int,
     brief: bool = False,
-) -> dict[str, Json]:
-    """Give coverage, what was promised, size and share of single answers."""
+) -> dict[str, Any]:
+    """Return the fields of a ``SetQuality``."""
     weight = _weights(part) if against.by_unit else np.ones(len(part))
     # a row without an answer to cover (no label applies) misses none: that is how the limits count it
     hit, exact = (np.nan_to_num(each, nan=1.0) for each in (found.covered, found.exact))
@@ -174,25 +187,25 @@ def _sets(
     if part.units is None and np.isin(hit, (0, 1)).all():
         low, high = clopper_pearson(int(hit.sum()), len(part), config.confidence)
         coverage = {"value": float(point[0]), "low": low, "high": high}
-    kept = {
-        "coverage": _plain(coverage),
-        "size": _plain(interval(point[2], samples[:, 2], config.confidence)),
+    kept: dict[str, Any] = {
+        "coverage": _estimate(coverage),
+        "size": _estimate(interval(point[2], samples[:, 2], config.confidence)),
     }
     if part.kind != "regression":
-        kept["single"] = _plain(interval(point[3], samples[:, 3], config.confidence))
-    # By the limits alone, before the likeliest class joins, coverage is 1 - alpha up to the chance of both parts:
-    # ``within``. What is promised of the sets as they are given is at least that: ``holds``.
+        kept["single"] = _estimate(interval(point[3], samples[:, 3], config.confidence))
+    # By the quantiles alone, before the likeliest class joins, coverage is 1 - alpha up to the chance of both sets:
+    # ``within``. What is guaranteed of the sets as they are served is at least that: ``holds``.
     chance = against.alpha * (1 - against.alpha) / len(part) if part.units is None else 0.0
     noise = float(np.sqrt(max(samples[:, 1].var(), chance) + against.noise**2))
     half = _normal(config.confidence) * noise
-    kept["promise"] = {
-        "asked": 1 - against.alpha,
-        "value": float(point[1]),
-        "low": float(point[1] - half),
-        "high": float(point[1] + half),
-        "within": bool(abs(point[1] - (1 - against.alpha)) <= half),
-        "holds": bool(point[0] + half >= 1 - against.alpha),
-    }
+    kept["guarantee"] = Guarantee(
+        nominal=1 - against.alpha,
+        value=float(point[1]),
+        low=float(point[1] - half),
+        high=float(point[1] + half),
+        within=bool(abs(point[1] - (1 - against.alpha)) <= half),
+        holds=bool(point[0] + half >= 1 - against.alpha),
+    )
     return kept
 
 
@@ -227,9 +240,9 @@ def _deferred(
     config: StandardEvaluation,
     seed: int,
     brief: bool = False,
-) -> dict[str, Json]:
-    """Give ``deferral``, and ``risk_coverage`` unless brief."""
-    sure = rules.certainty(part.scores, part.labels, part.sure)
+) -> dict[str, Estimate]:
+    """Return the fields of a ``Deferral``; those of a ``GroupDeferral`` where brief."""
+    sure = rules.confidence(part.scores, part.labels, part.sure)
     loss = losses(part, against.error_unit)
     kept = (sure >= rules.threshold).astype(np.float64)
     columns = np.column_stack([np.ones(len(part)), kept, loss * kept, loss, loss * (1 - kept)])
@@ -246,15 +259,21 @@ def _deferred(
     point = figures(columns.sum(axis=0, keepdims=True))[0]
     samples = _resampled(part, figures, columns, config.resamples_single if brief else config.resamples, seed)
     shown = ("deferred", "risk_decided", "cost_without") if brief else names
-    found: dict[str, Json] = {
-        name: _plain(interval(point[k], samples[:, k], config.confidence))
+    return {
+        name: _estimate(interval(point[k], samples[:, k], config.confidence))
         for k, name in enumerate(names)
         if name in shown
     }
-    if brief:
-        return {"deferral": found}
-    if rules.kind == "regression" and len(set(rules.spread.sizes)) == 1:
-        return {"deferral": found, "risk_coverage": None}  # all numbers are equally sure: there is no order
+
+
+def _risk_coverage(
+    rules: DecisionRule, part: Predictions, against: Terms, config: StandardEvaluation, seed: int
+) -> RiskCoverage | None:
+    """Return the risk-coverage curve; None where all predictions are equally confident: there is no order."""
+    if not rules.type.confidence_varies(rules.method):
+        return None
+    sure = rules.confidence(part.scores, part.labels, part.sure)
+    loss = losses(part, against.error_unit)
     by_bin = counted(sure, loss)
     coverage, risk, area = risks(*by_bin(np.ones((1, len(part)))))
     areas = np.concatenate(
@@ -263,13 +282,12 @@ def _deferred(
             for weights in resampled_weights(len(part), part.units, config.resamples_single, seed)
         ]
     )
-    curve = {
-        "aurc": _plain(interval(area.item(), areas, config.confidence)),
-        "excess_aurc": area.item() - least_area(float(loss.mean())) if loss.max() <= 1 else None,
-        "usual": at_coverages(coverage[0], risk[0]),
-        "points": _thinned(coverage[0], risk[0]),
-    }
-    return {"deferral": found, "risk_coverage": curve}
+    return RiskCoverage(
+        aurc=_estimate(interval(area.item(), areas, config.confidence)),
+        excess_aurc=area.item() - least_area(float(loss.mean())) if loss.max() <= 1 else None,
+        usual=[CoverageRisk.model_validate(point) for point in at_coverages(coverage[0], risk[0])],
+        points=_thinned(coverage[0], risk[0]),
+    )
 
 
 def _thinned(coverage: Array, risk: Array) -> list[list[float]]:
@@ -281,5 +299,5 @@ def _thinned(coverage: Array, risk: Array) -> list[list[float]]:
     return points
 
 
-def _plain(figure: Mapping[str, Json]) -> dict[str, Json]:
-    return {key: figure[key] for key in ("value", "low", "high")}
+def _estimate(found: Mapping[str, Any]) -> Estimate:
+    return Estimate(value=found["value"], low=found["low"], high=found["high"])

@@ -1,4 +1,4 @@
-"""Means over cells of training rows, remembered from step to step."""
+"""Exponential moving averages of statistics of subgroups, from step to step of training."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-KEPT = 0.9
-"""Share of what was seen that each further step keeps: about the last ten batches count."""
+DECAY = 0.9
+"""Share of what was seen that each further step keeps: an effective window of about ten batches."""
 
 
 class AllProcesses(Protocol):
@@ -23,17 +23,17 @@ class AllProcesses(Protocol):
 
 
 class EmaMeans:
-    """A fading mean of K figures in each of C cells; a batch may come in pieces and from several processes."""
+    """Moving means of K statistics in each of C subgroups; a batch may come in micro-batches and several processes."""
 
-    def __init__(self, cells: int, figures: int = 1) -> None:
+    def __init__(self, subgroups: int, statistics: int = 1) -> None:
         """Start without having seen a row."""
-        self.sums_CK = torch.zeros(cells, figures)
-        self.counts_C = torch.zeros(cells)
+        self.sums_CK = torch.zeros(subgroups, statistics)
+        self.counts_C = torch.zeros(subgroups)
         self._sums, self._counts = torch.zeros_like(self.sums_CK), torch.zeros_like(self.counts_C)
 
     @property
     def seen(self) -> Tensor:
-        """Which cells had a row so far, (C,) bool."""
+        """Which subgroups had a row so far, (C,) bool."""
         return self.counts_C > 0
 
     @property
@@ -42,31 +42,31 @@ class EmaMeans:
         return self.sums_CK / self.counts_C.clamp(min=1e-12)[:, None] * self.seen[:, None]
 
     def to(self, device: torch.device) -> None:
-        """Keep everything on a device."""
+        """Move everything to a device."""
         if self.sums_CK.device != device:
             self.sums_CK, self.counts_C = self.sums_CK.to(device), self.counts_C.to(device)
             self._sums, self._counts = self._sums.to(device), self._counts.to(device)
 
-    def add(self, cells_B: Tensor, figures_BK: Tensor) -> None:
-        """Note the figures of some rows of this step."""
+    def add(self, subgroups_B: Tensor, statistics_BK: Tensor) -> None:
+        """Add the statistics of some rows of this step."""
         # A product, not scattered additions, whose order a graphics card does not keep.
-        member_BC = torch.nn.functional.one_hot(cells_B, len(self.counts_C)).float()
-        self._sums += member_BC.T @ figures_BK.detach().float()
+        member_BC = torch.nn.functional.one_hot(subgroups_B, len(self.counts_C)).float()
+        self._sums += member_BC.T @ statistics_BK.detach().float()
         self._counts += member_BC.sum(0)
 
     def after_step(self, parallel: AllProcesses) -> None:
-        """Let the step's rows of all processes into the means."""
+        """Update the means by the step's rows of all processes."""
         parallel.all_reduce_([self._sums, self._counts])
-        self.sums_CK = KEPT * self.sums_CK + self._sums
-        self.counts_C = KEPT * self.counts_C + self._counts
+        self.sums_CK = DECAY * self.sums_CK + self._sums
+        self.counts_C = DECAY * self.counts_C + self._counts
         self._sums.zero_()
         self._counts.zero_()
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the means between two steps."""
+        """Return the means between two steps."""
         return {"sums": self.sums_CK, "counts": self.counts_C}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take them up again."""
+        """Load saved means."""
         self.sums_CK, self.counts_C = state["sums"], state["counts"]
         self._sums, self._counts = torch.zeros_like(self.sums_CK), torch.zeros_like(self.counts_C)

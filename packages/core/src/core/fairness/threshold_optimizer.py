@@ -1,102 +1,125 @@
-"""Thresholds of their own for groups: chosen on validation after training, obeyed wherever rows are decided."""
+"""Decision thresholds of single groups: optimized on validation after training, obeyed wherever rows are decided."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.config import config_error
+from core.fairness.config import ThresholdConfig
+from core.fairness.mitigation import NoMitigation, mitigation_section
+from core.fairness.section import GroupThresholds
+from core.fairness.subgroups import select_attributes
 from core.targets.intersections import JOIN
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from core.data.groups import Groups
+    from core.fairness.section import MitigationSection
     from core.targets.types import Array, Labels, Predictions, Target
 
-KINDS = ("binary", "multiclass", "multilabel")
 CANDIDATES = 40
 """Thresholds tried for a group: quantiles of its scores, so that no single row decides."""
 FACTORS = 2.0 ** np.array([-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0])
 """With several classes: what a class's threshold is multiplied by."""
 SWEEPS = 5
-RATED = 10
-"""Rows of a class, and of the others, that a group's rates of it need to count in the gap."""
+MIN_RATED_ROWS = 10
+"""Rows of a class, and of the others, that a group's rates of it need to count in the disparity."""
+
+Values = dict[str, dict[str, float]]
+"""Group -> class -> threshold."""
+
+
+class ThresholdMitigation(NoMitigation):
+    """``fairness=threshold``."""
+
+    config: ThresholdConfig
+
+    def check_groups(self, groups: Mapping[str, NDArray[np.str_]], target: Target) -> None:
+        """Raise ``ValueError`` for a target that is not decided by thresholds, and for groups that are too small."""
+        if not target.thresholds_by_group:
+            raise config_error(
+                "fairness", "threshold",
+                f"a {target.kind} target is not decided by thresholds; use reweight, dro or penalty",
+            )  # fmt: skip
+        attributes = select_attributes(self.config.attribute, list(groups))
+        large_groups(groups, attributes, self.config.min_group_rows)
+
+    def group_thresholds(
+        self, validation: Predictions, target: Target, thresholds: Mapping[str, float]
+    ) -> GroupThresholds:
+        """Optimize each group's thresholds on validation."""
+        config = self.config
+        attributes = select_attributes(config.attribute, list(validation.groups))
+        return optimize_thresholds(
+            validation, target, thresholds, attributes, config.constraint, config.weight, config.min_group_rows
+        )  # fmt: skip
+
+    def section(self, groups: Groups) -> MitigationSection:
+        """Return what was done, for the record."""
+        return mitigation_section(
+            self.config, self.config.attribute, groups, "constraint", "weight", needed=True
+        )
 
 
 def decide_by_group(
     target: Target,
     scores: Array,
     thresholds: Mapping[str, float] | None,
-    by_group: Mapping[str, Any] | None,
+    by_group: GroupThresholds | None,
     groups: Mapping[str, NDArray[np.str_]],
 ) -> Labels:
-    """Decide rows by their group's thresholds (``by_group`` as ``choose`` gave it), others by the common ones.
+    """Decide rows by their group's thresholds, others by the common ones.
 
     Raises ValueError where the thresholds go by an attribute that the rows do not have.
     """
     labels = target.labels(scores, thresholds)
     if by_group is None:
         return labels
-    missing = [name for name in by_group["attributes"] if name not in groups]
+    missing = [name for name in by_group.attributes if name not in groups]
     if missing:
         raise ValueError(
             f"column {missing[0]!r}: not in the table; the run decides each group of it by thresholds of its own "
             "(fairness=threshold), so it must be known of every row"
         )
-    whose = joined([groups[name] for name in by_group["attributes"]])
-    for name, own in by_group["values"].items():
-        rows = np.flatnonzero(whose == name)
+    group_of = joined_groups([groups[name] for name in by_group.attributes])
+    for name, own in by_group.values.items():
+        rows = np.flatnonzero(group_of == name)
         if len(rows):
             labels[rows] = target.labels(scores[rows], own)
     return labels
 
 
-def joined(columns: Sequence[NDArray[np.str_]]) -> NDArray[np.str_]:
-    """Name the group of each row by all attributes together, (N,)."""
+def joined_groups(columns: Sequence[NDArray[np.str_]]) -> NDArray[np.str_]:
+    """Return the group of each row by all attributes together, (N,).
+
+    >>> joined_groups([np.array(["f", "m"]), np.array(["old", "young"])]).tolist()
+    ['f × old', 'm × young']
+    """
     if len(columns) == 1:
         return columns[0]
     return np.asarray([JOIN.join(parts) for parts in zip(*columns, strict=True)], np.str_)
 
 
 def large_groups(
-    groups: Mapping[str, NDArray[np.str_]], attributes: Sequence[str], minimum: int
+    groups: Mapping[str, NDArray[np.str_]], attributes: Sequence[str], min_rows: int
 ) -> tuple[NDArray[np.str_], list[str], list[str]]:
-    """Name each row's group, (N,), the groups with at least ``minimum`` rows, and the others; ValueError for one."""
-    whose = joined([groups[name] for name in attributes])
-    names, counts = np.unique(whose, return_counts=True)
-    own = [str(n) for n, count in zip(names, counts, strict=True) if count >= minimum]
-    if len(own) < 2:
+    """Return each row's group, (N,), the groups with at least ``min_rows`` rows, and the others.
+
+    Raises ValueError for fewer than two large groups.
+    """
+    group_of = joined_groups([groups[name] for name in attributes])
+    names, counts = np.unique(group_of, return_counts=True)
+    large = [str(n) for n, count in zip(names, counts, strict=True) if count >= min_rows]
+    if len(large) < 2:
         sizes = ", ".join(f"{name}: {count}" for name, count in zip(names, counts, strict=True))
-        right = f"needs two groups of {minimum} validation rows (fairness.minimum); there are {sizes}"
+        right = f"needs two groups of {min_rows} validation rows (fairness.min_group_rows); there are {sizes}"
         raise config_error("fairness.attribute", JOIN.join(attributes), right)
-    return whose, own, [str(n) for n in names if str(n) not in own]
-
-
-@dataclass
-class _Counts:
-    """Of one group's rows, for each judged class: (K,) each."""
-
-    found: Array
-    config_error: Array
-    truly: Array
-    rest: Array
-
-    @classmethod
-    def of(cls, labels: Labels, targets: Labels, kind: str, classes: int) -> _Counts:
-        if kind == "multilabel":
-            called, truth = labels > 0, targets > 0
-        else:
-            judged = np.array([1]) if kind == "binary" else np.arange(classes)
-            called, truth = labels[:, None] == judged, targets[:, None] == judged
-        return cls(
-            (called & truth).sum(0).astype(np.float64),
-            (called & ~truth).sum(0).astype(np.float64),
-            truth.sum(0).astype(np.float64),
-            (~truth).sum(0).astype(np.float64),
-        )
+    return group_of, large, [str(n) for n in names if str(n) not in large]
 
 
 def optimize_thresholds(
@@ -104,58 +127,57 @@ def optimize_thresholds(
     target: Target,
     thresholds: Mapping[str, float],
     attributes: Sequence[str],
-    notion: str,
-    strength: float,
-    minimum: int,
-) -> dict[str, Any]:
-    """Choose each group's thresholds on validation: the best utility less ``strength`` times the widest gap.
+    constraint: str,
+    weight: float,
+    min_rows: int,
+) -> GroupThresholds:
+    """Choose each group's thresholds on validation: the best utility less ``weight`` times the largest disparity.
 
-    Utility: balanced accuracy (binary), mean recall (several classes), macro F1 (labels). Gap: of the true and the
-    false positive rates (``equalized_odds``), the true ones (``equal_opportunity``), the false ones
-    (``predictive_equality``) or the shares called (``demographic_parity``), highest less lowest group, averaged over
-    classes. From the best of some beginnings (the common thresholds; each group's best by itself; with one threshold,
-    each level of the true positive rate that all can share) one threshold after another is set to its best candidate
-    until none improves: deterministic, and no answer is left to chance. Groups with fewer than ``minimum`` rows keep
-    the common thresholds.
+    Utility: balanced accuracy (binary), mean recall (several classes), macro F1 (labels). Disparity: of the true and
+    the false positive rates (``equalized_odds``), the true ones (``equal_opportunity``), the false ones
+    (``predictive_equality``) or the selection rates (``demographic_parity``), highest less lowest group, averaged over
+    classes. From the best of some starts (the common thresholds; each group's optimum by itself; with one threshold,
+    each level of the true positive rate that all can share) coordinate ascent sets one threshold after another to its
+    best candidate until none improves: deterministic, and no decision is randomized. Groups with fewer than
+    ``min_rows`` rows keep the common thresholds.
     """
-    whose, own, common = large_groups(validation.groups, attributes, minimum)
-    label = JOIN.join(attributes)
-    search = _Search(validation, target, whose, own, notion, strength)
-    start = {name: _complete(validation, thresholds) for name in own}
-    before = search.gap({name: search.counts(name, values) for name, values in start.items()})
+    group_of, large, common = large_groups(validation.groups, attributes, min_rows)
+    search = _Search(validation, target, group_of, large, constraint, weight)
+    judged = target.judged_classes(validation.classes)
+    neutral = target.neutral_threshold(validation.classes)
+    start = {name: {c: thresholds.get(c, neutral) for c in judged} for name in large}
+    before = search.disparity({name: search.counts(name, values) for name, values in start.items()})
     alone = {
-        name: _Search(validation, target, whose, [name], notion, 0.0).best([{name: start[name]}])[name]
-        for name in own
+        name: _Search(validation, target, group_of, [name], constraint, 0.0).best([{name: start[name]}])[name]
+        for name in large
     }
-    begins = [start, alone]
-    if len(search.judged) == 1:
-        begins += [search.level(share) for share in np.linspace(0.05, 0.95, 19)]
-    values = search.best(begins)
-    after = search.gap({name: search.counts(name, own_values) for name, own_values in values.items()})
-    return {
-        "attribute": label,
-        "attributes": list(attributes),
-        "notion": notion,
-        "strength": strength,
-        "values": values,
-        "common": common,
-        "gap_common": before,
-        "gap": after,
-        "chosen_on": "validation",
-    }
+    starts = [start, alone]
+    if len(judged) == 1:
+        starts += [search.level(share) for share in np.linspace(0.05, 0.95, 19)]
+    values = search.best(starts)
+    after = search.disparity({name: search.counts(name, own) for name, own in values.items()})
+    return GroupThresholds(
+        attributes=list(attributes),
+        constraint=constraint,
+        weight=weight,
+        values=values,
+        common=common,
+        disparity_common=before,
+        disparity=after,
+    )
 
 
-def _complete(validation: Predictions, thresholds: Mapping[str, float]) -> dict[str, float]:
-    """Name a threshold for each class that has one, also where the common rule is the highest probability."""
-    classes = validation.classes
-    if validation.kind == "binary":
-        return {classes[1]: thresholds.get(classes[1], 0.5)}
-    usual = 1 / len(classes) if validation.kind == "multiclass" else 0.5
-    return {name: thresholds.get(name, usual) for name in classes}
+@dataclass
+class _Counts:
+    """Of one group's rows, for each judged class: (J,) each."""
+
+    true_positive: Array
+    false_positive: Array
+    positive: Array
+    negative: Array
 
 
-Values = dict[str, dict[str, float]]
-"""Group -> class -> threshold."""
+PARTS = ("true_positive", "false_positive", "positive", "negative")
 
 
 class _Search:
@@ -163,93 +185,92 @@ class _Search:
         self,
         validation: Predictions,
         target: Target,
-        whose: NDArray[np.str_],
-        own: list[str],
-        notion: str,
-        strength: float,
+        group_of: NDArray[np.str_],
+        groups: list[str],
+        constraint: str,
+        weight: float,
     ) -> None:
-        self.kind, self.classes = validation.kind, validation.classes
-        self.target, self.notion, self.strength = target, notion, strength
-        self.judged = list(validation.classes[1:] if self.kind == "binary" else validation.classes)
-        self.scores = {name: validation.scores[whose == name] for name in own}
-        self.targets = {name: validation.targets[whose == name] for name in own}
+        self.classes, self.target = validation.classes, target
+        self.constraint, self.weight = constraint, weight
+        self.judged = list(target.judged_classes(validation.classes))
+        self.columns = [self.classes.index(name) for name in self.judged]
+        self.scores = {name: validation.scores[group_of == name] for name in groups}
+        self.truth = {
+            name: target.indicators(validation.targets[group_of == name], len(self.classes))[:, self.columns]
+            for name in groups
+        }
 
     def counts(self, name: str, values: Mapping[str, float]) -> _Counts:
         labels = self.target.labels(self.scores[name], values)
-        return _Counts.of(labels, self.targets[name], self.kind, len(self.classes))
+        called = self.target.indicators(labels, len(self.classes))[:, self.columns]
+        truth = self.truth[name]
+        return _Counts(
+            (called & truth).sum(0).astype(np.float64),
+            (called & ~truth).sum(0).astype(np.float64),
+            truth.sum(0).astype(np.float64),
+            (~truth).sum(0).astype(np.float64),
+        )
 
     def candidates(self, name: str, judged: str, now: float) -> NDArray[np.float64]:
-        if self.kind == "multiclass":
+        if self.target.balances_classes:
             return np.asarray(now * FACTORS)
         column = self.scores[name][:, self.classes.index(judged)]
         return np.unique(np.quantile(column, np.linspace(0, 1, CANDIDATES)))
 
     def level(self, share: float) -> Values:
-        """Set each group's threshold so that this share of its positives is found."""
+        """Return thresholds at which each group has this true positive rate."""
         (judged,) = self.judged
-        column = self.classes.index(judged)
         found: Values = {}
         for name, scores in self.scores.items():
-            positives = scores[self.targets[name] == 1, column]
+            positives = scores[self.truth[name][:, 0], self.columns[0]]
             found[name] = {judged: float(np.quantile(positives, 1 - share)) if len(positives) else 0.5}
         return found
 
-    def best(self, begins: list[Values]) -> Values:
-        """Climb from the best beginning."""
-        counted = [{name: self.counts(name, own) for name, own in begin.items()} for begin in begins]
-        first = max(range(len(begins)), key=lambda n: self.worth(counted[n]))
-        values = {name: dict(own) for name, own in begins[first].items()}
+    def best(self, starts: list[Values]) -> Values:
+        """Return the thresholds that coordinate ascent reaches from the best start."""
+        counted = [{name: self.counts(name, own) for name, own in start.items()} for start in starts]
+        first = max(range(len(starts)), key=lambda n: self.objective(counted[n]))
+        values = {name: dict(own) for name, own in starts[first].items()}
         counts = counted[first]
-        worth = self.worth(counts)
+        objective = self.objective(counts)
         for _ in range(SWEEPS):
-            before = worth
+            before = objective
             for name, own in values.items():
                 for judged in self.judged:
                     for candidate in self.candidates(name, judged, own[judged]):
                         tried = {**own, judged: float(candidate)}
                         new = {**counts, name: self.counts(name, tried)}
-                        if (found := self.worth(new)) > worth + 1e-12:
-                            worth, counts, values[name] = found, new, tried
+                        if (found := self.objective(new)) > objective + 1e-12:
+                            objective, counts, values[name] = found, new, tried
                             own = tried
-            if worth == before:
+            if objective == before:
                 break
         return values
 
-    def worth(self, counts: Mapping[str, _Counts]) -> float:
-        return self.utility(counts) - self.strength * self.gap(counts)
+    def objective(self, counts: Mapping[str, _Counts]) -> float:
+        return self.utility(counts) - self.weight * self.disparity(counts)
 
     def utility(self, counts: Mapping[str, _Counts]) -> float:
-        found, wrong_, truly, rest = (
-            np.sum([getattr(c, part) for c in counts.values()], axis=0)
-            for part in ("found", "wrong", "truly", "rest")
-        )
-        recall = found / np.maximum(truly, 1)
-        if self.kind == "binary":
-            return float((recall + 1 - wrong_ / np.maximum(rest, 1))[0] / 2)
-        if self.kind == "multilabel":
-            return float(np.mean(2 * found / np.maximum(found + wrong_ + truly, 1)))
-        return float(recall[truly > 0].mean())
+        each = (np.sum([getattr(c, part) for c in counts.values()], axis=0) for part in PARTS)
+        return self.target.decision_utility(*each)
 
-    def gap(self, counts: Mapping[str, _Counts]) -> float:
-        """Give the widest gap between groups, averaged over the classes that at least two groups have."""
-        stacked = {
-            part: np.stack([getattr(c, part) for c in counts.values()])
-            for part in ("found", "wrong", "truly", "rest")
-        }
-        found, wrong_, truly, rest = (stacked[part] for part in ("found", "wrong", "truly", "rest"))
-        true_rate = _spread(found, truly)
-        false_rate = _spread(wrong_, rest)
+    def disparity(self, counts: Mapping[str, _Counts]) -> float:
+        """Compute the largest disparity between groups, averaged over the classes that at least two groups have."""
+        stacked = (np.stack([getattr(c, part) for c in counts.values()]) for part in PARTS)
+        true_positive, false_positive, positive, negative = stacked
+        true_rate = _range_of_rates(true_positive, positive)
+        false_rate = _range_of_rates(false_positive, negative)
         return {
             "equalized_odds": max(true_rate, false_rate),
             "equal_opportunity": true_rate,
             "predictive_equality": false_rate,
-            "demographic_parity": _spread(found + wrong_, truly + rest),
-        }[self.notion]
+            "demographic_parity": _range_of_rates(true_positive + false_positive, positive + negative),
+        }[self.constraint]
 
 
-def _spread(above_GK: Array, below_GK: Array) -> float:
+def _range_of_rates(above_GK: Array, below_GK: Array) -> float:
     """Highest less lowest rate over the groups with enough rows, averaged over classes."""
-    rated = below_GK >= RATED
+    rated = below_GK >= MIN_RATED_ROWS
     rates = np.where(rated, above_GK / np.maximum(below_GK, 1), np.nan)
     shared = rated.sum(0) >= 2
     if not shared.any():

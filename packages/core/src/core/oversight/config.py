@@ -11,14 +11,8 @@ if TYPE_CHECKING:
     from core.data.types import ColumnRoles
     from core.targets.types import Target
 
-METHODS = {
-    "lac": ("binary", "multiclass", "multilabel", "tokens", "mask"),
-    "aps": ("binary", "multiclass", "tokens"),
-    "contiguous": ("ordinal",),
-    "absolute": ("regression",),
-    "normalized": ("regression",),
-}
-"""Nonconformity score -> kinds of targets it suits; the first that suits a kind is what ``auto`` takes."""
+METHODS = ("auto", "lac", "aps", "contiguous", "absolute", "normalized")
+"""Nonconformity scores; which of them suit a target is ``Target.conformal_methods``."""
 MONDRIAN = ("auto", "none", "groups", "classes")
 DEFERRALS = ("auto", "none", "cost", "fraction", "accuracy")
 
@@ -71,27 +65,13 @@ class StandardOversight(OversightConfig):
                     f"oversight.{key}", getattr(self, key), "give a share between 0 and 1, both excluded"
                 )
         at_least_zero("oversight", cost_of_deferral=self.cost_of_deferral)
-        for key, allowed in (("mondrian", MONDRIAN), ("defer", DEFERRALS), ("method", ("auto", *METHODS))):
+        for key, allowed in (("mondrian", MONDRIAN), ("defer", DEFERRALS), ("method", METHODS)):
             one_of(f"oversight.{key}", getattr(self, key), allowed)
         for key, least in (("min_group_units", 10), ("mask_images", 10)):
             if getattr(self, key) < least:
                 raise config_error(
                     f"oversight.{key}", getattr(self, key), f"give a whole number of at least {least}"
                 )
-
-    def mondrian_of(self, kind: str) -> str:
-        """Resolve ``auto`` for a kind of target."""
-        if self.mondrian != "auto":
-            return self.mondrian
-        return "classes" if kind in ("binary", "mask") else "none"
-
-    def method_of(self, kind: str) -> str:
-        """Resolve ``auto`` for a kind of target."""
-        return (
-            next(name for name, kinds in METHODS.items() if kind in kinds)
-            if self.method == "auto"
-            else self.method
-        )
 
 
 @register("oversight", "none")
@@ -103,32 +83,31 @@ def check_target(config: OversightConfig, target: Target, roles: ColumnRoles) ->
     """Raise ``ValueError`` for an option that does not suit the target or the data: they are known only once read."""
     if not isinstance(config, StandardOversight):
         return
-    kind = target.kind
-    if config.method != "auto" and kind not in METHODS[config.method]:
-        fitting = [name for name, kinds in METHODS.items() if kind in kinds]
-        raise config_error(
-            "oversight.method", config.method, f"a {kind} target takes auto, {', '.join(fitting)}"
-        )
+    if config.method not in ("auto", *target.conformal_methods):
+        right = f"a {target.kind} target takes auto, {', '.join(target.conformal_methods)}"
+        raise config_error("oversight.method", config.method, right)
     if config.mondrian == "groups" and not roles.sensitive:
         raise config_error("oversight.mondrian", config.mondrian, "needs data.sensitive; none is named")
     if config.mondrian == "classes" and not target.classes:
-        raise config_error(
-            "oversight.mondrian", config.mondrian, f"a {kind} target has no classes; use groups"
-        )
-    if kind == "regression" and config.defer in ("cost", "accuracy"):
-        raise config_error(
-            "oversight.defer", config.defer, "a number is not right or wrong; use fraction or none"
-        )
-    if kind == "regression" and config.defer == "fraction" and config.method != "normalized":
-        raise config_error(
-            "oversight.defer",
-            config.defer,
-            "needs oversight.method=normalized: else all predictions are equally confident",
-        )
+        right = f"a {target.kind} target has no classes; use groups"
+        raise config_error("oversight.mondrian", config.mondrian, right)
+    if config.defer not in ("auto", *target.deferrals):
+        right = f"a {target.kind} is not right or wrong; use {' or '.join(reversed(target.deferrals))}"
+        raise config_error("oversight.defer", config.defer, right)
+    if config.defer == "fraction" and not target.confidence_varies(conformal_method(config, target)):
+        right = "needs oversight.method=normalized: else all predictions are equally confident"
+        raise config_error("oversight.defer", config.defer, right)
     unknown = [name for name in config.confirm if name not in target.classes]
     if unknown:
-        raise config_error(
-            "oversight.confirm",
-            unknown,
-            f"is no class of this target; it has {', '.join(target.classes) or 'none'}",
-        )
+        right = f"is no class of this target; it has {', '.join(target.classes) or 'none'}"
+        raise config_error("oversight.confirm", unknown, right)
+
+
+def conformal_method(config: StandardOversight, target: Target | type[Target]) -> str:
+    """Resolve ``oversight.method=auto``: the first score that suits the target."""
+    return target.conformal_methods[0] if config.method == "auto" else config.method
+
+
+def mondrian(config: StandardOversight, target: Target | type[Target]) -> str:
+    """Resolve ``oversight.mondrian=auto``."""
+    return target.mondrian if config.mondrian == "auto" else config.mondrian

@@ -15,16 +15,9 @@ from numpy.typing import NDArray
 
 from core.data.coercion import to_texts
 from core.oversight.declaration import Oversight
-from core.oversight.prediction_sets import (
-    ResidualScale,
-    Sets,
-    confidence,
-    link,
-    prediction_interval,
-    prediction_sets,
-)
 from core.oversight.section import DecisionCounts, QuantilesSection, ResidualScaleSection, RuleSection
-from core.targets.types import Array, Labels
+from core.targets.prediction_sets import ConformalRule, Region, ResidualScale
+from core.targets.types import Array, Labels, Target, target_type
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,11 +89,8 @@ class Decisions:
     """(N,) one of ``DECISIONS``."""
     confidence: Array | None
     """(N,) probability that the prediction is right; of regression, relative precision; None without oversight."""
-    sets: Sets | None = None
-    """(N, K) classes in each set; None for regression, masks and without oversight."""
-    low: Array | None = None
-    """(N,) lower ends, of regression."""
-    high: Array | None = None
+    region: Region | None = None
+    """Prediction sets or intervals; None for dense kinds, which keep a summary, and without oversight."""
 
     def counts(self) -> DecisionCounts:
         """Count the rows by who decides them."""
@@ -162,44 +152,33 @@ class DecisionRule:
         decision[self._to_confirm(labels, texts, n)] = CONFIRM
         if self.method == "none":
             return Decisions(decision, None)
-        certain = self.confidence(scores, labels, sure)
-        decision[certain < self.threshold] = UNSURE
-        if self.kind == "regression":
-            return Decisions(decision, certain, None, *self.interval(scores, groups))
-        if self.kind == "mask":
-            return Decisions(decision, certain)
-        return Decisions(decision, certain, self.sets(scores, groups))
+        confident = self.confidence(scores, labels, sure)
+        decision[confident < self.threshold] = UNSURE
+        return Decisions(decision, confident, self.region(scores, groups))
+
+    @property
+    def type(self) -> type[Target]:
+        """The class of the kind of target that is decided."""
+        return target_type(self.kind)
+
+    @property
+    def conformal(self) -> ConformalRule:
+        """How nonconformity is computed."""
+        return ConformalRule(self.method, self.residual_scale, self.log)
 
     def confidence(self, scores: Array, labels: Labels, sure: Array | None = None) -> Array:
         """Return the confidence of each prediction, (N,)."""
-        if self.kind == "regression":
-            width = self.residual_scale.of(link(scores[:, 0], self.log))
-            return np.asarray(1.0 / (1.0 + width / np.mean(self.residual_scale.sizes)))
-        if self.kind == "mask":
-            assert sure is not None, "an image's confidence comes from its pixels"
-            return sure
-        return confidence(self.kind, scores, labels, len(self.classes))
+        return self.type.confidence(scores, labels, sure, self.conformal)
 
-    def sets(self, scores: Array, groups: Mapping[str, NDArray[np.str_]]) -> Sets:
-        """Return each row's prediction set, (N, K)."""
-        quantiles = self.quantiles.of(len(scores), groups)
-        classes = scores[:, : len(self.classes)]
-        return prediction_sets(self.method, classes, quantiles, empty=self.kind == "multilabel")
-
-    def interval(self, scores: Array, groups: Mapping[str, NDArray[np.str_]]) -> tuple[Array, Array]:
-        """Return each row's prediction interval, (N,) lower and upper ends."""
-        quantile = self.quantiles.of(len(scores), groups)[:, 0]
-        return prediction_interval(scores[:, 0], quantile, self.residual_scale, self.log)
+    def region(self, scores: Array, groups: Mapping[str, NDArray[np.str_]]) -> Region | None:
+        """Return the prediction sets or intervals of N rows; None for dense kinds."""
+        return self.type.region(scores, self.quantiles.of(len(scores), groups), self.conformal, self.classes)
 
     def _to_confirm(self, labels: Labels, texts: Sequence[str] | None, n: int) -> NDArray[np.bool_]:
         confirm = np.zeros(n, bool)
         codes = [self.classes.index(name) for name in self.confirm]
-        if codes and self.kind == "multilabel":
-            confirm |= (labels[:, codes] > 0).any(axis=1)
-        elif codes and self.kind == "mask":
-            confirm |= np.array([bool(np.isin(mask, codes).any()) for mask in labels])
-        elif codes:
-            confirm |= np.isin(labels[:, 0] if self.kind == "tokens" else labels, codes)
+        if codes:
+            confirm |= self.type.includes(labels, codes)
         if self.confirm_words and texts is not None:
             words = re.compile(rf"\b({'|'.join(map(re.escape, self.confirm_words))})\b", re.IGNORECASE)
             confirm |= np.array([words.search(text) is not None for text in texts], bool)
@@ -248,8 +227,9 @@ def rule_of_declaration(
     Declared classes that the data do not have are left out here: see ``missing_confirm_classes``.
     """
     asked = [name for name in classes if name in (*declared.confirm, *confirm)]
-    if declared.confirm_positive and kind == "binary" and classes[1] not in asked:
-        asked.append(classes[1])
+    if declared.confirm_positive:
+        judged = target_type(kind).judged_classes(classes)
+        asked += [judged[0]] if len(judged) == 1 and judged[0] not in asked else []
     return DecisionRule(kind, classes, declared.acts, tuple(asked), (*declared.confirm_words, *words))
 
 

@@ -191,7 +191,7 @@ class PretrainConfig:
     progress: str = field("auto", help="auto (bar on a terminal, lines elsewhere), bar, lines, none")
     region: str = field("world", help="whose electricity it is, for the carbon figure")
     ship: bool = field(
-        False, help="also put weights, card and tokenizer where backbone= and encoder.tokenizer= find them"
+        False, help="also put weights, card and tokenizer where backbone= and encoder.text.tokenizer= find them"
     )
 
     def check(self) -> None:

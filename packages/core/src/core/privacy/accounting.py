@@ -30,8 +30,8 @@ class PrivacySpent:
 
     epsilon: float
     accountant: str
-    note: str = ""
-    """Why another accountant than the one asked for gave the bound; empty if none did."""
+    fallback: str | None = None
+    """Why another accountant than the one asked for gave the bound: full_batch or grid_too_large; no_noise: no bound."""
 
 
 @contextmanager
@@ -44,69 +44,74 @@ def _quiet() -> Iterator[None]:
 
 @cache
 def _renyi_epsilon(
-    noise_multiplier: float, rate: float, steps: int, delta: float, whole: bool = False
+    noise_multiplier: float, sampling_rate: float, steps: int, delta: float, whole: bool = False
 ) -> float:
     orders = WHOLE_ORDERS if whole else ORDERS
-    spent = renyi.compute_rdp(q=rate, noise_multiplier=noise_multiplier, steps=steps, orders=orders)
+    spent = renyi.compute_rdp(q=sampling_rate, noise_multiplier=noise_multiplier, steps=steps, orders=orders)
     with _quiet():
         epsilon, _ = renyi.get_privacy_spent(orders=orders, rdp=spent, delta=delta)
     return float(epsilon)
 
 
-def _grid_size(noise_multiplier: float, rate: float, steps: int, delta: float) -> float:
+def _grid_size(noise_multiplier: float, sampling_rate: float, steps: int, delta: float) -> float:
     # Gopi et al. (2021), section 5: the domain must hold the composed loss up to delta_error, the mesh is
     # eps_error / sqrt(k log(12 / delta_error) / 2). The Rényi bound stands in for the domain's half width.
     error = delta / 1000
-    half = _renyi_epsilon(noise_multiplier, rate, steps, error / 4, whole=True) + 3
+    half = _renyi_epsilon(noise_multiplier, sampling_rate, steps, error / 4, whole=True) + 3
     mesh = EPS_ERROR / math.sqrt(steps * math.log(12 / error) / 2)
     return 2 * half / mesh
 
 
 @cache
-def compute_epsilon(noise_multiplier: float, rate: float, steps: int, delta: float, accountant: str) -> PrivacySpent:
-    """Bound the epsilon of ``steps`` steps at sampling rate ``rate`` with noise ``noise_multiplier * clip_norm``.
+def compute_epsilon(
+    noise_multiplier: float, sampling_rate: float, steps: int, delta: float, accountant: str
+) -> PrivacySpent:
+    """Return an upper bound on the epsilon of ``steps`` steps with noise ``noise_multiplier * l2_clip_norm``.
 
-    ``accountant`` is "prv" (tight) or "rdp". Where PRV would need an absurd grid (huge epsilon, rate 1) the
-    Rényi bound is given instead and the note says so: it is sound, only looser.
+    ``accountant`` is "prv" (tight) or "rdp". Where PRV would need an absurd grid (huge epsilon, sampling rate 1) the
+    Rényi bound is returned instead with the reason in ``fallback``: it is sound, only looser.
+
+    >>> spent = compute_epsilon(1.1, 0.01, 1000, 1e-5, "rdp")
+    >>> round(spent.epsilon, 2), spent.fallback
+    (2.09, None)
     """
     if steps == 0:
         return PrivacySpent(0.0, accountant)
     if noise_multiplier == 0:
-        return PrivacySpent(math.inf, accountant, "no noise is added, so nothing is promised")
+        return PrivacySpent(math.inf, accountant, "no_noise")
     if accountant == "rdp":
-        return PrivacySpent(_renyi_epsilon(noise_multiplier, rate, steps, delta), "rdp")
-    if rate >= 1 or _grid_size(noise_multiplier, rate, steps, delta) > GRID_LIMIT:
-        why = "every unit is in every batch" if rate >= 1 else "the budget is too large for PRV's grid"
-        bound = _renyi_epsilon(noise_multiplier, rate, steps, delta)
-        return PrivacySpent(bound, "rdp", f"{why}; the looser Rényi bound holds")
+        return PrivacySpent(_renyi_epsilon(noise_multiplier, sampling_rate, steps, delta), "rdp")
+    if sampling_rate >= 1 or _grid_size(noise_multiplier, sampling_rate, steps, delta) > GRID_LIMIT:
+        bound = _renyi_epsilon(noise_multiplier, sampling_rate, steps, delta)
+        return PrivacySpent(bound, "rdp", "full_batch" if sampling_rate >= 1 else "grid_too_large")
     prv = PRVAccountant()
-    prv.history = [(noise_multiplier, rate, steps)]
+    prv.history = [(noise_multiplier, sampling_rate, steps)]
     with _quiet():
         return PrivacySpent(float(prv.get_epsilon(delta, eps_error=EPS_ERROR)), "prv")
 
 
 @cache
-def calibrate_noise(epsilon: float, delta: float, rate: float, steps: int, accountant: str) -> float:
-    """Find the smallest noise multiplier (to 0.2 %) whose ``steps`` steps cost at most ``epsilon``.
+def calibrate_noise(epsilon: float, delta: float, sampling_rate: float, steps: int, accountant: str) -> float:
+    """Return the smallest noise multiplier (to 0.2 %) whose ``steps`` steps cost at most ``epsilon``.
 
     Raises ValueError where even a noise multiplier of 10,000 does not reach the budget.
     """
 
     def within(noise: float) -> bool:
-        return compute_epsilon(noise, rate, steps, delta, accountant).epsilon <= epsilon
+        return compute_epsilon(noise, sampling_rate, steps, delta, accountant).epsilon <= epsilon
 
     # Rényi at whole orders brackets first: it is a thousand times cheaper, and an upper end for the others.
     low, high = 0.0, 0.5
-    while _renyi_epsilon(high, rate, steps, delta, whole=True) > epsilon:
+    while _renyi_epsilon(high, sampling_rate, steps, delta, whole=True) > epsilon:
         low, high = high, 2 * high
         if high > 10_000:
             raise ValueError(
                 f"privacy.epsilon={epsilon:g} with delta={delta:g} can't be reached in {steps} steps at sampling "
-                f"rate {rate:.3g}: ask for a larger epsilon, fewer steps or smaller batches"
+                f"rate {sampling_rate:.3g}: ask for a larger epsilon, fewer steps or smaller batches"
             )
     while high - low > 2e-3 * high:
         middle = (low + high) / 2
-        if _renyi_epsilon(middle, rate, steps, delta, whole=True) <= epsilon:
+        if _renyi_epsilon(middle, sampling_rate, steps, delta, whole=True) <= epsilon:
             high = middle
         else:
             low = middle

@@ -1,17 +1,16 @@
-"""Batch normalisation mixes examples; under differential privacy it is replaced, frozen or refused."""
+"""Batch normalization mixes examples; under differential privacy it is replaced, frozen or refused."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-Normalisation = Literal["group", "frozen"]
 _PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class GroupNormAct(nn.GroupNorm):
-    """Group normalisation followed by the dropout and activation that a fused batch normalisation carried."""
+    """Group normalization followed by the dropout and activation that a fused batch normalization carried."""
 
     def __init__(
         self, groups: int, channels: int, eps: float, affine: bool, drop: nn.Module, act: nn.Module
@@ -24,28 +23,30 @@ class GroupNormAct(nn.GroupNorm):
         return found
 
 
-def convert_batch_norm(model: nn.Module, how: Normalisation | None) -> list[str]:
-    """Make every batch normalisation treat examples apart, in place; the names of those changed, for the record.
+def convert_batch_norm(model: nn.Module, policy: str) -> list[str]:
+    """Make every batch normalization treat examples apart, in place; return the names of those changed.
 
-    "group" replaces it by group normalisation with the same affine weights (running statistics are dropped), "frozen"
-    keeps it in evaluation mode for good, also after `model.train()`. None, or a kind that can't be changed, raises
-    `ValueError` naming the layer.
+    "group" replaces it by group normalization with the same affine weights (running statistics are dropped), "frozen"
+    keeps it in evaluation mode for good, also after `model.train()`; "keep" changes nothing. "refuse", or a kind that
+    can't be changed, raises `ValueError` naming the layer.
     """
+    if policy == "keep":
+        return []
     found = [(name, module) for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
     for name, module in found:
-        if how is None:
+        if policy == "refuse":
             raise ValueError(
-                f"{name} ({type(module).__name__}): batch normalisation mixes the examples of a batch; set "
+                f"{name} ({type(module).__name__}): batch normalization mixes the examples of a batch; set "
                 "privacy.batch_norm to group (replace it) or frozen (fix its statistics)"
             )
-        if how == "frozen":
+        if policy == "frozen":
             _freeze(name, module)
         else:
             replacement = _group_norm(name, module)
             parent, _, child = name.rpartition(".")
             if not name:
                 raise ValueError(
-                    "the model itself is a batch normalisation: there is nothing to replace it in"
+                    "the model itself is a batch normalization: there is nothing to replace it in"
                 )
             setattr(model.get_submodule(parent), child, replacement)
     return [name for name, _ in found]
@@ -54,7 +55,7 @@ def convert_batch_norm(model: nn.Module, how: Normalisation | None) -> list[str]
 def _freeze(name: str, module: _BatchNorm) -> None:
     if module.running_mean is None or isinstance(module, nn.modules.lazy.LazyModuleMixin):
         raise ValueError(
-            f"{name} ({type(module).__name__}): it has no statistics to freeze; use normalisation group"
+            f"{name} ({type(module).__name__}): it has no statistics to freeze; set privacy.batch_norm=group"
         )
     module.__class__ = _frozen(type(module))
     module.eval()
@@ -64,7 +65,7 @@ _FROZEN: dict[type, type[_BatchNorm]] = {}
 
 
 def _frozen(kind: type[_BatchNorm]) -> type[_BatchNorm]:
-    """The same class, whose instances stay in evaluation mode."""
+    """Return a subclass whose instances stay in evaluation mode."""
 
     def train(self: nn.Module, mode: bool = True) -> nn.Module:
         return nn.Module.train(self, False)
@@ -77,7 +78,7 @@ def _frozen(kind: type[_BatchNorm]) -> type[_BatchNorm]:
 def _group_norm(name: str, module: _BatchNorm) -> nn.GroupNorm:
     if isinstance(module, nn.modules.lazy.LazyModuleMixin):
         raise ValueError(
-            f"{name}: a lazy batch normalisation; run the model once before training under privacy"
+            f"{name}: a lazy batch normalization; run the model once before training under privacy"
         )
     channels, groups = module.num_features, _groups(module.num_features)
     own: Any = module
@@ -91,8 +92,8 @@ def _group_norm(name: str, module: _BatchNorm) -> nn.GroupNorm:
         norm = nn.GroupNorm(groups, channels, module.eps, module.affine)
     else:
         raise ValueError(
-            f"{name} ({type(module).__name__}): its forward is not that of a batch normalisation, so it "
-            "can't be replaced; use normalisation frozen"
+            f"{name} ({type(module).__name__}): its forward is not that of a batch normalization, so it "
+            "can't be replaced; set privacy.batch_norm=frozen"
         )
     if module.affine:
         norm.to(device=module.weight.device, dtype=module.weight.dtype)
@@ -105,5 +106,5 @@ def _group_norm(name: str, module: _BatchNorm) -> nn.GroupNorm:
 
 
 def _groups(channels: int) -> int:
-    """The most groups up to 32 that divide the channels and leave at least four in each (one group if none does)."""
+    """Return the most groups up to 32 that divide the channels and leave at least four in each (1 if none does)."""
     return max((g for g in range(1, 33) if channels % g == 0 and channels // g >= 4), default=1)

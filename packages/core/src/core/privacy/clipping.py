@@ -14,11 +14,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from core.privacy.rules import convolution, generic, layers
-
-from core.privacy.rules import linear
-from core.privacy.rules.per_example_grads import Units
+from core.privacy.rules import convolution, generic, layers, linear
 from core.privacy.rules.accumulate import GradAccumulator
+from core.privacy.rules.per_example_grads import Units
 from core.privacy.rules.trace import BatchDimTracker, BatchSizes, Trace, mark_batched
 from core.privacy.rules.traced_parameter import TracedParameter, leaves
 
@@ -33,7 +31,7 @@ class ClipRule(Protocol):
     @property
     def per_layer(self) -> bool: ...
     def factors(self, norms_GU: Tensor) -> Tensor:
-        """Factors (G, U) from the norms per clipping group and unit."""
+        """Return factors (G, U) from the norms per clipping group and unit."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,7 @@ class PerLayerClip:
 
 @dataclass(frozen=True)
 class AutomaticClip:
-    """C / (norm + stability): every gradient normalised (Bu et al. 2023, arXiv:2206.07136)."""
+    """C / (norm + stability): every gradient normalized (Bu et al. 2023, arXiv:2206.07136)."""
 
     clip_norm: float
     stability: float = 0.01
@@ -88,7 +86,7 @@ class AdaptiveClip:
         return (self.clip_norm / norms_GU.clamp_min(1e-30)).clamp_max_(1.0)
 
     def update(self, noisy_fraction_within: float) -> None:
-        """Move the clip norm one geometric step."""
+        """Update the clip norm by one geometric step."""
         self.clip_norm *= math.exp(-self.learning_rate * (noisy_fraction_within - self.quantile))
 
 
@@ -107,7 +105,7 @@ class ClipResult:
 
 @dataclass(frozen=True)
 class _Slot:
-    """One place in the model where a trainable parameter hangs."""
+    """One place in the model that holds a trainable parameter."""
 
     module: nn.Module
     name: str
@@ -118,9 +116,17 @@ class _Slot:
 class PerExampleClipper:
     """Adds the sum of clipped per-example (or per-unit) gradients of a model to `sums`.
 
-        with clipper.watching(len(targets)):
-            losses_B = loss(model(inputs), targets)
-            clipper.clipped_gradients(losses_B)
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Linear(2, 1, bias=False)
+    >>> clipper = PerExampleClipper(model, rule=FlatClip(1.0))
+    >>> inputs = torch.tensor([[3.0, 4.0], [0.3, 0.4]])  # the gradients of the outputs' sum: norms 5 and 0.5
+    >>> with clipper.trace(2):
+    ...     result = clipper.clipped_gradients(model(inputs).sum(1))
+    >>> result.norms_U
+    tensor([5.0000, 0.5000])
+    >>> clipper.sums["weight"]  # [0.6, 0.8] + [0.3, 0.4]
+    tensor([[0.9000, 1.2000]])
 
     `sums` maps parameter names to views of `flat`, one float32 buffer (float64 for a float64 model). They accumulate
     over micro-batches until `zero`. Gradients of the parameters themselves (`.grad`) are neither read nor written.
@@ -142,26 +148,26 @@ class PerExampleClipper:
         parts = zip(self.parameters.items(), torch.split(self.flat, sizes), strict=True)
         self.sums: Mapping[str, Tensor] = {name: part.view(p.shape) for (name, p), part in parts}
         self.layer_names, self.groups = _groups(self.parameters, rule.per_layer)
-        self.layout = BatchSizes()
+        self.batch_sizes = BatchSizes()
         self._sources: list[Tensor] = []
         self._trace: Trace | None = None
 
     def zero(self) -> None:
-        """Empty the sums before a new logical batch."""
+        """Set the sums to zero, before a new logical batch."""
         self.flat.zero_()
 
     @contextmanager
-    def watching(self, rows: int) -> Iterator[None]:
-        """Watch the forward pass of `rows` examples; raises `ValueError` naming what can't be done exactly."""
+    def trace(self, rows: int) -> Iterator[None]:
+        """Trace the forward pass of `rows` examples; raises `ValueError` naming what can't be done exactly."""
         if self._trace is not None:
-            raise ValueError("this clipper is already watching a forward pass")
-        refuse_mixing(self.model)
+            raise ValueError("this clipper is already tracing a forward pass")
+        require_no_batch_statistics(self.model)
         if not self._sources or any(
             source.data_ptr() != p.data_ptr() or source.dtype != p.dtype
             for source, p in zip(self._sources, self.parameters.values(), strict=True)
         ):
             self._sources = [p.detach().requires_grad_() for p in self.parameters.values()]
-        trace = Trace(self.layout, self.flat.device, rows)
+        trace = Trace(self.batch_sizes, self.flat.device, rows)
         items = zip(self.parameters.items(), self._sources, strict=True)
         self._leaves = [trace.track(s, name, frozenset((i,))) for i, ((name, _), s) in enumerate(items)]
         for slot in self._slots:
@@ -169,7 +175,7 @@ class PerExampleClipper:
                 raise ValueError(
                     f"{slot.name}: the model's parameters were replaced after the clipper was made"
                 )
-        hook = self.model.register_forward_pre_hook(_mark_inputs, with_kwargs=True)
+        hook = self.model.register_forward_pre_hook(_mark_batched_inputs, with_kwargs=True)
         self._trace = trace
         grads = [p.grad for p in self.parameters.values()]
         try:
@@ -202,7 +208,7 @@ class PerExampleClipper:
         trace = self._trace
         if trace is None or trace.rows != len(losses_B):
             raise ValueError(
-                f"{len(losses_B)} losses: compute them inside `with clipper.watching({len(losses_B)})`"
+                f"{len(losses_B)} losses: compute them inside `with clipper.trace({len(losses_B)})`"
             )
         if isinstance(losses_B, TracedParameter):
             raise ValueError(
@@ -215,40 +221,40 @@ class PerExampleClipper:
             known, index_B = torch.unique(units_B, return_inverse=True)
             if len(known) < len(units_B):
                 units = Units(len(known), index_B)
-        settlement = GradAccumulator(trace, self._leaves, list(self.sums.values()), self.groups, units)
-        trace.on_complete = settlement.complete
-        # The marks have done their work in the forward pass: following a thousand more operations would only take time.
+        accumulator = GradAccumulator(trace, self._leaves, list(self.sums.values()), self.groups, units)
+        trace.on_complete = accumulator.complete
+        # The marks are needed in the forward pass only: tracking a thousand more operations would only take time.
         try:
             with torch._C.DisableTorchFunction(), torch.autocast(self.flat.device.type, enabled=False):
                 torch.autograd.backward(losses_B, torch.ones_like(losses_B))
-                self._refuse_unseen()
+                self._require_all_traced()
                 with torch.no_grad():
-                    settlement.finish()
-                    return self._clip(settlement)
+                    accumulator.finish()
+                    return self._clip(accumulator)
         finally:
-            settlement.release()
+            accumulator.release()
 
-    def _clip(self, settlement: GradAccumulator) -> ClipResult:
-        squares_GU = settlement.squares_GU
+    def _clip(self, accumulator: GradAccumulator) -> ClipResult:
+        squares_GU = accumulator.squares_GU
         norms_U = squares_GU.sum(0).sqrt_()
         if not bool(norms_U.isfinite().all()):
             raise ValueError(
                 "a gradient is not finite: lower the learning rate, or compute in float32 or bfloat16"
             )
         factors_GU = self.rule.factors(squares_GU.sqrt())
-        settlement.add_sums(factors_GU if self.scale == 1 else factors_GU * self.scale)
+        accumulator.add_sums(factors_GU if self.scale == 1 else factors_GU * self.scale)
         return ClipResult(norms_U, factors_GU, (norms_U <= self.rule.clip_norm).sum())
 
-    def _refuse_unseen(self) -> None:
+    def _require_all_traced(self) -> None:
         for name, p in self.parameters.items():
             if p.grad is not None:
                 raise ValueError(
-                    f"{name}: it was used outside the watched forward pass (a cached copy, a recomputed "
+                    f"{name}: it was used outside the traced forward pass (a cached copy, a recomputed "
                     "checkpoint), where its per-example gradients can't be seen"
                 )
 
 
-def refuse_mixing(model: nn.Module) -> None:
+def require_no_batch_statistics(model: nn.Module) -> None:
     """Raise `ValueError` for the first layer that uses or keeps statistics over a batch."""
     for name, module in model.named_modules():
         kind = type(module).__name__
@@ -279,7 +285,7 @@ def _slots(model: nn.Module, parameters: Mapping[str, nn.Parameter]) -> list[_Sl
 
 
 def _groups(parameters: Mapping[str, nn.Parameter], per_layer: bool) -> tuple[list[str], list[int]]:
-    """Clipping groups: one for all, or one per module that owns parameters."""
+    """Return the clipping groups: one for all, or one per module that owns parameters."""
     if not per_layer:
         return ["all"], [0] * len(parameters)
     owners = [name.rpartition(".")[0] for name in parameters]
@@ -287,7 +293,7 @@ def _groups(parameters: Mapping[str, nn.Parameter], per_layer: bool) -> tuple[li
     return names, [names.index(owner) for owner in owners]
 
 
-def _mark_inputs(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+def _mark_batched_inputs(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
     for value in leaves((args, kwargs)):
         if isinstance(value, Tensor):
             mark_batched(value)

@@ -2,41 +2,47 @@
 
 from __future__ import annotations
 
-import math
+from math import inf
 from typing import TYPE_CHECKING
 
 from core.config import PrivacyConfig, config_error, field, register
 from core.config.validate import one_of, positive
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from core.config import RunConfig
+    from core.config import AdapterConfig, EncoderConfig, TargetConfig, TrainingConfig
     from core.data.types import Dataset
-    from core.privacy.clipping import ClipRule, PerExampleClipper
-    from core.privacy.plan import PrivacyPlan
 
 CLIPPINGS = ("flat", "per_layer", "automatic", "adaptive")
 ACCOUNTANTS = ("prv", "rdp")
-ENGINES = ("one_pass", "opacus")
-NORMALISATIONS = ("refuse", "group", "frozen")
+ENGINES = ("bookkeeping", "opacus")
+BATCH_NORMS = ("refuse", "group", "frozen")
 ATTACKS = ("none", "loss", "rmia", "lira")
 
 
-@register("privacy", "none")
+def check_budget(epsilon: float, delta: float | None) -> None:
+    """Raise ValueError for a budget that no number of units makes right (``PrivacyPlan`` knows the number)."""
+    if not 0 < epsilon < inf:
+        raise config_error(
+            "privacy.epsilon", epsilon, "a finite number above 0: 1 is strong, 3 usual, 8 weak"
+        )
+    if delta is not None and not 0 < delta < 1:
+        raise config_error("privacy.delta", delta, "above 0 and below 1 / (number of training units)")
+
+
+@register("privacy", "none", builds="core.training.setup:set_up_without_privacy")
 class NoPrivacy(PrivacyConfig):
-    """Ordinary training: nothing is promised about any one person's row."""
+    """Training without differential privacy: no formal guarantee about any one person's rows."""
 
     attack: str = field(
         "loss",
-        "measure what the model gives away, telling training rows from test rows: loss (weak, costs nothing), rmia or "
-        "lira (strong, train models for comparison), none",
+        "membership inference attack on the trained model: loss (weak, costs nothing), rmia or lira (strong, train "
+        "shadow models), none",
     )
-    attack_rows: int = field(1000, "attack=loss: rows that are drawn from each side")
-    shadow_models: int = field(4, "attack: models trained for comparison, each as long as the run's own")
+    attack_rows: int = field(1000, "attack=loss: rows drawn from the training and from the test set")
+    shadow_models: int = field(4, "attack=rmia, lira: shadow models, each trained as long as the run's own")
 
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key."""
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key."""
         one_of("privacy.attack", self.attack, ATTACKS)
         if self.attack_rows < 50:
             raise config_error(
@@ -47,169 +53,168 @@ class NoPrivacy(PrivacyConfig):
                 "privacy.shadow_models", self.shadow_models, "from 2 (crude) to 256; 4 is usual"
             )
 
-    def check_run(self, config: RunConfig) -> None:
-        """Refuse nothing."""
 
-    def check_data(self, dataset: Dataset) -> None:
-        """Refuse nothing."""
-
-    def plan(self, units: int, unit: str, *, epochs: int, steps: int) -> PrivacyPlan | None:
-        """Give no plan."""
-        return None
-
-    def settle(self, model: nn.Module) -> list[str]:
-        """Leave the network as it is."""
-        return []
-
-
-@register("privacy", "dp")
+@register("privacy", "dp", builds="core.training.dp_setup:set_up_with_privacy")
 class DifferentialPrivacy(PrivacyConfig):
     """Differentially private training (DP-SGD, Abadi et al. 2016) with exact per-example clipping.
 
-    Its ``batch_size`` and ``clip_norm`` take the place of the training's ``batch_size`` and ``max_grad_norm``.
+    Its ``batch_size`` and ``l2_clip_norm`` take the place of the training's ``batch_size`` and ``max_grad_norm``.
     """
 
-    epsilon: float = field(3.0, "the privacy budget: 1 is strong, 3 usual, 8 weak")
-    delta: float | None = field(None, "probability that the bound fails; null: 1 / (10 x training units)")
-    batch_size: float = field(256.0, "units expected in a batch; each is drawn by chance, on its own")
-    clip_norm: float = field(1.0, "longest gradient that one unit may contribute")
-    clipping: str = field("flat", "flat, per_layer, automatic (normalised), adaptive (private quantile)")
-    quantile: float = field(0.5, "adaptive: share of gradients that the clip norm should leave whole")
+    epsilon: float = field(3.0, "privacy budget: 1 is strong, 3 usual, 8 weak")
+    delta: float | None = field(
+        None, "probability that the bound fails; null: 1 / (10 x number of training units)"
+    )
+    batch_size: float = field(256.0, "expected batch size, in units, under Poisson sampling")
+    l2_clip_norm: float = field(1.0, "L2 norm that each unit's gradient is clipped to")
+    clipping: str = field(
+        "flat", "flat, per_layer, automatic (normalized), adaptive (follows a private quantile)"
+    )
+    quantile: float = field(0.5, "clipping=adaptive: target fraction of gradients that are not clipped")
     accountant: str = field("prv", "prv (tight) or rdp")
-    engine: str = field("one_pass", "one_pass (exact, one backward pass) or opacus (the reference, slower)")
-    normalisation: str = field(
-        "refuse", "BatchNorm mixes examples: refuse it, replace it by group norm, or keep it frozen"
+    engine: str = field(
+        "bookkeeping", "bookkeeping (exact, one backward pass; Bu et al. 2022) or opacus (the reference, slower)"
+    )
+    batch_norm: str = field(
+        "refuse", "BatchNorm mixes examples: refuse it, replace it by group normalization (group), or frozen"
     )
     noise_seed: int | None = field(
-        None, "reproducible noise, for tests alone; null: from the operating system, forgotten after the run"
+        None,
+        "reproducible noise, for tests alone; null: a key from the operating system, destroyed after the run",
     )
-    configurations_tried: int = field(
-        1, "settings tried on this data before this run, this one included: choosing the best costs privacy"
+    num_trials: int = field(
+        1, "configurations tried on these data so far, this one included: choosing the best costs privacy"
     )
-    audit: int = field(
-        0, "canaries of the one-run audit, directions hidden in the gradients (white box); 0 audits nothing"
+    audit_canaries: int = field(
+        0, "canaries of the white-box one-run audit, known directions among the gradients; 0: no audit"
     )
-    audit_examples: int = field(
-        0, "made-up training examples told apart by their final loss (black box); 0: none"
+    blackbox_canaries: int = field(
+        0, "canaries of the black-box one-run audit, artificial examples told apart by their final loss; 0: none"
     )
 
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key."""
-        if not (self.epsilon > 0 and math.isfinite(self.epsilon)):
-            raise config_error(
-                "privacy.epsilon", self.epsilon, "a finite number above 0: 1 is strong, 3 usual, 8 weak"
-            )
-        if self.delta is not None and not 0 < self.delta < 1:
-            raise config_error(
-                "privacy.delta", self.delta, "above 0 and below 1 / (number of training units)"
-            )
-        positive("privacy", batch_size=self.batch_size, clip_norm=self.clip_norm)
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, with the key; what depends on the data, the plan checks."""
+        check_budget(self.epsilon, self.delta)
+        positive("privacy", batch_size=self.batch_size, l2_clip_norm=self.l2_clip_norm)
         if not 0 < self.quantile < 1:
             raise config_error("privacy.quantile", self.quantile, "between 0 and 1")
-        for key, choices in {
-            "clipping": CLIPPINGS,
-            "accountant": ACCOUNTANTS,
-            "engine": ENGINES,
-            "normalisation": NORMALISATIONS,
-        }.items():
-            one_of(f"privacy.{key}", getattr(self, key), choices)
-        if self.configurations_tried < 1:
-            raise config_error("privacy.num_trials", self.configurations_tried, "1 or more")
-        for key in ("audit", "audit_examples"):
+        one_of("privacy.clipping", self.clipping, CLIPPINGS)
+        one_of("privacy.accountant", self.accountant, ACCOUNTANTS)
+        one_of("privacy.engine", self.engine, ENGINES)
+        one_of("privacy.batch_norm", self.batch_norm, BATCH_NORMS)
+        if self.num_trials < 1:
+            raise config_error("privacy.num_trials", self.num_trials, "1 or more")
+        for key in ("audit_canaries", "blackbox_canaries"):
             if getattr(self, key) < 0:
                 raise config_error(f"privacy.{key}", getattr(self, key), "0 or more canaries")
-
-    def check_run(self, config: RunConfig) -> None:
-        """Refuse, before data are read, what couples examples or can't be clipped, naming the key."""
-        training, target = config.training, config.target
-        if training.sampling != "none":
+        if self.engine == "opacus" and self.audit_canaries:
             raise config_error(
-                "training.sampling",
-                training.sampling,
-                "privacy=dp samples each unit with one and the same probability; use none",
-            )
-        # A weight counted on the training rows moves with every row: one unit would change the others' gradients.
-        if getattr(target, "class_weights", "none") != "none":
-            raise config_error(
-                "target.class_weights",
-                target.class_weights,
-                "counted on training rows, so one person's row would change the weight of others'; privacy=dp "
-                "needs none (thresholds chosen on validation rows serve rare classes instead)",
-            )
-        if getattr(target, "logit_adjustment", 0.0):
-            raise config_error(
-                "target.logit_adjustment",
-                target.logit_adjustment,
-                "counted on training rows, so one person's row would change others' gradients; privacy=dp needs 0",
-            )
-        if getattr(config.encoder, "examples", 0):
-            raise config_error(
-                "encoder.examples",
-                config.encoder.examples,
-                "keeps training texts and their grades as they are; privacy=dp needs 0",
-            )
-        if training.compile:
-            raise config_error(
-                "training.compile", True, "privacy=dp watches the network layer by layer; use false"
-            )
-        if training.precision == "fp16":
-            raise config_error(
-                "training.precision", "fp16", "privacy=dp trains in fp32 or bf16, which need no loss scaling"
-            )
-        if self.engine == "opacus" and self.audit:
-            raise config_error(
-                "privacy.audit_canaries", self.audit, "canaries pass through privacy.engine=one_pass only"
+                "privacy.audit_canaries",
+                self.audit_canaries,
+                "canaries pass through privacy.engine=bookkeeping only",
             )
         if self.engine == "opacus" and self.clipping == "per_layer":
             raise config_error(
                 "privacy.clipping", "per_layer", "privacy.engine=opacus has flat, automatic and adaptive"
             )
 
-    def check_data(self, dataset: Dataset) -> None:
-        """Refuse rows whose inputs are made of other units' rows."""
-        if dataset.cross_unit_inputs:
-            raise config_error("privacy", "dp", f"can't keep its promise on these data: {dataset.cross_unit_inputs}")
 
-    def plan(self, units: int, unit: str, *, epochs: int, steps: int) -> PrivacyPlan | None:
-        """Calibrate the noise for so many training units over ``steps``, or over ``epochs`` where these are 0."""
-        from core.privacy.plan import PrivacyPlan
+def is_private(privacy: PrivacyConfig) -> bool:
+    """Return whether the option gives a formal guarantee."""
+    return isinstance(privacy, DifferentialPrivacy)
 
-        batch = min(self.batch_size, float(units))
-        return PrivacyPlan.make(
-            epsilon=self.epsilon,
-            delta=self.delta,
-            units=units,
-            unit=unit,
-            batch=batch,
-            steps=steps or max(round(epochs * units / batch), 1),
-            clip_norm=self.clip_norm,
-            accountant=self.accountant,
-            adaptive=self.clipping == "adaptive",
+
+def batch_norm_policy(privacy: PrivacyConfig) -> str:
+    """Return what becomes of batch normalization: refuse, group or frozen; keep without a guarantee."""
+    return privacy.batch_norm if isinstance(privacy, DifferentialPrivacy) else "keep"
+
+
+def attack_options(privacy: PrivacyConfig) -> NoPrivacy | None:
+    """Return the settings of the membership inference attack; None where none is asked for."""
+    return privacy if isinstance(privacy, NoPrivacy) and privacy.attack != "none" else None
+
+
+def validate_run(
+    privacy: PrivacyConfig,
+    *,
+    training: TrainingConfig,
+    target: TargetConfig,
+    encoder: EncoderConfig,
+    adapter: AdapterConfig,
+) -> None:
+    """Raise ValueError, before data are read, for options that a formal guarantee rules out, with the key.
+
+    They couple examples, can't be clipped, or train on rows outside the mechanism.
+    """
+    if not is_private(privacy):
+        return
+
+    def require(key: str, config: object, right: object, why: str) -> None:
+        name = key.rpartition(".")[2]
+        value = getattr(config, name, right)
+        if value != right:
+            raise config_error(key, value, why)
+
+    require(
+        "training.sampling",
+        training,
+        "uniform",
+        "privacy=dp samples each unit with one and the same probability; use uniform",
+    )
+    # A weight counted on the training rows moves with every row: one unit would change the others' gradients.
+    require(
+        "target.class_weights",
+        target,
+        "none",
+        "counted on training rows, so one person's row would change the weight of others'; privacy=dp needs none "
+        "(thresholds chosen on validation rows serve rare classes instead)",
+    )
+    require(
+        "target.logit_adjustment",
+        target,
+        0.0,
+        "counted on training rows, so one person's row would change others' gradients; privacy=dp needs 0",
+    )
+    text = getattr(encoder, "text", encoder)
+    require(
+        "encoder.text.knn_examples_per_class",
+        text,
+        0,
+        "keeps training texts and their grades as they are; privacy=dp needs 0",
+    )
+    require(
+        "training.compile",
+        training,
+        False,
+        "privacy=dp traces the network layer by layer; use false",
+    )
+    if getattr(training, "precision", "auto") == "fp16":
+        raise config_error(
+            "training.precision", "fp16", "privacy=dp trains in fp32 or bf16, which need no loss scaling"
         )
+    require(
+        "adapter.linear_probe_epochs",
+        adapter,
+        0,
+        "the linear probe would be trained on rows outside the mechanism, which voids the guarantee; set 0",
+    )
 
-    def settle(self, model: nn.Module) -> list[str]:
-        """Make batch normalisation treat examples apart, in place; give the names of the layers changed."""
-        from core.privacy.batch_norm import convert_batch_norm
 
-        how = {"group": "group", "frozen": "frozen"}.get(self.normalisation)
-        return convert_batch_norm(model, how)  # type: ignore[arg-type]
+def validate_data(privacy: PrivacyConfig, dataset: Dataset) -> None:
+    """Raise ValueError under a formal guarantee for rows whose inputs are made of other units' rows."""
+    if is_private(privacy) and dataset.of_others:
+        raise config_error("privacy", "dp", f"can't hold on these data: {dataset.of_others}")
 
-    def clipper(self, model: nn.Module, plan: PrivacyPlan) -> PerExampleClipper:
-        """Make the clipper of a network's trainable weights."""
-        from core.privacy.clipping import (
-            AdaptiveClip,
-            AutomaticClip,
-            FlatClip,
-            PerExampleClipper,
-            PerLayerClip,
+
+def validate_pretraining(privacy: PrivacyConfig, weights: str, overlap: str) -> None:
+    """Raise ValueError under a formal guarantee for first weights that were trained on this run's own files.
+
+    ``weights`` is the value of ``backbone.weights``, ``overlap`` a clause that tells which files.
+    """
+    if is_private(privacy):
+        raise config_error(
+            "backbone.weights",
+            weights,
+            f"{overlap}, without differential privacy: the guarantee would not hold for these rows; set "
+            "backbone.weights=random, or train on other data",
         )
-        from core.privacy.opacus_engine import OpacusClipper
-
-        kinds: dict[str, ClipRule] = {
-            "flat": FlatClip(plan.clip_norm),
-            "per_layer": PerLayerClip(plan.clip_norm),
-            "automatic": AutomaticClip(plan.clip_norm),
-            "adaptive": AdaptiveClip(plan.clip_norm, self.quantile),
-        }
-        engine = {"one_pass": PerExampleClipper, "opacus": OpacusClipper}[self.engine]
-        return engine(model, rule=kinds[self.clipping])

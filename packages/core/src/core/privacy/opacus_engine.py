@@ -11,13 +11,13 @@ from opacus import GradSampleModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from core.privacy.clipping import ClipResult, ClipRule, PerExampleClipper, refuse_mixing
+from core.privacy.clipping import ClipResult, ClipRule, PerExampleClipper, require_no_batch_statistics
 
 
 class OpacusClipper(PerExampleClipper):
     """Clips the gradients that opacus's hooks leave on the weights: slower, larger, and not right for every layer.
 
-    ``watching``, ``clipped_gradients``, ``sums`` and ``flat`` are those of ``PerExampleClipper``.
+    ``trace``, ``clipped_gradients``, ``sums`` and ``flat`` are those of ``PerExampleClipper``.
     """
 
     def __init__(self, model: nn.Module, *, rule: ClipRule, scale: float = 1.0) -> None:
@@ -25,17 +25,17 @@ class OpacusClipper(PerExampleClipper):
         super().__init__(model, rule=rule, scale=scale)
         try:
             self._hooked = GradSampleModule(model, loss_reduction="sum")
-            # They come back for each watched pass: elsewhere (preflight, validation) they would only stand in the way.
+            # They are added for each traced pass: elsewhere (preflight, validation) they would only be in the way.
             self._hooked.remove_hooks()
         except NotImplementedError as error:
             raise ValueError(
-                f"privacy.engine='opacus' can't train this network ({error}); use one_pass"
+                f"privacy.engine='opacus' can't train this network ({error}); use bookkeeping"
             ) from error
 
     @contextmanager
-    def watching(self, rows: int) -> Iterator[None]:
-        """Put opacus's hooks on for one forward and backward pass, raising ValueError for what mixes examples."""
-        refuse_mixing(self.model)
+    def trace(self, rows: int) -> Iterator[None]:
+        """Add opacus's hooks for one forward and backward pass, raising ValueError for what mixes examples."""
+        require_no_batch_statistics(self.model)
         self._hooked.zero_grad(set_to_none=True)
         self._hooked.add_hooks(loss_reduction="sum")
         # opacus looks only at layers in training mode; preflight runs in evaluation mode to have dropout off.
@@ -64,7 +64,7 @@ class OpacusClipper(PerExampleClipper):
             if found is None or len(found) != len(losses_B):
                 rows = "none" if found is None else str(len(found))
                 raise ValueError(
-                    f"privacy.engine='opacus': {name} got {rows} of {len(losses_B)} per-example gradients; use one_pass"
+                    f"privacy.engine='opacus': {name} got {rows} of {len(losses_B)} per-example gradients; use bookkeeping"
                 )
             samples[name] = found.to(self.flat.dtype)
         norms_U = torch.stack([s.flatten(1).norm(dim=1) for s in samples.values()]).norm(dim=0)
@@ -76,6 +76,6 @@ class OpacusClipper(PerExampleClipper):
 
 
 def _has_own(module: nn.Module) -> bool:
-    """Tell whether a layer has trainable weights of its own and computes the same in both modes."""
+    """Return whether a layer has trainable weights of its own and computes the same in both modes."""
     trains = any(p.requires_grad for p in module.parameters(recurse=False))
     return trains and not isinstance(module, _BatchNorm)

@@ -8,27 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from core.backbones.contexts import eval_mode
-from core.privacy.clipping import PerExampleClipper, refuse_mixing
+from core.privacy.clipping import PerExampleClipper, require_no_batch_statistics
+from core.privacy.section import PreflightSection
 
 Losses = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class PreflightReport:
-    """What was measured, for the record; errors are relative to autograd on single examples.
-
-    `norm_error` is the worst per-layer, per-example norm error, `sum_error` that of the clipped sum,
-    `independence_error` how far an example's gradient moved when the others changed. `without_gradient` are
-    trainable parameters the loss doesn't reach: they would receive noise only.
-    """
-
-    examples: int
-    parameters: int
-    norm_error: float
-    sum_error: float
-    independence_error: float
-    tolerance: float
-    without_gradient: tuple[str, ...]
 
 
 @dataclass
@@ -46,17 +29,17 @@ class _Unclipped:
 
 def preflight(
     clipper: PerExampleClipper, losses: Losses, examples: int, tolerance: float = 1e-3
-) -> PreflightReport:
-    """Check the engine on a probe batch; raises `ValueError` naming the layer and the cause at the first failure.
+) -> PreflightSection:
+    """Check the engine on a probe batch, raising `ValueError` naming the layer and the cause at the first failure.
 
     `losses(index)` computes the losses (len(index),) of those rows of the probe batch (row numbers may repeat) by
     calling the clipper's model; `examples` is the probe's size, at least 3. Exactness is checked with dropout off,
-    independence in the model's own mode. Sums and random state are left as they were.
+    independence in the model's own mode. Sums and random state are left as they were. Returns what was measured.
     """
     if examples < 3:
         raise ValueError(f"the probe batch has {examples} examples; at least 3 are needed to see them mix")
     model, device = clipper.model, clipper.flat.device
-    refuse_mixing(model)
+    require_no_batch_statistics(model)
     index = torch.arange(examples, device=device)
     devices = [device] if device.type == "cuda" else []
     kept = clipper.flat.clone()
@@ -70,16 +53,22 @@ def preflight(
             )
             sum_error = _check_sum(clipper, losses, index, single, tolerance)
     clipper.flat.copy_(kept)
-    names = tuple(name for name in clipper.parameters if all(bool((g[name] == 0).all()) for g in single))
+    names = [name for name in clipper.parameters if all(bool((g[name] == 0).all()) for g in single)]
     if len(names) == len(clipper.parameters):
         raise ValueError("the loss reaches no trainable parameter")
-    return PreflightReport(
-        examples, len(clipper.parameters), norm_error, sum_error, independence, tolerance, names
+    return PreflightSection(
+        examples=examples,
+        parameters=len(clipper.parameters),
+        norm_error=norm_error,
+        sum_error=sum_error,
+        independence_error=independence,
+        tolerance=tolerance,
+        without_gradient=names,
     )
 
 
 def snapshot(parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
-    """Copies of the parameters, to be compared after the first step."""
+    """Return copies of the parameters, to be compared after the first step."""
     return {name: p.detach().clone() for name, p in parameters.items()}
 
 
@@ -95,7 +84,7 @@ def require_moved(parameters: Mapping[str, nn.Parameter], before: Mapping[str, T
 
 
 def _gradients(parameters: Mapping[str, nn.Parameter], loss: Tensor) -> dict[str, Tensor]:
-    """Autograd's gradients; zeros where the loss doesn't reach."""
+    """Return autograd's gradients; zeros where the loss doesn't reach."""
     if not loss.requires_grad:
         raise ValueError("the losses don't depend on any trainable parameter")
     found = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
@@ -112,11 +101,11 @@ def _check_norms(
     single: Sequence[dict[str, Tensor]],
     tolerance: float,
 ) -> float:
-    """Norms per layer and example against autograd's."""
+    """Return the worst error of the norms per layer and example against autograd's."""
     rule = _Unclipped()
     probe = PerExampleClipper(clipper.model, rule=rule)
-    probe.layout = clipper.layout  # what is learnt about sizes here serves the training
-    with probe.watching(len(index)):
+    probe.batch_sizes = clipper.batch_sizes  # what is learned about sizes here serves the training
+    with probe.trace(len(index)):
         probe.clipped_gradients(losses(index))
     assert rule.norms_GU is not None
     groups = {name: name.rpartition(".")[0] for name in probe.parameters}
@@ -147,9 +136,9 @@ def _check_sum(
     single: Sequence[dict[str, Tensor]],
     tolerance: float,
 ) -> float:
-    """The clipped sum, with the factors the engine chose, against the weighted sum of autograd's gradients."""
+    """Return the error of the clipped sum against the weighted sum of autograd's gradients, by the engine's factors."""
     clipper.zero()
-    with clipper.watching(len(index)):
+    with clipper.trace(len(index)):
         result = clipper.clipped_gradients(losses(index))
     groups = dict(zip(clipper.parameters, clipper.groups, strict=True))
     expected = {
@@ -170,7 +159,7 @@ def _check_sum(
 
 
 def _independence(clipper: PerExampleClipper, losses: Losses, index: Tensor, tolerance: float) -> float:
-    """How far the first example's gradient moves when all others become copies of the second, then of the last."""
+    """Return how far the first example's gradient moves when the others become copies of the second, then of the last."""
     outputs: list[dict[str, Tensor]] = []
     gradients: list[dict[str, Tensor]] = []
     for other in (1, len(index) - 1):
@@ -197,7 +186,7 @@ def _independence(clipper: PerExampleClipper, losses: Losses, index: Tensor, tol
 
 @contextmanager
 def _first_rows(model: nn.Module, examples: int) -> Iterator[dict[str, Tensor]]:
-    """The first example's part of each layer's output, in the order they finish."""
+    """Yield the first example's rows of each layer's output, filled in the order they finish."""
     seen: dict[str, Tensor] = {}
 
     def remember(name: str) -> Callable[[nn.Module, object, object], None]:

@@ -1,4 +1,4 @@
-"""What a run folder holds for readers: ``report.html``, ``CARD.md`` and ``evidence/``, all made from the record."""
+"""What a run folder holds for readers: ``report.html``, ``CARD.md`` and ``evidence/``, all written from the record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.report.card import card
 from core.report.evidence import chosen, contents, evidence
 from core.report.page import write_page
 from core.report.record import Record, read_record
-from core.report.verify import LINK, disagreements
+from core.report.verify import count_shown, disagreements
 from core.atomic_io import write_atomically
 
 MANIFEST = "evidence/manifest.json"
@@ -21,7 +21,7 @@ def write_documents(record: Record, folder: Path, names: Sequence[str] | None = 
     """Write the documents of a sealed record into its folder (all, or those named), and a manifest of their hashes.
 
     A run writes them before ``record.json``, so that a finished run has them all. They are not in the record's
-    ``files``: people fill them in. ``evidence/manifest.json`` tells what was edited since.
+    ``files``: people fill them in. With ``evidence/manifest.json`` edits are noticed.
     """
     tables = {f"evidence/{table.key}.md": table for table in chosen(record.run.domain)}
     hashes = {} if names is None else _hashes(folder)
@@ -46,13 +46,13 @@ def write_documents(record: Record, folder: Path, names: Sequence[str] | None = 
 
 
 def expected(record: Record) -> list[str]:
-    """Name the documents that a finished run has."""
+    """Return the names of the documents that a finished run has."""
     tables = [f"evidence/{table.key}.md" for table in chosen(record.run.domain)]
     return ["report.html", "CARD.md", "evidence/README.md", *tables, MANIFEST]
 
 
 def restore(folder: Path) -> list[str]:
-    """Write the documents that a finished run lacks, and name them; leave the others, whoever wrote in them."""
+    """Write the documents that a finished run lacks and return their names; the others stay, whoever edited them."""
     record = read_record(folder)
     lost = [name for name in expected(record) if not (folder / name).is_file()]
     if lost:
@@ -61,9 +61,9 @@ def restore(folder: Path) -> list[str]:
 
 
 def rewrite(folder: Path, overwrite: bool = False) -> list[str]:
-    """Write the documents of a finished run again from its record, and name them.
+    """Write the documents of a finished run again from its record and return their names.
 
-    Raises ``ValueError`` naming the documents that somebody edited, unless ``overwrite``; and for a folder without
+    Raises ``ValueError`` listing the documents that somebody edited, unless ``overwrite``; and for a folder without
     a whole record.
     """
     record = read_record(folder)
@@ -78,9 +78,9 @@ def rewrite(folder: Path, overwrite: bool = False) -> list[str]:
 
 
 def check(folder: Path) -> int:
-    """Compare every linked figure and text of ``CARD.md`` and ``evidence/`` with the record; give how many there are.
+    """Compare all that the tables of ``CARD.md`` and ``evidence/`` show with the record; return how many values.
 
-    Raises ``ValueError`` naming what disagrees, or that there are no documents.
+    Raises ``ValueError`` listing what disagrees, or when there are no documents.
     """
     record = read_record(folder)
     paths = [
@@ -88,16 +88,19 @@ def check(folder: Path) -> int:
     ]
     if not paths:
         raise ValueError(f"{folder}: no CARD.md and no evidence/; without check=true they are written")
+    original = json.loads((folder / "record.json").read_text(encoding="utf-8"))
     texts = {str(path.relative_to(folder)): path.read_text(encoding="utf-8") for path in paths}
-    faults = [f"{name}: {fault}" for name, text in texts.items() for fault in disagreements(text, record)]
+    faults = [
+        f"{name}: {fault}" for name, text in texts.items() for fault in disagreements(text, record, original)
+    ]
     if faults:
         more = f"\nand {len(faults) - 20} more" if len(faults) > 20 else ""
         raise ValueError("\n".join(["the documents and the record disagree:", *faults[:20]]) + more)
-    return sum(len(LINK.findall(text)) for text in texts.values())
+    return sum(count_shown(text) for text in texts.values())
 
 
 def edited(folder: Path) -> list[str]:
-    """Name the documents in a folder that are not as they were written."""
+    """Return the documents in a folder that are not as they were written."""
     hashes = _hashes(folder)
     known = (
         ("report.html", "CARD.md") if hashes else ("CARD.md",)

@@ -1,4 +1,4 @@
-"""The evidence pack: what a framework asks, beside what the record of a run says."""
+"""The evidence pack: what a framework asks, beside what the record of a run holds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from core.report.record import Record
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that a framework asks."""
+    """One requirement of a framework."""
 
     section: str
     asks: str
     """In our own words."""
     fields: tuple[str, ...]
-    """Pointers to what the record says about it."""
+    """Pointers to what the record holds about it."""
     human_placeholder: str
-    """What only a human can provide; empty where the record says it all."""
+    """What only a human can provide; empty where the record is enough."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Framework:
 
 @cache
 def frameworks() -> tuple[Framework, ...]:
-    """Read all tables that this package ships."""
+    """Load all tables that this package ships."""
     import yaml
 
     found = []
@@ -63,27 +63,33 @@ def frameworks() -> tuple[Framework, ...]:
 
 
 def chosen(domain: str) -> list[Framework]:
-    """Name the frameworks of a domain."""
+    """Return the frameworks of a domain."""
     return [framework for framework in frameworks() if domain in framework.domains]
 
 
 def evidence(record: Record, framework: Framework) -> str:
-    """Write the document of one framework about a sealed record, as Markdown for the folder ``evidence``."""
+    """Return the document of one framework about a sealed record, as Markdown for the folder ``evidence``."""
     from core.report.templates import markdown
 
-    cited = MarkdownLinks(record, above="../")
-    told = [[line for where in row.fields for line in cited.lines(where)] for row in framework.rows]
+    links = MarkdownLinks(record, above="../")
     text: str = (
         markdown()
         .get_template("evidence.md.j2")
-        .render(framework=framework, c=cited, told=told, human=human_placeholder, text=escape_markdown)
+        .render(
+            framework=framework,
+            links=links,
+            run=f"{record.run.domain}, {record.run.task}",
+            facts=[[line for where in row.fields for line in links.rows(where)] for row in framework.rows],
+            human=human_placeholder,
+            text=escape_markdown,
+        )
     )
     return text
 
 
 def contents(record: Record) -> str:
-    """Write the pack's first page: which documents there are, and how much of each a human must still fill."""
-    cited = MarkdownLinks(record, above="../")
+    """Return the pack's first page: which documents there are."""
+    assert record.seal
     lines = [
         f"| [{escape_markdown(f.name)}]({f.key}.md) | {escape_markdown(f.version)} | {f.dated} |"
         for f in chosen(record.run.domain)
@@ -95,14 +101,14 @@ def contents(record: Record) -> str:
             "**No claim of compliance.** Each document sets facts of one run beside what a framework asks. What only a "
             "human can know stays visibly empty.",
             "",
-            f"Run: {cited('/run/domain')}, {cited('/run/task')}, finished {cited('/run/finished')}. Every figure is a "
-            f"link to its field of `record.json`, whose seal is sha256 `{cited.seal}`.",
+            f"Run: {escape_markdown(record.run.domain)}, {escape_markdown(record.run.task)}. The documents' tables link to the fields of `record.json` (seal: "
+            f"sha256 `{record.seal}`).",
             "",
             "| Framework | Version | Dated |",
             "|---|---|---|",
             *lines,
             "",
-            "`manifest.json` holds the sha256 of each document as it was written: it tells what was edited since.",
+            "`manifest.json` holds the sha256 of each document as it was written, so that edits are noticed.",
             "",
         ]
     )

@@ -1,31 +1,30 @@
-"""Facts of a record in Markdown, each a link to the field that it came from."""
+"""Facts of a record as rows of Markdown tables, each row with one link to its field."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from core.report.json_pointer import fragment, to_pointer, resolve, split_pointer
+from core.report.formatting import format_duration, format_number, format_percent, format_si
+from core.report.glossary import display_name
+from core.report.json_pointer import fragment, resolve, split_pointer, to_pointer
 from core.report.record import Json, Record, plain
-from core.report.formatting import format_duration, display_name, format_number, format_si
+from core.report.sentences import index
 
-MARKED = "TO BE FILLED BY A HUMAN"
+FILL_IN = "TO BE FILLED BY A HUMAN"
 SHOWN = 8
-"""Items of a list or a group of fields that a document writes out; the record has them all."""
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g} %"
-
+"""Items of a list or fields of a section that a document writes out; the record has them all."""
+EMPTY = "–"
 
 FORMS: Mapping[str, Callable[[float], str]] = {
     "joules": lambda v: format_si(v, "J"),
     "grams": lambda v: format_si(v, "g"),
     "seconds": format_duration,
+    "processor_seconds": format_duration,
     "peak_memory_bytes": lambda v: format_si(v, "B"),
     "peak_device_memory_bytes": lambda v: format_si(v, "B"),
-    "band": _percent,
-    "measured_share": _percent,
+    "relative_uncertainty": format_percent,
+    "measured_share": format_percent,
     "delta": lambda v: f"{v:.1e}",
     "year": str,
     "seed": str,
@@ -35,80 +34,92 @@ FORMS: Mapping[str, Callable[[float], str]] = {
 
 
 class MarkdownLinks:
-    """Write values of a record as links, ``[0.840 (0.804 to 0.873)](record.json#/metrics/auroc "...")``.
+    """Write facts of a record as table rows: ``| AUROC | 0.840 (0.804 to 0.873) | [metrics.auroc](record.json#/...) |``.
 
-    ``above`` is the way from the document to the record's folder, such as ``../``. Each link's title names the
-    field and the first digits of the record's seal.
+    ``above`` is the way from the document to the record's folder, such as ``../``. A document holds the record's seal
+    once; ``core.report.verify`` reads the rows back and compares them with a record of that seal.
     """
 
     def __init__(self, record: Record, above: str = "") -> None:
         assert record.seal, "a document quotes a sealed record"
+        self.record = record
         self.content: Json = plain(record)
         self.seal = record.seal
         self._file = f"{above}record.json"
 
-    def __call__(self, where: str, unit: str = "") -> str:
-        """Write the value at a pointer in its natural form; a dash, without a link, where there is none.
-
-        ``unit`` names a field whose form it takes, where its own name doesn't tell.
-        """
-        value = self.at(where)
-        if value is None:
-            return "–"
-        return self.link(escape_markdown(written(value, unit or split_pointer(where)[-1])), where)
-
     def at(self, where: str) -> Json:
-        """Give the value at a pointer; None where nothing stands."""
+        """Return the value at a pointer; None where there is nothing."""
         try:
             return resolve(self.content, where)
         except KeyError:
             return None
 
-    def link(self, text: str, where: str) -> str:
-        """Link a text, which is Markdown already, to a field."""
-        field = ".".join(split_pointer(where)).replace('"', "'").replace("|", "/")
-        return f'[{text}]({self._file}{fragment(where)} "{field} of record {self.seal[:12]}")'
-
-    def lines(self, where: str, label: str = "") -> list[str]:
-        """Write all that stands at a pointer, a line a fact, each with its label; nothing where there is nothing."""
+    def text(self, where: str) -> str:
+        """Return the value at a pointer as Markdown; a dash where there is none."""
         value = self.at(where)
-        label = label or escape_markdown(" › ".join(_readable(step) for step in split_pointer(where)))
-        if value is None or value in ([], {}, ""):
-            return []
-        if isinstance(value, Mapping) and all(
-            isinstance(v, Mapping) and "summary" in v for v in value.values()
-        ):
-            return [line for name in value for line in self.lines(where + to_pointer(name))]
-        if isinstance(value, Mapping) and "summary" in value:
-            figures = self._fields(where + "/figures", "figures", value.get("figures", {}))
-            return [f"{label}: {'; '.join([self(where + '/summary'), *figures])}"]
-        if isinstance(value, Mapping) and "headline" in value:
-            told = [self(where + to_pointer(part)) for part in ("headline", "detail") if value.get(part)]
-            return [f"{label}: {'. '.join(told)}"]
-        if isinstance(value, Mapping) and "value" not in value:
-            return self._fields(where, label, value)
-        return [f"{label}: {self(where)}"]
+        return EMPTY if value is None else escape_markdown(written(value, split_pointer(where)[-1]))
 
-    def _fields(self, where: str, label: str, value: Mapping[str, Json]) -> list[str]:
-        """Write the simple values and figures of a group of fields."""
-        simple = [key for key, item in value.items() if _is_simple(item)]
-        told = [f"{escape_markdown(_readable(key))} {self(where + to_pointer(key))}" for key in simple[:SHOWN]]
-        if not value:
+    def link(self, where: str) -> str:
+        """Return the link to a field, such as ``[metrics.auroc](record.json#/metrics/auroc)``."""
+        return f"[{escape_markdown('.'.join(split_pointer(where)))}]({self._file}{fragment(where)})"
+
+    def row(self, label: str, where: str) -> str:
+        """Return a row with the value at a pointer; empty where there is none."""
+        value = self.at(where)
+        if value is None or value in ("", [], {}):
+            return ""
+        return f"| {escape_markdown(label)} | {self.text(where)} | {self.link(where)} |"
+
+    def sentence(self, label: str, text: str, where: str) -> str:
+        """Return a row with a sentence about a field (one that ``core.report.sentences`` makes of it)."""
+        return f"| {escape_markdown(label)} | {escape_markdown(text)} | {self.link(where)} |" if text else ""
+
+    def cells(self, label: str, where: str, fields: Iterable[str]) -> str:
+        """Return a row of several values; ``fields`` are pointers in which ``*`` is the last step of ``where``."""
+        step = to_pointer(split_pointer(where)[-1])
+        shown = " | ".join(self.text(field.replace("/*", step, 1)) for field in fields)
+        return f"| {escape_markdown(label)} | {shown} | {self.link(where)} |"
+
+    def rows(self, where: str) -> list[str]:
+        """Return rows of all that is recorded at a pointer: sentences about it, then its simple fields."""
+        value = self.at(where)
+        label = " › ".join(_readable(step) for step in split_pointer(where))
+        if value is None or value in ("", [], {}):
             return []
-        if len(simple) < len(value) or len(simple) > SHOWN:
-            told.append(f"all: {self.link(f'{len(value)} fields', where)}")
-        return [f"{label}: {'; '.join(told)}"]
+        rows = []
+        if where.count("/") == 1:
+            room = split_pointer(where)[0]
+            headline = index.sentence(self.record, f"{room}.headline")
+            detail = index.sentence(self.record, f"{room}.detail")
+            rows.append(self.sentence(label, f"{headline}. {detail}" if detail else headline, where))
+        if isinstance(value, Mapping) and "value" not in value:
+            rows += self._fields(label, where, value)
+        elif isinstance(value, list) and value and isinstance(value[0], str):
+            rows += [self.row(label, f"{where}/{n}") for n in range(len(value[:SHOWN]))]
+        else:
+            rows.append(self.row(label, where))
+        return [row for row in rows if row]
+
+    def _fields(self, label: str, where: str, value: Mapping[str, Json]) -> list[str]:
+        """Return rows of the simple values and estimates of a section, and one for the rest."""
+        if all(isinstance(item, Mapping) and "summary" in item for item in value.values()):  # studies
+            return [self.row(_readable(name), where + to_pointer(name, "summary")) for name in value]
+        simple = [key for key, item in value.items() if _is_simple(item)][:SHOWN]
+        rows = [self.row(f"{label}: {_readable(key)}", where + to_pointer(key)) for key in simple]
+        if len(simple) < len(value):
+            rows.append(self.row(f"{label}: all fields", where))
+        return rows
 
 
 def human_placeholder(what: str) -> str:
-    """Mark a place that only a human can fill; it stays visibly empty."""
-    return f"**{MARKED}:** {escape_markdown(what)} ______"
+    """Return a place that only a human can fill; it stays visibly empty."""
+    return f"**{FILL_IN}:** {escape_markdown(what)} ______"
 
 
 def written(value: Json, name: str = "") -> str:
-    """Write a value of the record as text; ``name`` is its field's, which tells the unit."""
+    """Return a value of the record as text; ``name`` is its field's, which decides the unit."""
     if value is None:
-        return "–"
+        return EMPTY
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
@@ -116,13 +127,13 @@ def written(value: Json, name: str = "") -> str:
             return f"{len(value)} fields"
         form = FORMS.get(name, format_number)
         low, high = value.get("low"), value.get("high")
-        reach = "" if low is None or high is None else f" ({form(low)} to {form(high)})"
-        return ("–" if value["value"] is None else form(value["value"])) + reach
+        interval = "" if low is None or high is None else f" ({form(low)} to {form(high)})"
+        return (EMPTY if value["value"] is None else form(value["value"])) + interval
     if isinstance(value, list):
         if any(isinstance(item, Mapping | list) for item in value):
             return f"{len(value)} entries"
-        said = "; ".join(written(item) for item in value[:SHOWN])
-        return said + (f"; … ({len(value)} in all)" if len(value) > SHOWN else "")
+        items = "; ".join(written(item) for item in value[:SHOWN])
+        return items + (f"; … ({len(value)} in all)" if len(value) > SHOWN else "")
     if isinstance(value, int | float):
         if name in FORMS:
             return FORMS[name](value)
@@ -135,7 +146,11 @@ def written(value: Json, name: str = "") -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Take their meaning from signs that Markdown and its tables would read."""
+    """Return a text with the signs escaped that Markdown and its tables would interpret.
+
+    >>> print(escape_markdown("a|b [c]_"))
+    a\\|b \\[c\\]\\_
+    """
     return re.sub(r"([\\`*_\[\]<>|~$])", r"\\\1", text)
 
 

@@ -14,7 +14,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.atomic_io import write_atomically
+from core.backbones.section import ModelSection
 from core.config.section import Estimate
+from core.energy.section import EnergySection, PerformanceSection
+from core.fairness.section import FairnessSection
+from core.oversight.section import OversightSection, UncertaintySection
+from core.privacy.section import PrivacySection
 from core.report.upgrade import upgraded
 
 SCHEMA_VERSION = 2
@@ -75,15 +80,6 @@ class DataSection(Section):
     notes: list[str] = Field(default_factory=list)
     roles: dict[str, Json] = Field(default_factory=dict)
     """Part played -> column or columns."""
-
-
-class ModelSection(Section):
-    """What was trained."""
-
-    backbone: str
-    adapter: str | None = None
-    parameters: int | None = None
-    trainable: int | None = None
 
 
 class TrainingSection(Section):
@@ -152,13 +148,13 @@ class Record(BaseModel):
     groups: dict[str, Json] = Field(default_factory=dict)
     studies: dict[str, StudySection] = Field(default_factory=dict)
     baseline: BaselineSection | None = None
-    privacy: dict[str, Json] | None = None
-    fairness: dict[str, Json] | None = None
-    energy: dict[str, Json] | None = None
-    performance: dict[str, Json] | None = None
+    privacy: PrivacySection | dict[str, Json] | None = None
+    fairness: FairnessSection | dict[str, Json] | None = None
+    energy: EnergySection | dict[str, Json] | None = None
+    performance: PerformanceSection | dict[str, Json] | None = None
     explanation: dict[str, Json] | None = None
-    uncertainty: dict[str, Json] | None = None
-    oversight: dict[str, Json] | None = None
+    uncertainty: UncertaintySection | dict[str, Json] | None = None
+    oversight: OversightSection | dict[str, Json] | None = None
     environment: EnvironmentSection = Field(default_factory=EnvironmentSection)
     files: dict[str, str] = Field(default_factory=dict)
     """File of the run folder -> sha256."""

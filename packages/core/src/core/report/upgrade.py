@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.config.deprecated import upgraded_config
+from core.report.upgrade_privacy import upgrade_privacy
 
 Content = dict[str, Any]
 
@@ -29,10 +30,5 @@ def upgraded(content: Mapping[str, Any]) -> Content:
     return new
 
 
-def _fairness(old: Content) -> Content:
-    """Rename what another run is compared under."""
-    return {("reference_run" if key == "baseline" else key): value for key, value in old.items()}
-
-
-SECTIONS: dict[str, Callable[[Content], Content]] = {"fairness": _fairness}
+SECTIONS: dict[str, Callable[[Content], Content]] = {"privacy": upgrade_privacy}
 """Section -> what its schema-1 content becomes."""

@@ -11,7 +11,7 @@ from core.report.run import Run
 from core.steps.footprint import measure_footprint, all_reduce_meter
 from core.steps.assess import assess
 from core.steps.design import design
-from core.steps.evaluate import judge
+from core.steps.evaluate import evaluate_run
 from core.steps.prepare import prepare
 from core.steps.train import fit
 from core.steps.write import write
@@ -51,7 +51,7 @@ def _carried_out(config: RunConfig, folder: RunDirectory, parallel: ProcessGroup
         parallel.barrier()  # until the main process has written the run
         return Run(folder.path)
     with meter.phase("evaluate"):
-        judged = judge(config, prepared, designed, meter)
+        judged = evaluate_run(config, prepared, designed, meter)
     with meter.phase("assess"):
         impact = assess(config, prepared, designed, trained, judged, meter)
     footprint = measure_footprint(config, meter, prepared, designed, trained, judged)

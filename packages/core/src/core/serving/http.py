@@ -74,7 +74,7 @@ def application(service: Service, most_bytes: int) -> Starlette:
             Route("/predict", predict, methods=["POST"]),
             Route("/health", get(lambda: {"status": "ok"}), methods=["GET"]),
             Route("/about", get(service.about), methods=["GET"]),
-            Route("/counts", get(service.count_decisions), methods=["GET"]),
+            Route("/counts", get(service.counts), methods=["GET"]),
         ],
         exception_handlers={HTTPException: refused, Exception: failed},
     )

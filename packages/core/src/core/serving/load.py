@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.backbones.model import Model, load_weights
-from core.config import derive_seed, from_dict
+from core.config import build, derive_seed, from_dict
 from core.data.encoders import restore as restore_encoder
 from core.data.groups import Groups
 from core.data.types import Encoder, EncodedRows, restore_roles
 from core.data.coercion import to_texts
 from core.evaluation.calibration import Scaling
 from core.fairness.threshold_optimizer import decide_by_group
+from core.oversight.section import RuleSection
 from core.oversight.decision_rule import Decisions, DecisionRule, joined_texts
 from core.report.run import Run
 from core.targets import restore as restore_target
@@ -55,17 +56,16 @@ class Loaded:
         self.thresholds: dict[str, float] | None = run.record.thresholds.get("values") or None
         self.by_group: dict[str, Any] | None = run.record.thresholds.get("by_group")
         said = run.record.oversight
-        self.rules: DecisionRule | None = None if said is None else DecisionRule.restore(said["rule"])
+        self.rules: DecisionRule | None = None if said is None else DecisionRule.restore(RuleSection.model_validate(said["rule"]))
         """Which answers a human decides; None of a run that was made before there were such rules."""
 
     def _model(self, architecture: dict[str, Any] | None) -> Model:
         seed = derive_seed(self.config["seed"], "weights")
         # Published weights are in model.safetensors already; fetching them again would need a network.
         chosen = from_dict("backbone", self.config["backbone"])
-        backbone = chosen.rebuild(self.encoder.layout(), seed, architecture)
-        model: Model = from_dict("adapter", self.config["adapter"]).apply(
-            backbone, self.target.width, self.target.reads, seed
-        )
+        backbone = build(chosen, self.encoder.layout(), seed, architecture=architecture or {})
+        adapter = from_dict("adapter", self.config["adapter"])
+        model: Model = build(adapter, backbone, self.target.width, self.target.reads, seed)
         from_dict("privacy", self.config["privacy"]).settle(model)
         load_weights(model, self.run.path / "model.safetensors")
         return model
@@ -111,7 +111,7 @@ class Loaded:
         assert isinstance(self.target, SegmentationTarget), "only a run of target=mask gives masks"
         likely = None
         if self.rules is not None and self.rules.method != "none":
-            likely = 1.0 - self.rules.limits.of(len(frame), self.groups.names(frame))
+            likely = 1.0 - self.rules.quantiles.of(len(frame), self.groups.names(frame))
         return predict_masks(
             self.model,
             self.target,
@@ -192,13 +192,8 @@ class Loaded:
         columns: dict[str, Any] = {"decision": said.decision.astype(object)}
         if said.confidence is not None:
             columns["confidence"] = said.confidence
-        if said.sets is not None:
-            classes = self.target.classes
-            columns["set"] = [
-                ";".join(c for c, has in zip(classes, row, strict=True) if has) for row in said.sets
-            ]
-        if said.low is not None:
-            columns |= {"low": said.low, "high": said.high}
+        if said.region is not None:
+            columns |= said.region.columns(self.target.classes)
         return columns
 
     def decide(self, scores: NDArray[np.float64], frame: pd.DataFrame) -> Labels:

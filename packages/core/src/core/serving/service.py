@@ -19,6 +19,7 @@ from core.data.readers.files import sha256
 from core.data.masks import to_png
 from core.oversight.decision_rule import count_decisions
 from core.report.record import plain
+from core.report.sentences.oversight import rule_in_words
 from core.serving.load import Loaded
 from core.serving.verbs import SIMULATED
 from core.targets.segmentation import SegmentationTarget
@@ -79,7 +80,7 @@ class Service:
         found = self.loaded.predict(self._frame(rows), self.batch_size)
         if isinstance(self.loaded.target, SegmentationTarget):
             found["prediction"] = [base64.b64encode(to_png(mask)).decode() for mask in found["prediction"]]
-        now = count_decisions(found["decision"].to_numpy(np.str_))
+        now = count_decisions(found["decision"].to_numpy(np.str_)).model_dump()
         self.counted["requests"] += 1
         for key, count in now.items():
             self.counted[key] += count
@@ -133,6 +134,7 @@ class Service:
         """Say which run this is, what it is for and who decides."""
         record = self.loaded.run.record
         assert record.oversight is not None
+        assert self.loaded.rules is not None
         return {
             "run": {
                 "folder": self.loaded.run.path.resolve().name,
@@ -146,11 +148,11 @@ class Service:
             "groups": list(self.loaded.groups.groupings),
             "gives": {"kind": self.loaded.target.kind, "classes": list(self.loaded.target.classes)},
             "declaration": record.oversight["declaration"],
-            "rule": record.oversight["rule_in_words"],
+            "rule": rule_in_words(self.loaded.rules.section()),
             "limits": {"rows": self.most_rows},
         }
 
-    def count_decisions(self) -> dict[str, Json]:
+    def counts(self) -> dict[str, Json]:
         """Count since the start: requests answered and refused, rows, and who decides them."""
         with self._lock:
             return {"since": self.started, **self.counted}

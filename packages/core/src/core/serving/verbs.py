@@ -10,22 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.config import DataConfig, derive_seed, from_dict
+from core.config import DataConfig, build, derive_seed, from_dict
 from core.data.config import TableData
 from core.data.readers.files import sha256
 from core.data.masks import to_png
 from core.data.encoded_split import names_of_units
 from core.data.sources.image_folder import IMAGE_ENDINGS
-from core.data.readers.table import resolve_path, read_table
+from core.data.readers.files import resolve_path
+from core.data.readers.table import read_table
 from core.data.types import Dataset
 from core.domain import Domain
 from core.evaluation.conformal import score_pixels
 from core.evaluation.evaluate import evaluate_again
 from core.evaluation.types import Evaluation
 from core.evaluation.uncertainty import measure, terms_of
-from core.oversight.decision_rule import count_decisions, joined_texts, told
+from core.oversight.decision_rule import count_decisions, joined_texts
+from core.oversight.section import UncertaintySection
 from core.report.console import print_metrics
 from core.report.record import plain
+from core.report.sentences.oversight import counts
 from core.report.predictions import write_predictions
 from core.serving.load import Loaded, load
 from core.targets.segmentation import SegmentationTarget
@@ -64,7 +67,7 @@ def predict(run: str, source: str, output: str, device: str, batch_size: int) ->
         print(f"note: {SIMULATED}", file=sys.stderr)
     print(f"{len(table)} predictions: {target.resolve()}")
     if "decision" in predicted:
-        print(told(count_decisions(predicted["decision"].to_numpy(np.str_))))
+        print(counts(count_decisions(predicted["decision"].to_numpy(np.str_))))
     else:
         print(
             "note: the run is older than the rules of oversight: nobody checked who decides", file=sys.stderr
@@ -120,7 +123,7 @@ def evaluate(
     if isinstance(data, TableData) and not data.target:
         data.target = list(loaded.roles.target)
     task = from_dict("task", loaded.config["task"])
-    dataset = data.read(task, derive_seed(loaded.config["seed"], "evaluate"))
+    dataset = build(data, task, derive_seed(loaded.config["seed"], "evaluate"))
     _refuse_training_files(dataset, loaded)
     predictions = judged_rows(loaded, dataset.frame, batch_size)
     evaluation = evaluate_again(
@@ -152,10 +155,12 @@ def evaluate(
         print(f"note: {SIMULATED}")
     print_metrics(evaluation.metrics)
     if content.get("uncertainty"):
-        held, asked = content["uncertainty"]["coverage"]["value"], content["uncertainty"]["promise"]["asked"]
-        print(f"Sets that should hold {asked:.0%} of answers hold {held:.1%}")
+        measured = content["uncertainty"]
+        print(
+            f"Sets with a nominal coverage of {measured.guarantee.nominal:.0%} cover {measured.coverage.value:.1%}"
+        )
     if "oversight" in content:
-        print(told(content["oversight"]["counts"]))
+        print(counts(content["oversight"]["counts"]))
     print(f"evaluation: {folder.resolve()}")
     return evaluation
 
@@ -168,7 +173,7 @@ def overseen(loaded: Loaded, frame: pd.DataFrame, evaluation: Evaluation) -> dic
     decided = rules.decide(
         part.scores, part.labels, part.groups, joined_texts(frame, loaded.roles.text), part.sure
     )
-    found: dict[str, Any] = {"oversight": {"counts": count_decisions(decided.decision)}}
+    found: dict[str, Any] = {"oversight": {"counts": decided.counts()}}
     section = loaded.run.record.uncertainty
     if section is None:
         return found
@@ -176,9 +181,9 @@ def overseen(loaded: Loaded, frame: pd.DataFrame, evaluation: Evaluation) -> dic
     settings = from_dict("evaluation", loaded.config["evaluation"])
     pixels = None
     if part.kind == "mask":
-        rows = loaded.config["oversight"]["mask_rows"]
+        rows = loaded.config["oversight"]["mask_images"]
         pixels = score_pixels(loaded.scorer(), frame, part, rows, seed, "new")
-    return {**found, "uncertainty": measure(rules, part, terms_of(section), settings, seed, pixels)}
+    return {**found, "uncertainty": measure(rules, part, terms_of(UncertaintySection.model_validate(section)), settings, seed, pixels)}
 
 
 def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predictions:

@@ -14,8 +14,8 @@ from core.energy.meter import Meter
 from core.energy.section import Latency, PerformanceSection
 from core.evaluation.latency import times
 from core.steps.design import ModelAndData
-from core.steps.evaluate import Judged
-from core.steps.prepare import Prepared
+from core.steps.evaluate import EvaluationResult
+from core.steps.prepare import PreparedData
 from core.training.trainer import TrainingResult
 
 CALLS, WARM_UP = 30, 5
@@ -23,7 +23,7 @@ CALLS, WARM_UP = 30, 5
 
 
 def benchmark(
-    meter: Meter, prepared: Prepared, designed: ModelAndData, trained: TrainingResult, judged: Judged
+    meter: Meter, prepared: PreparedData, designed: ModelAndData, trained: TrainingResult, judged: EvaluationResult
 ) -> PerformanceSection:
     """Return the record's ``performance``: throughput, latency at batch size 1, peak memory, operations."""
     rows = sum(len(prepared.parts[name]) for name in ("validation", "test"))

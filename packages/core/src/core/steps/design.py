@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 
 from core.backbones.model import Model
-from core.config import RunConfig, derive_seed
+from core.backbones.types import DataDependentInit
+from core.config import RunConfig, build, derive_seed
 from core.data.augmentation import Augmentation
 from core.data.batches import ShuffledBatches
 from core.data.encoded_split import EncodedSplit
@@ -16,7 +17,7 @@ from core.run.directory import RunDirectory
 from core.privacy.config import NoPrivacy
 from core.steps.lp_ft import linear_probe_settings, train_linear_probe
 from core.steps.feature_cache import cache_frozen_features
-from core.steps.prepare import Prepared
+from core.steps.prepare import PreparedData
 from core.training.device import resolve_device
 from core.training.parallel import ALONE, ProcessGroup
 from core.training.precision import PrecisionDecision
@@ -42,30 +43,22 @@ class ModelAndData:
     """What was computed before the first step."""
 
 
-@runtime_checkable
-class DataDependentInit(Protocol):
-    """A backbone whose first weights can come from training inputs, read without noise."""
-
-    def start_from(self, inputs: dict[str, torch.Tensor]) -> bool:
-        """Look at encoded rows; tell whether weights came from them."""
+INIT_ROWS = 5000
+"""Training rows that a backbone's data-dependent initialization may use."""
 
 
-FIRST_LOOK = 5000
-"""Training rows that a backbone may start its directions from."""
-
-
-def build_model(config: RunConfig, prepared: Prepared, device: torch.device, private: bool) -> Model:
+def build_model(config: RunConfig, prepared: PreparedData, device: torch.device, private: bool) -> Model:
     """Make the network for the encoder's layout and the target's width, weights drawn from the seed.
 
     Where nothing is promised about privacy, a backbone that can may start from a look at training inputs.
     """
     seed = derive_seed(config.seed, "weights")
-    backbone = config.backbone.build(prepared.encoder.layout(), seed)
+    backbone = build(config.backbone, prepared.encoder.layout(), seed)
     if isinstance(backbone, DataDependentInit) and not private:
         train = prepared.parts["train"]
         generator = torch.Generator().manual_seed(derive_seed(config.seed, "first look"))
-        backbone.start_from(train.encoded.take(torch.randperm(len(train), generator=generator)[:FIRST_LOOK]))
-    model: Model = config.adapter.apply(backbone, prepared.target.width, prepared.target.reads, seed)
+        backbone.init_from(train.encoded.take(torch.randperm(len(train), generator=generator)[:INIT_ROWS]))
+    model: Model = build(config.adapter, backbone, prepared.target.width, prepared.target.reads, seed)
     return model.to(device)
 
 
@@ -88,14 +81,14 @@ def shuffled(
     )
 
 
-def design(config: RunConfig, prepared: Prepared, folder: RunDirectory, parallel: ProcessGroup) -> ModelAndData:
+def design(config: RunConfig, prepared: PreparedData, folder: RunDirectory, parallel: ProcessGroup) -> ModelAndData:
     """Do step 2."""
     if config.threads:
         torch.set_num_threads(config.threads)
     device = resolve_device(config.device, parallel)
     model = build_model(config, prepared, device, private=not isinstance(config.privacy, NoPrivacy))
     whole = prepared.parts["train"]
-    augmentation = config.augmentation.build(prepared.encoder.layout())
+    augmentation = build(config.augmentation, prepared.encoder.layout())
     first = linear_probe_settings(config)
     objective = config.fairness.objective(whole, prepared.groups, prepared.target)
     replaced = config.privacy.settle(model)

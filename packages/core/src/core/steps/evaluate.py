@@ -12,13 +12,13 @@ from core.evaluation.evaluate import compare, evaluate
 from core.evaluation.study import StudyResult, EvaluationContext
 from core.evaluation.types import Comparison, Evaluation
 from core.steps.design import ModelAndData
-from core.steps.prepare import Prepared
+from core.steps.prepare import PreparedData
 from core.training.prediction import predict
 from core.training.scorer import ModelScorer
 
 
 @dataclass
-class Judged:
+class EvaluationResult:
     """What held-out rows say of the model and of the baseline."""
 
     evaluation: Evaluation
@@ -29,7 +29,7 @@ class Judged:
     """Name -> what the study found, and the seconds it took."""
 
 
-def judge(config: RunConfig, prepared: Prepared, designed: ModelAndData, meter: Meter) -> Judged:
+def evaluate_run(config: RunConfig, prepared: PreparedData, designed: ModelAndData, meter: Meter) -> EvaluationResult:
     """Do step 4."""
     settings = config.training
     with meter.phase("predict"):
@@ -56,12 +56,12 @@ def judge(config: RunConfig, prepared: Prepared, designed: ModelAndData, meter: 
     comparison = None
     if challenge is not None:
         comparison = compare(evaluation, challenge, prepared.target, config.evaluation, extra, seed)
-    scorer = scorer_of(config, prepared, designed, evaluation)
-    return Judged(evaluation, comparison, scorer, studied(config, prepared, designed, evaluation, scorer))
+    scorer = build_scorer(config, prepared, designed, evaluation)
+    return EvaluationResult(evaluation, comparison, scorer, run_studies(config, prepared, designed, evaluation, scorer))
 
 
-def scorer_of(
-    config: RunConfig, prepared: Prepared, designed: ModelAndData, evaluation: Evaluation
+def build_scorer(
+    config: RunConfig, prepared: PreparedData, designed: ModelAndData, evaluation: Evaluation
 ) -> ModelScorer:
     """Give the trained model to those who ask it questions about rows."""
     scaling = Scaling.restore(evaluation.calibration["scaling"])
@@ -81,9 +81,9 @@ def scorer_of(
     )
 
 
-def studied(
+def run_studies(
     config: RunConfig,
-    prepared: Prepared,
+    prepared: PreparedData,
     designed: ModelAndData,
     evaluation: Evaluation,
     scorer: ModelScorer,

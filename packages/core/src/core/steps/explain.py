@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from core.explanation.explain_and_test import ExplanationReport
     from core.steps.design import ModelAndData
-    from core.steps.evaluate import Judged
-    from core.steps.prepare import Prepared
+    from core.steps.evaluate import EvaluationResult
+    from core.steps.prepare import PreparedData
     from core.targets.types import Array, Predictions
 
 RESAMPLES = 1000
@@ -27,7 +27,7 @@ BALANCED = ("binary", "multiclass", "ordinal", "tokens")
 
 
 def explain(
-    config: RunConfig, prepared: Prepared, designed: ModelAndData, judged: Judged
+    config: RunConfig, prepared: PreparedData, designed: ModelAndData, judged: EvaluationResult
 ) -> dict[str, Any] | None:
     """Give the record's ``explanation`` section; None where none was asked for.
 
@@ -112,7 +112,7 @@ def sample_rows(test: Predictions, count: int, seed: int) -> NDArray[np.int64]:
     return order[np.argsort(turn, kind="stable")][:count]
 
 
-def trained_passes(designed: ModelAndData, prepared: Prepared) -> float:
+def trained_passes(designed: ModelAndData, prepared: PreparedData) -> float:
     """Count training's passes of a row through the network, a backward pass as two: planned, so always the same."""
     from core.explanation.integrated_gradients import PASSES
 

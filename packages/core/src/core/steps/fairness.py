@@ -18,8 +18,8 @@ from core.targets.types import Predictions
 if TYPE_CHECKING:
     from core.data.encoded_split import EncodedSplit
     from core.data.types import Dataset
-    from core.steps.evaluate import Judged
-    from core.steps.prepare import Prepared
+    from core.steps.evaluate import EvaluationResult
+    from core.steps.prepare import PreparedData
     from core.targets.types import Array, Target
 
 DECISIONS = ("balanced_accuracy",)
@@ -27,7 +27,7 @@ DECISIONS = ("balanced_accuracy",)
 
 
 def audit_fairness(
-    config: RunConfig, prepared: Prepared, judged: Judged, epsilon: float | None
+    config: RunConfig, prepared: PreparedData, judged: EvaluationResult, epsilon: float | None
 ) -> dict[str, Any] | None:
     """Give the record's ``fairness`` section; None where nobody is compared.
 
@@ -100,7 +100,7 @@ def check_reference_run(config: RunConfig, dataset: Dataset, target: Target, tes
 
 
 def _prices(
-    prepared: Prepared, here: Predictions, there: Predictions, resamples: int, confidence: float, seed: int
+    prepared: PreparedData, here: Predictions, there: Predictions, resamples: int, confidence: float, seed: int
 ) -> list[dict[str, Any]]:
     """Compare the figure that selects models, and one of the decisions, on the same resamples: here less there."""
     given = prepared.target.metrics()

@@ -37,7 +37,7 @@ def cache_frozen_features(
     The sentence is empty where every layer changes in training: there is nothing to compute once. Each row is
     computed by itself (no layer of a frozen network mixes rows), so a promise of privacy is untouched.
     """
-    front = frozen_part(model)
+    front = frozen_part(model.backbone, model.head)
     if front is None:
         return part, ""
     if augmentation is not None:
@@ -67,4 +67,4 @@ def cache_frozen_features(
                 probe.on_step(StepEvent(step, len(rows), None, None))
     stores = {name: DenseRows(one) for name, one in kept.items()}
     told = f"what frozen layers give was computed once ({gib:.2g} GiB), not in each step"
-    return part.with_inputs(StoredRows(stores, len(part), padding=0, size=None)), told
+    return part.with_inputs(StoredRows(stores, len(part), pad_token_id=0, size=None)), told

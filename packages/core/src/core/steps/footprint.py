@@ -17,8 +17,8 @@ from core.energy.section import (
 )
 from core.steps.benchmark import benchmark
 from core.steps.design import ModelAndData
-from core.steps.evaluate import Judged
-from core.steps.prepare import Prepared
+from core.steps.evaluate import EvaluationResult
+from core.steps.prepare import PreparedData
 from core.training.parallel import ProcessGroup
 from core.training.trainer import TrainingResult
 
@@ -48,10 +48,10 @@ def all_reduce_meter(meter: Meter, parallel: ProcessGroup) -> None:
 def measure_footprint(
     config: RunConfig,
     meter: Meter,
-    prepared: Prepared,
+    prepared: PreparedData,
     designed: ModelAndData,
     trained: TrainingResult,
-    judged: Judged,
+    judged: EvaluationResult,
 ) -> Footprint:
     """Carry out step 6."""
     performance = benchmark(meter, prepared, designed, trained, judged)

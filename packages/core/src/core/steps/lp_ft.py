@@ -31,12 +31,12 @@ def linear_probe_settings(config: RunConfig) -> LinearProbeFirst | None:
     Raises ValueError under a promise of privacy: the head would be trained without noise.
     """
     adapter = config.adapter
-    if not (isinstance(adapter, LinearProbeFirst) and adapter.head_epochs):
+    if not (isinstance(adapter, LinearProbeFirst) and adapter.linear_probe_epochs):
         return None
     if not isinstance(config.privacy, NoPrivacy):
         raise config_error(
-            "adapter.head_epochs",
-            adapter.head_epochs,
+            "adapter.linear_probe_epochs",
+            adapter.linear_probe_epochs,
             "the head would be trained on rows without noise, which breaks what privacy promises; set 0",
         )
     return adapter
@@ -51,7 +51,7 @@ def train_linear_probe(
     first: LinearProbeFirst,
     parallel: ProcessGroup,
 ) -> list[str]:
-    """Train the head for ``adapter.head_epochs`` on unchanged rows, all else frozen, and tell of it.
+    """Train the head for ``adapter.linear_probe_epochs`` on unchanged rows, all else frozen, and tell of it.
 
     Linear probing, then fine-tuning (Kumar et al. 2022, arXiv:2202.10054, section 4). A pure function of the seed, so
     that a resumed run comes to the same start.
@@ -60,11 +60,11 @@ def train_linear_probe(
     with freeze_temporarily(model.backbone):
         model.train()
         rows, told = cache_frozen_features(settings, model, part, None, shown=parallel.is_main)
-        stream = batches.of(rows, first.head_epochs * batches.steps_per_epoch)
+        stream = batches.of(rows, first.linear_probe_epochs * batches.steps_per_epoch)
         update = TrainStep(
             model,
             target,
-            adam(model, first.head_rate, BETAS, 1e-8, 0.0, decoupled=True),
+            adam(model, first.linear_probe_lr, BETAS, 1e-8, 0.0, decoupled=True),
             CosineSchedule().build(stream.steps),
             micro_batch=settings.micro_batch,
             channels_last=settings.channels_last,

@@ -10,13 +10,13 @@ import pandas as pd
 import torch
 
 from core.backbones.contexts import eval_mode
-from core.config import RunConfig, derive_seed
+from core.config import RunConfig, build, derive_seed
 from core.data.encoded_split import EncodedSplit
 from core.privacy.membership_inference import evaluate_attack, lira, rmia
 from core.steps.design import ModelAndData, build_model, shuffled
 from core.steps.lp_ft import linear_probe_settings, train_linear_probe
 from core.steps.feature_cache import cache_frozen_features
-from core.steps.prepare import Prepared
+from core.steps.prepare import PreparedData
 from core.training.loop import fit
 from core.training.parallel import ALONE
 from core.training.trainer import plain_update
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def attack(config: RunConfig, prepared: Prepared, designed: ModelAndData) -> dict[str, Any] | None:
+def attack(config: RunConfig, prepared: PreparedData, designed: ModelAndData) -> dict[str, Any] | None:
     """Tell training rows from test rows by the model's losses, for the record; None where not asked for.
 
     ``loss`` calls those rows known whose loss is small (Yeom et al. 2018, arXiv:1709.01604). For the others,
@@ -61,7 +61,7 @@ def attack(config: RunConfig, prepared: Prepared, designed: ModelAndData) -> dic
     }
 
 
-def _by_loss(config: RunConfig, prepared: Prepared, designed: ModelAndData) -> dict[str, Any]:
+def _by_loss(config: RunConfig, prepared: PreparedData, designed: ModelAndData) -> dict[str, Any]:
     rng = np.random.default_rng(derive_seed(config.seed, "attack"))
     scores, member, units = [], [], []
     seen = 0
@@ -85,13 +85,13 @@ def _by_loss(config: RunConfig, prepared: Prepared, designed: ModelAndData) -> d
     }
 
 
-def _pool(prepared: Prepared) -> tuple[EncodedSplit, NDArray[np.bool_], NDArray[np.int64]]:
+def _pool(prepared: PreparedData) -> tuple[EncodedSplit, NDArray[np.bool_], NDArray[np.int64]]:
     train, test = prepared.parts["train"], prepared.parts["test"]
     pool = EncodedSplit(
         pd.concat([train.frame, test.frame]),
         np.concatenate([train.rows, test.rows]),
         prepared.encoder,
-        prepared.target,
+        prepared.target.encode,
         prepared.dataset.roles,
         prepared.groups,
         prepared.dataset.frame,
@@ -112,7 +112,7 @@ def _half(units: NDArray[np.int64], member: NDArray[np.bool_], seed: int) -> NDA
 
 def _trained(
     config: RunConfig,
-    prepared: Prepared,
+    prepared: PreparedData,
     designed: ModelAndData,
     pool: EncodedSplit,
     chosen: NDArray[np.bool_],
@@ -122,7 +122,7 @@ def _trained(
     settings = config.training
     model = build_model(own, prepared, designed.device, private=False)
     share = pool.subset(np.flatnonzero(chosen))
-    augmentation = config.augmentation.build(prepared.encoder.layout())
+    augmentation = build(config.augmentation, prepared.encoder.layout())
     rows, _ = cache_frozen_features(settings, model, share, augmentation)
     batches = shuffled(own, rows, augmentation, seed)
     first = linear_probe_settings(config)
@@ -147,7 +147,7 @@ def _trained(
 def _losses(
     config: RunConfig,
     model: torch.nn.Module,
-    prepared: Prepared,
+    prepared: PreparedData,
     part: EncodedSplit,
     rows: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.backbones.types import PretrainingProvenance
-from core.config import RunConfig, derive_seed
-from core.data.checks.dataset_checks import check_dataset, check_splits
+from core.backbones.pretrained import pretraining_overlap, weights_origin
+from core.config import RunConfig, build, derive_seed
+from core.data.checks.dataset_checks import check_dataset
+from core.data.checks.split_checks import check_splits
 from core.data.groups import Groups
 from core.data.encoded_split import EncodedSplit
 from core.data.splits import subsample, split
 from core.data.types import Dataset, Encoder, Finding
-from core.privacy.config import NoPrivacy
+from core.privacy.config import validate_pretraining
 from core.steps.fairness import check_reference_run
 from core.targets.types import Target
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Prepared:
+class PreparedData:
     """Data ready to train on. Frames and parts are keyed train, validation, test."""
 
     dataset: Dataset
@@ -33,11 +34,11 @@ class Prepared:
     findings: list[Finding]
 
 
-def prepare(config: RunConfig) -> Prepared:
+def prepare(config: RunConfig) -> PreparedData:
     """Do step 1, raising ValueError that names every fault the checks found."""
-    dataset = config.data.read(config.task, config.seed)
+    dataset = build(config.data, config.task, config.seed)
     config.privacy.check_data(dataset)
-    findings = check_dataset(dataset) + seen_before(config, dataset)
+    findings = check_dataset(dataset) + pretraining_overlap_findings(config, dataset)
     rows = split(dataset)
     findings += check_splits(dataset, rows)
     whole, share = len(rows["train"]), config.training.train_fraction
@@ -47,13 +48,13 @@ def prepare(config: RunConfig) -> Prepared:
         findings.append(Finding("note", "share", "training.train_fraction", text))
     frames = {name: dataset.frame.iloc[chosen] for name, chosen in rows.items()}
     groups = Groups.fit(frames["train"], dataset)
-    plain = config.encoder.build(dataset.roles)
+    plain = build(config.encoder, dataset.roles)
     encoder = config.fairness.encoder(plain, frames["train"], dataset.roles, groups)
     encoder.fit(frames["train"])
     target = config.target.build(frames["train"], dataset.roles)
     config.oversight.check_target(target, dataset.roles)
     parts = {
-        name: EncodedSplit(frame, rows[name], encoder, target, dataset.roles, groups, dataset.frame)
+        name: EncodedSplit(frame, rows[name], encoder, target.encode, dataset.roles, groups, dataset.frame)
         for name, frame in frames.items()
     }
     config.fairness.check_validation(parts["validation"].groups, target)
@@ -61,28 +62,21 @@ def prepare(config: RunConfig) -> Prepared:
     for finding in findings:
         if finding.level == "warning":
             print(f"warning: {finding.message}")
-    return Prepared(dataset, frames, parts, encoder, target, groups, findings)
+    return PreparedData(dataset, frames, parts, encoder, target, groups, findings)
 
 
-def seen_before(config: RunConfig, dataset: Dataset) -> list[Finding]:
-    """Tell whether the first weights were trained on the very files of this run.
+def pretraining_overlap_findings(config: RunConfig, dataset: Dataset) -> list[Finding]:
+    """Return a warning where the initial weights were pretrained on the very files of this run.
 
-    Raises ValueError under a promise of privacy: it would be broken before the first step.
+    Raises ValueError under a formal privacy guarantee, which would not hold for rows of these files.
     """
-    backbone = config.backbone
-    if not isinstance(backbone, PretrainingProvenance):
-        return []
-    files = backbone.read_before(dataset.files)
+    files = pretraining_overlap(config.backbone, dataset.files)
     if not files:
         return []
-    told = f"{backbone.started_from()} were pretrained on {', '.join(files)}"
-    if not isinstance(config.privacy, NoPrivacy):
-        raise ValueError(
-            f"backbone.weights={getattr(backbone, 'weights', None)}: {told}, without noise: what privacy promises of "
-            "these rows would not hold; set backbone.weights=random, or train on other data"
-        )
-    told += (
-        "; its test part was not read, but rows held out for validation may have been: what is chosen on them "
-        "(thresholds, sets) may be too sure"
+    overlap = f"{weights_origin(config.backbone)} were pretrained on {', '.join(files)}"
+    validate_pretraining(config.privacy, str(getattr(config.backbone, "weights", "")), overlap)
+    overlap += (
+        "; the test set was not read, but validation rows may have been: what is chosen on them "
+        "(thresholds, prediction sets) may be overconfident"
     )
-    return [Finding("warning", "pretraining", "backbone.weights", told)]
+    return [Finding("warning", "pretraining", "backbone.weights", overlap)]

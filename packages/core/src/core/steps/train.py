@@ -12,7 +12,7 @@ from core.energy.training_energy import TrainingEnergy
 from core.run.directory import RunDirectory
 from core.report.formatting import format_duration, format_si
 from core.steps.design import ModelAndData
-from core.steps.prepare import Prepared
+from core.steps.prepare import PreparedData
 from core.training.torchrun_env import sweep_position
 from core.training.parallel import ProcessGroup
 from core.training.trainer import TrainingResult
@@ -21,7 +21,7 @@ from core.training.trainer import train as run_training
 
 def fit(
     config: RunConfig,
-    prepared: Prepared,
+    prepared: PreparedData,
     designed: ModelAndData,
     folder: RunDirectory,
     parallel: ProcessGroup,

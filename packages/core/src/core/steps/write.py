@@ -20,11 +20,11 @@ from core.report.documents import write_documents
 from core.report.record import Record, plain, sealed, write_record
 from core.report.run import SEALED, Run
 from core.report.predictions import write_predictions
-from core.steps.assess import Impact
+from core.steps.assess import ImpactReport
 from core.steps.design import ModelAndData
-from core.steps.evaluate import Judged
+from core.steps.evaluate import EvaluationResult
 from core.steps.footprint import Footprint
-from core.steps.prepare import Prepared
+from core.steps.prepare import PreparedData
 from core.atomic_io import write_atomically
 from core.training.torchrun_env import launch_command
 from core.training.precision import cpu_name
@@ -34,11 +34,11 @@ from core.training.trainer import TrainingResult
 def write(
     folder: RunDirectory,
     config: RunConfig,
-    prepared: Prepared,
+    prepared: PreparedData,
     designed: ModelAndData,
     trained: TrainingResult,
-    judged: Judged,
-    impact: Impact,
+    judged: EvaluationResult,
+    impact: ImpactReport,
     footprint: Footprint,
 ) -> Run:
     """Write everything, record.json last: a folder that has one is a finished run, with all its documents."""
@@ -83,7 +83,7 @@ def write(
     return folder.tell()
 
 
-def _studies(folder: RunDirectory, judged: Judged) -> dict[str, Any]:
+def _studies(folder: RunDirectory, judged: EvaluationResult) -> dict[str, Any]:
     """Write the tables that studies leave as files, and give the rest for the record."""
     sections = {}
     for name, (found, seconds) in judged.studies.items():
@@ -101,7 +101,7 @@ def _studies(folder: RunDirectory, judged: Judged) -> dict[str, Any]:
     return sections
 
 
-def _run(folder: RunDirectory, config: RunConfig, prepared: Prepared) -> dict[str, Any]:
+def _run(folder: RunDirectory, config: RunConfig, prepared: PreparedData) -> dict[str, Any]:
     return {
         "domain": folder.domain.name,
         "title": folder.domain.title,
@@ -117,7 +117,7 @@ def _run(folder: RunDirectory, config: RunConfig, prepared: Prepared) -> dict[st
     }
 
 
-def _data(prepared: Prepared) -> dict[str, Any]:
+def _data(prepared: PreparedData) -> dict[str, Any]:
     dataset = prepared.dataset
     counted = {
         name: int(part.unit_codes.max()) + 1

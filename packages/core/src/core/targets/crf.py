@@ -1,7 +1,7 @@
-"""Linear-chain conditional random field: the likelihood of a row of labels, the likeliest row, and its probability.
+"""Linear-chain conditional random field (CRF): the partition function, the score of a label sequence, Viterbi decoding.
 
 Lafferty, McCallum and Pereira 2001. Scores of a row y: sum of emissions e[t, y_t] and of transitions a[y_(t-1), y_t].
-Each example has its own transition table, so that no example's figure depends on another's. K labels, T places, of
+Each example has its own transition table, so that no example's loss depends on another's. K labels, T places, of
 which the first n of an example are real.
 """
 
@@ -19,7 +19,7 @@ FORBIDDEN = -1e4
 
 
 def allowed_bio(labels: int) -> Tensor:
-    """Give the scores (K + 1, K) of BIO codes: row i for code i before, the last row for the first place.
+    """Return the transition scores (K + 1, K) of BIO codes: row i for code i before, the last row for the first place.
 
     A further word of a slot (2 s + 2) follows only the first or a further word of that slot; the rest is free.
     """
@@ -31,7 +31,7 @@ def allowed_bio(labels: int) -> Tensor:
 
 
 def partition(emissions_BTK: Tensor, transitions_BKK: Tensor, real_BT: Tensor) -> Tensor:
-    """Give the log of the sum over all rows of labels of exp(score), (B,).
+    """Compute the log partition function: the log of the sum over all label sequences of exp(score), (B,).
 
     The forward recursion with products of exponentials about each step's greatest value. At least one place is real.
     """
@@ -47,7 +47,7 @@ def partition(emissions_BTK: Tensor, transitions_BKK: Tensor, real_BT: Tensor) -
 
 
 def score(emissions_BTK: Tensor, transitions_BKK: Tensor, real_BT: Tensor, labels_BT: Tensor) -> Tensor:
-    """Give the score of rows of labels, (B,); what stands at places that are not real does not count."""
+    """Compute the score of label sequences, (B,); what stands at places that are not real does not count."""
     labels_BT = torch.where(real_BT, labels_BT, torch.zeros_like(labels_BT))
     own_BT = emissions_BTK.gather(2, labels_BT.unsqueeze(-1)).squeeze(-1)
     k = transitions_BKK.shape[1]
@@ -56,8 +56,8 @@ def score(emissions_BTK: Tensor, transitions_BKK: Tensor, real_BT: Tensor, label
     return (own_BT * real_BT).sum(dim=1) + (joined_BT * real_BT[:, 1:]).sum(dim=1)
 
 
-def likeliest(emissions_BTK: Tensor, transitions_BKK: Tensor, real_BT: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the row of labels with the highest score, (B, T) int64 (0 where not real), and that score (B,).
+def viterbi(emissions_BTK: Tensor, transitions_BKK: Tensor, real_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the label sequence with the highest score, (B, T) int64 (0 where not real), and that score (B,).
 
     Viterbi 1967.
     """

@@ -1,23 +1,51 @@
-"""Finding the kind of answer from the training rows, with the reason in a sentence."""
+"""Infer the kind of target from the training rows, with the reason in a sentence."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from core.config import OPTIONS, build, config_error
 from core.targets.labels import listed, names_of, require_columns
 
 if TYPE_CHECKING:
     from core.data.types import ColumnRoles
+    from core.targets.config import AutoTarget
+    from core.targets.types import Target
 
 FEW_NUMBERS = 20
 """Whole numbers with more distinct values than this are a quantity, not classes."""
 
 
-def detect(frame: pd.DataFrame, roles: ColumnRoles) -> tuple[str, str]:
-    """Name the kind of target and say why. Raises ValueError where no kind fits.
+def fit_inferred(config: AutoTarget, frame: pd.DataFrame, roles: ColumnRoles) -> Target:
+    """Fit the kind of target that suits the training rows; its ``explanation`` says why.
+
+    Raises ValueError for a key that the inferred kind does not have.
+
+    >>> import pandas as pd
+    >>> from core.data.types import ColumnRoles
+    >>> from core.targets.config import AutoTarget
+    >>> rows = pd.DataFrame({"grade": [0.5, 1.0, 2.5]})
+    >>> print(fit_inferred(AutoTarget(), rows, ColumnRoles(target=("grade",))).explanation)
+    Column 'grade' holds numbers with fractions, so the target is a regression. Column 'grade' runs from 0.5 to 2.5 in the training rows.
+    """
+    kind, reason = infer_kind(frame, roles)
+    option = OPTIONS["target", kind]
+    known = {f.name for f in fields(option)}  # type: ignore[arg-type]
+    given = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != f.default}
+    for name, value in given.items():
+        if name not in known:
+            raise config_error(f"target.{name}", value, f"a {kind} target does not have this key: {reason}")
+    target: Target = build(option(**given), frame, roles)
+    target.explanation = f"{reason} {target.explanation}".strip()
+    return target
+
+
+def infer_kind(frame: pd.DataFrame, roles: ColumnRoles) -> tuple[str, str]:
+    """Return the kind of target and the reason. Raises ValueError where no kind fits.
 
     Several columns or cells with several labels: multilabel. Two values: binary. An ordered categorical column:
     ordinal. Numbers with fractions or more than 20 distinct whole numbers: regression. Otherwise multiclass.
@@ -26,9 +54,9 @@ def detect(frame: pd.DataFrame, roles: ColumnRoles) -> tuple[str, str]:
         raise ValueError("no target column is named; set data.target to the column to predict")
     require_columns(frame, roles.target)
     if roles.mask_classes:
-        return "mask", f"Column {roles.target[0]!r} holds masks, so each pixel has a class."
+        return "segmentation", f"Column {roles.target[0]!r} holds masks, so each pixel has a class."
     if roles.slots is not None:
-        return "tokens", f"Column {roles.slots!r} marks slots in the text, so each word is labelled too."
+        return "intent_slots", f"Column {roles.slots!r} marks slots in the text, so each word is labelled too."
     if len(roles.target) > 1:
         return "multilabel", f"{len(roles.target)} target columns are named, so the target is multilabel."
     name = roles.target[0]

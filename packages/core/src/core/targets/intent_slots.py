@@ -1,61 +1,91 @@
-"""One answer for an utterance (its intent) and one label for each of its words (its slots), learnt together."""
+"""One intent for an utterance and one slot label for each of its words, learnt together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from core.config import derive_seed
 from core.data.coercion import to_texts
-from core.data.slot_alignment import encode_bio, parse_slots, decode_bio, word_spans
+from core.data.slot_alignment import decode_bio, encode_bio, parse_slots, word_spans
 from core.targets import crf
-from core.targets import metrics as m
-from core.targets.multiclass import class_list
+from core.targets.bootstrap_metrics import (
+    calibration_error,
+    means,
+    per_class,
+    probability_scores,
+    ratio,
+    summed,
+)
+from core.targets.fairness_metrics import TPR, FairnessMetric, calibration_metric
 from core.targets.labels import encode_classes, listed, require_columns, single_column
-from core.targets.slot_metrics import exact_match, intent_accuracy, slot_f1, slot_precision, slot_recall
+from core.targets.multiclass import MulticlassTarget, class_list
+from core.targets.perceptron_tagger import fit_tagger
+from core.targets.prediction_sets import CalibrationScores, ConformalRule, SetRegion
+from core.targets.recalibration import Recalibration
+from core.targets.row_class import class_log_odds
+from core.targets.slot_metrics import (
+    all_right,
+    correct_intents,
+    exact_match,
+    intent_accuracy,
+    intents,
+    slot_counts,
+    slot_f1,
+    slot_precision,
+    slot_recall,
+)
+from core.targets.types import Array, MetricSettings, Predictions, Statistic, TableColumn, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import pandas as pd
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from core.data.types import ColumnRoles, Json
-    from core.targets.config import TokensOption
-    from core.targets.types import Labels, Metric
+    from core.data.types import ColumnRoles, Encoder, Json
+    from core.targets.config import IntentSlotsOption
+    from core.targets.types import BaselineSettings, FittedBaseline, Flags, Labels, Metric
 
 OUTSIDE = -1
 """Code of a place beyond an utterance's last word."""
+PROBABILITY = "slots_probability"
+"""Column of the probability of the words' labels."""
 
 
 @dataclass
-class IntentSlotsTarget:
-    """A probability for each intent, and the likeliest row of BIO labels of the words under a linear chain.
+class IntentSlotsTarget(Target):
+    """A probability for each intent, and the likeliest BIO labels of the words under a linear-chain CRF.
 
-    Encoded answers (B, 1 + T) int64: the intent, then each word's code (see ``core.data.slot_alignment``), -1 beyond the last.
-    Scores (B, K + 1 + T): intents' probabilities, the probability of the decoded row of labels, and the row itself.
+    Encoded targets (B, 1 + T) int64: the intent, then each word's code (see ``core.data.slot_alignment``), -1 beyond the last.
+    Scores (B, K + 1 + T): intents' probabilities, the probability of the decoded labels, and the labels.
     """
+
+    kind: ClassVar[str] = "intent_slots"
+    reads: ClassVar[str] = "joint"
+    recalibrations: ClassVar[tuple[str, ...]] = ("temperature",)
+    conformal_methods: ClassVar[tuple[str, ...]] = ("lac", "aps")
+    explained_output: ClassVar[str] = "intent_log_odds"
+    own_baselines: ClassVar[tuple[str, ...]] = ("tfidf", "logistic")
+    item: ClassVar[str] = "intent"
 
     column: str
     text: str
     slots_column: str
     classes: tuple[str, ...]
     slots: tuple[str, ...]
-    length: int
+    max_words: int
     slot_weight: float = 1.0
-    select: str | None = None
     explanation: str = ""
-    kind: str = "tokens"
-    reads: str = "joint"
 
     @property
     def labels_count(self) -> int:
-        """How many labels a word may have: outside, and first and further word of each slot."""
+        """Number of labels a word may have: outside, and first and further word of each slot."""
         return 1 + 2 * len(self.slots)
 
     @property
@@ -64,15 +94,15 @@ class IntentSlotsTarget:
         return len(self.classes) + self.labels_count
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: TokensOption) -> IntentSlotsTarget:
-        """Read intents and slots from training rows.
+    def fit(cls, config: IntentSlotsOption, frame: pd.DataFrame, roles: ColumnRoles) -> IntentSlotsTarget:
+        """Fit intents and slots to training rows.
 
         Raises ValueError where the data has no column of slots or no text, or names a single intent.
         """
-        column = single_column(frame, roles, "tokens")
+        column = single_column(frame, roles, "intent_slots")
         if roles.slots is None or len(roles.text) != 1:
             raise ValueError(
-                "target=tokens needs one text column and a column of slots, lists of [start, end, name]; this data has "
+                "target=intent_slots needs one text column and a column of slots, lists of [start, end, name]; this data has "
                 f"text {', '.join(roles.text) or 'none'}, slots {roles.slots or 'none'}"
             )
         require_columns(frame, (roles.slots,))
@@ -80,51 +110,48 @@ class IntentSlotsTarget:
         names = {
             name for row, cell in cells for _, _, name in parse_slots(cell, f"{roles.slots!r}, row {row}")
         }
-        if settings.slots:
-            unknown = sorted(names - set(settings.slots))
+        if config.slots:
+            unknown = sorted(names - set(config.slots))
             if unknown:
                 raise ValueError(
                     f"target.slots lacks {listed(unknown)}, which column {roles.slots!r} has in the training rows"
                 )
-            names = set(settings.slots)
+            names = set(config.slots)
         classes = class_list(frame, column, [])
-        target = cls(
+        return cls(
             column,
             roles.text[0],
             roles.slots,
             tuple(classes),
             tuple(sorted(names)),
-            settings.length,
-            settings.slot_weight,
-            settings.select,
+            config.max_words,
+            config.slot_weight,
             f"The intents are {listed(classes)}; the slots are {listed(sorted(names)) or 'none'}.",
         )
-        target.metrics()
-        return target
 
     def encode(self, frame: pd.DataFrame) -> Tensor:
-        """Read each row's intent and its words' labels, (B, 1 + T) int64.
+        """Return each row's intent and its words' labels, (B, 1 + T) int64.
 
-        Raises ValueError naming column and row for what can't be read, and for more than ``target.length`` words.
+        Raises ValueError naming column and row for what can't be read, and for more than ``target.max_words`` words.
         """
         require_columns(frame, (self.text, self.slots_column))
-        codes = np.full((len(frame), 1 + self.length), OUTSIDE, np.int64)
+        codes = np.full((len(frame), 1 + self.max_words), OUTSIDE, np.int64)
         codes[:, 0] = encode_classes(frame, self.column, self.classes).numpy()
         rows = zip(frame.index, to_texts(frame[self.text]), frame[self.slots_column], strict=True)
         for n, (row, text, cell) in enumerate(rows):
             where = f"column {self.slots_column!r}, row {row}"
             spans = word_spans(text)
-            if len(spans) > self.length:
+            if len(spans) > self.max_words:
                 raise ValueError(
-                    f"column {self.text!r}, row {row}: {len(spans)} words are more than target.length={self.length}: "
-                    "raise target.length and encoder.length, or shorten the text"
+                    f"column {self.text!r}, row {row}: {len(spans)} words are more than target.max_words={self.max_words}: "
+                    "raise target.max_words and encoder.text.max_length, or shorten the text"
                 )
             labels = encode_bio(spans, parse_slots(cell, where), self.slots, where)
             codes[n, 1 : 1 + len(spans)] = labels
         return torch.from_numpy(codes)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Give each example's loss (B,) in nats: of its intent, and ``slot_weight`` times of its row of labels."""
+        """Compute each example's loss (B,) in nats: of its intent, and ``slot_weight`` times of its label sequence."""
         intents_BK, transitions, emissions, real_BT = self._parts(outputs)
         labels_BT = targets[:, 1 : 1 + emissions.shape[1]]
         labels_BT = functional.pad(labels_BT, (0, emissions.shape[1] - labels_BT.shape[1]), value=OUTSIDE)
@@ -137,17 +164,17 @@ class IntentSlotsTarget:
         return losses_B + self.slot_weight * torch.where(known_BT[:, 0], whole_B - own_B, 0.0)
 
     def scores(self, outputs: Tensor) -> Tensor:
-        """Turn outputs (B, 1 + W + T, W + 1) into scores (B, K + 1 + length): see the class."""
+        """Return from outputs (B, 1 + W + T, W + 1) scores (B, K + 1 + max_words): see the class."""
         intents_BK, transitions, emissions, real_BT = self._parts(outputs)
-        labels_BT, top_B = crf.likeliest(emissions, transitions, real_BT)
+        labels_BT, top_B = crf.viterbi(emissions, transitions, real_BT)
         chance_B = torch.exp((top_B - crf.partition(emissions, transitions, real_BT)).clamp_max(0.0))
         chance_B = torch.where(real_BT[:, 0], chance_B, 1.0)
-        rows_BT = torch.where(real_BT, labels_BT, OUTSIDE)[:, : self.length]
-        rows_BT = functional.pad(rows_BT, (0, self.length - rows_BT.shape[1]), value=OUTSIDE)
+        rows_BT = torch.where(real_BT, labels_BT, OUTSIDE)[:, : self.max_words]
+        rows_BT = functional.pad(rows_BT, (0, self.max_words - rows_BT.shape[1]), value=OUTSIDE)
         return torch.cat([torch.softmax(intents_BK, dim=-1), chance_B[:, None], rows_BT.float()], dim=1)
 
     def _parts(self, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Take outputs apart: intents (B, K), transitions (B, L, L), emissions (B, T', L), real (B, T').
+        """Split outputs into intents (B, K), transitions (B, L, L), emissions (B, T', L), real (B, T').
 
         T' is the most words of this batch: what comes after is beyond every utterance.
         """
@@ -163,40 +190,254 @@ class IntentSlotsTarget:
         emissions = emissions + first * allowed[-1]
         return outputs[:, 0, :k], outputs[:, 1 + k : 1 + w, k:w] + allowed[:-1], emissions, real_BT[:, :used]
 
-    def labels(self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None) -> Labels:
-        """Decide the likeliest intent and take the row of labels as decoded, (N, 1 + T) int64."""
+    def labels(self, scores: Array, thresholds: Mapping[str, float] | None = None) -> Labels:
+        """Decide the likeliest intent and return the words' labels as decoded, (N, 1 + T) int64."""
         assert not thresholds, "intents are decided by the highest probability"
         k = len(self.classes)
         decided: Labels = np.column_stack([scores[:, :k].argmax(axis=1), scores[:, k + 1 :]])
         return decided.astype(np.int64)
 
     def truth(self, targets: Tensor) -> Labels:
-        """Bring encoded answers into the shape of ``labels``, (N, 1 + T) int64."""
+        """Return encoded targets in the shape of ``labels``, (N, 1 + T) int64."""
         return targets.cpu().numpy().astype(np.int64)
 
-    def named(self, labels: NDArray[Any], texts: Sequence[str]) -> list[list[tuple[int, int, str]]]:
-        """Give the slots (start, end, name), in characters, of decided labels (N, 1 + T)."""
+    def predictions(
+        self,
+        scores: Array,
+        labels: Labels,
+        truth: Labels,
+        groups: Mapping[str, NDArray[np.str_]] | None = None,
+        units: NDArray[np.str_] | None = None,
+        index: NDArray[np.int64] | None = None,
+        sure: Array | None = None,
+    ) -> Predictions:
+        """Return predictions with the names of the slots."""
+        made = super().predictions(scores, labels, truth, groups, units, index, sure)
+        return replace(made, slots=self.slots)
+
+    def decoded_slots(self, labels: Labels, texts: Sequence[str]) -> list[list[tuple[int, int, str]]]:
+        """Return the slots (start, end, name), in characters, of predicted labels (N, 1 + T)."""
         return [
             decode_bio(word_spans(text), [max(int(c), 0) for c in row[1:]], self.slots)
             for row, text in zip(labels, texts, strict=True)
         ]
 
+    @classmethod
+    def from_state(cls, state: Mapping[str, Json]) -> Self:
+        """Return the target whose ``state()`` this is; version 0.1 said ``length`` for ``max_words``."""
+        return super().from_state({"max_words": state.get("length"), **state})
+
+    # Metrics
+
     def metrics(self) -> dict[str, Metric]:
-        """Name the figures; the first selects models."""
-        figures: dict[str, Metric] = {
+        """Return the scalar metrics; the first selects models by default."""
+        return {
             "exact_match": exact_match,
             "intent_accuracy": intent_accuracy,
             "slot_f1": slot_f1,
             "slot_precision": slot_precision,
             "slot_recall": slot_recall,
         }
-        return m.selected_first(figures, self.select)
-
-    def state(self) -> dict[str, Json]:
-        """Give all that ``core.targets.restore`` needs, as JSON."""
-        return {**asdict(self), "classes": list(self.classes), "slots": list(self.slots)}
 
     @classmethod
-    def from_state(cls, state: dict[str, Json]) -> IntentSlotsTarget:
-        """Make the target again from its state."""
-        return cls(**state | {name: tuple(state[name]) for name in ("classes", "slots")})
+    def statistics(cls, classes: Sequence[str], settings: MetricSettings) -> list[Statistic]:
+        """Return whole utterances, slots, and each intent's metrics and calibration."""
+        of_intents = [per_class(classes, exclusive=True), probability_scores(), calibration_error(settings.bins)]
+        whole = means({"exact_match": all_right, "intent_accuracy": correct_intents})
+        return [whole, _slots(), *(_of_intents(statistic) for statistic in of_intents)]
+
+    # Probabilities: those of the intents
+
+    @classmethod
+    def probabilistic(cls, p: Predictions) -> Predictions:
+        """Return the intents alone."""
+        return intents(p)
+
+    @classmethod
+    def recalibrate(cls, scores: Array, recalibration: Recalibration) -> Array:
+        """Return scores with corrected probabilities of the intents, which are the first ``columns``."""
+        k = recalibration.columns
+        if recalibration.method == "none" or k is None:
+            return scores
+        return np.column_stack([MulticlassTarget.recalibrate(scores[:, :k], recalibration), scores[:, k:]])
+
+    @classmethod
+    def log_losses(cls, p: Predictions) -> Array:
+        """Compute the negative log-likelihood of each row's intent."""
+        return MulticlassTarget.log_losses(intents(p))
+
+    # Uncertainty: sets of intents
+
+    @classmethod
+    def calibration_scores(cls, p: Predictions, rule: ConformalRule) -> CalibrationScores:
+        """Return the nonconformity of each row's true intent."""
+        return MulticlassTarget.calibration_scores(intents(p), rule)
+
+    @classmethod
+    def region(cls, scores: Array, limits: Array, rule: ConformalRule, classes: Sequence[str]) -> SetRegion:
+        """Return each row's set of intents."""
+        return MulticlassTarget.region(scores[:, : len(classes)], limits, rule, classes)
+
+    @classmethod
+    def confidence(cls, scores: Array, labels: Labels, sure: Array | None, rule: ConformalRule) -> Array:
+        """Return the probability of the intent times that of the words' labels."""
+        words = labels.shape[1] - 1
+        return np.asarray(scores[np.arange(len(scores)), labels[:, 0]] * scores[:, -1 - words])
+
+    @classmethod
+    def row_losses(cls, p: Predictions, unit: float = 1.0) -> Array:
+        """Return 1 for each row unless intent and slots are right."""
+        return 1.0 - all_right(p)
+
+    @classmethod
+    def includes(cls, labels: Labels, codes: Sequence[int]) -> Flags:
+        """Return whether a row's intent is one of the classes."""
+        return np.isin(labels[:, 0], list(codes))
+
+    # Fairness
+
+    @classmethod
+    def fairness_metrics(cls, p: Predictions) -> list[FairnessMetric]:
+        """Return the rates of intents, of whole utterances and of slots."""
+        ones, correct = np.ones(len(p)), correct_intents(p)
+        found, predicted, true = slot_counts(p).T
+        wrong = predicted - found
+        return [
+            FairnessMetric("intent accuracy", "equal accuracy", correct, ones, better=1),
+            FairnessMetric("exact match", "equal accuracy of intent and slots", all_right(p), ones),
+            FairnessMetric("slot recall", "equal opportunity over all slots", found, true, TPR),
+            FairnessMetric("false discovery rate of slots", "predictive parity over all slots", wrong, predicted),
+            calibration_metric(intents(p), correct),
+        ]
+
+    # Explanation: the intent
+
+    @classmethod
+    def stratum(cls, p: Predictions) -> Labels:
+        """Return the predicted intents."""
+        return np.asarray(p.labels[:, 0])
+
+    def explained_class(self, labels: Labels, outputs: Array) -> NDArray[np.int64]:
+        """Return the predicted intents."""
+        return np.asarray(labels[:, 0], np.int64)
+
+    def explained_value(self, outputs: Tensor, explained: Tensor) -> Tensor:
+        """Return the log odds (B,) of the explained intents."""
+        return class_log_odds(outputs[:, 0, : len(self.classes)], explained)
+
+    def explained_name(self, explained: int) -> str:
+        """Return the intent's name."""
+        return self.classes[explained]
+
+    @classmethod
+    def certainty(cls, p: Predictions) -> Array:
+        """Return the probability of the predicted intent."""
+        return MulticlassTarget.certainty(intents(p))
+
+    @classmethod
+    def correct(cls, p: Predictions) -> Flags:
+        """Return whether the predicted intent is the true one."""
+        return np.asarray(p.labels[:, 0] == p.targets[:, 0])
+
+    # Columns and words
+
+    @classmethod
+    def describe(cls, label: Any, classes: Sequence[str]) -> str:
+        """Return the intent's name."""
+        return classes[int(label[0])]
+
+    @classmethod
+    def named(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
+        """Return the intents' names."""
+        return MulticlassTarget.named(labels[:, 0], classes)
+
+    @classmethod
+    def label_column(cls, labels: Labels, classes: Sequence[str]) -> TableColumn:
+        """Return the intents' names."""
+        return MulticlassTarget.label_column(labels[:, 0], classes)
+
+    @classmethod
+    def read_labels(cls, cells: Sequence[Any], classes: Sequence[str]) -> Labels:
+        """Return the codes of intents (N,), to which ``read_more`` adds the words' labels."""
+        return MulticlassTarget.read_labels(cells, classes)
+
+    @classmethod
+    def more_columns(cls, p: Predictions) -> dict[str, TableColumn]:
+        """Return the probability of the words' labels and, as lists of BIO labels, predicted and true ones."""
+        return {
+            PROBABILITY: TableColumn(p.scores[:, len(p.classes)]),
+            "label_slots": TableColumn(_bio_labels(p.labels[:, 1:], p.slots), "texts"),
+            "truth_slots": TableColumn(_bio_labels(p.targets[:, 1:], p.slots), "texts"),
+        }
+
+    @classmethod
+    def file_details(cls, p: Predictions) -> dict[str, Json]:
+        """Return the slots' names and the number of words there is room for."""
+        return {"slots": list(p.slots), "words": p.labels.shape[1] - 1}
+
+    @classmethod
+    def read_more(
+        cls, p: Predictions, column: Callable[[str], Sequence[Any]], details: Mapping[str, Json]
+    ) -> Predictions:
+        """Return predictions with the words' labels."""
+        slots, words = tuple(details["slots"]), int(details["words"])
+        label, truth = (_bio_codes(column(name), slots, words) for name in ("label_slots", "truth_slots"))
+        return replace(
+            p,
+            scores=np.column_stack([p.scores, np.asarray(column(PROBABILITY), np.float64), label]),
+            labels=np.column_stack([p.labels, label]),
+            targets=np.column_stack([p.targets, truth]),
+            slots=slots,
+        )
+
+    def served_details(
+        self, frame: pd.DataFrame, scores: Array, labels: Labels
+    ) -> dict[str, Sequence[Any] | Array]:
+        """Return ``slots`` (JSON: [start, end, name] in characters) and ``slots_probability``."""
+        found = self.decoded_slots(labels, to_texts(frame[self.text]))
+        return {
+            "slots": [json.dumps(slots, ensure_ascii=False) for slots in found],
+            PROBABILITY: scores[:, len(self.classes)],
+        }
+
+    # Baseline
+
+    def fit_baseline(
+        self, settings: BaselineSettings, frames: Mapping[str, pd.DataFrame], encoder: Encoder, seed: int
+    ) -> FittedBaseline:
+        """Fit TF-IDF with logistic regression for intents and a perceptron tagger for slots."""
+        random = derive_seed(seed, "challenger") % 2**32
+        return fit_tagger(frames, self, self.text, self.labels_count, random)
+
+
+def _of_intents(statistic: Statistic) -> Statistic:
+    return Statistic(statistic.names, lambda p: statistic.prepare(intents(p)))
+
+
+def _slots() -> Statistic:
+    """Return precision, recall and F1 of slots by span, all taken together."""
+
+    def combine(sums: Array) -> Array:
+        found, predicted, true = sums.T
+        return np.column_stack(
+            [ratio(2 * found, predicted + true), ratio(found, predicted), ratio(found, true)]
+        )
+
+    return summed(("slot_f1", "slot_precision", "slot_recall"), slot_counts, combine)
+
+
+def _bio_names(slots: Sequence[str]) -> list[str]:
+    return ["O", *(f"{place}-{name}" for name in slots for place in ("B", "I"))]
+
+
+def _bio_labels(codes: Labels, slots: Sequence[str]) -> list[list[str]]:
+    names = _bio_names(slots)
+    return [[names[int(code)] for code in row if code >= 0] for row in codes]
+
+
+def _bio_codes(rows: Sequence[Sequence[str]], slots: Sequence[str], words: int) -> NDArray[np.int64]:
+    code = {name: k for k, name in enumerate(_bio_names(slots))}
+    codes = np.full((len(rows), words), OUTSIDE, np.int64)
+    for n, row in enumerate(rows):
+        codes[n, : len(row)] = [code[name] for name in row]
+    return codes

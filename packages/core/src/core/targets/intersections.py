@@ -1,4 +1,4 @@
-"""The sensitive attributes of predictions, and their pairs."""
+"""The sensitive attributes of predictions and their intersections: pairs of attributes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ JOIN = " × "
 
 
 def attributes(p: Predictions, pairs: bool = True) -> Iterator[tuple[str, NDArray[np.str_]]]:
-    """Give each attribute with its rows' groups, (N,), then each pair of attributes as "a × b"."""
+    """Yield each attribute with its rows' groups, (N,), then each pair of attributes as "a × b"."""
     yield from p.groups.items()
     if pairs:
         for (a, groups_a), (b, groups_b) in combinations(p.groups.items(), 2):

@@ -1,4 +1,4 @@
-"""Reading answers from rows: names of classes, their codes, their weights, and the errors a user can act on."""
+"""Labels of rows: names of classes, their codes, their weights, and the errors a user can act on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def single_column(frame: pd.DataFrame, roles: ColumnRoles, kind: str) -> str:
-    """Name the one target column, raising ValueError when the fields name none, several or an absent one."""
+    """Return the one target column, raising ValueError when the roles name none, several or an absent one."""
     if len(roles.target) != 1:
         named = ", ".join(roles.target) or "none"
         raise ValueError(f"a {kind} target needs exactly one target column; data.target names {named}")
@@ -35,16 +35,16 @@ def require_columns(frame: pd.DataFrame, columns: Sequence[str]) -> None:
 
 
 def class_name(value: object) -> str:
-    """Write a cell as the name of its class: whole numbers without a decimal point, texts without outer spaces."""
+    """Return the name of a cell's class: whole numbers without a decimal point, texts without outer spaces."""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     return str(value).strip()
 
 
 def names_of(column: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
-    """Give each row's code into the list of distinct class names; code -1 where there is no answer.
+    """Return each row's code into the list of distinct class names; code -1 where there is no label.
 
-    Missing values and empty texts are no answer. Raises ValueError for cells that are lists.
+    Missing values and empty texts are no label. Raises ValueError for cells that are lists.
     """
     try:
         codes, values = pd.factorize(column, use_na_sentinel=True)
@@ -58,7 +58,7 @@ def names_of(column: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
 
 
 def in_order(names: Sequence[str]) -> list[str]:
-    """Sort class names: by size if all are numbers, else by letter."""
+    """Return class names sorted: by size if all are numbers, else alphabetically."""
     try:
         return sorted(names, key=float)
     except ValueError:
@@ -68,10 +68,10 @@ def in_order(names: Sequence[str]) -> list[str]:
 def encode_classes(
     frame: pd.DataFrame, column: str, classes: Sequence[str], rest: int | None = None
 ) -> Tensor:
-    """Read each row's class as int64 (B,).
+    """Return each row's class as int64 (B,).
 
     With ``rest``, every other value is that class. Raises ValueError naming column, row and value for a row without
-    an answer or with an unknown class.
+    a label or with an unknown class.
     """
     require_columns(frame, (column,))
     codes, names = names_of(frame[column])
@@ -88,27 +88,27 @@ def encode_classes(
 
 
 def refuse_unlabelled(frame: pd.DataFrame, column: str, without: NDArray[np.bool_]) -> None:
-    """Raise ValueError naming the first row that has no answer and how many there are."""
+    """Raise ValueError naming the first row that has no label and how many there are."""
     if without.any():
         first = int(np.argmax(without))
         raise ValueError(
-            f"column {column!r}, row {frame.index[first]} has no answer ({int(without.sum())} of {len(frame)} rows "
+            f"column {column!r}, row {frame.index[first]} has no label ({int(without.sum())} of {len(frame)} rows "
             "have none); drop unlabelled rows or label them"
         )
 
 
 def count_classes(frame: pd.DataFrame, column: str, classes: Sequence[str]) -> NDArray[np.int64]:
-    """Count the rows of each class; rows without an answer are left out."""
+    """Count the rows of each class; rows without a label are left out."""
     codes, names = names_of(frame[column])
     counts = dict(zip(names, np.bincount(codes[codes >= 0], minlength=len(names)), strict=True))
     return np.array([counts.get(c, 0) for c in classes], np.int64)
 
 
 def weights_of(counts: NDArray[np.int64], how: str) -> list[float]:
-    """Weigh classes so that the mean weight of a training row is 1: none, balanced (1/n) or sqrt (1/sqrt n).
+    """Return class weights with a mean of 1 over training rows: none, balanced (1/n) or sqrt (1/sqrt n).
 
     A weight depends on the class alone, so an example's loss never depends on the rest of its batch. The counts are
-    figures of the training rows: under differential privacy ``balanced`` and ``sqrt`` use them without noise.
+    statistics of the training rows: under differential privacy ``balanced`` and ``sqrt`` use them without noise.
     """
     if how == "none":
         return [1.0] * len(counts)
@@ -118,6 +118,6 @@ def weights_of(counts: NDArray[np.int64], how: str) -> list[float]:
 
 
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Write names for a message, cut after a dozen."""
+    """Return names for a message, cut after a dozen."""
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown}, ... {len(names)} in all"

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from core.targets import metrics as m
+from core.targets.bootstrap_metrics import (
+    calibration_error,
+    macro_auroc_auprc,
+    means,
+    per_class,
+    probability_scores,
+)
+from core.targets.fairness_metrics import FairnessMetric, accuracy_metric, calibration_metric, class_metrics
 from core.targets.labels import (
     count_classes,
     encode_classes,
@@ -20,20 +28,25 @@ from core.targets.labels import (
     single_column,
     weights_of,
 )
+from core.targets.row_class import RowClassTarget, correct_rows
+from core.targets.types import Array, MetricSettings, Predictions, Statistic
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
     from torch import Tensor
 
-    from core.data.types import ColumnRoles, Json
+    from core.data.types import ColumnRoles
     from core.targets.config import MulticlassOption
     from core.targets.types import Labels, Metric
 
 
 @dataclass
-class MulticlassTarget:
+class MulticlassTarget(RowClassTarget):
     """A probability for each class, from as many outputs: softmax logits."""
+
+    kind: ClassVar[str] = "multiclass"
+    balances_classes: ClassVar[bool] = True
+    thresholds_by_group: ClassVar[bool] = True
 
     column: str
     classes: tuple[str, ...]
@@ -42,10 +55,7 @@ class MulticlassTarget:
     """Added to the logits in training only: ``logit_adjustment`` times the log frequencies; empty for none."""
     label_smoothing: float = 0.0
     focal: float = 0.0
-    select: str | None = None
     explanation: str = ""
-    kind: str = "multiclass"
-    reads: str = "pooled"
 
     @property
     def width(self) -> int:
@@ -53,34 +63,31 @@ class MulticlassTarget:
         return len(self.classes)
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: MulticlassOption) -> MulticlassTarget:
-        """Read classes and weights from training rows, raising ValueError when there are fewer than two classes."""
+    def fit(cls, config: MulticlassOption, frame: pd.DataFrame, roles: ColumnRoles) -> MulticlassTarget:
+        """Fit classes and weights to training rows, raising ValueError when there are fewer than two classes."""
         column = single_column(frame, roles, "multiclass")
-        classes = class_list(frame, column, settings.classes)
+        classes = class_list(frame, column, config.classes)
         counts = count_classes(frame, column, classes)
         prior: tuple[float, ...] = ()
-        if settings.logit_adjustment:
+        if config.logit_adjustment:
             frequencies = np.maximum(counts, 0.5) / counts.sum()
-            prior = tuple(float(p) for p in settings.logit_adjustment * np.log(frequencies))
-        target = cls(
+            prior = tuple(float(p) for p in config.logit_adjustment * np.log(frequencies))
+        return cls(
             column,
             tuple(classes),
-            tuple(weights_of(counts, settings.class_weights)),
+            tuple(weights_of(counts, config.class_weights)),
             prior,
-            settings.label_smoothing,
-            settings.focal,
-            settings.select,
+            config.label_smoothing,
+            config.focal,
             f"The classes are {listed(classes)}.",
         )
-        target.metrics()
-        return target
 
     def encode(self, frame: pd.DataFrame) -> Tensor:
-        """Read each row's class, int64 (B,); ValueError names column, row and value it can't read."""
+        """Return each row's class, int64 (B,); ValueError names column, row and value it can't read."""
         return encode_classes(frame, self.column, self.classes)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Give each example's weighted cross-entropy (B,) in nats.
+        """Compute each example's weighted cross-entropy (B,) in nats.
 
         ``focal`` as in Lin et al. 2017 (arXiv:1708.02002); ``logit_adjustment`` as in Menon et al. 2021
         (arXiv:2007.07314, eq. 10): the log prior is added in training, so that the plain logits are balanced.
@@ -98,23 +105,21 @@ class MulticlassTarget:
         return losses_B
 
     def scores(self, outputs: Tensor) -> Tensor:
-        """Turn logits (B, K) into probabilities (B, K)."""
+        """Return probabilities (B, K) from logits (B, K)."""
         return torch.softmax(outputs.float(), dim=-1)
 
-    def labels(self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None) -> Labels:
+    def labels(self, scores: Array, thresholds: Mapping[str, float] | None = None) -> Labels:
         """Decide the class whose probability is largest against its threshold (all equal without thresholds)."""
         equal = 1.0 / len(self.classes)
         bars = np.array([max((thresholds or {}).get(c, equal), 1e-12) for c in self.classes])
         decided: Labels = np.argmax(scores / bars, axis=1)
         return decided
 
-    def truth(self, targets: Tensor) -> Labels:
-        """Bring encoded answers into the shape of ``labels``, (N,) int64."""
-        return targets.cpu().numpy().astype(np.int64)
+    # Metrics
 
     def metrics(self) -> dict[str, Metric]:
-        """Name the figures; the first selects models."""
-        figures: dict[str, Metric] = {
+        """Return the scalar metrics; the first selects models by default."""
+        return {
             "macro_auroc": m.macro_auroc,
             "macro_auprc": m.macro_auprc,
             "accuracy": m.accuracy,
@@ -122,22 +127,36 @@ class MulticlassTarget:
             "macro_f1": m.macro_f1,
             "log_loss": m.log_loss,
             "brier": m.brier,
+            **m.per_class_auroc(self.classes),
         }
-        return m.selected_first(figures | m.per_class(self.classes), self.select)
-
-    def state(self) -> dict[str, Json]:
-        """Give all that ``core.targets.restore`` needs, as JSON."""
-        lists = {name: list(getattr(self, name)) for name in ("classes", "weights", "prior")}
-        return {**asdict(self), **lists}
 
     @classmethod
-    def from_state(cls, state: dict[str, Json]) -> MulticlassTarget:
-        """Make the target again from its state."""
-        return cls(**state | {name: tuple(state[name]) for name in ("classes", "weights", "prior")})
+    def statistics(cls, classes: Sequence[str], settings: MetricSettings) -> list[Statistic]:
+        """Return accuracy, ranking, each class's metrics, and calibration."""
+        return [
+            means({"accuracy": correct_rows}),
+            macro_auroc_auprc(classes),
+            per_class(classes, exclusive=True),
+            probability_scores(),
+            calibration_error(settings.bins),
+        ]
+
+    # Fairness
+
+    @classmethod
+    def fairness_metrics(cls, p: Predictions) -> list[FairnessMetric]:
+        """Return accuracy, calibration, and the rates of each class."""
+        correct = correct_rows(p)
+        return [accuracy_metric(correct), calibration_metric(p, correct), *class_metrics(p)]
+
+    @classmethod
+    def neutral_threshold(cls, classes: Sequence[str]) -> float:
+        """Return the equal share: the largest ratio of probability to threshold decides."""
+        return 1 / len(classes)
 
 
 def class_list(frame: pd.DataFrame, column: str, asked: list[str]) -> list[str]:
-    """List the classes: those asked for, else those of the rows in order; ValueError when they do not fit the rows."""
+    """Return the classes: those asked for, else those of the rows in order; ValueError when they do not fit the rows."""
     found = in_order(names_of(frame[column])[1])
     if asked:
         unknown = [n for n in found if n not in asked]
@@ -146,7 +165,7 @@ def class_list(frame: pd.DataFrame, column: str, asked: list[str]) -> list[str]:
                 f"target.classes lacks {listed(unknown)}, which column {column!r} has in the training rows"
             )
         if len(set(asked)) < len(asked):
-            raise ValueError(f"target.classes={asked!r}: a class is named twice")
+            raise ValueError(f"target.classes={asked!r}: a class occurs twice")
         found = list(asked)
     if len(found) < 2:
         raise ValueError(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,21 @@ import torch
 from torch.nn import functional
 
 from core.targets import metrics as m
+from core.targets.bootstrap_metrics import (
+    calibration_error,
+    macro_auroc_auprc,
+    means,
+    per_class,
+    predicted,
+    probability_scores,
+    truths,
+)
+from core.targets.fairness_metrics import FPR, TPR, FairnessMetric
 from core.targets.labels import class_name, in_order, listed, refuse_unlabelled, require_columns
+from core.targets.prediction_sets import CalibrationScores, ConformalRule, SetRegion, prediction_sets
+from core.targets.recalibration import Recalibration, platt, temper_each
+from core.targets.row_class import TINY
+from core.targets.types import Array, MetricSettings, Predictions, Statistic, TableColumn, Target
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,14 +34,22 @@ if TYPE_CHECKING:
 
     from core.data.types import ColumnRoles, Json
     from core.targets.config import MultilabelOption
-    from core.targets.types import Labels, Metric
+    from core.targets.types import Flags, Labels, Metric, OneVsRest
 
 _YES_NO = {"1": 1, "0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}
 
 
 @dataclass
-class MultilabelTarget:
+class MultilabelTarget(Target):
     """Each label's own probability, from one output a label: its log odds."""
+
+    kind: ClassVar[str] = "multilabel"
+    recalibrations: ClassVar[tuple[str, ...]] = ("platt", "temperature")
+    binary_threshold_rule: ClassVar[str] = "f1"  # rare labels need precision too
+    thresholds_by_group: ClassVar[bool] = True
+    conformal_methods: ClassVar[tuple[str, ...]] = ("lac",)
+    explained_output: ClassVar[str] = "label_log_odds"
+    item: ClassVar[str] = "label"
 
     columns: tuple[str, ...]
     """Several 0/1 columns, which are the labels; or one column of lists or of texts with a separator."""
@@ -37,10 +59,7 @@ class MultilabelTarget:
     separator: str = ";"
     at_least_one: bool = False
     label_smoothing: float = 0.0
-    select: str | None = None
     explanation: str = ""
-    kind: str = "multilabel"
-    reads: str = "pooled"
 
     @property
     def width(self) -> int:
@@ -48,8 +67,8 @@ class MultilabelTarget:
         return len(self.classes)
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: MultilabelOption) -> MultilabelTarget:
-        """Read labels and weights from training rows, raising ValueError where cells can't be read as labels."""
+    def fit(cls, config: MultilabelOption, frame: pd.DataFrame, roles: ColumnRoles) -> MultilabelTarget:
+        """Fit labels and weights to training rows, raising ValueError where cells can't be read as labels."""
         if not roles.target:
             raise ValueError("no target column is named; set data.target to the column or columns to predict")
         require_columns(frame, roles.target)
@@ -59,32 +78,30 @@ class MultilabelTarget:
         else:
             cells = labelled[roles.target[0]]
             found = in_order(
-                sorted({name for cell in cells for name in _cell_names(cell, settings.separator)})
+                sorted({name for cell in cells for name in _cell_names(cell, config.separator)})
             )
-        unknown = [n for n in found if settings.classes and n not in settings.classes]
+        unknown = [n for n in found if config.classes and n not in config.classes]
         if unknown:
             raise ValueError(f"target.classes lacks {listed(unknown)}, which the training rows have")
-        classes = list(settings.classes) or found
+        classes = list(config.classes) or found
         if not classes:
             raise ValueError(f"target column {roles.target[0]!r} has no label in any training row")
         target = cls(
             tuple(roles.target),
             tuple(classes),
             tuple((1.0, 1.0) for _ in classes),
-            settings.separator,
-            settings.at_least_one,
-            settings.label_smoothing,
-            settings.select,
+            config.separator,
+            config.at_least_one,
+            config.label_smoothing,
             f"The labels are {listed(classes)}.",
         )
-        target.metrics()
-        if settings.class_weights != "none":
+        if config.class_weights != "none":
             positive_K = target.encode(labelled).sum(dim=0).double().numpy()
-            target.weights = _label_weights(positive_K, len(labelled), settings.class_weights)
+            target.weights = _label_weights(positive_K, len(labelled), config.class_weights)
         return target
 
     def encode(self, frame: pd.DataFrame) -> Tensor:
-        """Read each row's labels, float32 0/1 (B, K); ValueError names column, row and value it can't read.
+        """Return each row's labels, float32 0/1 (B, K); ValueError names column, row and value it can't read.
 
         An empty list is a row without labels; a missing cell is an unlabelled row and refused.
         """
@@ -95,7 +112,7 @@ class MultilabelTarget:
             return torch.from_numpy(np.stack([_yes_no(frame, c) for c in self.columns], axis=1))
         column = self.columns[0]
         position = {name: k for k, name in enumerate(self.classes)}
-        answers = np.zeros((len(frame), len(self.classes)), np.float32)
+        labels = np.zeros((len(frame), len(self.classes)), np.float32)
         for row, cell in enumerate(frame[column]):
             for name in _cell_names(cell, self.separator):
                 if name not in position:
@@ -103,11 +120,11 @@ class MultilabelTarget:
                         f"column {column!r}, row {frame.index[row]}: {name!r} is none of the labels learnt "
                         f"({listed(self.classes)}); correct the value, drop the row or train with this label"
                     )
-                answers[row, position[name]] = 1.0
-        return torch.from_numpy(answers)
+                labels[row, position[name]] = 1.0
+        return torch.from_numpy(labels)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Give each example's logistic loss (B,) in nats, weighted and averaged over labels."""
+        """Compute each example's logistic loss (B,) in nats, weighted and averaged over labels."""
         logits_BK = outputs.float()
         smooth_BK = targets * (1.0 - self.label_smoothing) + 0.5 * self.label_smoothing
         losses_BK = functional.binary_cross_entropy_with_logits(logits_BK, smooth_BK, reduction="none")
@@ -117,10 +134,10 @@ class MultilabelTarget:
         return losses_BK.mean(dim=-1)
 
     def scores(self, outputs: Tensor) -> Tensor:
-        """Turn log odds (B, K) into each label's probability (B, K)."""
+        """Return each label's probability (B, K) from log odds (B, K)."""
         return torch.sigmoid(outputs.float())
 
-    def labels(self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None) -> Labels:
+    def labels(self, scores: Array, thresholds: Mapping[str, float] | None = None) -> Labels:
         """Decide each label, 0/1 (N, K), against the threshold under its name; 0.5 without one.
 
         With ``at_least_one``, a row in which no label is reached gets the one nearest to its threshold by ratio.
@@ -133,12 +150,14 @@ class MultilabelTarget:
         return reached
 
     def truth(self, targets: Tensor) -> Labels:
-        """Bring encoded answers into the shape of ``labels``, (N, K) int64."""
+        """Return encoded targets in the shape of ``labels``, (N, K) int64."""
         return targets.cpu().numpy().astype(np.int64)
 
+    # Metrics
+
     def metrics(self) -> dict[str, Metric]:
-        """Name the figures; the first selects models."""
-        figures: dict[str, Metric] = {
+        """Return the scalar metrics; the first selects models by default."""
+        return {
             "macro_f1": m.macro_f1,
             "micro_f1": m.micro_f1,
             "macro_auroc": m.macro_auroc,
@@ -146,19 +165,198 @@ class MultilabelTarget:
             "exact_match": m.exact_match,
             "log_loss": m.log_loss,
             "brier": m.brier,
+            **m.per_class_auroc(self.classes),
         }
-        return m.selected_first(figures | m.per_class(self.classes), self.select)
-
-    def state(self) -> dict[str, Json]:
-        """Give all that ``core.targets.restore`` needs, as JSON."""
-        lists = {"columns": list(self.columns), "classes": list(self.classes)}
-        return {**asdict(self), **lists, "weights": [list(w) for w in self.weights]}
 
     @classmethod
-    def from_state(cls, state: dict[str, Json]) -> MultilabelTarget:
-        """Make the target again from its state."""
-        tuples = {"columns": tuple(state["columns"]), "classes": tuple(state["classes"])}
-        return cls(**state | tuples | {"weights": tuple((w[0], w[1]) for w in state["weights"])})
+    def statistics(cls, classes: Sequence[str], settings: MetricSettings) -> list[Statistic]:
+        """Return ranking, each label's metrics, whole rows, and calibration."""
+        return [
+            macro_auroc_auprc(classes),
+            per_class(classes, exclusive=False),
+            means({"exact_match": m.all_labels_right, "hamming_loss": _hamming_rows}),
+            probability_scores(),
+            calibration_error(settings.bins),
+        ]
+
+    @classmethod
+    def precompute(cls, p: Predictions) -> None:
+        """Sort the scores once."""
+        p.ranks()
+
+    # Probabilities
+
+    @classmethod
+    def indicators(cls, labels: Labels, count: int) -> Flags:
+        """Return which labels each row has, (N, K)."""
+        return np.asarray(labels > 0, np.bool_)
+
+    @classmethod
+    def recalibrate(cls, scores: Array, recalibration: Recalibration) -> Array:
+        """Return corrected probabilities (N, K)."""
+        if recalibration.method == "none":
+            return scores
+        if recalibration.method == "platt":
+            return platt(scores, recalibration)
+        return temper_each(scores, recalibration.temperature)
+
+    @classmethod
+    def log_losses(cls, p: Predictions) -> Array:
+        """Compute each row's negative log-likelihood in nats, a mean over labels, (N,)."""
+        own: Array = np.where(truths(p), p.scores, 1 - p.scores)
+        return np.asarray(-np.log(np.clip(own, TINY, 1 - TINY)).mean(axis=1))
+
+    @classmethod
+    def brier_scores(cls, p: Predictions) -> Array:
+        """Compute each row's squared error of probabilities, a mean over labels, (N,)."""
+        return np.asarray(((p.scores - truths(p)) ** 2).mean(axis=1))
+
+    @classmethod
+    def binary_decisions(cls, p: Predictions) -> OneVsRest:
+        """Return each label."""
+        truth = truths(p)
+        return {name: (p.scores[:, k], truth[:, k]) for k, name in enumerate(p.classes)}
+
+    @classmethod
+    def forecasts(cls, p: Predictions) -> tuple[Array, Flags]:
+        """Return all labels' probabilities and truth."""
+        return p.scores, truths(p)
+
+    @classmethod
+    def confusion(cls, p: Predictions) -> dict[str, Json]:
+        """Return each label's true positives, false positives and false negatives."""
+        truth, label = truths(p), predicted(p)
+        pairs = {
+            "true_positive": truth & label,
+            "false_positive": ~truth & label,
+            "false_negative": truth & ~label,
+        }
+        return {
+            "labels": list(p.classes),
+            **{k: v.sum(axis=0).astype(int).tolist() for k, v in pairs.items()},
+        }
+
+    # Uncertainty
+
+    @classmethod
+    def calibration_scores(cls, p: Predictions, rule: ConformalRule) -> CalibrationScores:
+        """Return the nonconformity of each label that applies."""
+        row, code = np.nonzero(p.targets > 0)
+        return CalibrationScores(1.0 - p.scores[row, code], row, code, np.zeros(len(row), bool), len(p))
+
+    @classmethod
+    def region(cls, scores: Array, limits: Array, rule: ConformalRule, classes: Sequence[str]) -> SetRegion:
+        """Return each row's set of labels, which may be empty."""
+        return SetRegion(prediction_sets(rule.method, scores, limits, empty=True))
+
+    @classmethod
+    def confidence(cls, scores: Array, labels: Labels, sure: Array | None, rule: ConformalRule) -> Array:
+        """Return the probability that all labels are right, if they err independently."""
+        return np.asarray(np.where(labels > 0, scores, 1.0 - scores).prod(axis=1))
+
+    @classmethod
+    def row_losses(cls, p: Predictions, unit: float = 1.0) -> Array:
+        """Return 1 for each row unless all its labels are right."""
+        return np.asarray((p.labels != p.targets).any(axis=1), np.float64)
+
+    @classmethod
+    def includes(cls, labels: Labels, codes: Sequence[int]) -> Flags:
+        """Return whether a row has any of the labels."""
+        return np.asarray((labels[:, list(codes)] > 0).any(axis=1))
+
+    # Fairness
+
+    @classmethod
+    def fairness_metrics(cls, p: Predictions) -> list[FairnessMetric]:
+        """Return the rates over all labels."""
+        ones = np.ones(len(p))
+        truth, label = (np.asarray(x, np.float64) for x in (p.targets, p.labels))
+        hits, false = (label * truth).sum(1), (label * (1 - truth)).sum(1)
+        whole = (label == truth).all(1).astype(np.float64)
+        return [
+            FairnessMetric("true positive rate of labels", "equal opportunity over all labels", hits, truth.sum(1), TPR),
+            FairnessMetric("false positive rate of labels", "predictive equality over all labels", false, (1 - truth).sum(1), FPR),
+            FairnessMetric("labels per row", "demographic parity over all labels", label.sum(1), ones),
+            FairnessMetric("exact match", "equal accuracy", whole, ones, better=1),
+            FairnessMetric("calibration gap", "calibration by group", (p.scores - truth).mean(1), ones),
+        ]  # fmt: skip
+
+    @classmethod
+    def decision_utility(cls, hits: Array, false: Array, true: Array, rest: Array) -> float:
+        """Compute macro F1."""
+        return float(np.mean(2 * hits / np.maximum(hits + false + true, 1)))
+
+    # Explanation
+
+    def explained_class(self, labels: Labels, outputs: Array) -> NDArray[np.int64]:
+        """Return the likeliest label of each row."""
+        return outputs.argmax(axis=1)
+
+    def explained_value(self, outputs: Tensor, explained: Tensor) -> Tensor:
+        """Return the log odds (B,) of the explained labels."""
+        return outputs.gather(1, explained[:, None]).squeeze(1)
+
+    def explained_name(self, explained: int) -> str:
+        """Return the label's name."""
+        return self.classes[explained]
+
+    @classmethod
+    def certainty(cls, p: Predictions) -> Array:
+        """Return how sure the least sure label of each row is."""
+        return np.abs(p.scores - 0.5).min(axis=1) + 0.5
+
+    @classmethod
+    def correct(cls, p: Predictions) -> Flags:
+        """Return whether all labels are right."""
+        return np.asarray((p.labels == p.targets).all(axis=1))
+
+    # Columns and words
+
+    @classmethod
+    def describe(cls, label: Any, classes: Sequence[str]) -> str:
+        """Return the names of a row's labels."""
+        return ", ".join(_names(label, classes)) or "none"
+
+    @classmethod
+    def named(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
+        """Return ``a;b`` for each row."""
+        return [";".join(_names(row, classes)) for row in labels]
+
+    @classmethod
+    def label_column(cls, labels: Labels, classes: Sequence[str]) -> TableColumn:
+        """Return lists of names."""
+        return TableColumn([_names(row, classes) for row in labels], "texts")
+
+    @classmethod
+    def read_labels(cls, cells: Sequence[Any], classes: Sequence[str]) -> Labels:
+        """Return 0/1 labels (N, K) of lists of names."""
+        code = {name: k for k, name in enumerate(classes)}
+        labels = np.zeros((len(cells), len(classes)), np.int64)
+        for row, names in enumerate(cells):
+            labels[row, [code[name] for name in names]] = 1
+        return labels
+
+    # Baseline
+
+    @classmethod
+    def estimated_columns(cls, truth: Labels) -> list[Labels]:
+        """Return each label's truth: one estimator a label."""
+        return list(truth.T)
+
+    def estimated_scores(self, estimates: Sequence[Array], known: Sequence[Labels]) -> Array:
+        """Return each estimator's probability that its label applies, (N, K)."""
+        return np.column_stack(
+            [each[:, list(classes).index(1)] if 1 in classes else np.zeros(len(each))
+             for each, classes in zip(estimates, known, strict=True)]
+        )  # fmt: skip
+
+
+def _names(label: Labels, classes: Sequence[str]) -> list[str]:
+    return [name for name, has in zip(classes, label, strict=True) if has]
+
+
+def _hamming_rows(p: Predictions) -> Array:
+    return np.asarray(np.not_equal(p.labels, p.targets).mean(axis=1))
 
 
 def _cell_names(cell: object, separator: str) -> list[str]:
@@ -179,7 +377,7 @@ def _yes_no(frame: pd.DataFrame, column: str) -> NDArray[np.float32]:
 
 
 def _label_weights(positive_K: NDArray[np.float64], rows: int, how: str) -> tuple[tuple[float, float], ...]:
-    """Weigh each label's two sides so that the mean weight of a row is 1: balanced (1/n) or sqrt (1/sqrt n)."""
+    """Return each label's two weights, of mean 1 over rows: balanced (1/n) or sqrt (1/sqrt n)."""
     power = 1.0 if how == "balanced" else 0.5
     weights = []
     for positive in positive_K:

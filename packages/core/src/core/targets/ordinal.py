@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,20 @@ import torch
 from torch.nn.functional import logsigmoid, softplus
 
 from core.targets import metrics as m
-from core.targets.multiclass import class_list
+from core.targets.bootstrap_metrics import (
+    calibration_error,
+    macro_auroc_auprc,
+    means,
+    per_class,
+    probability_scores,
+    ratio,
+    summed,
+)
+from core.targets.fairness_metrics import FairnessMetric, accuracy_metric, calibration_metric, class_metrics
 from core.targets.labels import class_name, count_classes, encode_classes, listed, single_column, weights_of
+from core.targets.multiclass import class_list
+from core.targets.row_class import RowClassTarget, correct_rows
+from core.targets.types import Array, MetricSettings, Predictions, Statistic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,20 +40,21 @@ _LEAST_STEP = 1e-6
 
 
 @dataclass
-class OrdinalTarget:
+class OrdinalTarget(RowClassTarget):
     """A probability for each of K ordered classes, from K - 1 outputs."""
+
+    kind: ClassVar[str] = "ordinal"
+    conformal_methods: ClassVar[tuple[str, ...]] = ("contiguous",)
+    explained_output: ClassVar[str] = "expected_grade"
 
     column: str
     classes: tuple[str, ...]
     """Lowest first."""
     weights: tuple[float, ...]
     method: str = "cumulative"
-    decide: str = "median"
+    decision_rule: str = "median"
     label_smoothing: float = 0.0
-    select: str | None = None
     explanation: str = ""
-    kind: str = "ordinal"
-    reads: str = "pooled"
 
     @property
     def width(self) -> int:
@@ -49,39 +62,36 @@ class OrdinalTarget:
         return len(self.classes) - 1
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, roles: ColumnRoles, settings: OrdinalOption) -> OrdinalTarget:
-        """Read ordered classes and weights from training rows, raising ValueError where no order is known."""
+    def fit(cls, config: OrdinalOption, frame: pd.DataFrame, roles: ColumnRoles) -> OrdinalTarget:
+        """Fit ordered classes and weights to training rows, raising ValueError where no order is known."""
         column = single_column(frame, roles, "ordinal")
         dtype = frame[column].dtype
         ordered = isinstance(dtype, pd.CategoricalDtype) and dtype.ordered
-        if not settings.classes and isinstance(dtype, pd.CategoricalDtype) and ordered:
+        if not config.classes and isinstance(dtype, pd.CategoricalDtype) and ordered:
             classes = class_list(frame, column, [class_name(c) for c in dtype.categories])
         else:
-            classes = class_list(frame, column, settings.classes)
-            if not settings.classes and pd.to_numeric(pd.Series(classes), errors="coerce").isna().any():
+            classes = class_list(frame, column, config.classes)
+            if not config.classes and pd.to_numeric(pd.Series(classes), errors="coerce").isna().any():
                 raise ValueError(
                     f"target column {column!r} holds texts ({listed(classes)}), whose order is not known; list them in "
                     "target.classes, lowest first"
                 )
-        target = cls(
+        return cls(
             column,
             tuple(classes),
-            tuple(weights_of(count_classes(frame, column, classes), settings.class_weights)),
-            settings.method,
-            settings.decide,
-            settings.label_smoothing,
-            settings.select,
+            tuple(weights_of(count_classes(frame, column, classes), config.class_weights)),
+            config.method,
+            config.decision_rule,
+            config.label_smoothing,
             f"The classes in order are {listed(classes)}.",
         )
-        target.metrics()
-        return target
 
     def encode(self, frame: pd.DataFrame) -> Tensor:
-        """Read each row's class, int64 (B,); ValueError names column, row and value it can't read."""
+        """Return each row's class, int64 (B,); ValueError names column, row and value it can't read."""
         return encode_classes(frame, self.column, self.classes)
 
     def log_probabilities(self, outputs: Tensor) -> Tensor:
-        """Turn outputs (B, K - 1) into log probabilities (B, K).
+        """Return log probabilities (B, K) from outputs (B, K - 1).
 
         ``cumulative``: the logit of P(y >= k) is a_k with a_1 = o_1 and a_(k+1) = a_k - softplus(o_(k+1)): the
         logits are ordered (the cumulative link model of McCullagh 1980, with thresholds that may depend on the
@@ -100,7 +110,7 @@ class OrdinalTarget:
         return torch.cat([logsigmoid(-a_BK[:, :1]), between_BK, logsigmoid(a_BK[:, -1:])], dim=-1)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Give each example's weighted negative log-likelihood (B,) in nats."""
+        """Compute each example's weighted negative log-likelihood (B,) in nats."""
         log_BK = self.log_probabilities(outputs)
         right_B = log_BK.gather(1, targets[:, None]).squeeze(1)
         losses_B = -(1.0 - self.label_smoothing) * right_B - self.label_smoothing * log_BK.mean(dim=-1)
@@ -109,28 +119,31 @@ class OrdinalTarget:
         return losses_B
 
     def scores(self, outputs: Tensor) -> Tensor:
-        """Turn outputs (B, K - 1) into probabilities (B, K)."""
+        """Return probabilities (B, K) from outputs (B, K - 1)."""
         return torch.softmax(self.log_probabilities(outputs), dim=-1)
 
-    def labels(self, scores: NDArray[np.float64], thresholds: Mapping[str, float] | None = None) -> Labels:
+    def labels(self, scores: Array, thresholds: Mapping[str, float] | None = None) -> Labels:
         """Decide the median, mean or mode; with thresholds, the highest class k reached: P(y >= k) against k's."""
-        if thresholds is None and self.decide == "mode":
+        if thresholds is None and self.decision_rule == "mode":
             likeliest: Labels = np.argmax(scores, axis=1)
             return likeliest
-        if thresholds is None and self.decide == "mean":
+        if thresholds is None and self.decision_rule == "mean":
             return np.rint(scores @ np.arange(len(self.classes))).astype(np.int64)
         reached_NK = scores[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
         bars = np.array([(thresholds or {}).get(c, 0.5) for c in self.classes[1:]])
         steps: Labels = np.sum(reached_NK >= bars, axis=1)
         return steps
 
-    def truth(self, targets: Tensor) -> Labels:
-        """Bring encoded answers into the shape of ``labels``, (N,) int64."""
-        return targets.cpu().numpy().astype(np.int64)
+    @classmethod
+    def from_state(cls, state: Mapping[str, Json]) -> Self:
+        """Return the target whose ``state()`` this is; version 0.1 said ``decide`` for ``decision_rule``."""
+        return super().from_state({"decision_rule": state.get("decide", "median"), **state})
+
+    # Metrics
 
     def metrics(self) -> dict[str, Metric]:
-        """Name the figures; the first selects models. ``mae`` is in steps between classes."""
-        figures: dict[str, Metric] = {
+        """Return the scalar metrics; the first selects models by default. ``mae`` is in steps between classes."""
+        return {
             "qwk": m.qwk,
             "mae": m.mae,
             "adjacent": m.adjacent,
@@ -141,18 +154,64 @@ class OrdinalTarget:
             "log_loss": m.log_loss,
             "brier": m.brier,
         }
-        return m.selected_first(figures, self.select)
-
-    def state(self) -> dict[str, Json]:
-        """Give all that ``core.targets.restore`` needs, as JSON."""
-        return {
-            "kind": self.kind,
-            **asdict(self),
-            "classes": list(self.classes),
-            "weights": list(self.weights),
-        }
 
     @classmethod
-    def from_state(cls, state: dict[str, Json]) -> OrdinalTarget:
-        """Make the target again from its state."""
-        return cls(**state | {"classes": tuple(state["classes"]), "weights": tuple(state["weights"])})
+    def statistics(cls, classes: Sequence[str], settings: MetricSettings) -> list[Statistic]:
+        """Return agreement, ranking, each class's metrics, and calibration."""
+        return [
+            _agreement(),
+            means({"accuracy": correct_rows, "adjacent": _adjacent_rows, "mae": m.absolute_errors}),
+            macro_auroc_auprc(classes),
+            per_class(classes, exclusive=True),
+            probability_scores(),
+            calibration_error(settings.bins),
+        ]
+
+    # Fairness
+
+    @classmethod
+    def fairness_metrics(cls, p: Predictions) -> list[FairnessMetric]:
+        """Return mean error and mean grade in steps, accuracy, calibration, and the rates of each class."""
+        ones, correct = np.ones(len(p)), correct_rows(p)
+        grade, truth = np.asarray(p.labels, np.float64), np.asarray(p.targets, np.float64)
+        return [
+            FairnessMetric("mean error in steps", "no group is marked up or down", grade - truth, ones),
+            FairnessMetric("mean predicted step", "demographic parity", grade, ones),
+            accuracy_metric(correct),
+            calibration_metric(p, correct),
+            *class_metrics(p),
+        ]
+
+    # Explanation: the expected grade, not the evidence for one
+
+    def explained_class(self, labels: Labels, outputs: Array) -> NDArray[np.int64]:
+        """Return 0: the expected grade is explained."""
+        return np.zeros(len(outputs), np.int64)
+
+    def explained_value(self, outputs: Tensor, explained: Tensor) -> Tensor:
+        """Return the expected grade (B,), in steps from the lowest."""
+        scores_BK = self.scores(outputs)
+        return scores_BK @ torch.arange(len(self.classes), dtype=scores_BK.dtype, device=scores_BK.device)
+
+    def explained_name(self, explained: int) -> str:
+        """Return nothing: no single class is explained."""
+        return ""
+
+
+def _adjacent_rows(p: Predictions) -> Array:
+    return (m.absolute_errors(p) <= 1).astype(np.float64)
+
+
+def _agreement() -> Statistic:
+    """Return quadratically weighted kappa (Cohen 1968) of labels and truth, from moments."""
+
+    def columns(p: Predictions) -> Array:
+        t, y = np.asarray(p.targets, np.float64), np.asarray(p.labels, np.float64)
+        return np.column_stack([np.ones(len(p)), t, y, t * t, y * y, t * y])
+
+    def combine(sums: Array) -> Array:
+        t, y, tt, yy, ty = ratio(sums[:, 1:], sums[:, :1]).T
+        kappa = 1 - ratio(tt + yy - 2 * ty, tt + yy - 2 * t * y)
+        return kappa[:, None]
+
+    return summed(("qwk",), columns, combine)

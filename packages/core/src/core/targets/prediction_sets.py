@@ -112,7 +112,7 @@ class ConformalRule:
     method: str = "none"
     """See ``core.oversight.config.METHODS``; none: no sets."""
     scale: ResidualScale = field(default_factory=ResidualScale)
-    """Of numbers, with the method normalised."""
+    """Of numbers, with the method normalized."""
     log: bool = False
     """Numbers were learnt on a logarithmic scale."""
 

@@ -207,19 +207,6 @@ class BaselineSettings(Protocol):
     max_rows: int
 
 
-@dataclass(frozen=True)
-class Wording:
-    """The words of a kind of target in sentences for people."""
-
-    covered: str = "the class of"
-    """What a set or interval holds, before "a new row"."""
-    regions: str = "Sets"
-    members: str = "classes"
-    """Of a set; empty where there are none."""
-    row: str = "row"
-    confidence: str = "its probability"
-
-
 class Target(ABC):
     """What is predicted: how it is read from rows, learnt, decoded and evaluated.
 
@@ -234,7 +221,8 @@ class Target(ABC):
     """Scores are a map a row, of which predictions keep a summary: labels can't be decided anew from them."""
     has_row_class: ClassVar[bool] = False
     """Each row has exactly one of ``classes``, and ``labels`` and ``targets`` are its index, (N,)."""
-    wording: ClassVar[Wording] = Wording()
+    item: ClassVar[str] = "class"
+    """What a prediction set or interval covers, a code for sentences: class, label, intent, number or pixel."""
 
     classes: tuple[str, ...]
     explanation: str
@@ -295,6 +283,10 @@ class Target(ABC):
         return Predictions(
             scores, labels, truth, self.classes, self.kind, dict(groups or {}), units, rows, sure=sure
         )
+
+    def log_scale(self) -> bool:
+        """Return whether numbers are learnt on a logarithmic scale."""
+        return False
 
     def state(self) -> dict[str, Json]:
         """Return everything that ``core.targets.restore`` needs, as JSON."""
@@ -401,10 +393,10 @@ class Target(ABC):
     """Methods of ``oversight.method`` that suit, the default first."""
     mondrian: ClassVar[str] = "none"
     """What ``oversight.mondrian=auto`` is."""
-    deferrals: ClassVar[tuple[str, ...]] = ("none", "cost", "share", "agreement")
+    deferrals: ClassVar[tuple[str, ...]] = ("none", "cost", "fraction", "accuracy")
     """Values of ``oversight.defer`` that suit."""
     deferred_by: ClassVar[str] = "cost"
-    """What ``oversight.defer=auto`` is, unless the task names an agreement and rows have one class."""
+    """What ``oversight.defer=auto`` is, unless the task names an accuracy and rows have one class."""
 
     @classmethod
     def calibration_scores(cls, p: Predictions, rule: ConformalRule) -> CalibrationScores:
@@ -477,8 +469,8 @@ class Target(ABC):
 
     # Explanation
 
-    explains: ClassVar[str] = "predicted value"
-    """The number that is explained, before recalibration."""
+    explained_output: ClassVar[str] = "value"
+    """The number that is explained, before recalibration, a code for sentences."""
 
     @classmethod
     def stratum(cls, p: Predictions) -> Labels | None:

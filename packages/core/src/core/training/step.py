@@ -1,16 +1,16 @@
-"""The ordinary update: forward, per-example losses, backward, clip, optimizer, average."""
+"""The optimizer step, and the gradient of the mean loss that it takes without differential privacy."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 
 from core.data.types import Batch
 from core.training.ema import Ema
-from core.training.objective import MeanLoss
 from core.training.optimizers import load_optimizer_state, optimizer_state
 from core.training.parallel import ALONE
 from core.training.precision import autocast
@@ -23,130 +23,209 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from core.targets.types import Target
-    from core.training.config import Schedule
     from core.training.parallel import ProcessGroup
+    from core.training.schedules import Schedule
     from core.training.types import Objective
 
 
-class TrainStep:
-    """One optimizer step on the mean of the batch's weighted losses."""
+class MeanLoss:
+    """The plain objective: every example counts the same."""
+
+    def __call__(self, losses: Tensor, batch: Batch, outputs: Tensor) -> Tensor:
+        """Return the losses (B,) as they are."""
+        return losses
+
+
+class ExampleLosses:
+    """The forward pass: from a batch to each example's weighted loss, micro-batch by micro-batch."""
 
     def __init__(
         self,
         model: nn.Module,
         target: Target,
-        optimizers: Sequence[Optimizer],
-        schedule: Schedule,
         *,
         objective: Objective | None = None,
         precision: str = "fp32",
-        micro_batch: int = 0,
-        max_grad_norm: float = 0.0,
-        ema: float | None = None,
+        micro_batch_size: int = 0,
         channels_last: bool = False,
-        compile: bool = False,  # noqa: A002 - the setting's name
-        parallel: ProcessGroup = ALONE,
+        compile: bool = False,  # noqa: A002 - the key's name
     ) -> None:
-        """Take a model in train mode on its device, and optimizers over its trainable weights.
+        """Wrap a model in train mode on its device.
 
-        ``precision`` is fp32, bf16 or fp16 (decided: see ``core.training.precision.choose_precision``). ``micro_batch``
-        cuts a batch into pieces whose gradients add up; 0 takes it whole.
+        ``precision`` is fp32, bf16 or fp16 (chosen: see ``core.training.precision``). ``micro_batch_size`` cuts a
+        batch into micro-batches whose gradients are accumulated; 0 takes it whole.
         """
         self.model = model
         self.target = target
-        self.optimizers = list(optimizers)
-        self.schedule = schedule
         self.objective = objective if objective is not None else MeanLoss()
         self.precision = precision
-        self.micro_batch = micro_batch
-        self.max_grad_norm = max_grad_norm
+        self.micro_batch_size = micro_batch_size
         self.channels_last = channels_last
-        self.parallel = parallel
-        self.step = 0
         self.weights = [p for p in model.parameters() if p.requires_grad]
         self.device = self.weights[0].device
-        self.ema = Ema(model, ema) if ema is not None else None
         if channels_last:
             model.to(memory_format=torch.channels_last)
         self._forward = cast(
             "Callable[[dict[str, Tensor]], Tensor]", torch.compile(model) if compile else model
         )
         self._autocast = autocast(precision, self.device)
-        self._scaler = torch.amp.GradScaler(self.device.type) if precision == "fp16" else None
-        self._rates = [(group, float(group["lr"])) for o in self.optimizers for group in o.param_groups]
-        self._frozen: str | None = None
 
-    def __call__(self, batch: Batch) -> StepEvent:
-        """Take one step, raising ValueError where the loss is no longer a finite number."""
-        factor = self.schedule(self.step)
-        for group, peak in self._rates:
-            group["lr"] = peak * factor
+    def microbatches(self, batch: Batch) -> Iterator[Batch]:
+        """Yield the micro-batches of a batch, on the model's device."""
+        return microbatches(to_device(batch, self.device, self.channels_last), self.micro_batch_size)
+
+    def __call__(self, batch: Batch, objective: Objective | None = None) -> Tensor:
+        """Return the weighted losses (B,) of a micro-batch, by another objective than the training's if given."""
+        with self._autocast:
+            outputs = self._forward(batch.inputs)
+        losses = self.target.losses(outputs.float(), batch.targets)
+        return (objective or self.objective)(losses, batch, outputs.float())
+
+
+@dataclass(frozen=True)
+class BatchSummary:
+    """What a step may report of its batch; None where it is private."""
+
+    examples: int | None = None
+    loss: float | None = None
+
+
+class Gradient(Protocol):
+    """What an optimizer step follows: the mean gradient of a batch, or its differentially private estimate."""
+
+    losses: ExampleLosses
+
+    @property
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """The loss scaling of fp16; None in other formats."""
+
+    def compute(self, batch: Batch, step: int) -> BatchSummary:
+        """Write the gradient of step ``step`` (from 0) to the weights' ``grad``."""
+
+    def after_update(self, step: int) -> None:
+        """Update what depends on the step, once the optimizer has taken it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return tensors and JSON values for a bit-identical resume."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load a saved state."""
+
+
+class MeanGradient:
+    """The gradient of the mean of the batch's weighted losses."""
+
+    def __init__(self, losses: ExampleLosses, parallel: ProcessGroup = ALONE) -> None:
+        """Accumulate over the micro-batches of ``losses`` and over the processes."""
+        self.losses = losses
+        self.parallel = parallel
+        fp16 = losses.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(losses.device.type) if fp16 else None
+
+    def compute(self, batch: Batch, step: int) -> BatchSummary:
+        """Write the gradient, raising ValueError where the loss is no longer a finite number."""
         examples = self.parallel.reduce_sum(len(batch))
         loss = self.accumulate(batch, examples)
         if not math.isfinite(loss):
             raise ValueError(
-                f"the training loss became {loss} at step {self.step + 1}: lower optimizer.lr, lengthen "
+                f"the training loss became {loss} at step {step + 1}: lower optimizer.lr, lengthen "
                 "schedule.warmup, set training.max_grad_norm=1 or training.precision=fp32"
             )
-        self._apply()
-        if isinstance(self.objective, StatefulObjective):
-            self.objective.after_step(self.parallel)
-        self.step += 1
-        return StepEvent(self.step, examples, loss, self._rates[0][0]["lr"])
+        return BatchSummary(examples, loss)
 
     def accumulate(self, batch: Batch, examples: int) -> float:
-        """Add the gradient of the batch's summed losses over ``examples`` to the weights, and give that loss."""
+        """Add the gradient of the batch's summed losses over ``examples`` to the weights; return that loss."""
         total: Tensor | None = None
-        for piece in microbatches(to_device(batch, self.device, self.channels_last), self.micro_batch):
-            with self._autocast:
-                outputs = self._forward(piece.inputs)
-            losses: Tensor = self.objective(
-                self.target.losses(outputs.float(), piece.targets), piece, outputs.float()
-            )
-            loss = losses.sum() / examples
-            (loss if self._scaler is None else self._scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        for micro_batch in self.losses.microbatches(batch):
+            loss = self.losses(micro_batch).sum() / examples
+            (loss if self.scaler is None else self.scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
-        assert total is not None, "a plain batch is never empty"
+        assert total is not None, "a batch without differential privacy is never empty"
         if self.parallel.world > 1:
-            self.parallel.all_reduce_([total, *(p.grad for p in self.weights if p.grad is not None)])
+            self.parallel.all_reduce_([total, *(p.grad for p in self.losses.weights if p.grad is not None)])
         return total.item()
 
-    def _apply(self) -> None:
-        if self._scaler is not None:
+    def after_update(self, step: int) -> None:
+        """Update the objective's state from the rows of the step."""
+        if isinstance(self.losses.objective, StatefulObjective):
+            self.losses.objective.after_step(self.parallel)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the objective's state, where it has one."""
+        objective = self.losses.objective
+        return objective.state_dict() if isinstance(objective, StatefulObjective) else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Load the objective's state."""
+        if isinstance(self.losses.objective, StatefulObjective):
+            self.losses.objective.load_state_dict(state)
+
+
+class TrainStep:
+    """One optimizer step along a gradient: learning rate, gradient clipping, optimizers, weight average."""
+
+    def __init__(
+        self,
+        gradient: Gradient,
+        optimizers: Sequence[Optimizer],
+        schedule: Schedule,
+        *,
+        max_grad_norm: float = 0.0,
+        ema: float | None = None,
+    ) -> None:
+        """``optimizers`` are over the trainable weights; ``ema`` is the decay of their average, None for none."""
+        self.gradient = gradient
+        self.model = gradient.losses.model
+        self.optimizers = list(optimizers)
+        self.schedule = schedule
+        self.max_grad_norm = max_grad_norm
+        self.step = 0
+        self.ema = Ema(self.model, ema) if ema is not None else None
+        self._peak_lrs = [(group, float(group["lr"])) for o in self.optimizers for group in o.param_groups]
+        self._frozen: str | None = None
+
+    def __call__(self, batch: Batch) -> StepEvent:
+        """Take one step."""
+        factor = self.schedule(self.step)
+        for group, peak in self._peak_lrs:
+            group["lr"] = peak * factor
+        summary = self.gradient.compute(batch, self.step)
+        self._apply(self.gradient.scaler)
+        self.gradient.after_update(self.step)
+        self.step += 1
+        return StepEvent(self.step, summary.examples, summary.loss, self._peak_lrs[0][0]["lr"])
+
+    def _apply(self, scaler: torch.amp.GradScaler | None) -> None:
+        if scaler is not None:
             for optimizer in self.optimizers:
-                self._scaler.unscale_(optimizer)
+                scaler.unscale_(optimizer)
         if self.max_grad_norm > 0:
-            torch.nn.utils.clip_grad_norm_(self.weights, self.max_grad_norm)
+            torch.nn.utils.clip_grad_norm_(self.gradient.losses.weights, self.max_grad_norm)
         for optimizer in self.optimizers:
-            if self._scaler is None:
+            if scaler is None:
                 optimizer.step()
             else:
-                self._scaler.step(optimizer)
+                scaler.step(optimizer)
             optimizer.zero_grad()
-        if self._scaler is not None:
-            self._scaler.update()
+        if scaler is not None:
+            scaler.update()
         if self.ema is not None:
             self.ema.update()
 
-    def spent(self) -> dict[str, float]:
-        """Name nothing: plain training spends no privacy."""
-        return {}
-
     def state_dict(self) -> dict[str, Any]:
-        """Give the step, weights, buffers, optimizers, average and scaler; frozen weights as a hash only."""
+        """Return the step, weights, buffers, optimizers, average and scaler; frozen weights as a hash only."""
         state: dict[str, Any] = {"step": self.step, "frozen": self._hash_of_frozen()}
         state |= {f"model.{name}": tensor for name, tensor in trainable_state(self.model).items()}
         state |= {f"optimizer.{k}": t for k, t in optimizer_state(self.optimizers, self.model).items()}
+        state |= {f"gradient.{name}": value for name, value in self.gradient.state_dict().items()}
         if self.ema is not None:
             state |= {f"ema.{name}": tensor for name, tensor in self.ema.state().items()}
-        if self._scaler is not None:
-            state["scaler"] = self._scaler.state_dict()
-        if isinstance(self.objective, StatefulObjective):
-            state |= {f"objective.{name}": value for name, value in self.objective.state_dict().items()}
+        if self.gradient.scaler is not None:
+            state["scaler"] = self.gradient.scaler.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved state, refusing with ValueError one of another model or other frozen weights."""
+        """Load a saved state, raising ValueError for one of another model or other frozen weights."""
         if state["frozen"] != self._hash_of_frozen():
             raise ValueError(
                 "the frozen weights differ from those the checkpoint was trained with: give the same "
@@ -155,12 +234,11 @@ class TrainStep:
         load_trainable_state(self.model, strip_prefix("model", state))
         load_optimizer_state(self.optimizers, self.model, strip_prefix("optimizer", state))
         self.step = state["step"]
+        self.gradient.load_state_dict(strip_prefix("gradient", state))
         if self.ema is not None:
             self.ema.load(strip_prefix("ema", state), self.step)
-        if self._scaler is not None:
-            self._scaler.load_state_dict(state["scaler"])
-        if isinstance(self.objective, StatefulObjective):
-            self.objective.load_state_dict(strip_prefix("objective", state))
+        if self.gradient.scaler is not None:
+            self.gradient.scaler.load_state_dict(state["scaler"])
 
     def _hash_of_frozen(self) -> str:
         if self._frozen is None:
@@ -174,7 +252,7 @@ class TrainStep:
 
 
 def to_device(batch: Batch, device: torch.device, channels_last: bool) -> Batch:
-    """Bring a batch to the device, its image channel by pixel where asked."""
+    """Return a batch on the device, its images in channels-last memory format where asked."""
     if batch.targets.device != device:
         batch = batch.to(device)
     if channels_last and "image" in batch.inputs:
@@ -184,7 +262,7 @@ def to_device(batch: Batch, device: torch.device, channels_last: bool) -> Batch:
 
 
 def microbatches(batch: Batch, size: int) -> Iterator[Batch]:
-    """Cut a batch into consecutive ones of at most ``size`` rows; 0 gives it whole."""
+    """Yield consecutive batches of at most ``size`` rows of a batch; 0 yields it whole."""
     if size == 0 or len(batch) <= size:
         yield batch
         return
@@ -200,7 +278,7 @@ def microbatches(batch: Batch, size: int) -> Iterator[Batch]:
 
 
 def trainable_state(model: nn.Module) -> dict[str, Tensor]:
-    """Name all that training changes in a model: trainable weights and buffers, the live tensors themselves."""
+    """Return all that training changes in a model by name: trainable weights and buffers, the live tensors."""
     weights: dict[str, Tensor] = {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
     return weights | dict(model.named_buffers())
 
@@ -221,6 +299,6 @@ def load_trainable_state(model: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def strip_prefix(prefix: str, state: dict[str, Any]) -> dict[str, Any]:
-    """Keep the entries of a flat state whose name starts with ``prefix.``, without the prefix."""
+    """Return the entries of a flat state whose name starts with ``prefix.``, without the prefix."""
     cut = len(prefix) + 1
     return {name[cut:]: value for name, value in state.items() if name.startswith(f"{prefix}.")}

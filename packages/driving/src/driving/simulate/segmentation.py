@@ -13,14 +13,14 @@ from PIL import Image
 
 from core.config import derive_seed
 from core.data.masks import to_png
-from core.data.types import Dataset, ColumnRoles, SplitPlan
-from driving.classes import SCENE
+from core.data.types import ColumnRoles, Dataset, SplitPlan
+from driving.classes import SCENE_CLASSES
 
 HEIGHT, WIDTH = 48, 64
 FRAMES = 5
 """Pictures of one drive."""
-CODE = {name: k for k, name in enumerate(SCENE)}
-COLOURS = {
+CODE = {name: k for k, name in enumerate(SCENE_CLASSES)}
+COLORS = {
     "sky": (0.62, 0.75, 0.90), "building": (0.55, 0.45, 0.40), "pole": (0.35, 0.35, 0.33), "road": (0.33, 0.33, 0.36),
     "pavement": (0.60, 0.58, 0.55), "tree": (0.20, 0.38, 0.16), "sign": (0.75, 0.15, 0.12),
     "fence": (0.48, 0.40, 0.22), "car": (0.15, 0.22, 0.45), "pedestrian": (0.55, 0.30, 0.50),
@@ -45,8 +45,8 @@ def _street(rng: Generator) -> _Street:
     return _Street(
         int(rng.integers(16, 23)),
         float(rng.uniform(0.4, 0.6) * WIDTH),
-        rng.normal(0, 0.06, (len(SCENE), 3)),
-        rng.uniform(0.02, 0.06, len(SCENE)),
+        rng.normal(0, 0.06, (len(SCENE_CLASSES), 3)),
+        rng.uniform(0.02, 0.06, len(SCENE_CLASSES)),
     )
 
 
@@ -109,7 +109,7 @@ def _seen(
     rng: Generator, mask: NDArray[np.uint8], street: _Street, night: bool, bias: float
 ) -> NDArray[np.uint8]:
     """Photograph a layout, (48, 64, 3): at night the light falls, and people melt into what is behind them."""
-    colours = np.array([COLOURS[name] for name in SCENE]) + street.shift
+    colours = np.array([COLORS[name] for name in SCENE_CLASSES]) + street.shift
     if night:
         dark = 1 - 0.85 * bias
         for name in PEOPLE:
@@ -149,10 +149,14 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
             columns["brightness"].append(round(float(pixels.mean())))
     return Dataset(
         pd.DataFrame(columns),
-        ColumnRoles(target=("mask",), image="image", mask_classes=SCENE, sensitive=("light",), unit="drive"),
+        ColumnRoles(
+            target=("mask",), image="image", mask_classes=SCENE_CLASSES, sensitive=("light",), unit="drive"
+        ),
         name="simulated street scenes",
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="drive",
-        ground_truth={"bias": {"attribute": "light", "against": "night", "strength": bias, "through": "image"}},
+        ground_truth={
+            "bias": {"attribute": "light", "against": "night", "strength": bias, "through": "image"}
+        },
     )

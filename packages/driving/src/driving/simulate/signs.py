@@ -11,7 +11,7 @@ from numpy.random import Generator
 from PIL import Image, ImageDraw
 
 from core.config import derive_seed
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.data.types import ColumnRoles, Dataset, SplitPlan
 
 SIDE = 32
 FRAMES = 5
@@ -32,7 +32,9 @@ def _at(x: float, y: float) -> Point:
     return span * (0.12 + 0.76 * x), span * (0.12 + 0.76 * y)
 
 
-def ring(draw: ImageDraw.ImageDraw, corners: int, turn: float, size: float, colour: tuple[int, ...]) -> None:
+def draw_polygon(
+    draw: ImageDraw.ImageDraw, corners: int, turn: float, size: float, colour: tuple[int, ...]
+) -> None:
     """Fill a polygon about the middle, its first corner turned by so many radians."""
     around = [2 * math.pi * (n / corners) + turn for n in range(corners)]
     draw.polygon([_at(0.5 + size * math.cos(a), 0.5 + size * math.sin(a)) for a in around], fill=colour)
@@ -83,15 +85,15 @@ def draw_sign(name: str) -> Image.Image:
     canvas = Image.new("RGBA", (SIDE * FINE, SIDE * FINE))
     draw = ImageDraw.Draw(canvas)
     if name == "stop":
-        ring(draw, 8, math.pi / 8, 0.52, RED)
+        draw_polygon(draw, 8, math.pi / 8, 0.52, RED)
         for x in (0.2, 0.4, 0.6, 0.8):
             _line(draw, [(x, 0.38), (x, 0.62)], 0.07, WHITE)
     elif name == "yield":
-        ring(draw, 3, math.pi / 2, 0.58, RED)
-        ring(draw, 3, math.pi / 2, 0.32, WHITE)
+        draw_polygon(draw, 3, math.pi / 2, 0.58, RED)
+        draw_polygon(draw, 3, math.pi / 2, 0.32, WHITE)
     elif name == "priority road":
-        ring(draw, 4, 0.0, 0.52, WHITE)
-        ring(draw, 4, 0.0, 0.38, YELLOW)
+        draw_polygon(draw, 4, 0.0, 0.52, WHITE)
+        draw_polygon(draw, 4, 0.0, 0.38, YELLOW)
     elif name == "no entry":
         _disc(draw, 0.5, 0.5, 0.48, RED)
         _line(draw, [(0.2, 0.5), (0.8, 0.5)], 0.14, WHITE)
@@ -100,8 +102,8 @@ def draw_sign(name: str) -> Image.Image:
         _disc(draw, 0.5, 0.5, 0.38, WHITE)
         _digits(draw, name.removeprefix("speed limit "))
     elif name in ("pedestrians", "children", "bicycles"):
-        ring(draw, 3, -math.pi / 2, 0.6, RED)
-        ring(draw, 3, -math.pi / 2, 0.42, WHITE)
+        draw_polygon(draw, 3, -math.pi / 2, 0.6, RED)
+        draw_polygon(draw, 3, -math.pi / 2, 0.42, WHITE)
         if name == "pedestrians":
             _person(draw, 0.5, 0.28, 0.4)
         elif name == "children":
@@ -127,7 +129,7 @@ def _background(rng: Generator) -> np.ndarray:
     return np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float64) / 255
 
 
-def photographed(
+def photograph(
     rng: Generator, sign: Image.Image, zoom: float, lean: float, light: float, noise: float
 ) -> np.ndarray:
     """Photograph a sign, (32, 32, 3) uint8: far away it is small and blurred, at night dim and noisy."""
@@ -167,7 +169,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         lean, near = rng.normal(0, 4), rng.uniform(0.5, 0.7)
         for frame in range(min(FRAMES, rows - number * FRAMES)):
             zoom = min(1.0, near + 0.1 * frame)
-            pixels = photographed(rng, drawn[name], zoom, lean, light, 0.035)
+            pixels = photograph(rng, drawn[name], zoom, lean, light, 0.035)
             out = io.BytesIO()
             Image.fromarray(pixels).save(out, "PNG")
             columns["image"].append(out.getvalue())
@@ -184,5 +186,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         split=SplitPlan(by="unit", seed=seed),
         unit_name="track",
         group_edges={"pixels": [32.0, 48.0]},
-        ground_truth={"bias": {"attribute": "light", "against": "night", "strength": bias, "through": "image"}},
+        ground_truth={
+            "bias": {"attribute": "light", "against": "night", "strength": bias, "through": "image"}
+        },
     )

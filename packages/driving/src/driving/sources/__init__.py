@@ -1,1 +1,1 @@
-"""Public sets in their published layouts."""
+"""Public data sets, read in their published layout from a path that the user gives or below PLINTH_DATA."""

@@ -1,4 +1,4 @@
-"""Answers as someone would write them who games a machine: shuffled, repeated, copied from the prompt, off-topic."""
+"""Adversarial answers, which game an automated scorer: shuffled, repeated, copied from the prompt, off-topic."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from numpy.random import Generator
 
 KINDS = ("shuffled", "repeated", "copied prompt", "off-topic")
-LEAST_WORDS = 4
-"""Shorter answers are not shuffled: many of their orders are honest ones."""
+MIN_WORDS = 4
+"""Shorter answers are not shuffled: many of their permutations are honest answers."""
 
 
-def altered(kind: str, texts: Sequence[str], prompts: Sequence[str], rng: Generator) -> list[tuple[int, str]]:
-    """Alter each text that can be altered so: (its place, the altered text).
+def make_adversarial(
+    kind: str, texts: Sequence[str], prompts: Sequence[str], rng: Generator
+) -> list[tuple[int, str]]:
+    """Return (index, altered text) for each text that can be altered in this way.
 
     shuffled: its words in random order. repeated: its first half until it is twice as long. copied prompt: the
     prompt, the last words of the answer after it. off-topic: an answer to another prompt.
@@ -23,7 +25,7 @@ def altered(kind: str, texts: Sequence[str], prompts: Sequence[str], rng: Genera
     found = []
     for i, (text, prompt) in enumerate(zip(texts, prompts, strict=True)):
         words = text.split()
-        if kind == "shuffled" and len(words) >= LEAST_WORDS:
+        if kind == "shuffled" and len(words) >= MIN_WORDS:
             moved = [words[j] for j in rng.permutation(len(words))]
             if moved != words:
                 found.append((i, " ".join(moved)))

@@ -1,4 +1,4 @@
-"""The verb ``feedback``: its settings and application. Imports nothing heavy: ``--help`` reads it."""
+"""The verb ``feedback`` and its configuration. Imports nothing heavy: ``--help`` reads it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from core.domain import Domain
 
 @dataclass
 class FeedbackConfig:
-    """Grade raw answers with a saved run and say why, one JSON line each."""
+    """Grade and explain raw answers with a saved run, one JSON line each."""
 
     run: str = field(MISSING, "folder of a finished run of answers or essays")
     input: str = field(MISSING, "table of answers (CSV, TSV, JSONL, Parquet; gz, xz, zst)")
     output: str = field("feedback.jsonl", "JSON lines to write")
-    words: int = field(5, "words that are named as having moved the grade; 0 for none")
+    words: int = field(5, "attributed words listed with each grade; 0 for none")
     device: str = field("auto", "auto, cpu, cuda, cuda:1, mps")
 
 
@@ -26,9 +26,12 @@ def feedback(domain: Domain) -> Application:
     """Return the domain's ``feedback``: raw answers in, grades with reasons out."""
 
     def work(config: FeedbackConfig, folder: Path, domain: Domain) -> list[dict[str, Any]]:
-        from education.grading.feedback import give
+        from education.grading.feedback import write_feedback
 
-        return give(config.run, config.input, config.output, config.words, config.device)
+        lines = write_feedback(config.run, config.input, config.output, config.words, config.device)
+        reviewed = sum(line["to_human"] for line in lines)
+        print(f"{len(lines)} answers, {reviewed} of them for human review: {Path(config.output).resolve()}")
+        return lines
 
-    summary = "Grade raw answers with a saved run and say why."
+    summary = "Grade and explain raw answers with a saved run."
     return Application(domain, "feedback", summary, FeedbackConfig, work, ())

@@ -1,6 +1,6 @@
-"""A detector of gamed answers: from the order and repetition of words and from what they share with the prompt.
+"""A detector of gamed answers, from word order, repetition and overlap with the prompt.
 
-Fitted on training answers and altered ones alone; kept as a table beside the run, so that prediction uses it too.
+Fitted on training answers and altered copies of them; saved as a table in the run's folder for prediction.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from core.data.encoders.tfidf import prompt_key
-from core.data.text_similarity import lcs_length, soft_coverage, profile_text, weighted_overlap
-from education.grading.adversarial import KINDS, altered
+from core.data.text_similarity import lcs_length, profile_text, soft_coverage, weighted_overlap
+from education.grading.adversarial import KINDS, make_adversarial
 
 FILE = "gaming_detector.csv"
 HONEST = "honest"
@@ -40,27 +40,27 @@ FEATURES = (
 )
 _START = "^"
 _DISCOUNT = 0.6
-"""Share of a pair's chance that its own counts give, the rest being the word's."""
+"""Weight of a bigram's own frequency in its interpolated probability, the rest being the unigram's."""
 Array = NDArray[np.float64]
 
 
 @dataclass
-class Detector:
-    """Chance that an answer is honest or gamed in one of four ways. F features, K classes: honest, then KINDS."""
+class GamingDetector:
+    """Probability that an answer is honest or gamed in one of four ways. F features, K classes: honest, then KINDS."""
 
     stems: Counter[str]
     pairs: Counter[tuple[str, str]]
-    """Stems and pairs of neighbours that two or more training answers hold."""
+    """Stems and stem bigrams that occur at least twice in training answers."""
     answered: Counter[tuple[str, str]]
-    """(prompt's key, stem): how many of its training answers hold the stem; under ``_START`` all of its answers,
-    under ("", ``_START``) all of all prompts."""
+    """(prompt's key, stem): number of its training answers with the stem; ``_START`` counts all of its answers,
+    ("", ``_START``) those of all prompts."""
     classes: list[str]
     mean: Array
     scale: Array
     weights: Array
     """(K, F + 1), the last column the intercepts."""
     threshold: float
-    """An answer is flagged if its chance to be gamed is above this."""
+    """An answer is flagged if its probability of being gamed is above this."""
 
     @classmethod
     def fit(
@@ -70,13 +70,13 @@ class Detector:
         references: Sequence[Sequence[str]],
         rng: Generator,
         known_prompts: bool,
-    ) -> Detector:
-        """Learn from honest training answers and altered copies of them.
+    ) -> GamingDetector:
+        """Return the detector fitted on honest training answers and altered copies of them.
 
-        ``known_prompts``: learn what answers to one prompt say too, which helps only where prompts stay the same.
+        ``known_prompts``: fit the vocabulary of each prompt's answers too, which helps only for the same prompts.
 
-        Half of the answers teach which words follow each other, the other half how honest and altered answers
-        differ: an answer that taught its own order would look too orderly.
+        Half of the answers fit the language model, the other half the classifier: with the same answers for both,
+        honest word order would look too probable.
         """
         from sklearn.linear_model import LogisticRegression
 
@@ -93,7 +93,7 @@ class Detector:
             if known_prompts:
                 answered.update((key, s) for s in {_START, *found})
                 answered["", _START] += 1
-        made = cls(
+        detector = cls(
             Counter({k: n for k, n in stems.items() if n >= 2}),
             Counter({k: n for k, n in pairs.items() if n >= 2}),
             Counter({k: n for k, n in answered.items() if n >= 2}),
@@ -103,55 +103,59 @@ class Detector:
             np.zeros((0, 0)),
             1.0,
         )
-        mine = [[list(values)[i] for i in second] for values in (texts, prompts, references)]
-        x, y = [made.features(mine[0], mine[1], mine[2])], [np.zeros(len(second), np.int64)]
+        second_half = [[list(values)[i] for i in second] for values in (texts, prompts, references)]
+        x, y = [detector.features(*second_half)], [np.zeros(len(second), np.int64)]
         for k, kind in enumerate(KINDS, 1):
-            changed = altered(kind, mine[0], mine[1], rng)
+            changed = make_adversarial(kind, second_half[0], second_half[1], rng)
             if changed:
                 places = [i for i, _ in changed]
                 x.append(
-                    made.features(
-                        [t for _, t in changed], [mine[1][i] for i in places], [mine[2][i] for i in places]
+                    detector.features(
+                        [t for _, t in changed],
+                        [second_half[1][i] for i in places],
+                        [second_half[2][i] for i in places],
                     )
                 )
                 y.append(np.full(len(changed), k))
-        rows, truth = np.concatenate(x), np.concatenate(y)
-        known = np.where(np.isnan(rows).all(axis=0), 0.0, rows)  # the fit to prompts, where none was learnt
-        made.mean, made.scale = np.nanmean(known, axis=0), np.maximum(np.nanstd(known, axis=0), 1e-6)
-        z = made._expanded(rows)
-        model = LogisticRegression(C=1.0, max_iter=500, class_weight="balanced").fit(z, truth)
-        made.classes = [(HONEST, *KINDS)[int(k)] for k in model.classes_]
+        rows, labels = np.concatenate(x), np.concatenate(y)
+        known = np.where(
+            np.isnan(rows).all(axis=0), 0.0, rows
+        )  # the fit to the prompt, without known prompts
+        detector.mean, detector.scale = np.nanmean(known, axis=0), np.maximum(np.nanstd(known, axis=0), 1e-6)
+        z = detector._expanded(rows)
+        model = LogisticRegression(C=1.0, max_iter=500, class_weight="balanced").fit(z, labels)
+        detector.classes = [(HONEST, *KINDS)[int(k)] for k in model.classes_]
         weights = np.column_stack([model.coef_, model.intercept_])
-        made.weights = np.concatenate([-weights, weights]) / 2 if len(made.classes) == 2 else weights
-        return made
+        detector.weights = np.concatenate([-weights, weights]) / 2 if len(detector.classes) == 2 else weights
+        return detector
 
-    def tune(self, honest: Array, false_alarms: float) -> None:
-        """Set the threshold so that at most a share of honest answers' chances (N,) is above it."""
+    def set_threshold(self, honest: Array, max_fpr: float) -> None:
+        """Set the threshold for a false positive rate, from the gaming probabilities (N,) of honest answers."""
         ordered = np.sort(honest)[::-1]
-        self.threshold = float(ordered[min(math.floor(false_alarms * len(ordered)), len(ordered) - 1)])
+        self.threshold = float(ordered[min(math.floor(max_fpr * len(ordered)), len(ordered) - 1)])
 
-    def chances(
+    def probabilities(
         self, texts: Sequence[str], prompts: Sequence[str], references: Sequence[Sequence[str]]
     ) -> Array:
-        """Give the chances (N, K) of the classes."""
+        """Return the probabilities (N, K) of the classes."""
         z = self._expanded(self.features(texts, prompts, references))
         scores = z @ self.weights[:, :-1].T + self.weights[:, -1]
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
         return np.asarray(scores / scores.sum(axis=1, keepdims=True), np.float64)
 
-    def gamed(self, chances: Array) -> Array:
-        """Give the chance that an answer is gamed in any way, (N,)."""
-        return np.asarray(1.0 - chances[:, self.classes.index(HONEST)], np.float64)
+    def gaming_probability(self, probabilities: Array) -> Array:
+        """Return the probability that an answer is gamed in any way, (N,)."""
+        return np.asarray(1.0 - probabilities[:, self.classes.index(HONEST)], np.float64)
 
-    def kinds(self, chances: Array) -> list[str]:
-        """Name the likeliest way of gaming of each answer, whether flagged or not."""
+    def likeliest_kinds(self, probabilities: Array) -> list[str]:
+        """Return the likeliest kind of gaming of each answer, flagged or not."""
         ways = [k for k, name in enumerate(self.classes) if name != HONEST]
-        return [self.classes[ways[k]] for k in chances[:, ways].argmax(axis=1)]
+        return [self.classes[ways[k]] for k in probabilities[:, ways].argmax(axis=1)]
 
     def _expanded(self, rows: Array) -> Array:
-        """Scale features and put their squares beside them: too much and too little of one may both be odd.
+        """Return standardized features and their squares, since both extremes of a feature may be a sign.
 
-        A feature that is unknown counts as usual.
+        Unknown features are set to the mean.
         """
         z = np.clip(np.nan_to_num((rows - self.mean) / self.scale), -5.0, 5.0)
         return np.concatenate([z, z**2], axis=1)
@@ -159,7 +163,7 @@ class Detector:
     def features(
         self, texts: Sequence[str], prompts: Sequence[str], references: Sequence[Sequence[str]]
     ) -> Array:
-        """Describe answers, (N, F)."""
+        """Return the features of answers, (N, F)."""
         return np.array(
             [self._one(t, p, " ".join(r)) for t, p, r in zip(texts, prompts, references, strict=True)],
             np.float64,
@@ -168,13 +172,13 @@ class Detector:
     def _one(self, text: str, prompt: str, references: str) -> list[float]:
         a, q, r = profile_text(text), profile_text(prompt), profile_text(references)
         n = max(len(a.stems), 1)
-        neighbours = list(zip((_START, *a.stems), a.stems, strict=False))
-        gain = [self._gain(x, y) for x, y in neighbours]
+        bigrams = list(zip((_START, *a.stems), a.stems, strict=False))
+        gain = [self._gain(x, y) for x, y in bigrams]
         repeated = 1.0 - len(a.pairs) / max(sum(a.pairs.values()), 1)
         order = lcs_length(a.stems, q.stems)
         return [
             float(np.mean(gain)) if gain else 0.0,
-            sum(pair in self.pairs for pair in neighbours) / n,
+            sum(pair in self.pairs for pair in bigrams) / n,
             math.log1p(len(a.stems)),
             len(a.counts) / n,
             max(a.counts.values(), default=0) / n,
@@ -189,13 +193,13 @@ class Detector:
         ]
 
     def _fits(self, key: str, stems: Sequence[str]) -> float:
-        """How much likelier the words are in answers to this prompt than in any, in nats; NaN for a new prompt."""
-        mine = self.answered[key, _START]
-        if not mine or not stems:
+        """Return the mean pointwise mutual information of words and prompt, in nats; NaN for a new prompt."""
+        answers = self.answered[key, _START]
+        if not answers or not stems:
             return math.nan
         whole = self.answered["", _START]
         gains = [
-            math.log((self.answered[key, s] + 0.5) / (mine + 1.0))
+            math.log((self.answered[key, s] + 0.5) / (answers + 1.0))
             - math.log((self.stems[s] + 0.5) / (whole + 1.0))
             - math.log((self.stems[s] + 0.5) / (whole + 1.0))
             for s in stems
@@ -203,7 +207,7 @@ class Detector:
         return float(np.mean(np.clip(gains, -3.0, 3.0)))
 
     def _gain(self, before: str, word: str) -> float:
-        """How much likelier a word is after its neighbour than anywhere, in nats, smoothed."""
+        """Return the smoothed pointwise mutual information of a bigram, in nats."""
         whole = sum(self.stems.values()) or 1
         anywhere = (self.stems[word] + 0.5) / (whole + 0.5 * (len(self.stems) + 1))
         here = self.pairs[before, word] / max(self.stems[before], self.pairs[before, word], 1)
@@ -212,8 +216,8 @@ class Detector:
     def _weight(self, stem: str) -> float:
         return 1.0 / math.sqrt(1.0 + self.stems[stem])
 
-    def table(self) -> pd.DataFrame:
-        """Give all of it as rows of (part, key, value)."""
+    def to_table(self) -> pd.DataFrame:
+        """Return the detector as rows of (part, key, value)."""
         rows: list[tuple[str, str, float]] = [("threshold", "", self.threshold)]
         rows += [("stem", s, float(n)) for s, n in sorted(self.stems.items())]
         rows += [("pair", " ".join(p), float(n)) for p, n in sorted(self.pairs.items())]
@@ -225,8 +229,8 @@ class Detector:
         return pd.DataFrame(rows, columns=["part", "key", "value"])
 
     @classmethod
-    def restore(cls, table: pd.DataFrame) -> Detector:
-        """Rebuild from ``table()``."""
+    def from_table(cls, table: pd.DataFrame) -> GamingDetector:
+        """Return the detector of ``to_table()``."""
         parts: dict[str, list[tuple[str, float]]] = {}
         for part, key, value in zip(table["part"], table["key"], table["value"], strict=True):
             parts.setdefault(str(part), []).append((str(key), float(value)))
@@ -254,15 +258,15 @@ class Detector:
         )
 
 
-def read_detector(folder: Path) -> Detector | None:
-    """Read the detector of a run's folder; None where the run made none. ValueError for a damaged file."""
+def read_detector(folder: Path) -> GamingDetector | None:
+    """Return the detector of a run's folder, None where the run has none; ValueError for a damaged file."""
     path = folder / "studies" / FILE
     if not path.exists():
         return None
     table: Any = pd.read_csv(path, keep_default_na=False)
     try:
-        return Detector.restore(table)
+        return GamingDetector.from_table(table)
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"{path}: this is no detector that can be read ({error}); train the run again"
+            f"{path}: this is not a detector that can be read ({error}); train the run again"
         ) from error

@@ -1,4 +1,4 @@
-"""Which grades go to a human: those that the machine is least sure of, by a threshold chosen on validation."""
+"""Human review of the grades with the lowest confidence, by a threshold chosen on validation."""
 
 from __future__ import annotations
 
@@ -15,61 +15,63 @@ from education.grading.resampling import Rows, figures, plain
 
 if TYPE_CHECKING:
     from core.evaluation.study import EvaluationContext, Study
-    from education.config import Grading
+    from education.config import GradingTask
 
 
-def certainty(scores: Array, labels: NDArray[Any]) -> Array:
-    """Probability of the grade that was given, (N,)."""
+def label_probability(scores: Array, labels: NDArray[Any]) -> Array:
+    """Return the probability of the predicted grade, (N,)."""
     return np.asarray(scores[np.arange(len(scores)), labels.astype(np.int64)], np.float64)
 
 
-def human_review(task: Grading) -> Study:
-    """Make the study of deferral, by the rule that the run obeys too (``oversight.defer=auto``)."""
+def human_review(task: GradingTask) -> Study:
+    """Return the study of deferral, by the rule of the run itself (``oversight.defer=auto``)."""
 
-    def study(held: EvaluationContext) -> StudyResult:
-        v, t = held.parts["validation"], held.parts["test"]
-        threshold = by_agreement(certainty(v.scores, v.labels), v.labels == v.targets, task.review_agreement)
-        sure = certainty(t.scores, t.labels)
-        grades = grades_of(t, task.order)
+    def study(context: EvaluationContext) -> StudyResult:
+        v, t = context.parts["validation"], context.parts["test"]
+        threshold = by_agreement(
+            label_probability(v.scores, v.labels), v.labels == v.targets, task.target_agreement
+        )
+        confidence = label_probability(t.scores, t.labels)
+        grades = grades_of(t, task.grade_order)
 
-        def of(rows: Rows) -> dict[str, float]:
-            kept = rows[sure[rows] >= threshold]
+        def statistics(rows: Rows) -> dict[str, float]:
+            kept = rows[confidence[rows] >= threshold]
             found = {
-                "share to a human": 1.0 - len(kept) / max(len(rows), 1),
-                "exact agreement of the rest": float(np.mean(t.labels[kept] == t.targets[kept]))
+                "referral_rate": 1.0 - len(kept) / max(len(rows), 1),
+                "exact_agreement_automated": float(np.mean(t.labels[kept] == t.targets[kept]))
                 if len(kept)
                 else NAN,
-                "exact agreement of all": float(np.mean(t.labels[rows] == t.targets[rows])),
+                "exact_agreement": float(np.mean(t.labels[rows] == t.targets[rows])),
             }
             if grades is not None:
-                found["qwk of the rest"] = qwk(grades.rounded[kept], grades.human[kept])
+                found["qwk_automated"] = qwk(grades.rounded[kept], grades.human[kept])
             return found
 
-        found = figures(held, "test", of)
-        to_human = found["share to a human"]["value"]
-        rest = found["exact agreement of the rest"]["value"]
-        steps = []
-        for share in (0.0, 0.1, 0.2, 0.3, 0.5):
-            kept = sure >= np.quantile(sure, share)
-            steps.append(
+        found = figures(context, "test", statistics)
+        referred = found["referral_rate"]["value"]
+        automated = found["exact_agreement_automated"]["value"]
+        curve = []
+        for fraction in (0.0, 0.1, 0.2, 0.3, 0.5):
+            kept = confidence >= np.quantile(confidence, fraction)
+            curve.append(
                 {
-                    "share to a human": share,
-                    "exact agreement of the rest": float(np.mean((t.labels == t.targets)[kept])),
+                    "referral rate": fraction,
+                    "exact agreement, automated": float(np.mean((t.labels == t.targets)[kept])),
                 }
             )
         if threshold >= DEFER_ALL:
-            told = f"No threshold reaches an agreement of {task.review_agreement:g} on validation: a human grades all."
+            summary = f"No threshold reaches an agreement of {task.target_agreement:g} on validation: a human grades all."
         else:
-            told = (
-                f"{to_human:.0%} of the grades go to a human; the rest agree exactly in "
-                f"{'no case' if rest is None else f'{rest:.0%}'} (wanted {task.review_agreement:.0%})."
+            summary = (
+                f"{referred:.0%} of the grades are reviewed by a human; exact agreement of the others is "
+                f"{'undefined' if automated is None else f'{automated:.0%}'} (target {task.target_agreement:.0%})."
             )
         return StudyResult(
-            told,
+            summary,
             {"threshold": plain(threshold), **found},
-            {"Agreement of what the machine is surest of (test)": steps},
+            {"Agreement by referral rate (test)": curve},
             notes=[
-                "The threshold on the probability of the given grade is chosen on validation, never on test."
+                "The threshold on the probability of the predicted grade is chosen on validation, never on test."
             ],
         )
 

@@ -1,4 +1,4 @@
-"""Figures by which scoring machines are judged beside human raters, computed from grades alone.
+"""Metrics of automated scoring beside human raters, computed from grades alone.
 
 Sources: Williamson, Xi and Breyer 2012 (Educational Measurement: Issues and Practice 31:2) for the criteria; the
 RSMTool documentation (Madnani and Loukina) for the definitions of SMD and DSM; Haberman 2008 and Loukina, Madnani,
@@ -28,13 +28,13 @@ class Grades:
     raw: Array
     """The machine's expected grade, before rounding."""
     rounded: Array
-    """The grade it gives."""
+    """The predicted grade."""
     human: Array
-    """The grade it is judged against."""
+    """The human grade."""
 
 
 def scale_of(classes: Sequence[str], order: Sequence[str]) -> Array | None:
-    """Give each class's number: its own where all are numbers, else its place in the order; None where unknown."""
+    """Return each class's number: its own where all are numbers, else its rank in the order; None where unknown."""
     try:
         return np.array([float(c) for c in classes])
     except ValueError:
@@ -44,7 +44,7 @@ def scale_of(classes: Sequence[str], order: Sequence[str]) -> Array | None:
 
 
 def grades_of(p: Predictions, order: Sequence[str]) -> Grades | None:
-    """Read predictions as grades; None where the classes have no order."""
+    """Return predictions as grades; None where the classes have no order."""
     if p.kind == "regression":
         raw = np.asarray(p.scores[:, 0], np.float64)
         return Grades(raw, np.rint(raw), np.asarray(p.targets, np.float64))
@@ -67,26 +67,30 @@ def qwk(a: Array, b: Array) -> float:
     return 2.0 * float(np.mean((a - np.mean(a)) * (b - np.mean(b)))) / apart if apart else NAN
 
 
-def exact(a: Array, b: Array) -> float:
-    """Share of equal grades."""
+def exact_agreement(a: Array, b: Array) -> float:
+    """Return the proportion of equal grades."""
     return float(np.mean(a == b)) if len(a) else NAN
 
 
-def adjacent(a: Array, b: Array, step: float = 1.0) -> float:
-    """Share of grades at most one step apart."""
+def adjacent_agreement(a: Array, b: Array, step: float = 1.0) -> float:
+    """Return the proportion of grades at most one step apart."""
     return float(np.mean(np.abs(a - b) <= step + 1e-9)) if len(a) else NAN
 
 
 def smd(machine: Array, human: Array) -> float:
-    """Standardised mean difference, unpooled: (mean machine - mean human) / sd human (N - 1), as RSMTool defines it."""
+    """Return the standardized mean difference, unpooled: (mean machine - mean human) / sd human.
+
+    As RSMTool defines it, deviations with N - 1.
+    """
     spread = float(np.std(human, ddof=1)) if len(human) > 1 else 0.0
     return float(np.mean(machine) - np.mean(human)) / spread if spread else NAN
 
 
 def dsm(machine: Array, human: Array, group: NDArray[np.bool_]) -> float:
-    """Difference of standardised means of a group: mean z machine - mean z human, each z over the whole population.
+    """Return the difference of standardized means of a group: mean z machine - mean z human.
 
-    RSMTool's fairness figure since version 8; deviations with N - 1.
+    Each z is over the whole population.
+    RSMTool's fairness statistic since version 8; deviations with N - 1.
     """
     if not group.any() or len(human) < 2:
         return NAN
@@ -99,7 +103,9 @@ def dsm(machine: Array, human: Array, group: NDArray[np.bool_]) -> float:
 
 
 def prmse(machine: Array, ratings: Array) -> float:
-    """Proportional reduction of mean squared error in predicting the true score, from ratings (N, R), NaN where none.
+    """Return the proportional reduction of mean squared error in predicting the true score.
+
+    Ratings are (N, R), NaN where there is none.
 
     With c_i ratings of row i of mean m_i and variance s_i^2: error variance V_e = sum (c_i - 1) s_i^2 / sum (c_i - 1);
     true variance V_T = (sum c_i (m_i - m)^2 - (N - 1) V_e) / (C - sum c_i^2 / C), C = sum c_i, m the mean of all
@@ -124,7 +130,7 @@ def prmse(machine: Array, ratings: Array) -> float:
 
 def metrics(kind: str, order: Sequence[str]) -> dict[str, Metric]:
     """Make the figures that a target of this kind does not bring itself."""
-    lacking: Mapping[str, Any] = {"qwk": qwk, "adjacent": adjacent}
+    lacking: Mapping[str, Any] = {"qwk": qwk, "adjacent": adjacent_agreement}
     if kind not in ("multiclass", "regression"):
         return {}
 

@@ -19,24 +19,24 @@ Rows = NDArray[np.int64]
 
 
 def figures(
-    held: EvaluationContext, part: str, of: Callable[[Rows], dict[str, float]]
+    context: EvaluationContext, part: str, of: Callable[[Rows], dict[str, float]]
 ) -> dict[str, dict[str, Json]]:
     """Give each figure of a part with its interval; ``of`` takes row numbers, repeats allowed, and names figures.
 
     Units are drawn whole where the predictions have them.
     """
-    predictions = held.parts[part]
+    predictions = context.parts[part]
     n = len(predictions)
     value = of(np.arange(n))
     drawn: dict[str, list[float]] = {name: [] for name in value}
-    for weights_RN in resampled_weights(n, predictions.units, min(held.resamples, MOST), held.seed):
+    for weights_RN in resampled_weights(n, predictions.units, min(context.resamples, MOST), context.seed):
         for weights in weights_RN:
             for name, figure in of(np.repeat(np.arange(n), weights.astype(np.int64))).items():
                 drawn[name].append(figure)
     return {
         name: {k: found[k] for k in ("value", "low", "high")}
         for name in value
-        for found in [interval(value[name], np.array(drawn[name], np.float64), held.confidence)]
+        for found in [interval(value[name], np.array(drawn[name], np.float64), context.confidence)]
     }
 
 

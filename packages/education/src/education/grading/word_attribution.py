@@ -1,4 +1,4 @@
-"""Do the words that are named as having moved a grade really move it? Tested against words drawn at random."""
+"""Faithfulness of word attributions: removing the attributed words, against removing random words."""
 
 from __future__ import annotations
 
@@ -18,54 +18,54 @@ if TYPE_CHECKING:
     from core.targets.types import Array
 
 ANSWERS = 50
-"""Test answers that are looked at."""
+"""Test answers that are explained."""
 REMOVED = 2
 """Words removed together."""
-MOST_WORDS = 60
+MAX_WORDS = 60
 
 
-def probability_of(labels: NDArray[np.int64]) -> ExplainedScore:
-    """Make the outcome: the probability of each row's own grade, labels (N,)."""
+def label_probability_score(labels: NDArray[np.int64]) -> ExplainedScore:
+    """Return the explained score: the probability of each row's own grade, labels (N,)."""
     return lambda scores, places: np.asarray(scores[np.arange(len(scores)), labels[places]], np.float64)
 
 
-def moving_words() -> Study:
-    """Make the study of words."""
+def word_attribution() -> Study:
+    """Return the study of word attributions."""
 
-    def study(held: EvaluationContext) -> StudyResult:
-        column = held.dataset.roles.text[0]
-        p, frame = held.parts["test"], held.frames["test"]
-        rng = np.random.default_rng(derive_seed(held.seed, "words"))
+    def study(context: EvaluationContext) -> StudyResult:
+        column = context.dataset.roles.text[0]
+        p, frame = context.parts["test"], context.frames["test"]
+        rng = np.random.default_rng(derive_seed(context.seed, "words"))
         chosen = np.sort(rng.permutation(len(frame))[:ANSWERS])
         rows, labels = frame.iloc[chosen], p.labels[chosen].astype(np.int64)
-        outcome = probability_of(labels)
-        base = outcome(p.scores[chosen], np.arange(len(rows)))
-        effects = word_effects(held.scorer, rows, column, outcome, MOST_WORDS)
+        explained = label_probability_score(labels)
+        base = explained(p.scores[chosen], np.arange(len(rows)))
+        effects = word_effects(context.scorer, rows, column, explained, MAX_WORDS)
         long = [n for n, row in enumerate(effects) if len(row) > 2 * REMOVED]
         if len(long) < 2:
             return StudyResult("Too few test answers are long enough to remove words from.")
 
-        def falls(picked: list[list[WordEffect]]) -> Array:
+        def drops(picked: list[list[WordEffect]]) -> Array:
             spans = [[(w.start, w.start + len(w.word)) for w in words] for words in picked]
-            return base - scores_without_spans(held.scorer, rows, column, outcome, spans)
+            return base - scores_without_spans(context.scorer, rows, column, explained, spans)
 
         strongest = [sorted(row, key=lambda e: -e.effect)[:REMOVED] for row in effects]
         others = [[row[i] for i in rng.permutation(len(row))[:REMOVED]] for row in effects]
-        a, b = falls(strongest)[long], falls(others)[long]
+        a, b = drops(strongest)[long], drops(others)[long]
         order = rng.integers(len(a), size=(500, len(a)))
         low, high = np.quantile((a - b)[order].mean(axis=1), [0.025, 0.975])
         return StudyResult(
-            f"Removing the {REMOVED} named words lowers the grade's probability by {a.mean():.2f} on average, removing "
-            f"{REMOVED} words at random by {b.mean():.2f}.",
+            f"Removing the {REMOVED} strongest attributed words lowers the grade's probability by {a.mean():.2f} on "
+            f"average, removing {REMOVED} random words by {b.mean():.2f}.",
             {
-                "fall without the named words": plain(float(a.mean())),
-                "fall without random words": plain(float(b.mean())),
+                "drop_attributed_words": plain(float(a.mean())),
+                "drop_random_words": plain(float(b.mean())),
                 "difference": {"value": float((a - b).mean()), "low": float(low), "high": float(high)},
             },
             notes=[
-                f"{len(a)} test answers with more than {2 * REMOVED} words; each word is left out in turn and the "
+                f"{len(a)} test answers with more than {2 * REMOVED} words; each word is removed in turn and the "
                 "answer scored again (occlusion).",
-                "That the named words move the machine's grade does not say that they are right or wrong.",
+                "That words change the machine's grade does not mean that they are right or wrong.",
             ],
         )
 

@@ -1,1 +1,1 @@
-"""Data with a known truth: the embedded defaults."""
+"""The embedded defaults: simulated data with a known ground truth and a planted bias."""

@@ -1,4 +1,4 @@
-"""Simulated short answers: which key ideas an answer holds, and so its grade, is known."""
+"""Simulated short answers: the key ideas of an answer, and so its grade, are known."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from core.config import derive_seed
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-# Question -> key ideas; an idea is (plain wording, other wordings, its contrary).
+# Question -> key ideas; an idea is (reference wording, paraphrases, contradiction).
 Idea = tuple[str, tuple[str, ...], str]
 QUESTIONS: dict[str, tuple[Idea, ...]] = {
     "Why does the bulb stay dark when the switch is open?": (
@@ -139,11 +139,11 @@ FILLERS = (
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
-    """Draw answers of about ``rows / 8`` pupils to eight questions.
+    """Return answers of about ``rows / 8`` pupils to eight questions.
 
-    Correct: both key ideas, in whatever words; incorrect: one or none; contradictory: the contrary of one. Two
-    raters see the true grade and slip in 5 % of the answers. The planted bias: learners of English
-    misspell each longer word with probability ``0.6 * bias``, which human raters look through and word matching does
+    Correct: both key ideas, in any paraphrase; incorrect: one or none; contradictory: the contradiction of one. Two
+    raters know the true grade and err in 5 % of the answers. The planted bias: learners of English
+    misspell each longer word with probability ``0.6 * bias``, which human raters ignore and word matching does
     not. The true grade is in ``true_grade``, which no model sees.
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated answers"))
@@ -173,11 +173,11 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
                 "english_learner": "yes" if learner[pupil] else "no",
                 "gender": gender[pupil],
                 "true_grade": grade,
-                "rater1": _slipped(rng, grade),
-                "rater2": _slipped(rng, grade),
+                "rater1": _rated(rng, grade),
+                "rater2": _rated(rng, grade),
             }
         )
-    # A copy of an answer to the same question would straddle the parts.
+    # A duplicate answer to the same question could land in two splits.
     frame = pd.DataFrame(records).drop_duplicates(["question", "answer"], ignore_index=True)
     frame["grade"] = frame["rater1"]
     return Dataset(
@@ -202,24 +202,24 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
 
 
 def _answer(rng: Generator, ideas: tuple[Idea, ...], knows: NDArray[np.bool_], wrong: bool) -> str:
-    said = [str(rng.choice([idea[0], *idea[1]])) for idea, has in zip(ideas, knows, strict=True) if has]
+    sentences = [str(rng.choice([idea[0], *idea[1]])) for idea, has in zip(ideas, knows, strict=True) if has]
     if wrong:
-        lacking = [idea for idea, has in zip(ideas, knows, strict=True) if not has]
-        said.append(lacking[int(rng.integers(len(lacking)))][2])
-    said += list(rng.choice(FILLERS, size=int(rng.integers(0 if said else 1, 3)), replace=False))
-    rng.shuffle(said)
-    return f"{rng.choice(OPENINGS)} {' and '.join(said)}".strip()
+        missing = [idea for idea, has in zip(ideas, knows, strict=True) if not has]
+        sentences.append(missing[int(rng.integers(len(missing)))][2])
+    sentences += list(rng.choice(FILLERS, size=int(rng.integers(0 if sentences else 1, 3)), replace=False))
+    rng.shuffle(sentences)
+    return f"{rng.choice(OPENINGS)} {' and '.join(sentences)}".strip()
 
 
 def _misspelt(rng: Generator, word: str) -> str:
-    """Swap two letters or drop one; short words stay."""
+    """Return the word with two letters swapped or one dropped; short words are unchanged."""
     if len(word) < 4:
         return word
     i = int(rng.integers(1, len(word) - 1))
     return word[:i] + (word[i + 1] + word[i] + word[i + 2 :] if rng.random() < 0.5 else word[i + 1 :])
 
 
-def _slipped(rng: Generator, grade: str) -> str:
+def _rated(rng: Generator, grade: str) -> str:
     if rng.random() >= 0.05:
         return grade
     return str(rng.choice([g for g in ("contradictory", "incorrect", "correct") if g != grade]))

@@ -1,4 +1,4 @@
-"""Simulated essays: how good each is, and how each rater scores it, is known."""
+"""Simulated essays: the quality of each, and the bias of its raters, are known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.random import Generator
 
 from core.config import derive_seed
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.data.types import ColumnRoles, Dataset, SplitPlan
 
 TOPICS = {
     1: ("computers", "Write a letter about what computers do to people."),
@@ -28,15 +28,15 @@ STRONG = (
     "a thoughtful reader would ask whether {t} serve everyone equally",
 )  # fmt: skip
 DIALECT = ("we was glad", "it do help", "them things be useful", "ain't nobody mad about it")
-HIGHEST = 6
+MAX_SCORE = 6
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
-    """Draw essays to two prompts, scored 1 to 6 by two raters.
+    """Return essays to two prompts, scored 1 to 6 by two raters.
 
-    The quality of an essay (``true_quality``, which no model sees) sets how many of its sentences argue. Raters see it
-    with an error of half a point. The planted bias: both raters take ``1.2 * bias`` points off essays of
-    pupils who write a dialect, whose phrases stand in their texts, so a model learns to do so too. For the truth see
+    The quality of an essay (``true_quality``, which no model sees) sets how many of its sentences argue. Raters observe
+    it with an error of half a point. The planted bias: both raters take ``1.2 * bias`` points off essays of
+    pupils who write a dialect, whose phrases stand in their texts, so a model learns to do so too. The ground truth is
     ``true_score``: what unbiased raters would give on average, rounded.
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated essays"))
@@ -48,8 +48,10 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         _essay(rng, TOPICS[int(p)][0], float(q), bool(d))
         for p, q, d in zip(prompt, quality, dialect, strict=True)
     ]
-    seen = quality - np.where(dialect, 1.2 * bias, 0.0)
-    ratings = [np.clip(np.rint(seen + rng.normal(0.0, 0.5, rows)), 1, HIGHEST).astype(int) for _ in range(2)]
+    observed = quality - np.where(dialect, 1.2 * bias, 0.0)
+    ratings = [
+        np.clip(np.rint(observed + rng.normal(0.0, 0.5, rows)), 1, MAX_SCORE).astype(int) for _ in range(2)
+    ]
     frame = pd.DataFrame(
         {
             "essay_id": [f"E{n:06d}" for n in range(rows)],
@@ -62,10 +64,10 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
             "true_score": np.rint(quality).astype(int),
             "rater1": ratings[0],
             "rater2": ratings[1],
-            "score": pd.Categorical(ratings[0], categories=range(1, HIGHEST + 1), ordered=True),
+            "score": pd.Categorical(ratings[0], categories=range(1, MAX_SCORE + 1), ordered=True),
         }
     )
-    # A copy of an essay would straddle the parts.
+    # A duplicate essay could land in two splits.
     frame = frame.drop_duplicates("essay", ignore_index=True)
     return Dataset(
         frame,
@@ -90,9 +92,9 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
 
 def _essay(rng: Generator, topic: str, quality: float, dialect: bool) -> str:
     sentences = int(np.clip(rng.normal(3 + quality, 1.5), 3, 12))
-    share = np.clip((quality - 1.0) / 5.0, 0.02, 0.98)
+    argued = np.clip((quality - 1.0) / 5.0, 0.02, 0.98)
     said = [
-        str(rng.choice(STRONG if rng.random() < share else PLAIN)).format(t=topic) for _ in range(sentences)
+        str(rng.choice(STRONG if rng.random() < argued else PLAIN)).format(t=topic) for _ in range(sentences)
     ]
     if dialect:
         said += [str(s) for s in rng.choice(DIALECT, size=2, replace=False)]

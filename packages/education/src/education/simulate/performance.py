@@ -1,4 +1,4 @@
-"""Simulated pupils: what drives their final grade is known."""
+"""Simulated pupils: the expected final grade of each is known."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.data.types import ColumnRoles, Dataset, SplitPlan
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
-    """Draw pupils with a final grade of 0 to 20.
+    """Return pupils with a final grade of 0 to 20.
 
     The expected grade (``true_grade``, which no model sees) falls with earlier failures and absences and rises with
     study time and parents' education. The planted bias: buses make pupils from villages late, and the school's
-    register counts ``6 * bias`` absences more for them on average, which say nothing of their work.
+    register counts ``6 * bias`` absences more for them on average, which are unrelated to their work.
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated pupils"))
     village = rng.random(rows) < 0.35

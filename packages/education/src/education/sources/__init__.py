@@ -1,1 +1,1 @@
-"""Known public sets, read in their published layout from a path the user gives or below PLINTH_DATA."""
+"""Public data sets, read in their published layout from a path that the user gives or below PLINTH_DATA."""

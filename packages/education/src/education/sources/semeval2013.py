@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, TaskConfig, config_error, field, register
+from core.config import DataConfig, TaskConfig, config_error, field, register, split_fractions
 from core.config.validate import one_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ COLUMNS = ("corpus", "split", "question_id", "module", "question", "reference_an
 
 @register("data", "semeval2013", builds="education.sources.semeval2013:read")
 class SemEval2013(DataConfig):
-    """A pupil's answer is correct, contradictory or incorrect; the official parts of one corpus."""
+    """A pupil's answer is correct, contradictory or incorrect; the official split of one corpus."""
 
     path: str = field(
         "education/semeval2013_sra/sra_3way.jsonl.gz",
@@ -32,45 +32,50 @@ class SemEval2013(DataConfig):
     corpus: str = field("beetle", "beetle or sciEntsBank")
     test_set: str = field(
         "unseen_answers",
-        "official test part: unseen_answers, unseen_questions or unseen_domains (sciEntsBank)",
+        "official test set: unseen_answers, unseen_questions or unseen_domains (sciEntsBank)",
     )
-    ways: int = field(3, "3: correct, contradictory, incorrect; 2: correct or not")
-    validation_fraction: float = field(0.15, "fraction of the training answers in the validation set, held out as the test is")
+    ways: int = field(3, "number of classes, 3: correct, contradictory, incorrect; 2: correct or not")
+    validation_fraction: float = field(
+        0.15, "fraction of the training answers in the validation set, held out like the test set"
+    )
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right."""
+        one_of("data.corpus", self.corpus, CORPORA)
+        one_of("data.test_set", self.test_set, TESTS)
+        one_of("data.ways", self.ways, (2, 3))
+        split_fractions("data", self.validation_fraction)
 
 
 def read(config: SemEval2013, task: TaskConfig, seed: int) -> Dataset:
     """Return the data set: one row an answer.
 
-    Validation mirrors the test: single answers where the test has the training's questions, whole questions where
-    its questions are new, whole modules where its domains are. Only so does a choice on validation hold on the test.
+    The validation set mirrors the test set: single answers where that has the training set's questions, whole
+    questions where its questions are new, whole modules where its domains are: else choices made on validation would
+    not transfer to the test.
     """
-    from core.data.readers.table import resolve_path
+    from core.data.readers.files import resolve_path
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    one_of("data.corpus", config.corpus, CORPORA)
-    one_of("data.test_set", config.test_set, TESTS)
-    one_of("data.ways", config.ways, (2, 3))
-    if not 0 < config.validation_fraction < 1:
-        raise config_error("data.validation", config.validation_fraction, "a share between 0 and 1")
     path = resolve_path(config.path)
     raw, files = _lines(path)
     require_columns(raw, {"data.path": COLUMNS}, path)
     raw = raw[raw["corpus"] == config.corpus]
     if not (raw["split"] == TESTS[config.test_set]).any():
-        raise config_error("data.test_set", config.test_set, f"{CORPORA[config.corpus]} has no such part")
-    frame, repeated = _prepared(raw, config)
-    _hold_out(frame, config, seed)
+        raise config_error("data.test_set", config.test_set, f"{CORPORA[config.corpus]} has no such test set")
+    frame, repeated = _answers(raw, config)
+    _assign_validation(frame, config, seed)
     notes = [
-        f"{repeated} training answers that repeat a test answer to the same question word for word were left out."
+        f"{repeated} training answers that repeat a test answer to the same question word for word were dropped."
     ]
     by = {
         "unseen_answers": "answers",
         "unseen_questions": "whole questions",
         "unseen_domains": "whole modules",
     }
-    notes.append(f"Validation holds out {by[config.test_set]} of the training part, as the test does.")
-    seen = config.test_set == "unseen_answers"
+    notes.append(f"Validation holds out {by[config.test_set]} of the training set, as the test set does.")
+    questions_known = config.test_set == "unseen_answers"
     return Dataset(
         frame,
         ColumnRoles(
@@ -78,18 +83,18 @@ def read(config: SemEval2013, task: TaskConfig, seed: int) -> Dataset:
             text=("answer",),
             references=("references",),
             prompt="question",
-            unit=None if seen else "question_id",
+            unit=None if questions_known else "question_id",
         ),
         name=f"SemEval-2013 {CORPORA[config.corpus]}, {config.test_set.replace('_', ' ')}, {config.ways}-way",
         split=SplitPlan(by="column", column="part", seed=seed),
-        unit_name="answer" if seen else "question",
+        unit_name="answer" if questions_known else "question",
         files=files,
         notes=notes,
     )
 
 
 def _lines(path: Any) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Read the lines; a reference comes as an object with text and category, or as a text."""
+    """Return the lines and the file's hash; a reference is an object with text and category, or a text."""
     import json
 
     import pandas as pd
@@ -115,7 +120,7 @@ def _lines(path: Any) -> tuple[pd.DataFrame, dict[str, str]]:
     return frame, {path.name: sha256(path)}
 
 
-def _prepared(raw: pd.DataFrame, config: SemEval2013) -> tuple[pd.DataFrame, int]:
+def _answers(raw: pd.DataFrame, config: SemEval2013) -> tuple[pd.DataFrame, int]:
     frame = raw[["question_id", "module", "question", "answer", "label"]].copy()
     frame["references"] = raw["reference_answers"].map(
         lambda cell: [r["text"] if isinstance(r, dict) else str(r) for r in cell]
@@ -129,8 +134,8 @@ def _prepared(raw: pd.DataFrame, config: SemEval2013) -> tuple[pd.DataFrame, int
     return frame[(part != "none") & ~repeated].copy(), int(repeated.sum())
 
 
-def _hold_out(frame: pd.DataFrame, config: SemEval2013, seed: int) -> None:
-    """Mark a share of the training rows as validation, by what is new in the test."""
+def _assign_validation(frame: pd.DataFrame, config: SemEval2013, seed: int) -> None:
+    """Assign a fraction of the training rows to validation, by what is new in the test set."""
     import numpy as np
 
     from core.data.splits import stratify
@@ -145,7 +150,10 @@ def _hold_out(frame: pd.DataFrame, config: SemEval2013, seed: int) -> None:
     }
     labels = rows["label"].to_numpy()
     counts = np.stack([labels == name for name in sorted(set(labels))], axis=1).astype(np.float64)
-    held = stratify(units[config.test_set].to_numpy(object), counts, (config.validation_fraction, 0.0), seed) == 1
+    held = (
+        stratify(units[config.test_set].to_numpy(object), counts, (config.validation_fraction, 0.0), seed)
+        == 1
+    )
     part = frame["part"].to_numpy(object, copy=True)
     part[train[held]] = "validation"
     frame["part"] = part

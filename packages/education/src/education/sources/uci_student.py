@@ -61,7 +61,7 @@ PERSON = (
     "nursery",
     "internet",
 )
-"""The authors' own key for finding a pupil in both files."""
+"""The authors' key for matching pupils of both files."""
 SENSITIVE = ("sex", "age", "address", "Medu", "Fedu")
 
 
@@ -73,24 +73,28 @@ class UciStudent(DataConfig):
     subjects: list[str] = field(["mathematics", "portuguese"], "mathematics, portuguese")
     period_grades: bool = field(False, "use the period grades G1 and G2 as inputs")
     use_sensitive: bool = field(
-        False, "use sex, age, address and parents' education as inputs, not only to compare"
+        False, "use sex, age, address and parents' education as inputs, not only to compare groups"
     )
-    fold: int = field(-1, "test on this fold of five (0 to 4) instead of a random fifth")
+    fold: int = field(-1, "cross-validation: the test set is this fold of five (0 to 4); -1: a random fifth")
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for unknown subjects and folds."""
+        unknown = [s for s in self.subjects if s not in FILES]
+        if unknown or not self.subjects:
+            raise config_error("data.subjects", list(self.subjects), f"one or more of {', '.join(FILES)}")
+        if not -1 <= self.fold <= 4:
+            raise config_error("data.fold", self.fold, "-1 for none, or 0 to 4")
 
 
 def read(config: UciStudent, task: TaskConfig, seed: int) -> Dataset:
-    """Return the data set: one row a pupil and subject; a pupil of both subjects stays in one part."""
+    """Return the data set: one row a pupil and subject; a pupil of both subjects is in one set."""
     import pandas as pd
 
-    from core.data.readers.table import resolve_path, read_table
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    unknown = [s for s in config.subjects if s not in FILES]
-    if unknown or not config.subjects:
-        raise config_error("data.subjects", list(config.subjects), f"one or more of {', '.join(FILES)}")
-    if not -1 <= config.fold <= 4:
-        raise config_error("data.fold", config.fold, "-1 for none, or 0 to 4")
     frames: list[pd.DataFrame] = []
     files: dict[str, str] = {}
     for subject in config.subjects:
@@ -107,15 +111,15 @@ def read(config: UciStudent, task: TaskConfig, seed: int) -> Dataset:
     if config.fold >= 0:
         frame["part"] = _fold(frame, config.fold)
         split = SplitPlan(by="column", column="part", validation_fraction=0.15, seed=seed)
-    hidden = () if config.use_sensitive else SENSITIVE
+    not_inputs = () if config.use_sensitive else SENSITIVE
     extra = ("G1", "G2") if config.period_grades else ()
     both = ("subject",) if len(config.subjects) > 1 else ()
     return Dataset(
         frame,
         ColumnRoles(
             target=("G3",),
-            numeric=tuple(c for c in (*NUMBERS, *extra) if c not in hidden),
-            categorical=tuple(c for c in (*CATEGORIES, *both) if c not in hidden),
+            numeric=tuple(c for c in (*NUMBERS, *extra) if c not in not_inputs),
+            categorical=tuple(c for c in (*CATEGORIES, *both) if c not in not_inputs),
             sensitive=SENSITIVE,
             unit="pupil",
         ),
@@ -126,15 +130,15 @@ def read(config: UciStudent, task: TaskConfig, seed: int) -> Dataset:
         files=files,
         group_edges={"age": [17.0, 18.0], "Medu": [2.0, 3.0, 4.0], "Fedu": [2.0, 3.0, 4.0]},
         notes=[
-            "A pupil is known by the thirteen columns that the authors join the two files by; pupils whose inputs are "
-            "all alike count as one.",
-            f"{int((frame['G3'] == 0).sum())} rows have G3 = 0: they weigh much in squared error.",
+            "A pupil is identified by the thirteen columns that the authors match the two files by; pupils with the "
+            "same inputs count as one.",
+            f"{int((frame['G3'] == 0).sum())} rows have G3 = 0: they dominate the squared error.",
         ],
     )
 
 
 def _pupils(frame: pd.DataFrame) -> list[str]:
-    """Name whom each row belongs to: rows of one person, and rows that no input tells apart, are joined."""
+    """Return the pupil of each row: rows of one person, and rows with the same inputs, are joined."""
     import numpy as np
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -154,4 +158,6 @@ def _pupils(frame: pd.DataFrame) -> list[str]:
 def _fold(frame: pd.DataFrame, fold: int) -> list[str]:
     from core.data.row_hash import seeded_hash
 
-    return ["test" if int(h) % 5 == fold else "train" for h in seeded_hash(frame["pupil"].to_numpy(object), 0)]
+    return [
+        "test" if int(h) % 5 == fold else "train" for h in seeded_hash(frame["pupil"].to_numpy(object), 0)
+    ]

@@ -65,7 +65,8 @@ def read(config: FraudDetectionHandbook, task: TaskConfig, seed: int) -> Dataset
     """Return the data set; split by day, with the label delay between training window and test set."""
     import pandas as pd
 
-    from core.data.readers.table import read_table, resolve_path
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
     from finance.windows import window_features

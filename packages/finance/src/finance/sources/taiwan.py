@@ -45,7 +45,8 @@ class Taiwan(DataConfig):
 
 def read(config: Taiwan, task: TaskConfig, seed: int) -> Dataset:
     """Return the data set: one row a client, a stratified split that keeps copies of a row together."""
-    from core.data.readers.table import read_table, resolve_path
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 

@@ -74,7 +74,8 @@ def read(config: Transactions, task: TaskConfig, seed: int) -> Dataset:
     import numpy as np
 
     from core.data.coercion import is_numeric
-    from core.data.readers.table import read_table, resolve_path
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
     from finance.windows import parse_labels, window_features

@@ -1,1 +1,1 @@
-"""Watching a stream of transactions: the verb ``finance.monitor``."""
+"""Monitoring of a stream of transactions: the verb ``finance.monitor``."""

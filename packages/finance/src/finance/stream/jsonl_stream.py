@@ -1,8 +1,9 @@
-"""Lines as they come, from a file that may grow or from standard input, and what each of them says."""
+"""A stream of JSON lines, from a file that may grow or from standard input, and the parser of a line."""
 
 from __future__ import annotations
 
 import json
+import logging
 import math
 import os
 import sys
@@ -13,30 +14,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from finance.schema import DAY_MS, LABEL_VALUES
+
 if TYPE_CHECKING:
     from finance.schema import TransactionSchema
 
 CHUNK = 1 << 18
 """Bytes read at once."""
-DAY = 86_400_000
-FARTHEST = 2**53
-"""Milliseconds beyond which a time would not be exact."""
+MAX_TIME = 2**53
+"""Milliseconds up to which a time is exact."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line, without its end."""
+    """One line, without its line break."""
 
     number: int
-    """From 1; on standard input it counts on over restarts."""
+    """From 1; on standard input the count continues over restarts."""
     text: bytes
     end: int
-    """Byte at which the next line starts; 0 on standard input, which has no places."""
+    """Byte at which the next line starts; 0 on standard input, which can't be rewound."""
 
 
 @dataclass(frozen=True)
 class Transaction:
-    """A payment to be scored."""
+    """A transaction to be scored."""
 
     line: Line
     id: str | None
@@ -45,7 +48,7 @@ class Transaction:
     terminal: str | None
     time: int
     """Milliseconds since 1970, or since the number's own zero."""
-    dated: bool
+    time_is_date: bool
     """Whether the time was given as a date, not as a number."""
     fraud: float | None
     row: dict[str, Any] = field(repr=False)
@@ -54,7 +57,7 @@ class Transaction:
 
 @dataclass(frozen=True)
 class Label:
-    """What became known of an earlier payment."""
+    """The label of an earlier transaction."""
 
     line: Line
     id: str
@@ -62,10 +65,10 @@ class Label:
 
 
 def follow_file(path: Path, offset: int, number: int, follow: bool, poll: float) -> Iterator[list[Line]]:
-    """Yield what has come since ``offset``, whole lines only, as many as were there at once; [] while waiting.
+    """Yield the complete lines since ``offset``, as many as were there at once; [] while waiting.
 
-    Without ``follow`` it ends at the end of the file; a last line without its end is then taken if it is whole JSON,
-    and else left for the next start, since it may still be being written.
+    Without ``follow`` it ends at the end of the file; a last line without a line break is then used if it is valid
+    JSON, and else left for the next start, since it may still be being written.
     """
     rest = b""
     with path.open("rb") as file:
@@ -79,11 +82,11 @@ def follow_file(path: Path, offset: int, number: int, follow: bool, poll: float)
             chunk = file.read(CHUNK)
             if chunk:
                 *whole, rest = (rest + chunk).split(b"\n")
-                taken = []
+                lines = []
                 for text in whole:
                     number, offset = number + 1, offset + len(text) + 1
-                    taken.append(Line(number, text, offset))
-                yield taken
+                    lines.append(Line(number, text, offset))
+                yield lines
             elif follow:
                 if os.fstat(file.fileno()).st_size < offset:
                     raise ValueError(
@@ -96,9 +99,7 @@ def follow_file(path: Path, offset: int, number: int, follow: bool, poll: float)
     if rest and _is_json(rest):
         yield [Line(number + 1, rest, offset + len(rest))]
     elif rest:
-        print(
-            f"note: the last line of {path} is not finished; it is left for the next start", file=sys.stderr
-        )
+        log.warning("the last line of %s is not finished; it is left for the next start", path)
 
 
 def read_stdin(number: int) -> Iterator[list[Line]]:
@@ -121,9 +122,9 @@ def _is_json(text: bytes) -> bool:
 
 
 def parse_line(line: Line, schema: TransactionSchema, columns: tuple[str, ...]) -> Transaction | Label | None:
-    """Say what a line is: a transaction, a label of an earlier one, or nothing (an empty line).
+    """Return the transaction or label that a line holds, None for an empty line.
 
-    ``columns``: what the model reads of a raw row. Raises ``ValueError`` with the reason for a line that is neither.
+    ``columns``: input columns of the model. Raises ``ValueError`` with the reason for a line that is neither.
     """
     if not line.text.strip():
         return None
@@ -141,18 +142,18 @@ def parse_line(line: Line, schema: TransactionSchema, columns: tuple[str, ...]) 
     fraud = _label(content.get(schema.label), schema.label)
     if schema.amount not in content and schema.card not in content and fraud is not None:
         if id_ is None:
-            raise ValueError(f"a label without {schema.id or 'an id column'}: it says of no transaction")
+            raise ValueError(f"a label without {schema.id or 'an id column'}: it belongs to no transaction")
         return Label(line, id_, fraud)
     try:
         json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise ValueError("it holds half of a surrogate pair, which is no text") from error
-    lost = [c for c in columns if c not in content]
-    if lost:
-        raise ValueError(f"the columns {', '.join(map(repr, lost))} are missing")
+        raise ValueError("it holds half of a surrogate pair, which is not text") from error
+    missing = [c for c in columns if c not in content]
+    if missing:
+        raise ValueError(f"the columns {', '.join(map(repr, missing))} are missing")
     card = _name(content, schema.card)
     if card is None:
-        raise ValueError(f"{schema.card!r} is empty: whose payment is it?")
+        raise ValueError(f"{schema.card!r} is empty: every transaction needs its card")
     _number(content[schema.amount], schema.amount)
     nested = [c for c in columns if isinstance(content[c], dict | list)]
     if nested:
@@ -171,7 +172,7 @@ def parse_line(line: Line, schema: TransactionSchema, columns: tuple[str, ...]) 
 
 
 def parse_time(value: Any, schema: TransactionSchema) -> int:
-    """Read a time as milliseconds: an ISO 8601 text (UTC where it says nothing else), or a number in its own unit."""
+    """Return a time in milliseconds, from an ISO 8601 text (UTC without an offset) or a number in its own unit."""
     if isinstance(value, str):
         try:
             stamp = datetime.fromisoformat(value)
@@ -182,10 +183,10 @@ def parse_time(value: Any, schema: TransactionSchema) -> int:
         aware = stamp if stamp.tzinfo is not None else stamp.replace(tzinfo=UTC)
         since = aware - datetime(1970, 1, 1, tzinfo=UTC)
         return round(since.total_seconds() * 1000)
-    found = round(_number(value, schema.time) / schema.per_day * DAY)
-    if abs(found) > FARTHEST:
-        raise ValueError(f"{schema.time!r} is {value!r}, which is no time")
-    return found
+    milliseconds = round(_number(value, schema.time) / schema.time_units_per_day * DAY_MS)
+    if abs(milliseconds) > MAX_TIME:
+        raise ValueError(f"{schema.time!r} is {value!r}, which is not a time")
+    return milliseconds
 
 
 def _number(value: Any, column: str) -> float:
@@ -212,11 +213,10 @@ def _name(content: dict[str, Any], column: str) -> str | None:
 def _label(value: Any, column: str) -> float | None:
     if value is None or value == "":
         return None
-    meant = {"1": 1.0, "yes": 1.0, "true": 1.0, "1.0": 1.0, "0": 0.0, "no": 0.0, "false": 0.0, "0.0": 0.0}
-    if str(value).lower() not in meant:
+    if str(value).lower() not in LABEL_VALUES:
         raise ValueError(f"{column!r} is {value!r}: a label is 1 or yes, 0 or no, or empty")
-    return meant[str(value).lower()]
+    return LABEL_VALUES[str(value).lower()]
 
 
 def _no_constant(name: str) -> float:
-    raise json.JSONDecodeError(f"{name} is no JSON number", "", 0)
+    raise json.JSONDecodeError(f"{name} is not a JSON number", "", 0)

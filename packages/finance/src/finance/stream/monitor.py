@@ -1,9 +1,9 @@
-"""The monitor's loop: take the lines that have come, score them, remember and write, and wait for more."""
+"""The loop of the monitor: read new lines, score them, store and write, and wait for more."""
 
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,27 +24,28 @@ if TYPE_CHECKING:
     from finance.schema import TransactionSchema
     from finance.stream.config import MonitorConfig
 
-DAY = 86_400_000
 COMPRESSED = (".gz", ".xz", ".zst", ".bz2", ".zip")
-FORGET_EVERY = 20_000
-"""Payments between two times at which what is too old is dropped."""
+PRUNE_EVERY = 20_000
+"""Transactions between two deletions of what is too old."""
+COUNTS = ("lines", "transactions", "labels", "duplicates", "rejected", "alerts")
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class Batch:
-    """Lines that are scored together: payments in order of time, with the labels that came before them."""
+    """Lines that are scored together: transactions in order of time, with the labels that came before them."""
 
-    payments: list[Transaction] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     rejects: list[tuple[int, str]] = field(default_factory=list)
-    """Line numbers, and what is written of them."""
-    again: int = 0
-    """Payments that were taken before."""
+    """Line numbers, and the entries of the file of rejects."""
+    duplicates: int = 0
+    """Transactions that are stored already."""
     last: Line | None = None
 
 
 def run_monitor(config: MonitorConfig, domain: Domain) -> dict[str, int]:
-    """Watch until the input ends (or an interrupt, with ``follow``); give the counts of this state.
+    """Monitor until the input ends (or an interrupt, with ``follow``); return the counts of this state.
 
     Raises ValueError for a run, an input, an output or a state that can't be used.
     """
@@ -55,164 +56,154 @@ def run_monitor(config: MonitorConfig, domain: Domain) -> dict[str, int]:
             f"run={config.run}: a run of {record.run.domain}, task {record.run.task}; the monitor needs a fraud model"
         )
     schema = schema_of_run(loaded)
-    for path in (Path(config.output), config.beside("rejects"), config.beside("state")):
+    for path in (Path(config.output), config.rejects_path, config.state_path):
         if not path.parent.is_dir():
-            raise ValueError(f"output={config.output}: there is no folder {path.parent}; make it first")
+            raise ValueError(f"output={config.output}: there is no folder {path.parent}; create it first")
     source = None if config.input == "-" else resolve_path(config.input, "input")
     if source is not None and source.suffix in COMPRESSED:
-        raise ValueError(f"input={source}: it is compressed; give its lines on standard input: ... | input=-")
+        raise ValueError(f"input={source}: it is compressed; pipe its lines to standard input: ... | input=-")
     identity = {
         "run": sha256(Path(config.run) / "record.json"),
         "input": "-" if source is None else str(source.absolute()),
     }
-    files = {"output": Path(config.output), "rejects": config.beside("rejects")}
-    state = State(config.beside("state"), identity, files)
+    files = {"output": Path(config.output), "rejects": config.rejects_path}
+    state = State(config.state_path, identity, files)
     try:
         scorer = FraudScorer(loaded, schema, config.threshold)
-        if config.history is not None and not state.fact("history"):
+        if config.history is not None and not state.get_metadata("history"):
             warm_start(config.history, state, scorer)
         if record.data.simulated:
-            print(f"note: {SIMULATED}", file=sys.stderr)
-        if state.number("line"):
-            print(f"going on after line {state.number('line')}", file=sys.stderr)
+            log.warning(SIMULATED)
+        if state.get_count("lines"):
+            log.info("resuming after line %d", state.get_count("lines"))
         elif schema.id is None:
-            print(
-                "note: the run names no column of ids (data.id): a line sent twice would be taken twice",
-                file=sys.stderr,
-            )
+            log.warning("the run has no column of ids (data.id): duplicates of a line can't be told")
         try:
             _follow(config, source, state, scorer)
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on", file=sys.stderr)
-        counts = {
-            name: state.number(name) for name in ("line", "taken", "labels", "again", "rejected", "alerts")
-        }
+            log.info("interrupted; the same command resumes")
+        return {name: state.get_count(name) for name in COUNTS}
     finally:
         state.close()
-    print(
-        f"{counts['line']} lines: {counts['taken']} transactions, {counts['labels']} labels, {counts['again']} sent "
-        f"again, {counts['reject_entry']} rejected; {counts['alerts']} alerts: {Path(config.output).resolve()}"
-    )
-    return counts
 
 
 def schema_of_run(loaded: Loaded) -> TransactionSchema:
-    """Find how the run's transactions are laid out."""
+    """Return the schema of the transactions that a run was trained on."""
     content = loaded.config["data"]
     source = from_dict("data", content)
-    task = from_dict("task", loaded.config["task"])
-    maker = getattr(source, "ledger", None)
-    if maker is None and content["option"] != "simulated":
+    if content["option"] == "simulated":
+        source = from_dict("task", loaded.config["task"])
+    if not hasattr(source, "schema"):
         raise ValueError(
-            f"the run was trained with data={content['option']}, which says nothing of cards and times: train it with "
-            "data=transactions to monitor a stream"
+            f"the run was trained with data={content['option']}, which has no columns of cards and times: train it "
+            "with data=transactions to monitor a stream"
         )
-    schema: TransactionSchema = (maker or task.schema)()
+    schema: TransactionSchema = source.schema()
     return schema
 
 
 def _follow(config: MonitorConfig, source: Path | None, state: State, scorer: FraudScorer) -> None:
-    since = 0
+    since_pruning = 0
     if source is None:
-        arriving = read_stdin(state.number("line"))
+        stream = read_stdin(state.get_count("lines"))
     else:
-        arriving = follow_file(
-            source, state.number("offset"), state.number("line"), config.follow, config.poll
+        stream = follow_file(
+            source, state.get_count("offset"), state.get_count("lines"), config.follow, config.poll
         )
-    for lines in arriving:
-        for batch in split_into_batches(lines, state, scorer, config.batch):
-            _settle(batch, state, scorer)
-            since += len(batch.payments)
-        if since >= FORGET_EVERY:
-            state.forget(state.number("latest") - round(2 * scorer.schema.memory * DAY), scorer.events)
-            since = 0
+    for lines in stream:
+        for batch in split_into_batches(lines, state, scorer, config.batch_size):
+            _process(batch, state, scorer)
+            since_pruning += len(batch.transactions)
+        if since_pruning >= PRUNE_EVERY:
+            state.prune(state.get_count("latest") - 2 * scorer.lookback_ms, scorer.max_events)
+            since_pruning = 0
 
 
 def split_into_batches(
-    lines: Sequence[Line], state: State, scorer: FraudScorer, most: int
+    lines: Sequence[Line], state: State, scorer: FraudScorer, batch_size: int
 ) -> Iterator[Batch]:
-    """Part lines into batches whose scores are those that the lines would have one by one.
+    """Yield batches of lines whose scores are those that the lines would have one by one.
 
-    A batch ends where a label comes after a payment, and where a payment is older than the one before it.
+    A batch ends where a label follows a transaction, and where a transaction is older than the one before it.
     """
     batch = Batch()
     ids: set[str] = set()
     for line in lines:
-        said: Transaction | Label | None = None
-        wrong = ""
+        parsed: Transaction | Label | None = None
+        reason = ""
         try:
-            said = parse_line(line, scorer.schema, scorer.columns)
+            parsed = parse_line(line, scorer.schema, scorer.columns)
         except ValueError as error:
-            wrong = str(error)
-        late = isinstance(said, Transaction) and batch.payments and said.time < batch.payments[-1].time
-        after = isinstance(said, Label) and batch.payments
-        if late or after or len(batch.payments) >= most or (isinstance(said, Transaction) and said.id in ids):
+            reason = str(error)
+        waiting = batch.transactions
+        late = isinstance(parsed, Transaction) and waiting and parsed.time < waiting[-1].time
+        label_after = isinstance(parsed, Label) and waiting
+        repeated = isinstance(parsed, Transaction) and parsed.id in ids
+        if late or label_after or repeated or len(waiting) >= batch_size:
             yield batch
             batch, ids = Batch(), set()
-        if wrong:
-            batch.rejects.append(reject_entry(line, wrong))
-        elif isinstance(said, Label):
-            if state.known(said.id) is not None:
-                batch.labels.append(said)
+        if reason:
+            batch.rejects.append(reject_entry(line, reason))
+        elif isinstance(parsed, Label):
+            if state.find_transaction(parsed.id) is not None:
+                batch.labels.append(parsed)
             else:
-                batch.rejects.append(reject_entry(line, f"a label of {said.id!r}, which never came"))
-        elif isinstance(said, Transaction):
-            known = None if said.id is None else state.known(said.id)
-            if known is not None:
-                before, what = known
-                if what == digest(said):
-                    batch.again += 1
-                else:
-                    batch.rejects.append(
-                        reject_entry(
-                            line, f"{said.id!r} came in line {before} with other content; that one counts"
-                        )
+                batch.rejects.append(reject_entry(line, f"a label of {parsed.id!r}, which is unknown"))
+        elif isinstance(parsed, Transaction):
+            stored = None if parsed.id is None else state.find_transaction(parsed.id)
+            if stored is None:
+                batch.transactions.append(parsed)
+                if parsed.id is not None:
+                    ids.add(parsed.id)
+            elif stored[1] == digest(parsed):
+                batch.duplicates += 1
+            else:
+                batch.rejects.append(
+                    reject_entry(
+                        line, f"{parsed.id!r} was in line {stored[0]} with other content, which counts"
                     )
-            else:
-                batch.payments.append(said)
-                if said.id is not None:
-                    ids.add(said.id)
+                )
         batch.last = line
     if batch.last is not None:
         yield batch
 
 
 def reject_entry(line: Line, reason: str) -> tuple[int, str]:
-    """Write a line that can't be used, whole, with its number and why."""
+    """Return the number of a rejected line, and its whole text with the reason as JSON."""
     text = line.text.decode("utf-8", errors="backslashreplace")
     return line.number, json.dumps({"line": line.number, "reason": reason, "text": text}, ensure_ascii=False)
 
 
-def _settle(batch: Batch, state: State, scorer: FraudScorer) -> None:
-    """Score a batch and remember it; where it holds a value the model can't read, payment by payment."""
+def _process(batch: Batch, state: State, scorer: FraudScorer) -> None:
+    """Score and store a batch; where it holds a value that the model can't read, one transaction at a time."""
     assert batch.last is not None
-    with state.batch():
-        state.label(batch.labels)
-        rejects, alerts, taken = list(batch.rejects), [], 0
-        latest = state.number("latest")
-        waiting = [batch.payments] if batch.payments else []
+    with state.atomic():
+        state.apply_labels(batch.labels)
+        rejects, alerts, accepted = list(batch.rejects), [], 0
+        latest = state.get_count("latest")
+        waiting = [batch.transactions] if batch.transactions else []
         while waiting:
-            payments = waiting.pop(0)
+            transactions = waiting.pop(0)
             try:
-                features, found = scorer.judge(payments, state)
+                features, raised = scorer.score(transactions, state)
             except ValueError as error:
-                if len(payments) == 1:
-                    rejects.append(reject_entry(payments[0].line, str(error)))
+                if len(transactions) == 1:
+                    rejects.append(reject_entry(transactions[0].line, str(error)))
                 else:
-                    waiting = [[payment] for payment in payments]
+                    waiting = [[transaction] for transaction in transactions]
                 continue
-            state.remember(payments, features)
-            alerts += found
-            taken += len(payments)
-            latest = max(latest, payments[-1].time)
-        state.write("output", alerts)
-        state.write("rejects", [text for _, text in sorted(rejects)])
+            state.store(transactions, features)
+            alerts += raised
+            accepted += len(transactions)
+            latest = max(latest, transactions[-1].time)
+        state.enqueue("output", alerts)
+        state.enqueue("rejects", [text for _, text in sorted(rejects)])
         new = {
-            "taken": taken,
+            "transactions": accepted,
             "labels": len(batch.labels),
-            "again": batch.again,
+            "duplicates": batch.duplicates,
             "rejected": len(rejects),
             "alerts": len(alerts),
         }
-        position = {"offset": batch.last.end, "line": batch.last.number, "latest": latest}
-        state.keep({**{name: state.number(name) + more for name, more in new.items()}, **position})
+        position = {"offset": batch.last.end, "lines": batch.last.number, "latest": latest}
+        state.set_metadata({**{name: state.get_count(name) + more for name, more in new.items()}, **position})

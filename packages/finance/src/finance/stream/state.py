@@ -1,7 +1,7 @@
-"""What the monitor remembers on disk: its position, every card's and terminal's past, and what is still to be written.
+"""The monitor's state on disk: position, history of every card and terminal, and an outbox of unwritten output.
 
-One SQLite file. A batch of lines and all that follows from it enter it in one transaction; alerts and rejects are
-kept in it, with the place they have in their file, until they are written there. So a kill at any moment leaves
+One SQLite file. A batch of lines and all that follows from it are committed in one transaction; alerts and rejects
+stay in the outbox, with their position in their file, until they are written there. So a kill at any moment leaves
 either the state before a batch or after it, and what the files lack is written at the next start, at the same place.
 """
 
@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,23 +24,29 @@ if TYPE_CHECKING:
 
     from finance.stream.jsonl_stream import Label, Transaction
 
-VERSION = "1"
+VERSION = "2"
 TABLES = """
-create table if not exists facts (name text primary key, value text);
-create table if not exists payments (
+create table if not exists metadata (name text primary key, value text);
+create table if not exists transactions (
   seq integer primary key, card text, unit text, terminal text, time integer, fraud real, row text, features blob);
-create index if not exists by_card on payments (card, time);
-create index if not exists by_unit on payments (unit, time);
-create index if not exists by_terminal on payments (terminal, time);
+create index if not exists by_card on transactions (card, time);
+create index if not exists by_unit on transactions (unit, time);
+create index if not exists by_terminal on transactions (terminal, time);
 create table if not exists seen (id text primary key, seq integer, line integer, digest blob) without rowid;
-create table if not exists unwritten (n integer primary key, file text, start integer, text blob);
+create table if not exists outbox (n integer primary key, file text, start integer, text blob);
 """
-_READ = "select seq, card, unit, terminal, time, fraud, row, features from payments"
+_TABLES_OF_1 = {"facts": "metadata", "payments": "transactions", "unwritten": "outbox"}
+_NAMES_OF_1 = {
+    "line": "lines", "taken": "transactions", "again": "duplicates", "next": "next_seq", "dated": "time_is_date",
+    "end of output": "size of output", "end of rejects": "size of rejects",
+}  # fmt: skip
+"""What version 1 called them."""
+_SELECT = "select seq, card, unit, terminal, time, fraud, row, features from transactions"
 
 
 @dataclass(frozen=True)
 class StoredTransaction:
-    """A payment as it is remembered."""
+    """A transaction of the state."""
 
     seq: int
     card: str
@@ -50,14 +56,14 @@ class StoredTransaction:
     fraud: float | None
     row: dict[str, Any]
     features: NDArray[np.float64]
-    """What was known of it at its moment, in the ledger's order."""
+    """Its window features, in the schema's order."""
 
 
 class State:
     """The open state file; one monitor at a time."""
 
     def __init__(self, path: Path, identity: dict[str, str], files: dict[str, Path]) -> None:
-        """Open or make it, and write what an earlier start left unwritten.
+        """Open or create it, and write the outbox of an earlier start.
 
         ``identity``: what must not change between starts, by name. ``files``: the output files, by name. Raises
         ValueError where another monitor has it open, it belongs to something else, or an output was cut since.
@@ -75,73 +81,87 @@ class State:
             self._base.execute("pragma locking_mode = exclusive")
             self._base.execute("pragma synchronous = full")
             self._base.execute("begin exclusive")
+            self._upgrade()
             for statement in TABLES.split(";"):
                 self._base.execute(statement)
-            self.new = not self.fact("version")
-            if self.new:
-                self.keep({"version": VERSION, **identity})
+            if not self.get_metadata("version"):
+                self.set_metadata({"version": VERSION, **identity})
             self._base.execute("commit")
         except sqlite3.OperationalError as error:
-            raise ValueError(f"state={self.path}: {error}: is another monitor at work on it?") from error
+            raise ValueError(f"state={self.path}: {error}: is another monitor running on it?") from error
         except sqlite3.DatabaseError as error:
-            raise ValueError(f"state={self.path}: this is no state of a monitor ({error})") from error
+            raise ValueError(f"state={self.path}: this is not the state of a monitor ({error})") from error
         for name, value in {"version": VERSION, **identity}.items():
-            if self.fact(name) != value:
+            if self.get_metadata(name) != value:
                 raise ValueError(
-                    f"state={self.path}: it belongs to another {name} ({self.fact(name)}, now {value}): use that one, "
-                    "or another output and state to begin anew"
+                    f"state={self.path}: it belongs to another {name} ({self.get_metadata(name)}, now {value}): use "
+                    "that one, or another output and state to start anew"
                 )
-        self._write_unwritten()
+        self._flush_outbox()
 
-    def fact(self, name: str) -> str:
-        """Give a remembered value, empty where there is none."""
-        found = self._base.execute("select value from facts where name = ?", (name,)).fetchone()
+    def _upgrade(self) -> None:
+        """Rename tables and entries of a state that version 1 wrote."""
+        tables = {row[0] for row in self._base.execute("select name from sqlite_master where type = 'table'")}
+        if "facts" not in tables:
+            return
+        for old, new in _TABLES_OF_1.items():
+            self._base.execute(f"alter table {old} rename to {new}")
+        for old, new in _NAMES_OF_1.items():
+            self._base.execute("update metadata set name = ? where name = ?", (new, old))
+        self.set_metadata({"version": VERSION})
+
+    def get_metadata(self, name: str) -> str:
+        """Return a stored value, empty where there is none."""
+        found = self._base.execute("select value from metadata where name = ?", (name,)).fetchone()
         return "" if found is None else str(found[0])
 
-    def number(self, name: str) -> int:
-        """Give a remembered count, 0 where there is none."""
-        return int(self.fact(name) or 0)
+    def get_count(self, name: str) -> int:
+        """Return a stored count, 0 where there is none."""
+        return int(self.get_metadata(name) or 0)
 
-    def keep(self, facts: dict[str, Any]) -> None:
-        """Remember values by name."""
+    def set_metadata(self, values: Mapping[str, str | int]) -> None:
+        """Store values by name."""
         self._base.executemany(
-            "insert or replace into facts values (?, ?)", [(k, str(v)) for k, v in facts.items()]
+            "insert or replace into metadata values (?, ?)", [(k, str(v)) for k, v in values.items()]
         )
 
-    def known(self, id_: str) -> tuple[int, bytes] | None:
-        """Give the line and digest of a transaction that was taken before."""
+    def find_transaction(self, id_: str) -> tuple[int, bytes] | None:
+        """Return line and digest of an earlier transaction, None for an unknown id."""
         row = self._base.execute("select line, digest from seen where id = ?", (id_,)).fetchone()
         return None if row is None else (int(row[0]), bytes(row[1]))
 
-    def past(self, payments: Sequence[Transaction], memory: int, events: int) -> list[StoredTransaction]:
-        """Give what windows and histories of some payments (in order of time) look back to, in the order it came.
+    def history(
+        self, transactions: Sequence[Transaction], lookback_ms: int, max_events: int
+    ) -> list[StoredTransaction]:
+        """Return what windows and event sequences of transactions (in order of time) need, in order of arrival.
 
-        ``memory``: milliseconds that windows look back; ``events``: earlier payments of the same unit.
+        ``lookback_ms``: milliseconds that windows look back; ``max_events``: earlier transactions of the same unit.
         """
-        earliest, latest = payments[0].time, payments[-1].time
+        earliest, latest = transactions[0].time, transactions[-1].time
         found: dict[int, StoredTransaction] = {}
         for column in ("card", "terminal"):
-            names = list({getattr(p, column) for p in payments} - {None})
+            names = list({getattr(t, column) for t in transactions} - {None})
             marks = ", ".join("?" * len(names))
-            asked = f"{_READ} where {column} in ({marks}) and time >= ? and time < ?"
-            found |= self._found(asked, (*names, earliest - memory, latest))
+            query = f"{_SELECT} where {column} in ({marks}) and time >= ? and time < ?"
+            found |= self._select(query, (*names, earliest - lookback_ms, latest))
         first: dict[str, int] = {}
-        for payment in payments:
-            first.setdefault(payment.unit, payment.time)
-        for unit, time in first.items() if events else ():
-            asked = f"{_READ} where unit = ? and time < ? order by time desc, seq desc limit ?"
-            found |= self._found(asked, (unit, time, events))
-            # a payment that came late: others of its time were there before it
-            found |= self._found(f"{_READ} where unit = ? and time >= ? and time < ?", (unit, time, latest))
+        for transaction in transactions:
+            first.setdefault(transaction.unit, transaction.time)
+        for unit, time in first.items() if max_events else ():
+            query = f"{_SELECT} where unit = ? and time < ? order by time desc, seq desc limit ?"
+            found |= self._select(query, (unit, time, max_events))
+            # for a late transaction: stored ones of the times after it
+            found |= self._select(
+                f"{_SELECT} where unit = ? and time >= ? and time < ?", (unit, time, latest)
+            )
         return [found[seq] for seq in sorted(found)]
 
-    def _found(self, asked: str, values: Sequence[Any]) -> dict[int, StoredTransaction]:
-        rows = self._base.execute(asked, values)
-        return {row[0]: _past(row) for row in rows}
+    def _select(self, query: str, values: Sequence[str | int]) -> dict[int, StoredTransaction]:
+        return {row[0]: _from_row(row) for row in self._base.execute(query, values)}
 
     @contextmanager
-    def batch(self) -> Iterator[None]:
-        """Let all changes made inside happen at once, or none of them; then write what they left to be written."""
+    def atomic(self) -> Iterator[None]:
+        """Commit all changes made inside at once, or none of them; then write the outbox."""
         self._base.execute("begin immediate")
         try:
             yield
@@ -149,60 +169,67 @@ class State:
             self._base.execute("rollback")
             raise
         self._base.execute("commit")
-        self._write_unwritten()
+        self._flush_outbox()
 
-    def remember(self, payments: Sequence[Transaction], features: NDArray[np.float64]) -> None:
-        """Keep payments and their features (N, F)."""
-        seq = self.number("next")
+    def store(self, transactions: Sequence[Transaction], features: NDArray[np.float64]) -> None:
+        """Store transactions and their window features (N, F)."""
+        seq = self.get_count("next_seq")
         self._base.executemany(
-            "insert into payments values (?, ?, ?, ?, ?, ?, ?, ?)",
+            "insert into transactions values (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     seq + n,
-                    p.card,
-                    p.unit,
-                    p.terminal,
-                    p.time,
-                    p.fraud,
-                    json.dumps(p.row),
+                    t.card,
+                    t.unit,
+                    t.terminal,
+                    t.time,
+                    t.fraud,
+                    json.dumps(t.row),
                     features[n].tobytes(),
                 )
-                for n, p in enumerate(payments)
+                for n, t in enumerate(transactions)
             ],
         )
         self._base.executemany(
             "insert into seen values (?, ?, ?, ?)",
-            [(p.id, seq + n, p.line.number, digest(p)) for n, p in enumerate(payments) if p.id is not None],
+            [
+                (t.id, seq + n, t.line.number, digest(t))
+                for n, t in enumerate(transactions)
+                if t.id is not None
+            ],
         )
-        self.keep({"next": seq + len(payments)})
+        self.set_metadata({"next_seq": seq + len(transactions)})
 
-    def label(self, labels: Sequence[Label]) -> None:
-        """Keep what became known of earlier payments; one that was dropped since enters no window any more."""
+    def apply_labels(self, labels: Sequence[Label]) -> None:
+        """Store labels of earlier transactions; a pruned transaction enters no window any more."""
         for label in labels:
             self._base.execute(
-                "update payments set fraud = ? where seq = (select seq from seen where id = ?)",
+                "update transactions set fraud = ? where seq = (select seq from seen where id = ?)",
                 (label.fraud, label.id),
             )
 
-    def write(self, name: str, lines: Sequence[str]) -> None:
-        """Let lines be added to one of the files once the batch is kept."""
+    def enqueue(self, name: str, lines: Sequence[str]) -> None:
+        """Put lines for one of the files into the outbox; they are written once the batch is committed."""
         if lines:
-            content, start = "".join(f"{line}\n" for line in lines).encode(), self.number(f"end of {name}")
-            self._base.execute(
-                "insert into unwritten (file, start, text) values (?, ?, ?)", (name, start, content)
+            content, start = (
+                "".join(f"{line}\n" for line in lines).encode(),
+                self.get_count(f"size of {name}"),
             )
-            self.keep({f"end of {name}": start + len(content)})
+            self._base.execute(
+                "insert into outbox (file, start, text) values (?, ?, ?)", (name, start, content)
+            )
+            self.set_metadata({f"size of {name}": start + len(content)})
 
-    def forget(self, before: int, events: int) -> int:
-        """Drop payments before a time that are not among the latest ``events`` of their unit; give how many."""
+    def prune(self, before: int, max_events: int) -> int:
+        """Delete transactions before a time, except each unit's latest ``max_events``; return how many."""
         return self._base.execute(
-            "delete from payments where time < ? and seq not in (select seq from (select seq, row_number() over "
-            "(partition by unit order by time desc, seq desc) as place from payments) where place <= ?)",
-            (before, events),
+            "delete from transactions where time < ? and seq not in (select seq from (select seq, row_number() over "
+            "(partition by unit order by time desc, seq desc) as place from transactions) where place <= ?)",
+            (before, max_events),
         ).rowcount
 
-    def _write_unwritten(self) -> None:
-        waiting = self._base.execute("select n, file, start, text from unwritten order by n").fetchall()
+    def _flush_outbox(self) -> None:
+        waiting = self._base.execute("select n, file, start, text from outbox order by n").fetchall()
         for name in dict.fromkeys(row[1] for row in waiting):
             path = self._files[name]
             with path.open("r+b" if path.exists() else "w+b") as file:
@@ -210,28 +237,26 @@ class State:
                     if file.seek(0, os.SEEK_END) < start:
                         raise ValueError(
                             f"{name}={path}: it is shorter than what was written to it before; put it back, or give "
-                            "another output and state to begin anew"
+                            "another output and state to start anew"
                         )
                     file.seek(start)
                     file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
         if waiting:
-            self._base.execute("delete from unwritten where n <= ?", (waiting[-1][0],))
+            self._base.execute("delete from outbox where n <= ?", (waiting[-1][0],))
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._base.close()
 
 
-def _past(row: tuple[Any, ...]) -> StoredTransaction:
-    seq, card, unit, terminal, time, fraud, given, features = row
-    return StoredTransaction(
-        seq, card, unit, terminal, time, fraud, json.loads(given), np.frombuffer(features, np.float64)
-    )
+def _from_row(row: tuple[Any, ...]) -> StoredTransaction:
+    *head, columns, features = row
+    return StoredTransaction(*head, json.loads(columns), np.frombuffer(features, np.float64))
 
 
-def digest(payment: Transaction) -> bytes:
-    """Tell whether two payments of one id are the same."""
-    content = json.dumps([payment.card, payment.time, payment.row], sort_keys=True)
+def digest(transaction: Transaction) -> bytes:
+    """Return a hash of a transaction's content, which tells whether two of one id are the same."""
+    content = json.dumps([transaction.card, transaction.time, transaction.row], sort_keys=True)
     return hashlib.blake2b(content.encode(), digest_size=8).digest()

@@ -1,4 +1,4 @@
-"""What a bank asks of held-out rows beyond figures of the predictions."""
+"""Studies of risk management on held-out rows, beyond metrics of the predictions."""
 
 from __future__ import annotations
 
@@ -12,77 +12,87 @@ if TYPE_CHECKING:
 
 
 def fraud_studies(task: Fraud) -> dict[str, Study]:
-    """Name the studies of card fraud; what each needs is imported when it is carried out."""
+    """Return the studies of card fraud; what each needs is imported when it runs."""
 
-    def alerts(held: EvaluationContext) -> StudyResult:
+    def alerts(context: EvaluationContext) -> StudyResult:
         from finance.studies.alerts import alerts as study
 
-        return study(held, task.capacity, _amount(held))
+        return study(context, task.capacity, _amount(context))
 
-    def cost_sensitive_threshold(held: EvaluationContext) -> StudyResult:
+    def costs(context: EvaluationContext) -> StudyResult:
         from finance.studies.costs import CostMatrix, cost_sensitive_threshold
 
-        amount = held.frames["test"][_amount(held)].abs(), held.frames["validation"][_amount(held)].abs()
-        table = CostMatrix(task.review_cost, task.friction_cost, task.miss_cost, task.miss_share)
+        amount = (
+            context.frames["test"][_amount(context)].abs(),
+            context.frames["validation"][_amount(context)].abs(),
+        )
+        matrix = CostMatrix(task.review_cost, task.friction_cost, task.miss_cost, task.miss_amount_fraction)
         return cost_sensitive_threshold(
-            held, table, {"test": amount[0].to_numpy(float), "validation": amount[1].to_numpy(float)}
+            context, matrix, {"test": amount[0].to_numpy(float), "validation": amount[1].to_numpy(float)}
         )
 
-    def codes(held: EvaluationContext) -> Codes:
+    def codes(context: EvaluationContext) -> Codes:
         from finance.reasons import fraud_reason_codes
 
-        return fraud_reason_codes(_amount(held), held.dataset.roles.inputs())
+        return fraud_reason_codes(_amount(context), context.dataset.roles.inputs())
 
     return {
         "alerts": alerts,
-        "costs": cost_sensitive_threshold,
-        **_common(task.equality_gap, task.reasons, codes),
+        "costs": costs,
+        **_common(task.max_fpr_difference, task.num_reasons, codes),
     }
 
 
 def credit_studies(task: Credit) -> dict[str, Study]:
-    """Name the studies of credit default."""
+    """Return the studies of credit default."""
 
-    def cost_sensitive_threshold(held: EvaluationContext) -> StudyResult:
+    def costs(context: EvaluationContext) -> StudyResult:
         from finance.studies.costs import CostMatrix, cost_sensitive_threshold
 
-        return cost_sensitive_threshold(held, CostMatrix(0.0, task.refuse_cost, task.default_cost, 0.0), {})
+        return cost_sensitive_threshold(
+            context, CostMatrix(0.0, task.refuse_cost, task.default_cost, 0.0), {}
+        )
 
-    def codes(held: EvaluationContext) -> Codes:
+    def codes(context: EvaluationContext) -> Codes:
         from finance.reasons import credit_reason_codes
 
-        return credit_reason_codes(held.dataset.roles.inputs())
+        return credit_reason_codes(context.dataset.roles.inputs())
 
-    return {"costs": cost_sensitive_threshold, **_common(task.equality_gap, task.reasons, codes)}
+    return {"costs": costs, **_common(task.max_fpr_difference, task.num_reasons, codes)}
 
 
-def _common(gap: float, reasons: int, codes: _CodesOf) -> dict[str, Study]:
-    def drift(held: EvaluationContext) -> StudyResult:
+def _common(max_fpr_difference: float, num_reasons: int, codes: _CodesOf) -> dict[str, Study]:
+    def drift(context: EvaluationContext) -> StudyResult:
         from finance.studies.drift import drift as study
 
-        return study(held)
+        return study(context)
 
-    def predictive_equality(held: EvaluationContext) -> StudyResult:
+    def predictive_equality(context: EvaluationContext) -> StudyResult:
         from finance.studies.predictive_equality import predictive_equality as study
 
-        return study(held, gap)
+        return study(context, max_fpr_difference)
 
-    def why(held: EvaluationContext) -> StudyResult:
-        from finance.studies.reasons import reasons as study
+    def reason_codes(context: EvaluationContext) -> StudyResult:
+        from finance.studies.reasons import reason_codes as study
 
-        return study(held, codes(held), reasons)
+        return study(context, codes(context), num_reasons)
 
-    def latency(held: EvaluationContext) -> StudyResult:
+    def latency(context: EvaluationContext) -> StudyResult:
         from finance.studies.latency import latency as study
 
-        return study(held)
+        return study(context)
 
-    return {"drift": drift, "groups": predictive_equality, "reasons": why, "speed": latency}
+    return {
+        "drift": drift,
+        "predictive_equality": predictive_equality,
+        "reason_codes": reason_codes,
+        "latency": latency,
+    }
 
 
-def _amount(held: EvaluationContext) -> str:
-    """Name the column of amounts: the first numeric input, as every source of transactions lays it out."""
-    return held.dataset.roles.numeric[0]
+def _amount(context: EvaluationContext) -> str:
+    """Return the column of amounts: the first numeric input of every source of transactions."""
+    return context.dataset.roles.numeric[0]
 
 
 if TYPE_CHECKING:

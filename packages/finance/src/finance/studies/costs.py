@@ -1,4 +1,4 @@
-"""Where the threshold should lie when alarms, stopped customers and missed frauds have a price."""
+"""Cost-sensitive threshold: the least expected cost of false positives and false negatives."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class CostMatrix:
-    """The cost table, in the unit of the amounts."""
+    """The cost matrix, in the unit of the amounts."""
 
     flag: float
     """Of every flagged row, right or wrong."""
-    false: float
-    """Of a flagged row that was negative, beyond that."""
-    miss: float
-    """Of a positive row that was not flagged."""
-    share: float
-    """Share of its amount lost beyond that."""
+    false_positive: float
+    """Of a flagged row that is negative, in addition."""
+    false_negative: float
+    """Of a positive row that is not flagged."""
+    amount_fraction: float
+    """Fraction of its amount that is lost, in addition."""
 
-    def of(self, positive: NDArray[np.bool_], flagged: NDArray[np.bool_], amount: Array) -> Array:
-        """Give each row's cost, (N,)."""
-        missed = np.where(positive, self.miss + self.share * amount, 0.0)
-        spent = self.flag + np.where(positive, 0.0, self.false)
+    def costs(self, positive: NDArray[np.bool_], flagged: NDArray[np.bool_], amount: Array) -> Array:
+        """Return each row's cost, (N,)."""
+        missed = np.where(positive, self.false_negative + self.amount_fraction * amount, 0.0)
+        spent = self.flag + np.where(positive, 0.0, self.false_positive)
         return np.where(flagged, spent, missed)
 
 
 def cost_optimal_threshold(
-    cost_sensitive_threshold: CostMatrix, positive: NDArray[np.bool_], score: Array, amount: Array
+    matrix: CostMatrix, positive: NDArray[np.bool_], score: Array, amount: Array
 ) -> float:
-    """Find the threshold t of "flag where score >= t" with the least total cost; above 1 where flagging never pays.
+    """Return the threshold t of "flag where score >= t" with the least total cost; above 1 where flagging never pays.
 
-    Of equally cheap ones the highest; t lies halfway between neighbouring scores.
+    Of equal costs the highest threshold; t lies halfway between neighboring scores.
     """
     order = np.argsort(-score, kind="stable")
-    flagged = cost_sensitive_threshold.of(positive, np.ones(len(score), bool), amount)[order]
-    passed = cost_sensitive_threshold.of(positive, np.zeros(len(score), bool), amount)[order]
+    flagged = matrix.costs(positive, np.ones(len(score), bool), amount)[order]
+    passed = matrix.costs(positive, np.zeros(len(score), bool), amount)[order]
     total = passed.sum() + np.concatenate([[0.0], np.cumsum(flagged - passed)])
     sorted_ = score[order]
     possible = np.concatenate(
@@ -61,50 +61,52 @@ def cost_optimal_threshold(
 
 
 def cost_sensitive_threshold(
-    held: EvaluationContext, table: CostMatrix, amounts: Mapping[str, Array]
+    context: EvaluationContext, matrix: CostMatrix, amounts: Mapping[str, Array]
 ) -> StudyResult:
-    """Choose the cheapest threshold on validation and say what it costs on test, beside the run's and none at all."""
-    validation, test = held.parts["validation"], held.parts["test"]
-    amount = {name: amounts.get(name, np.zeros(len(part))) for name, part in held.parts.items()}
-    cut = cost_optimal_threshold(
-        table, validation.targets == 1, validation.scores[:, 1], amount["validation"]
+    """Choose the least-cost threshold on validation; compare its cost on test with the run's and with no model."""
+    validation, test = context.parts["validation"], context.parts["test"]
+    amount = {name: amounts.get(name, np.zeros(len(part))) for name, part in context.parts.items()}
+    threshold = cost_optimal_threshold(
+        matrix, validation.targets == 1, validation.scores[:, 1], amount["validation"]
     )
     positive, score = test.targets == 1, test.scores[:, 1]
-    ways = {
-        "cost-optimal": score >= cut,
+    rules = {
+        "cost-optimal": score >= threshold,
         "the run's threshold": test.labels == 1,
         "flag nothing": np.zeros(len(test), bool),
         "flag everything": np.ones(len(test), bool),
     }
-    each = {name: table.of(positive, flagged, amount["test"]) for name, flagged in ways.items()}
-    nothing, ones = each["flag nothing"], np.ones(len(test))
-    figures = {
-        "cost_optimal_threshold": {"value": cut, "low": None, "high": None},
-        "cost_per_row": ratio_of_sums(held, "test", each["cost-optimal"], ones),
-        "saved_share": ratio_of_sums(held, "test", nothing - each["cost-optimal"], nothing),
+    cost = {name: matrix.costs(positive, flagged, amount["test"]) for name, flagged in rules.items()}
+    nothing, ones = cost["flag nothing"], np.ones(len(test))
+    metrics = {
+        "cost_optimal_threshold": {"value": threshold, "low": None, "high": None},
+        "cost_per_row": ratio_of_sums(context, "test", cost["cost-optimal"], ones),
+        "savings": ratio_of_sums(context, "test", nothing - cost["cost-optimal"], nothing),
     }
     rows = [
         {
             "rule": name,
-            "flagged": float(ways[name].mean()),
-            "caught": float(ways[name][positive].mean()) if positive.any() else None,
-            "cost per 1,000 rows": float(1000 * cost.mean()),
+            "alert rate": float(rules[name].mean()),
+            "recall": float(rules[name][positive].mean()) if positive.any() else None,
+            "cost per 1,000 rows": float(1000 * of_rule.mean()),
         }
-        for name, cost in each.items()
+        for name, of_rule in cost.items()
     ]
-    priced = [
-        {"what": "a flagged row", "cost": table.flag},
-        {"what": "and if it was negative, beyond that", "cost": table.false},
-        {"what": "a positive that is not flagged", "cost": table.miss},
-        {"what": "and of its amount, the share", "cost": table.share},
+    entries = [
+        {"entry": "a flagged row", "cost": matrix.flag},
+        {"entry": "a false positive, in addition", "cost": matrix.false_positive},
+        {"entry": "a false negative", "cost": matrix.false_negative},
+        {"entry": "a false negative, fraction of its amount in addition", "cost": matrix.amount_fraction},
     ]
-    saved = figures["saved_share"]["value"]
-    told = "undefined" if saved is None else f"{saved:.0%}"
+    savings = metrics["savings"]["value"]
+    saved = "an undefined fraction" if savings is None else f"{savings:.0%}"
     return StudyResult(
-        f"At the cheapest threshold of validation ({cut:.4g}), {told} of the cost without a model is saved on test.",
-        figures,
-        {"Cost of each rule on test": rows, "The cost table": priced},
+        f"At the cost-optimal threshold of validation ({threshold:.4g}), {saved} of the cost without a model is "
+        "saved on test.",
+        metrics,
+        {"Cost of each rule on test": rows, "Cost matrix": entries},
         notes=[
-            "Scores are recalibrated on validation; the threshold was chosen there and not moved for the test."
+            "Scores are recalibrated on validation; the threshold is chosen there and not changed for the test.",
+            "Savings: 1 - cost / cost without a model (Bahnsen et al. 2015).",
         ],
     )

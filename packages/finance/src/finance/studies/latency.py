@@ -1,4 +1,4 @@
-"""How long one row takes from its raw values to its score."""
+"""Latency of a prediction, from the raw values of a row to its score."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ if TYPE_CHECKING:
     from core.evaluation.study import EvaluationContext
 
 ROWS = 100
-WARM = 5
-"""Rows whose time is not counted: the first ones set things up."""
+WARM_UP = 5
+"""Rows whose time is not counted."""
 
 
-def latency(held: EvaluationContext) -> StudyResult:
-    """Score rows of the test part one at a time, each with its unit's past beside it, and give milliseconds."""
-    frame, unit, whole = held.frames["test"], held.dataset.roles.unit, held.dataset.frame
-    rng = np.random.default_rng(held.seed)
-    chosen = rng.permutation(len(frame))[: ROWS + WARM]
+def latency(context: EvaluationContext) -> StudyResult:
+    """Score rows of the test set one at a time, each with its unit's history, and return milliseconds."""
+    frame, unit, whole = context.frames["test"], context.dataset.roles.unit, context.dataset.frame
+    rng = np.random.default_rng(context.seed)
+    chosen = rng.permutation(len(frame))[: ROWS + WARM_UP]
     past = (
         dict(iter(whole[whole[unit].isin(frame[unit].iloc[chosen])].groupby(unit)))
         if unit is not None
         else {}
     )
-    taken = []
+    times = []
     for n in chosen:
         row = frame.iloc[[n]]
         history = past[row[unit].iloc[0]] if unit is not None else None
-        begun = time.perf_counter()
-        held.scorer.scores(row, history)
-        taken.append(1000 * (time.perf_counter() - begun))
-    found = np.array(taken[min(WARM, len(taken) - 1) :])
-    figures = {
-        f"latency_p{p}_ms": {"value": float(np.percentile(found, p)), "low": None, "high": None}
-        for p in (50, 99)
+        start = time.perf_counter()
+        context.scorer.scores(row, history)
+        times.append(1000 * (time.perf_counter() - start))
+    milliseconds = np.array(times[min(WARM_UP, len(times) - 1) :])
+    p50, p99 = (float(p) for p in np.percentile(milliseconds, [50, 99]))
+    metrics = {
+        name: {"value": value, "low": None, "high": None}
+        for name, value in (("p50_ms", p50), ("p99_ms", p99))
     }
+    threads = torch.get_num_threads()
     return StudyResult(
-        f"One row takes {np.median(found):.1f} ms at the median and {np.percentile(found, 99):.1f} ms at the 99th "
-        f"percentile, on {torch.get_num_threads()} thread{'s' if torch.get_num_threads() > 1 else ''}.",
-        figures,
-        notes=[f"{len(found)} rows, one after another, from raw values to the recalibrated score."],
+        f"A prediction takes {p50:.1f} ms at the median and {p99:.1f} ms at the 99th percentile, on {threads} "
+        f"thread{'s' if threads > 1 else ''}.",
+        metrics,
+        notes=[f"{len(milliseconds)} rows, one after another, from raw values to the recalibrated score."],
     )

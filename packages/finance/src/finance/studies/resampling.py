@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 
-def ratio_of_sums(held: EvaluationContext, part: str, above: Array, below: Array) -> dict[str, Any]:
+def ratio_of_sums(context: EvaluationContext, part: str, above: Array, below: Array) -> dict[str, Any]:
     """Give sum(above) / sum(below) over a part's rows, each (N,), with its interval; undefined where below is 0."""
 
     def figure(weights_RN: Array) -> Array:
@@ -24,16 +24,16 @@ def ratio_of_sums(held: EvaluationContext, part: str, above: Array, below: Array
             found: Array = (weights_RN @ above) / (weights_RN @ below)
         return np.where(np.isfinite(found), found, np.nan)
 
-    return resampled(held, part, figure)
+    return resampled(context, part, figure)
 
 
-def resampled(held: EvaluationContext, part: str, figure: Callable[[Array], Array]) -> dict[str, Any]:
+def resampled(context: EvaluationContext, part: str, figure: Callable[[Array], Array]) -> dict[str, Any]:
     """Give a figure of weighted rows, weights (R, N) -> (R,), of a part as it is and its bootstrap interval."""
-    units = held.parts[part].units
-    n = len(held.parts[part])
+    units = context.parts[part].units
+    n = len(context.parts[part])
     value = float(figure(np.ones((1, n)))[0])
-    samples = [figure(w) for w in resampled_weights(n, units, held.resamples, held.seed)]
-    return kept(interval(value, np.concatenate(samples), held.confidence))
+    samples = [figure(w) for w in resampled_weights(n, units, context.resamples, context.seed)]
+    return kept(interval(value, np.concatenate(samples), context.confidence))
 
 
 def kept(found: dict[str, Any]) -> dict[str, Any]:

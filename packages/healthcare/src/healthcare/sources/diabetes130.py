@@ -65,7 +65,8 @@ class Diabetes130(DataConfig):
 
 def read(config: Diabetes130, task: TaskConfig, seed: int) -> Dataset:
     """Return the data set: one row a stay, split by patient."""
-    from core.data.readers.table import resolve_path, read_table
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 

@@ -21,7 +21,8 @@ class Ham10000(DataConfig):
 
 def read(config: Ham10000, task: TaskConfig, seed: int) -> Dataset:
     """Return the data set: one row a lesion, the published split."""
-    from core.data.readers.table import resolve_path, read_table
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 

@@ -47,7 +47,8 @@ def read(config: Heart, task: TaskConfig, seed: int) -> Dataset:
     """Return the data set: one row a patient, split by stratified sampling or by cross-validation fold."""
     import pandas as pd
 
-    from core.data.readers.table import resolve_path, read_table
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 
     frames: list[pd.DataFrame] = []

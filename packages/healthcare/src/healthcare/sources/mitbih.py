@@ -47,7 +47,8 @@ def read(config: MitBih, task: TaskConfig, seed: int) -> Dataset:
     """Return the data set: one row a beat, DS1 for training and validation, DS2 for testing, no patient in both."""
     import pandas as pd
 
-    from core.data.readers.table import resolve_path, read_table
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 

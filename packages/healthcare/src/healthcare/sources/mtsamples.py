@@ -33,7 +33,8 @@ class MtSamples(DataConfig):
 
 def read(config: MtSamples, task: TaskConfig, seed: int) -> Dataset:
     """Return the data set: one row a distinct text (ignoring case and white space), so no text is in two splits."""
-    from core.data.readers.table import resolve_path, read_table
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 

@@ -30,7 +30,8 @@ def read(config: Appliances, task: TaskConfig, seed: int) -> Dataset:
     import pandas as pd
 
     from core.data.coercion import to_numbers
-    from core.data.readers.table import resolve_path, read_table
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 

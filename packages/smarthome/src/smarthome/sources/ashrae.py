@@ -34,7 +34,8 @@ def read(config: Ashrae, task: TaskConfig, seed: int) -> Dataset:
 
     from core.config import derive_seed
     from core.data.coercion import to_numbers
-    from core.data.readers.table import resolve_path, read_table
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 

@@ -36,7 +36,8 @@ def read(config: Utterances, task: TaskConfig, seed: int) -> Dataset:
 
     from core.config import config_error
     from core.data.config import TableData, as_list, split_plan
-    from core.data.readers.table import resolve_path, read_table
+    from core.data.readers.files import resolve_path
+    from core.data.readers.table import read_table
     from core.data.roles import require_columns
     from core.data.slot_alignment import parse_slots
     from core.data.types import ColumnRoles, Dataset

@@ -17,18 +17,18 @@ WARM, TIMED = 20, 200
 def footprint(watts: float, cores: int) -> Callable[[EvaluationContext], StudyResult]:
     """Make the study for a processor package of so many watts and cores: joules = processor seconds * watts / cores."""
 
-    def measure(held: EvaluationContext) -> StudyResult:
-        frame = held.frames["test"]
+    def measure(context: EvaluationContext) -> StudyResult:
+        frame = context.frames["test"]
         times, processor = [], []
         for n in range(WARM + TIMED):
             row = frame.iloc[[n % len(frame)]]
             wall, used = time.perf_counter(), time.process_time()
-            held.scorer.labels(held.scorer.scores(row))
+            context.scorer.labels(context.scorer.scores(row))
             times.append(time.perf_counter() - wall)
             processor.append(time.process_time() - used)
         took = 1000 * np.array(times[WARM:])
         joules = float(np.mean(processor[WARM:])) * watts / cores
-        weights, numbers = _weights(held)
+        weights, numbers = _weights(context)
         p50, p95, p99 = (float(np.percentile(took, p)) for p in (50, 95, 99))
         memory = _resident()
         figures = {
@@ -59,9 +59,9 @@ def _plain(value: float) -> dict[str, float | None]:
     return {"value": value, "low": None, "high": None}
 
 
-def _weights(held: EvaluationContext) -> tuple[int, int]:
+def _weights(context: EvaluationContext) -> tuple[int, int]:
     """Bytes and count of the model's weights."""
-    model = getattr(held.scorer, "model", None)
+    model = getattr(context.scorer, "model", None)
     if model is None:
         return 0, 0
     parameters = list(model.parameters())

@@ -15,23 +15,23 @@ Array = NDArray[np.float64]
 
 
 def share(
-    held: EvaluationContext, hits: Array, among: Array | None = None, units: NDArray[np.str_] | None = None
+    context: EvaluationContext, hits: Array, among: Array | None = None, units: NDArray[np.str_] | None = None
 ) -> dict[str, Any]:
     """Give the share of rows ``among`` that are hit, with its interval; null where there are none."""
     counted = np.ones(len(hits)) if among is None else among.astype(np.float64)
     both = np.column_stack([hits.astype(np.float64) * counted, counted])
-    weights = np.concatenate(list(resampled_weights(len(hits), units, held.resamples, held.seed)))
+    weights = np.concatenate(list(resampled_weights(len(hits), units, context.resamples, context.seed)))
     sums = weights @ both
     with np.errstate(invalid="ignore", divide="ignore"):
         samples = sums[:, 0] / sums[:, 1]
     value = float(both[:, 0].sum() / counted.sum()) if counted.sum() else float("nan")
-    return interval(value, samples, held.confidence)
+    return interval(value, samples, context.confidence)
 
 
 def resampled(
-    held: EvaluationContext, rows: int, figure: Callable[[NDArray[np.int64]], float], most: int = 200
+    context: EvaluationContext, rows: int, figure: Callable[[NDArray[np.int64]], float], most: int = 200
 ) -> dict[str, Any]:
     """Give a figure of row numbers, with its interval over resampled rows."""
-    rng = np.random.default_rng(held.seed)
-    samples = np.array([figure(rng.integers(0, rows, rows)) for _ in range(min(most, held.resamples))])
-    return interval(figure(np.arange(rows)), samples, held.confidence)
+    rng = np.random.default_rng(context.seed)
+    samples = np.array([figure(rng.integers(0, rows, rows)) for _ in range(min(most, context.resamples))])
+    return interval(figure(np.arange(rows)), samples, context.confidence)

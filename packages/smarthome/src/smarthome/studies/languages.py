@@ -9,19 +9,19 @@ from core.targets.slot_metrics import all_right, intent_accuracy, slot_f1
 from smarthome.studies.intervals import share
 
 
-def languages(held: EvaluationContext) -> StudyResult:
+def languages(context: EvaluationContext) -> StudyResult:
     """Compare exact match between the groups of each sensitive attribute, the worst with the whole."""
-    test = held.parts["test"]
+    test = context.parts["test"]
     right = all_right(test)
     tables, figures, said = {}, {}, []
     for attribute, groups in test.groups.items():
         rows = []
         for name in sorted(set(groups.tolist())):
             members = groups == name
-            if int(members.sum()) < held.minimum_group:
+            if int(members.sum()) < context.minimum_group:
                 continue
             inside = test.take(members)
-            figure = share(held, right, members, test.units)
+            figure = share(context, right, members, test.units)
             rows.append(
                 {
                     attribute: name,
@@ -44,14 +44,14 @@ def languages(held: EvaluationContext) -> StudyResult:
             "low": None,
             "high": None,
         }
-        figures[f"worst_{attribute}"] = share(held, right, groups == worst[attribute], test.units)
+        figures[f"worst_{attribute}"] = share(context, right, groups == worst[attribute], test.units)
         said.append(
             f"{attribute}: {worst[attribute]} is lowest with {worst['exact match']:.3f}, {100 * gap:.1f} points below "
             "the whole"
         )
     if not said:
         return StudyResult(
-            "No two groups have enough rows to compare.", notes=[f"{held.minimum_group} rows are needed."]
+            "No two groups have enough rows to compare.", notes=[f"{context.minimum_group} rows are needed."]
         )
     spread = float(np.mean([len(rows) for rows in tables.values()]))
     return StudyResult(

@@ -46,28 +46,28 @@ def unseen_outside(rng: np.random.Generator, count: int = DRAWN) -> list[str]:
     return list(said)
 
 
-def rejection(held: EvaluationContext) -> StudyResult:
+def rejection(context: EvaluationContext) -> StudyResult:
     """Compare commands of the test part with sentences that no home can do.
 
     The score is the largest probability of an intent that can be done; the threshold keeps 95 (and 99) of 100 commands
     of the validation part.
     """
-    target: IntentSlotsTarget = held.target  # type: ignore[assignment]
+    target: IntentSlotsTarget = context.target  # type: ignore[assignment]
     classes = target.classes
     parts = {}
-    for name, part in held.parts.items():
+    for name, part in context.parts.items():
         names = np.asarray(classes, object)[part.targets[:, 0]]
         parts[name] = in_scope(part.scores, classes), names == OUTSIDE
     validation = parts["validation"][0][~parts["validation"][1]]
     cuts = {keep: float(np.quantile(validation, 1 - keep / 100)) for keep in (95, 99)}
     score, is_outside = parts["test"]
     inside = score[~is_outside]
-    rng = np.random.default_rng(held.seed)
+    rng = np.random.default_rng(context.seed)
     unseen = pd.DataFrame({target.text: unseen_outside(rng)})
-    for column in held.dataset.roles.inputs():
+    for column in context.dataset.roles.inputs():
         if column not in unseen:
             unseen[column] = None
-    kinds = {"unseen kinds (drawn)": in_scope(held.scorer.scores(unseen), classes)}
+    kinds = {"unseen kinds (drawn)": in_scope(context.scorer.scores(unseen), classes)}
     if is_outside.any():
         kinds = {"test part": score[is_outside], **kinds}
     rows: list[dict[str, Any]] = []
@@ -81,8 +81,8 @@ def rejection(held: EvaluationContext) -> StudyResult:
             return auroc(values[mark], values[~mark])
 
         name = "" if kind == "test part" or len(kinds) == 1 else "_unseen"
-        figures[f"auroc{name}"] = resampled(held, len(both), area)
-        figures[f"fpr_at_95_tpr{name}"] = share(held, (outside >= cuts[95]).astype(np.float64))
+        figures[f"auroc{name}"] = resampled(context, len(both), area)
+        figures[f"fpr_at_95_tpr{name}"] = share(context, (outside >= cuts[95]).astype(np.float64))
         accepted.append(float((outside >= cuts[95]).mean()))
         rows.append(
             {
@@ -95,7 +95,7 @@ def rejection(held: EvaluationContext) -> StudyResult:
         )
     for keep, cut in cuts.items():
         figures[f"threshold_{keep}"] = {"value": cut, "low": None, "high": None}
-        figures[f"commands_kept_{keep}"] = share(held, (inside >= cut).astype(np.float64))
+        figures[f"commands_kept_{keep}"] = share(context, (inside >= cut).astype(np.float64))
     worst = max(accepted)
     return StudyResult(
         f"With 95 of 100 commands kept, at most {100 * worst:.1f} % of what is out of scope is taken for a command.",

@@ -67,16 +67,16 @@ def outcome(intent: str, slots: dict[str, str], home: Home) -> tuple[Any, ...]:
     return (plan.confirm is not None, asked, tuple((c.device, c.attribute, str(c.after)) for c in changes))
 
 
-def plan_success(held: EvaluationContext) -> StudyResult:
+def plan_success(context: EvaluationContext) -> StudyResult:
     """Carry out decided and true commands in homes built from what was truly said; success: the same outcome.
 
     The home of a row is that of its unit, where rows belong to homes, else one of all rows of its language.
     """
-    target: IntentSlotsTarget = held.target  # type: ignore[assignment]
-    test = held.parts["test"]
-    texts = to_texts(held.frames["test"][target.text])
+    target: IntentSlotsTarget = context.target  # type: ignore[assignment]
+    test = context.parts["test"]
+    texts = to_texts(context.frames["test"][target.text])
     true, decided = understood(target, test.targets, texts), understood(target, test.labels, texts)
-    keys = _homes(held, test)
+    keys = _homes(context, test)
     homes = {key: home_of([true[n] for n in np.flatnonzero(keys == key)]) for key in set(keys.tolist())}
     wanted = [outcome(*said, homes[key]) for said, key in zip(true, keys, strict=True)]
     found = [outcome(*said, homes[key]) for said, key in zip(decided, keys, strict=True)]
@@ -95,10 +95,10 @@ def plan_success(held: EvaluationContext) -> StudyResult:
                 "can be done": float(doable[members].mean()),
             }
         )
-    figure = share(held, same, doable, test.units)
+    figure = share(context, same, doable, test.units)
     return StudyResult(
         f"{100 * (figure['value'] or 0):.1f} % of the commands that the home can do end as they should.",
-        {"plan_success": figure, "same_outcome": share(held, same, None, test.units)},
+        {"plan_success": figure, "same_outcome": share(context, same, None, test.units)},
         {"Plans": rows},
         notes=[
             "A plan succeeds when the same devices are reached, the same states change, and a person is asked alike.",
@@ -108,8 +108,8 @@ def plan_success(held: EvaluationContext) -> StudyResult:
     )
 
 
-def _homes(held: EvaluationContext, test: Predictions) -> NDArray[np.str_]:
-    if held.dataset.unit_name == "home" and test.units is not None:
+def _homes(context: EvaluationContext, test: Predictions) -> NDArray[np.str_]:
+    if context.dataset.unit_name == "home" and test.units is not None:
         return test.units
     return test.groups.get("language", np.full(len(test), "all", dtype=np.str_))
 
@@ -125,11 +125,11 @@ def guarded(intent: str, slots: dict[str, str]) -> str | None:
     return None
 
 
-def false_activation(held: EvaluationContext) -> StudyResult:
+def false_activation(context: EvaluationContext) -> StudyResult:
     """Count commands and other sentences that would wrongly reach a lock, an alarm or an oven, before confirmation."""
-    target: IntentSlotsTarget = held.target  # type: ignore[assignment]
-    test = held.parts["test"]
-    texts = to_texts(held.frames["test"][target.text])
+    target: IntentSlotsTarget = context.target  # type: ignore[assignment]
+    test = context.parts["test"]
+    texts = to_texts(context.frames["test"][target.text])
     true = [guarded(*said) for said in understood(target, test.targets, texts)]
     decided = [guarded(*said) for said in understood(target, test.labels, texts)]
     meant = np.array([kind is not None for kind in true])
@@ -137,9 +137,9 @@ def false_activation(held: EvaluationContext) -> StudyResult:
     opposite = np.array([a is not None and b is not None for a, b in zip(true, decided, strict=True)])
     opposite &= test.labels[:, 0] != test.targets[:, 0]
     figures = {
-        "false_activation": share(held, reached.astype(np.float64), ~meant, test.units),
-        "missed_guarded": share(held, (~reached).astype(np.float64), meant, test.units),
-        "opposite": share(held, opposite.astype(np.float64), meant, test.units),
+        "false_activation": share(context, reached.astype(np.float64), ~meant, test.units),
+        "missed_guarded": share(context, (~reached).astype(np.float64), meant, test.units),
+        "opposite": share(context, opposite.astype(np.float64), meant, test.units),
     }
     rows = [
         {

@@ -41,27 +41,27 @@ def altered(
     return made
 
 
-def judged(held: EvaluationContext, frame: pd.DataFrame) -> Predictions:
+def judged(context: EvaluationContext, frame: pd.DataFrame) -> Predictions:
     """Predict altered rows with the run's own decisions."""
-    scores = held.scorer.scores(frame)
-    truth = held.target.truth(held.target.encode(frame))
-    like = held.parts["test"]
+    scores = context.scorer.scores(frame)
+    truth = context.target.truth(context.target.encode(frame))
+    like = context.parts["test"]
     return replace(
-        like.take(np.arange(len(frame))), scores=scores, labels=held.scorer.labels(scores), targets=truth
+        like.take(np.arange(len(frame))), scores=scores, labels=context.scorer.labels(scores), targets=truth
     )
 
 
-def noise(held: EvaluationContext) -> StudyResult:
+def noise(context: EvaluationContext) -> StudyResult:
     """Judge the test part again with words mistyped or misheard, at three strengths."""
-    target: IntentSlotsTarget = held.target  # type: ignore[assignment]
-    frame = held.frames["test"].iloc[:ROWS]
-    clean = held.parts["test"].take(np.arange(len(frame)))
+    target: IntentSlotsTarget = context.target  # type: ignore[assignment]
+    frame = context.frames["test"].iloc[:ROWS]
+    clean = context.parts["test"].take(np.arange(len(frame)))
     before = float(all_right(clean).mean())
     rows = [_row("none", 0.0, clean)]
     figures = {}
     for kind, change in KINDS.items():
         for share in SHARES:
-            found = judged(held, altered(frame, target, share, change, held.seed))
+            found = judged(context, altered(frame, target, share, change, context.seed))
             rows.append(_row(kind, share, found))
         figures[f"exact_match_{kind}"] = {"value": rows[-2]["exact match"], "low": None, "high": None}
     worst = min(row["exact match"] for row in rows)

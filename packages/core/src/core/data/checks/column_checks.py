@@ -1,4 +1,4 @@
-"""Checks of single columns: there, readable, neither constant nor an identifier."""
+"""Checks of single columns: present, readable, neither constant nor an identifier."""
 
 from __future__ import annotations
 
@@ -7,34 +7,57 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from core.data.coercion import format_rows, is_missing, is_numeric, to_categories, to_numbers
 from core.data.labels import is_label_set, is_quantity
-from core.data.readers.table import rows_where
 from core.data.types import Dataset, Finding
-from core.data.coercion import is_missing, is_numeric, format_rows, to_categories, to_numbers
 
-LEAST_UNITS = 3
-"""A class needs at least one unit in each of three parts."""
+MIN_UNITS = 3
+"""A class needs at least one unit in each of three splits."""
 
 
 def error(check: str, where: str, message: str) -> Finding:
-    """Make a finding that stops the run."""
+    """Return a finding that stops the run."""
     return Finding("error", check, where, message)
 
 
 def warning(check: str, where: str, message: str) -> Finding:
-    """Make a finding for the record and the console."""
+    """Return a finding for the record and the console."""
     return Finding("warning", check, where, message)
 
 
+def raise_errors(dataset: Dataset, findings: list[Finding]) -> list[Finding]:
+    """Raise ``ValueError`` that lists every error among the findings; return them if there is none."""
+    errors = [f for f in findings if f.level == "error"]
+    if errors:
+        listed = "; ".join(f.message for f in errors)
+        raise ValueError(f"{dataset.name}: {listed}")
+    return findings
+
+
+def rows_where(frame: pd.DataFrame, mask: NDArray[np.bool_]) -> str:
+    """Return the rows of a frame in which a mask is true, for a message."""
+    return format_rows(frame.index[mask])
+
+
+def predicts_quantity(dataset: Dataset) -> bool:
+    """Return whether the target is a quantity or a grade, which has no classes to be rare or absent."""
+    if len(dataset.roles.target) != 1 or dataset.roles.mask_classes:
+        return False
+    values = dataset.frame[dataset.roles.target[0]]
+    return dataset.ordinal_target or (not is_label_set(values) and is_quantity(values))
+
+
 def check_columns(dataset: Dataset) -> Iterable[Finding]:
+    """Yield errors for columns that are named and absent, and for roles that exclude each other."""
     frame, roles = dataset.frame, dataset.roles
     if frame.empty:
         yield error("empty", dataset.name, "there are no rows")
     single = {"unit": roles.unit, "time": roles.time, "split column": dataset.split.column}
-    roles = {"target": roles.target, "input": roles.inputs(), "sensitive": roles.sensitive}
-    roles |= {role: (name,) for role, name in single.items() if name is not None}
-    for role, names in roles.items():
+    named = {"target": roles.target, "input": roles.inputs(), "sensitive": roles.sensitive}
+    named |= {role: (name,) for role, name in single.items() if name is not None}
+    for role, names in named.items():
         for name in names:
             if name not in frame:
                 have = ", ".join(map(str, frame.columns[:40]))
@@ -53,16 +76,17 @@ def check_columns(dataset: Dataset) -> Iterable[Finding]:
 
 
 def check_target(dataset: Dataset) -> Iterable[Finding]:
+    """Yield errors for targets that are empty, infinite, constant or an identifier."""
     frame = dataset.frame
     for name in dataset.roles.target:
         values = frame[name]
         gone = is_missing(values)
         if gone.any():
             yield error(
-                "unlabelled",
+                "unlabeled",
                 name,
                 f"the target {name!r} is empty in {rows_where(frame, gone)}: "
-                "fill it in, remove the rows, or say data.drop_unlabelled=true",
+                "fill it in, remove the rows, or set data.drop_unlabeled=true",
             )
             continue
         if dataset.roles.mask_classes or is_label_set(values):
@@ -81,17 +105,18 @@ def check_target(dataset: Dataset) -> Iterable[Finding]:
             yield error(
                 "target",
                 name,
-                f"the target {name!r} is different in every row, as an identifier is: name the column of the answer",
+                f"the target {name!r} is different in every row, as an identifier is: name the column of the labels",
             )
 
 
 def check_inputs(dataset: Dataset) -> Iterable[Finding]:
+    """Yield errors for inputs that can't be read as numbers, warnings for constant and identifying ones."""
     frame, roles = dataset.frame, dataset.roles
     for name in roles.numeric:
         try:
             numbers = to_numbers(frame[name], name)
-        except ValueError as told:
-            yield error("not a number", name, str(told))
+        except ValueError as fault:
+            yield error("not a number", name, str(fault))
             continue
         known = numbers[~np.isnan(numbers)]
         if not len(known):
@@ -115,27 +140,33 @@ def check_inputs(dataset: Dataset) -> Iterable[Finding]:
 
 
 def check_files(dataset: Dataset) -> Iterable[Finding]:
+    """Yield errors for images and masks that are missing."""
     roles = dataset.roles
     masks = roles.target if roles.mask_classes else ()
     for name in (*masks, *(() if roles.image is None else (roles.image,))):
-        yield from _pictures(dataset, name)
+        yield from _images(dataset, name)
 
 
-def _pictures(dataset: Dataset, name: str) -> Iterable[Finding]:
+def _images(dataset: Dataset, name: str) -> Iterable[Finding]:
     values = dataset.frame[name]
     gone = is_missing(values)
     if gone.any():
-        yield error("no image", name, f"there is no image in {rows_where(dataset.frame, gone)}: remove the rows")
+        yield error(
+            "no image", name, f"there is no image in {rows_where(dataset.frame, gone)}: remove the rows"
+        )
     absent = np.array([isinstance(v, str) and bool(v) and not Path(v).is_file() for v in values])
     lost = values.index[absent]
     if len(lost):
         first = values[absent].iloc[0]
         yield error(
-            "missing file", name, f"{len(lost)} image files are not there ({format_rows(lost)}; first {first})"
+            "missing file",
+            name,
+            f"{len(lost)} image files are not there ({format_rows(lost)}; first {first})",
         )
 
 
 def check_groups(dataset: Dataset) -> Iterable[Finding]:
+    """Yield what keeps sensitive columns from being compared: empty, constant, identifying, partly missing."""
     for name in dataset.roles.sensitive:
         values = dataset.frame[name]
         names = values if is_numeric(values) else pd.Series(to_categories(values), index=values.index)
@@ -165,16 +196,17 @@ def check_groups(dataset: Dataset) -> Iterable[Finding]:
 
 
 def check_units(dataset: Dataset) -> Iterable[Finding]:
+    """Yield an error for too few units to split, and a warning for rows without one."""
     name = dataset.roles.unit
     if name is None:
         return
     names = pd.Series(to_categories(dataset.frame[name]), index=dataset.frame.index, dtype=object)
     gone = names.isna()
-    if names.nunique() < LEAST_UNITS:
+    if names.nunique() < MIN_UNITS:
         yield error(
             "unit",
             name,
-            f"the unit column {name!r} has {names.nunique()} values: three parts need at least {LEAST_UNITS} units",
+            f"the unit column {name!r} has {names.nunique()} values: three splits need at least {MIN_UNITS} units",
         )
     if gone.any():
         yield warning(

@@ -1,4 +1,4 @@
-"""Features that give the answer away."""
+"""Label leakage: features that equal the target, or predict it almost alone."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
 
+from core.data.coercion import to_categories, to_numbers
 from core.data.labels import is_label_set, is_quantity
 from core.data.types import Dataset, Finding
-from core.data.coercion import to_categories, to_numbers
 
 NEAR_PERFECT = 0.98
-"""AUROC of a single feature from which it is suspected of being the answer in disguise."""
+"""AUROC of a single feature from which it is suspected of being the target in disguise."""
+NEAR_PERFECT_RANK = 0.995
+"""The same for the absolute Spearman correlation with a quantity."""
 _SAMPLE = 20_000
-"""About so many rows tell an AUROC well enough for a suspicion."""
+"""About so many rows are enough to suspect a feature by its AUROC."""
 
 
 def leaking_features(dataset: Dataset) -> Iterable[Finding]:
-    """Find inputs that equal the target or stand for it one to one (error), or nearly tell it alone (warning)."""
+    """Yield inputs that equal the target or map to it one to one (error), or predict it nearly alone (warning)."""
     frame, roles = dataset.frame, dataset.roles
     for target in roles.target:
         values = frame[target]
@@ -33,18 +37,17 @@ def leaking_features(dataset: Dataset) -> Iterable[Finding]:
             yield from _classes(dataset, codes, len(names), target)
 
 
-def _quantity(dataset: Dataset, answer: NDArray[np.float64], target: str) -> Iterable[Finding]:
+def _quantity(dataset: Dataset, labels: NDArray[np.float64], target: str) -> Iterable[Finding]:
     for name in dataset.roles.numeric:
         feature = to_numbers(dataset.frame[name], name)
         both = ~np.isnan(feature)
         if both.sum() < 20 or np.ptp(feature[both]) == 0:
             continue
-        ranks = pd.Series(feature[both]).rank().to_numpy(), pd.Series(answer[both]).rank().to_numpy()
-        agreement = abs(float(np.corrcoef(*ranks)[0, 1]))
-        if agreement > 1 - 1e-9:
+        correlation = abs(float(spearmanr(feature[both], labels[both]).statistic))
+        if correlation > 1 - 1e-9:
             yield _same(name, target)
-        elif agreement > 0.995:
-            yield _near(name, target, f"rank correlation {agreement:.3f}")
+        elif correlation > NEAR_PERFECT_RANK:
+            yield _near(name, target, f"Spearman correlation {correlation:.3f}")
 
 
 def _classes(dataset: Dataset, codes: NDArray[np.int64], classes: int, target: str) -> Iterable[Finding]:
@@ -72,7 +75,7 @@ def _classes(dataset: Dataset, codes: NDArray[np.int64], classes: int, target: s
 def _worst_auroc(
     numeric: bool, feature: NDArray[np.float64], levels: NDArray[Any], codes: NDArray[np.int64], classes: int
 ) -> float:
-    """Give a feature's own AUROC, of the class that it tells worst; categories score by their other rows' rate."""
+    """Return a feature's own AUROC, of its worst class; a category is scored by the class's rate in its other rows."""
     worst = 1.0
     for k in range(classes if classes > 2 else 1):
         positive = codes == k
@@ -85,28 +88,21 @@ def _worst_auroc(
             hits = np.bincount(level, weights=positive)[level] - positive
             others = np.bincount(level)[level] - 1
             score = (hits + positive.mean()) / (others + 1)
-        area = _auroc(score, positive)
+        area = float(roc_auc_score(positive, score)) if 0 < positive.sum() < len(positive) else 0.5
         worst = min(worst, max(area, 1 - area) if numeric else area)
     return worst
 
 
-def _auroc(score: NDArray[np.float64], positive: NDArray[np.bool_]) -> float:
-    """Area under the ROC curve by ranks (Mann and Whitney, 1947), ties counted half."""
-    ranks = pd.Series(score).rank().to_numpy()
-    n, m = int(positive.sum()), int((~positive).sum())
-    if not n or not m:
-        return 0.5
-    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))
-
-
 def _same(name: str, target: str) -> Finding:
-    told = f"the input {name!r} is the target {target!r}, or stands for it one to one: leave it out (data.ignore)"
-    return Finding("error", "equals target", name, told)
-
-
-def _near(name: str, target: str, figure: str) -> Finding:
-    told = (
-        f"the input {name!r} nearly tells {target!r} by itself ({figure}): "
-        "make sure that it is known before the answer is, or leave it out"
+    message = (
+        f"the input {name!r} equals the target {target!r}, or maps to it one to one: leave it out (data.drop_columns)"
     )
-    return Finding("warning", "near-perfect feature", name, told)
+    return Finding("error", "equals target", name, message)
+
+
+def _near(name: str, target: str, statistic: str) -> Finding:
+    message = (
+        f"the input {name!r} nearly predicts {target!r} by itself ({statistic}): "
+        "make sure that it is known before the target is, or leave it out"
+    )
+    return Finding("warning", "near-perfect feature", name, message)

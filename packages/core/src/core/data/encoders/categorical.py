@@ -1,4 +1,4 @@
-"""Categories: the frequent ones of the training part by name, the rare ones together."""
+"""Categories: the frequent ones of the training set by name, the infrequent ones together."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class CategoricalColumns:
-    """The categorical columns together. m columns; codes 0 missing, 1 rare (where training had any), then the kept."""
+    """The categorical columns together. m columns; codes 0 missing, 1 infrequent (where training had any), then the
+    kept."""
 
     columns: tuple[str, ...]
     kept: list[list[str]]
     rare: list[bool]
-    """Whether code 1 stands for rare categories; their names are not kept, for they may name a person."""
+    """Whether code 1 stands for infrequent categories; their names are not kept, for they may name a person."""
 
     @classmethod
     def fit(cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], frame: pd.DataFrame) -> CategoricalColumns:
-        """Learn the names from training rows: most frequent first, equal counts by name."""
+        """Fit the names to training rows: most frequent first, equal counts by name."""
         kept, rare = [], []
         for column in columns:
             codes, found = pd.factorize(to_categories(frame[column]), use_na_sentinel=True)
@@ -38,13 +39,13 @@ class CategoricalColumns:
             order = sorted(
                 zip(counts.tolist(), found, strict=True), key=lambda pair: (-pair[0], str(pair[1]))
             )
-            names = [str(name) for count, name in order if count >= config.rare][: config.categories]
+            names = [str(name) for count, name in order if count >= config.min_frequency][: config.max_categories]
             kept.append(names)
             rare.append(len(names) < len(order))
         return cls(columns, kept, rare)
 
-    def stores(self, frame: pd.DataFrame) -> dict[str, Storage]:
-        """Give ``categorical`` (N, m) int64."""
+    def encode(self, frame: pd.DataFrame) -> dict[str, Storage]:
+        """Return ``categorical`` (N, m) int64."""
         codes = np.zeros((len(frame), len(self.columns)), np.int32)
         for i, column in enumerate(self.columns):
             first = 1 + self.rare[i]
@@ -55,15 +56,15 @@ class CategoricalColumns:
         return {"categorical": DenseRows(torch.from_numpy(codes), torch.int64)}
 
     def layout(self, layout: Layout) -> Layout:
-        """Add what a backbone must know."""
+        """Add the columns and their cardinalities to the layout."""
         sizes = tuple(len(k) + 1 + r for k, r in zip(self.kept, self.rare, strict=True))
         return replace(layout, categorical=self.columns, cardinalities=sizes)
 
     def state(self) -> dict[str, Json]:
-        """Give what ``restore`` needs, as JSON."""
+        """Return what ``restore`` needs, as JSON."""
         return {"kept": self.kept, "rare": self.rare}
 
     @classmethod
-    def restore(cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], state: Mapping[str, Json]) -> CategoricalColumns:
+    def restore(cls, columns: tuple[str, ...], state: Mapping[str, Json]) -> CategoricalColumns:
         """Rebuild from ``state()``."""
         return cls(columns, [list(k) for k in state["kept"]], [bool(r) for r in state["rare"]])

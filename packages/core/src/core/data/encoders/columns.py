@@ -72,17 +72,17 @@ class ColumnsEncoder:
             pieces["bag"] = TfidfFeatures.fit(config, columns.text, frame, columns.prompt)
         if columns.text and not (config.tokens or config.words or config.bag):
             raise ValueError(
-                "encoder.tokens=false, words=false and bag=0: texts would not be seen; turn one on"
+                "encoder.text.tokens=false, words=false and bag=0: texts would not be seen; turn one on"
             )
         if columns.mask_classes and config.image_fit != "squash":
-            raise config_error("encoder.image_fit", config.image_fit, "masks lie on whole images; use squash")
+            raise config_error("encoder.image.resize_mode", config.image_fit, "masks lie on whole images; use squash")
         if columns.image is not None:
             pieces["image"] = ImageColumn.fit(config, columns.image, frame)
         if columns.signal is not None:
             pieces["signal"] = SignalColumn.fit(config, columns.signal, frame)
         if config.history:
             if columns.unit is None or columns.time is None:
-                raise ValueError(f"encoder.history={config.history}: events need data.unit and data.time")
+                raise ValueError(f"encoder.max_events={config.history}: events need data.unit and data.time")
             empty = NumericColumns.fit(config, (), frame), CategoricalColumns.fit(config, (), frame)
             pieces = {"numeric": empty[0], "categorical": empty[1], **pieces}
         self._fitted = (given, numbers)
@@ -98,7 +98,7 @@ class ColumnsEncoder:
     def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> StoredRows:
         """Encode rows once, for batches.
 
-        ``history``: with ``encoder.history``, rows that may come before these (rows of both are known by their
+        ``history``: with ``encoder.max_events``, rows that may come before these (rows of both are known by their
         index). Raises ``ValueError`` with column and row for what can't be read.
         """
         assert self._pieces, "fit or restore the encoder first"

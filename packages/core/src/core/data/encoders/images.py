@@ -1,4 +1,4 @@
-"""Images from encoded bytes or files: turned upright, colour or grey, one size; a broken one is named by its row."""
+"""Images from encoded bytes or files: turned upright, color or gray, one size; errors name the row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from core.data.encoders.storage import DenseRows, LazyRows, Storage
 from core.data.types import Layout
 
 if TYPE_CHECKING:
-    from core.data.config import ColumnsEncoderConfig
+    from core.data.encoder_config import ImageEncoding
     from core.data.types import Json
 
 LARGEST = 224
@@ -32,42 +32,42 @@ _SAMPLE = 200
 
 @dataclass
 class ImageColumn:
-    """The image column. C channels; ``size`` is what a backbone sees, ``source`` what is kept for random crops."""
+    """The image column. C channels; ``size`` is what a backbone sees, ``pre_crop_size`` what is kept for random crops."""
 
     column: str
     channels: int
     size: tuple[int, int]
-    source: tuple[int, int]
+    pre_crop_size: tuple[int, int]
     """(height, width)"""
-    how: str
-    cache_mb: int
+    resize_mode: str
+    cache_mib: int
 
     @classmethod
-    def fit(cls, config: ColumnsEncoderConfig, column: str, frame: pd.DataFrame) -> ImageColumn:
-        """Settle the size: the one asked for, else the commonest among (up to 200) training images, at most 224."""
-        size = (config.image_size, config.image_width or config.image_size)
-        if not config.image_size:
+    def fit(cls, config: ImageEncoding, column: str, frame: pd.DataFrame) -> ImageColumn:
+        """Choose the size: the configured one, else the commonest among (up to 200) training images, at most 224."""
+        size = (config.size, config.width or config.size)
+        if not config.size:
             step = max(1, len(frame) // _SAMPLE)
             size = _common_size(frame[column].iloc[::step])
-        source = (config.image_source, config.image_source) if config.image_source else size
+        source = (config.pre_crop_size, config.pre_crop_size) if config.pre_crop_size else size
         if source[0] < size[0] or source[1] < size[1]:
             raise ValueError(
-                f"encoder.image_source={config.image_source} is smaller than the image size {size[0]}"
+                f"encoder.image.pre_crop_size={config.pre_crop_size} is smaller than the image size {size[0]}"
             )
-        return cls(column, config.image_channels, size, source, config.image_fit, config.cache_mb)
+        return cls(column, config.channels, size, source, config.resize_mode, config.cache_mib)
 
-    def stores(self, frame: pd.DataFrame) -> dict[str, Storage]:
-        """Give ``image`` (N, C, H, W) uint8: decoded now where memory allows, else as batches want them."""
+    def encode(self, frame: pd.DataFrame) -> dict[str, Storage]:
+        """Return ``image`` (N, C, H, W) uint8: decoded now where memory allows, else batch by batch."""
         values = frame[self.column]
-        per_image = self.channels * self.source[0] * self.source[1]
-        if per_image * len(frame) <= self.cache_mb * 2**20:
+        per_image = self.channels * self.pre_crop_size[0] * self.pre_crop_size[1]
+        if per_image * len(frame) <= self.cache_mib * 2**20:
             return {"image": DenseRows(self._decoded(values))}
         for row, value in values.items():
-            open_image(value, row, self.column).close()  # what is no image at all is told before training starts
+            open_image(value, row, self.column).close()  # what is no image at all is reported before training starts
         return {"image": LazyRows(len(frame), lambda index: self._decoded(values.iloc[index]))}
 
     def _decoded(self, values: pd.Series[Any]) -> Tensor:
-        pixels = np.empty((len(values), *self.source, self.channels), np.uint8)
+        pixels = np.empty((len(values), *self.pre_crop_size, self.channels), np.uint8)
 
         def decode(place: int) -> None:
             pixels[place] = self._pixels(values.iloc[place], values.index[place])
@@ -77,16 +77,16 @@ class ImageColumn:
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
     def _pixels(self, value: object, row: object) -> NDArray[np.uint8]:
-        height, width = self.source
+        height, width = self.pre_crop_size
         with open_image(value, row, self.column) as image:
             try:
-                if self.how == "squash":
+                if self.resize_mode == "stretch":
                     image.draft("RGB" if self.channels == 3 else "L", (2 * width, 2 * height))
                 upright = ImageOps.exif_transpose(image)
                 shown = _eight_bits(upright).convert("RGB" if self.channels == 3 else "L")
-                if self.how == "crop":
+                if self.resize_mode == "crop":
                     shown = ImageOps.fit(shown, (width, height), Image.Resampling.BILINEAR)
-                elif self.how == "pad":
+                elif self.resize_mode == "pad":
                     shown = ImageOps.pad(shown, (width, height), Image.Resampling.BILINEAR)
                 elif shown.size != (width, height):
                     shown = shown.resize((width, height), Image.Resampling.BILINEAR)
@@ -95,22 +95,22 @@ class ImageColumn:
         return np.asarray(shown, dtype=np.uint8).reshape(height, width, self.channels)
 
     def layout(self, layout: Layout) -> Layout:
-        """Add what a backbone must know."""
+        """Add the image's shape to the layout."""
         return replace(layout, image=(self.channels, *self.size))
 
     def state(self) -> dict[str, Json]:
-        """Give what ``restore`` needs, as JSON."""
-        return {"size": list(self.size), "source": list(self.source)}
+        """Return what ``restore`` needs, as JSON."""
+        return {"size": list(self.size), "source": list(self.pre_crop_size)}
 
     @classmethod
-    def restore(cls, config: ColumnsEncoderConfig, column: str, state: Mapping[str, Json]) -> ImageColumn:
+    def restore(cls, config: ImageEncoding, column: str, state: Mapping[str, Json]) -> ImageColumn:
         """Rebuild from ``state()``."""
         (h, w), (sh, sw) = state["size"], state["source"]
-        return cls(column, config.image_channels, (h, w), (sh, sw), config.image_fit, config.cache_mb)
+        return cls(column, config.channels, (h, w), (sh, sw), config.resize_mode, config.cache_mib)
 
 
 def undecodable(column: str, row: object, value: object, error: Exception) -> ValueError:
-    """Make the error for an image that can't be decoded."""
+    """Return the error for an image that can't be decoded."""
     named = f" ({value})" if isinstance(value, str | Path) else ""
     return ValueError(
         f"column {column!r}, row {row}{named}: the image can't be decoded ({error}): replace or remove it"
@@ -136,7 +136,7 @@ def open_image(value: object, row: object, column: str) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Bring 16-bit grey (X-rays, microscopes) to 8 bits; refuse floating-point pixels, whose range is unknown."""
+    """Reduce 16-bit gray (X-rays, microscopes) to 8 bits; raise ValueError for floats, whose range is unknown."""
     if image.mode.startswith("I;16") or image.mode == "I":
         return Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8))
     if image.mode == "F":
@@ -145,7 +145,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _common_size(values: pd.Series[Any]) -> tuple[int, int]:
-    """Give the commonest (height, width), made square and at most 224 where sizes differ or are larger."""
+    """Return the commonest (height, width), square and at most 224 where sizes differ or are larger."""
     sizes: Counter[tuple[int, int]] = Counter()
     for row, value in values.items():
         with open_image(value, row, str(values.name)) as image:

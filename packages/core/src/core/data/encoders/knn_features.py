@@ -44,14 +44,14 @@ class KnnFeatures:
         """Keep the training rows, raising ValueError for a target that has no few classes."""
         if len(columns.text) != 1 or len(columns.target) != 1:
             raise ValueError(
-                f"encoder.examples={nearest}: graded examples need one text and one target column, the data names "
+                f"encoder.text.knn_examples_per_class={nearest}: graded examples need one text and one target column, the data names "
                 f"{', '.join(columns.text) or 'none'} and {', '.join(columns.target) or 'none'}; set it to 0"
             )
         grades = [str(g) for g in to_categories(frame[columns.target[0]])]
         classes = sorted(set(grades))
         if len(classes) > MOST_CLASSES:
             raise ValueError(
-                f"encoder.examples={nearest}: the target {columns.target[0]!r} has {len(classes)} values, more than "
+                f"encoder.text.knn_examples_per_class={nearest}: the target {columns.target[0]!r} has {len(classes)} values, more than "
                 f"{MOST_CLASSES}; set it to 0"
             )
         prompts = to_texts(frame[columns.prompt]) if columns.prompt else [""] * len(frame)
@@ -74,7 +74,7 @@ class KnnFeatures:
                 vectorizer.fit(self.texts)
             except ValueError as error:
                 raise ValueError(
-                    "encoder.examples: the training texts share no words; set it to 0"
+                    "encoder.text.knn_examples_per_class: the training texts share no words; set it to 0"
                 ) from error
 
     def names(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Numbers: scaled, missing ones flagged, and the quantiles that a piecewise-linear embedding needs."""
+"""Numbers: scaled, missing ones flagged, and the quantiles that a piecewise-linear encoding needs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from core.data.types import Json
 
 _REFERENCES = 1000
-"""Quantiles that the map to a normal distribution is made of (scikit-learn's default)."""
+"""Quantiles of the map to a normal distribution (scikit-learn's default)."""
 _LEAST_WIDTH = 1e-5
 """Narrowest bin, in standard deviations."""
 _EDGE = 1e-7
@@ -33,7 +33,7 @@ class NumericColumns:
 
     columns: tuple[str, ...]
     scaling: str
-    clip: float
+    clip_std: float
     bins: int
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -42,7 +42,7 @@ class NumericColumns:
 
     @classmethod
     def fit(cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], frame: pd.DataFrame) -> NumericColumns:
-        """Learn means, deviations (of the population, as StandardScaler does) and quantiles from training rows."""
+        """Fit means, deviations (of the population, as StandardScaler does) and quantiles to training rows."""
         values = _read(frame, columns)
         known = ~np.isnan(values)
         count = np.maximum(known.sum(0), 1)
@@ -54,13 +54,13 @@ class NumericColumns:
             references = [_references(values[known[:, i], i]) for i in range(len(columns))]
         if config.numeric == "none":
             mean, scale = np.zeros(len(columns)), np.ones(len(columns))
-        made = cls(columns, config.numeric, config.clip, config.bins, mean, scale, references, ())
-        scaled = made._scaled(values)
-        made.edges = tuple(_edges(scaled[known[:, i], i], config.bins) for i in range(len(columns)))
-        return made
+        fitted = cls(columns, config.numeric, config.clip_std, config.bins, mean, scale, references, ())
+        scaled = fitted._scaled(values)
+        fitted.edges = tuple(_edges(scaled[known[:, i], i], config.bins) for i in range(len(columns)))
+        return fitted
 
-    def stores(self, frame: pd.DataFrame) -> dict[str, Storage]:
-        """Give ``numeric`` and ``missing``, each (N, n) float32."""
+    def encode(self, frame: pd.DataFrame) -> dict[str, Storage]:
+        """Return ``numeric`` and ``missing``, each (N, n) float32."""
         values = _read(frame, self.columns)
         gone = np.isnan(values)
         scaled = np.where(gone, 0.0, self._scaled(values)).astype(np.float32)
@@ -74,14 +74,14 @@ class NumericColumns:
             scaled = np.column_stack([_to_normal(values[:, i], r) for i, r in enumerate(self.references)])
         else:
             scaled = (values - self.mean) / self.scale
-        return np.clip(scaled, -self.clip, self.clip) if self.clip and self.scaling != "none" else scaled
+        return np.clip(scaled, -self.clip_std, self.clip_std) if self.clip_std and self.scaling != "none" else scaled
 
     def layout(self, layout: Layout) -> Layout:
-        """Add what a backbone must know."""
+        """Add the columns and their bin edges to the layout."""
         return replace(layout, numeric=self.columns, bin_edges=self.edges)
 
     def state(self) -> dict[str, Json]:
-        """Give what ``restore`` needs, as JSON."""
+        """Return what ``restore`` needs, as JSON."""
         return {
             "mean": self.mean.tolist(),
             "scale": self.scale.tolist(),
@@ -95,7 +95,7 @@ class NumericColumns:
         return cls(
             columns,
             config.numeric,
-            config.clip,
+            config.clip_std,
             config.bins,
             np.array(state["mean"], dtype=np.float64),
             np.array(state["scale"], dtype=np.float64),
@@ -117,7 +117,7 @@ def _references(values: NDArray[np.float64]) -> list[float]:
 
 
 def _edges(scaled: NDArray[np.float64], bins: int) -> tuple[float, ...]:
-    """Distinct quantile edges, at least two, rising."""
+    """Return distinct quantile edges, at least two, rising."""
     if not len(scaled):
         return (-1.0, 1.0)
     edges = np.unique(np.quantile(scaled, np.linspace(0, 1, bins + 1)))

@@ -15,7 +15,7 @@ from core.data.encoders.storage import DenseRows, Storage
 from core.data.types import Layout
 
 if TYPE_CHECKING:
-    from core.data.config import ColumnsEncoderConfig
+    from core.data.encoder_config import SignalEncoding
     from core.data.types import Json
 
 
@@ -26,36 +26,36 @@ class SignalColumn:
     column: str
     channels: int
     length: int
-    fit_by: str
+    length_mode: str
     scaling: str
     mean: NDArray[np.float64]
     scale: NDArray[np.float64]
     """Each (C,), of all training samples; used with ``train`` scaling."""
 
     @classmethod
-    def fit(cls, config: ColumnsEncoderConfig, column: str, frame: pd.DataFrame) -> SignalColumn:
-        """Settle length and channels, and learn each channel's mean and deviation from training rows."""
+    def fit(cls, config: SignalEncoding, column: str, frame: pd.DataFrame) -> SignalColumn:
+        """Fit length, channels, and each channel's mean and deviation to training rows."""
         arrays = [_array(v, row, column) for row, v in frame[column].items()]
         channels = arrays[0].shape[0]
-        length = config.signal_length or max(a.shape[1] for a in arrays)
-        made = cls(
+        length = config.length or max(a.shape[1] for a in arrays)
+        fitted = cls(
             column,
             channels,
             length,
-            config.signal_fit,
-            config.signal_scale,
+            config.fit,
+            config.scale,
             np.zeros(channels),
             np.ones(channels),
         )
         for row, array in zip(frame.index, arrays, strict=True):
-            made._check_channels(array, row)
+            fitted._check_channels(array, row)
         samples = np.concatenate(arrays, axis=1)
-        made.mean, deviation = samples.mean(1), samples.std(1)
-        made.scale = np.where(deviation > 0, deviation, 1.0)
-        return made
+        fitted.mean, deviation = samples.mean(1), samples.std(1)
+        fitted.scale = np.where(deviation > 0, deviation, 1.0)
+        return fitted
 
-    def stores(self, frame: pd.DataFrame) -> dict[str, Storage]:
-        """Give ``signal`` (N, C, T) float32."""
+    def encode(self, frame: pd.DataFrame) -> dict[str, Storage]:
+        """Return ``signal`` (N, C, T) float32."""
         rows = np.zeros((len(frame), self.channels, self.length), np.float32)
         for i, (row, value) in enumerate(frame[self.column].items()):
             array = _array(value, row, self.column)
@@ -65,7 +65,7 @@ class SignalColumn:
             elif self.scaling == "row":
                 deviation = array.std(1, keepdims=True)
                 array = (array - array.mean(1, keepdims=True)) / np.where(deviation > 0, deviation, 1.0)
-            if self.fit_by == "resample":
+            if self.length_mode == "resample":
                 array = _resampled(array, self.length)
             rows[i, :, : array.shape[1]] = array[:, : self.length]
         return {"signal": DenseRows(torch.from_numpy(rows))}
@@ -77,11 +77,11 @@ class SignalColumn:
             )
 
     def layout(self, layout: Layout) -> Layout:
-        """Add what a backbone must know."""
+        """Add channels and samples to the layout."""
         return replace(layout, signal=(self.channels, self.length))
 
     def state(self) -> dict[str, Json]:
-        """Give what ``restore`` needs, as JSON."""
+        """Return what ``restore`` needs, as JSON."""
         return {
             "channels": self.channels,
             "length": self.length,
@@ -90,14 +90,14 @@ class SignalColumn:
         }
 
     @classmethod
-    def restore(cls, config: ColumnsEncoderConfig, column: str, state: Mapping[str, Json]) -> SignalColumn:
+    def restore(cls, config: SignalEncoding, column: str, state: Mapping[str, Json]) -> SignalColumn:
         """Rebuild from ``state()``."""
         return cls(
             column,
             state["channels"],
             state["length"],
-            config.signal_fit,
-            config.signal_scale,
+            config.fit,
+            config.scale,
             np.array(state["mean"], dtype=np.float64),
             np.array(state["scale"], dtype=np.float64),
         )

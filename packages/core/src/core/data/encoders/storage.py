@@ -1,10 +1,10 @@
-"""Encoded columns as they are kept: dense, sparse, or images that are decoded when they are wanted."""
+"""How encoded inputs are stored: dense, sparse, or computed when a batch wants them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ class Storage(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, index: Tensor) -> Tensor:
-        """Give some rows as the tensor a batch holds, index (B,) int64."""
+        """Return some rows as the tensor that a batch holds, index (B,) int64."""
 
 
 @dataclass
@@ -37,14 +37,14 @@ class DenseRows:
         return len(self.rows)
 
     def take(self, index: Tensor) -> Tensor:
-        """Copy some rows."""
+        """Return a copy of some rows."""
         chosen = self.rows.index_select(0, index.to(self.rows.device))
         return chosen if self.dtype is None else chosen.to(self.dtype)
 
 
 @dataclass
 class SparseRows:
-    """Rows of few non-zero features (scipy CSR parts), made dense batch by batch. V features."""
+    """Rows of few non-zero features (scipy CSR arrays), converted to dense batch by batch. V features."""
 
     data: NDArray[np.float32]
     columns: NDArray[np.int32]
@@ -56,7 +56,7 @@ class SparseRows:
         return len(self.starts) - 1
 
     def take(self, index: Tensor) -> Tensor:
-        """Give (B, V) float32."""
+        """Return some rows, (B, V) float32."""
         rows = index.cpu().numpy()
         counts = self.starts[rows + 1] - self.starts[rows]
         places = np.repeat(self.starts[rows] - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
@@ -70,46 +70,46 @@ class SparseRows:
 
 @dataclass
 class LazyRows:
-    """Rows that a function makes when they are wanted."""
+    """Rows that a function computes when they are wanted."""
 
     length: int
-    make: Callable[[NDArray[np.int64]], Tensor]
+    compute: Callable[[NDArray[np.int64]], Tensor]
 
     def __len__(self) -> int:
         return self.length
 
     def take(self, index: Tensor) -> Tensor:
-        """Make some rows."""
-        return self.make(index.cpu().numpy().astype(np.int64))
+        """Compute some rows."""
+        return self.compute(index.cpu().numpy().astype(np.int64))
 
 
 class StoredRows:
-    """Rows that were encoded once; gives the tensors of batches."""
+    """Rows that were encoded once, input by input; batches are taken from them."""
 
     def __init__(
-        self, stores: Mapping[str, Storage], length: int, padding: int, size: tuple[int, int] | None
+        self, inputs: Mapping[str, Storage], length: int, pad_token_id: int, size: tuple[int, int] | None
     ) -> None:
-        self._stores = dict(stores)
+        """``size``: (height, width) of an image as a model sees it, None where there is none."""
+        self._inputs = dict(inputs)
         self._length = length
-        self._padding = padding
+        self._pad_token_id = pad_token_id
         self._size = size
-        """(height, width) of a finished image"""
 
     def __len__(self) -> int:
         return self._length
 
     def take(self, index: Tensor) -> dict[str, Tensor]:
-        """Give the tensors that ``Layout`` describes; tokens are cut to the batch's longest, in steps of 16."""
+        """Return the tensors that ``Layout`` describes; tokens are truncated to the batch's longest, in steps of 16."""
         inputs = self.take_for_augmentation(index)
         if self._size is not None and inputs["image"].shape[-2:] != self._size:
             inputs["image"] = resized(inputs["image"], self._size)
         return inputs
 
     def take_for_augmentation(self, index: Tensor) -> dict[str, Tensor]:
-        """Like ``take``, but images in the size kept for random crops."""
-        inputs = {name: store.take(index) for name, store in self._stores.items()}
+        """Return the same as ``take``, but images in the size kept for random crops."""
+        inputs = {name: stored.take(index) for name, stored in self._inputs.items()}
         if "tokens" in inputs:
-            inputs["tokens"] = _trimmed(inputs["tokens"], self._padding)
+            inputs["tokens"] = _trimmed(inputs["tokens"], self._pad_token_id)
         if "words" in inputs:
             longest = max(int(inputs["words_mask"].sum(1).max()) if len(inputs["words"]) else 1, 1)
             longest = min(inputs["words"].shape[1], -(-longest // 4) * 4)
@@ -119,35 +119,35 @@ class StoredRows:
         return inputs
 
     def to(self, device: torch.device) -> StoredRows:
-        """Keep the dense inputs on a device, where they fit."""
-        moved: dict[str, Any] = {
-            name: DenseRows(store.rows.to(device), store.dtype) if isinstance(store, DenseRows) else store
-            for name, store in self._stores.items()
+        """Return the same rows with the dense inputs on a device."""
+        moved: dict[str, Storage] = {
+            name: DenseRows(stored.rows.to(device), stored.dtype) if isinstance(stored, DenseRows) else stored
+            for name, stored in self._inputs.items()
         }
-        return StoredRows(moved, self._length, self._padding, self._size)
+        return StoredRows(moved, self._length, self._pad_token_id, self._size)
 
 
 class Subset:
-    """Some of the rows of another store of inputs."""
+    """Some of the rows of other encoded rows (as ``torch.utils.data.Subset`` of a data set)."""
 
-    def __init__(self, rows: EncodedRows, chosen: Tensor) -> None:
+    def __init__(self, rows: EncodedRows, indices: Tensor) -> None:
         """Take the rows' numbers, (N,) int64."""
-        self._rows, self._chosen = rows, chosen
+        self._rows, self._indices = rows, indices
 
     def __len__(self) -> int:
-        return len(self._chosen)
+        return len(self._indices)
 
     def take(self, index: Tensor) -> dict[str, Tensor]:
-        """Give the tensors of some of them."""
-        return self._rows.take(self._chosen[index])
+        """Return the tensors of some of them."""
+        return self._rows.take(self._indices[index])
 
     def take_for_augmentation(self, index: Tensor) -> dict[str, Tensor]:
-        """Like ``take``, but images in the size kept for random crops."""
-        return self._rows.take_for_augmentation(self._chosen[index])
+        """Return the same as ``take``, but images in the size kept for random crops."""
+        return self._rows.take_for_augmentation(self._indices[index])
 
     def to(self, device: torch.device) -> Subset:
-        """Keep what is dense on a device."""
-        return Subset(self._rows.to(device), self._chosen)
+        """Return the same rows with what is dense on a device."""
+        return Subset(self._rows.to(device), self._indices)
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -156,6 +156,6 @@ def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     return scaled.round_().clamp_(0, 255).to(torch.uint8)
 
 
-def _trimmed(tokens: Tensor, padding: int) -> Tensor:
-    longest = int((tokens != padding).sum(1).max()) if len(tokens) else 0
+def _trimmed(tokens: Tensor, pad_token_id: int) -> Tensor:
+    longest = int((tokens != pad_token_id).sum(1).max()) if len(tokens) else 0
     return tokens[:, : min(tokens.shape[1], -(-max(longest, 1) // 16) * 16)]

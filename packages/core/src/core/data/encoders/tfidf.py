@@ -49,7 +49,7 @@ class TfidfFeatures:
                 vectorizer.fit(texts)
             except ValueError as error:
                 raise ValueError(
-                    f"encoder.bag: the training texts ({', '.join(columns)}) share no {kind} n-grams"
+                    f"encoder.text.tfidf_features: the training texts ({', '.join(columns)}) share no {kind} n-grams"
                 ) from error
             vectorizers.append(vectorizer)
         made = cls(columns, vectorizers, prompt)

@@ -103,7 +103,7 @@ class TokenColumns:
         room = self.length - len(before) - len(after) - len(between) * (len(columns) - 1)
         if room < len(columns):
             raise ValueError(
-                f"encoder.length={self.length}: too short for {len(columns)} texts and their separators"
+                f"encoder.text.max_length={self.length}: too short for {len(columns)} texts and their separators"
             )
         rows = []
         for pieces in zip(*columns, strict=True):
@@ -198,7 +198,7 @@ def bundled_tokenizer(name: str) -> Any:
     file = files("core.data.encoders").joinpath("tokenizers", f"{name}.json")
     if not file.is_file():
         raise config_error(
-            "encoder.tokenizer", name, "this installation has no such tokenizer; choose own or words"
+            "encoder.text.tokenizer", name, "this installation has no such tokenizer; choose own or words"
         )
     return Tokenizer.from_str(file.read_text(encoding="utf-8"))
 
@@ -211,7 +211,7 @@ def _pretrained(name: str) -> Any:
         tokenizer = Tokenizer.from_file(str(file)) if file.exists() else Tokenizer.from_pretrained(name)
     except Exception as error:  # the library raises bare Exception for a damaged file and for an unknown name
         raise ValueError(
-            f"encoder.tokenizer={name!r}: no tokenizer.json in a folder of this name, and not on the hub ({error}): "
+            f"encoder.text.tokenizer={name!r}: no tokenizer.json in a folder of this name, and not on the hub ({error}): "
             "give a folder that holds tokenizer.json, or own"
         ) from error
     tokenizer.no_truncation()
@@ -225,7 +225,7 @@ def _padding(tokenizer: Any) -> int:
         token = tokenizer.token_to_id(name)
         if token is not None:
             return int(token)
-    raise ValueError("encoder.tokenizer: it has no padding token ([PAD], <pad>, </s> or <|endoftext|>)")
+    raise ValueError("encoder.text.tokenizer: it has no padding token ([PAD], <pad>, </s> or <|endoftext|>)")
 
 
 def _frame(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:

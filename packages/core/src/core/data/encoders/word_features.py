@@ -40,10 +40,10 @@ class WordFeatures:
 
     @classmethod
     def fit(cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], frame: pd.DataFrame) -> WordFeatures:
-        """Count the features of training words; keep the most frequent ``encoder.word_features`` of them."""
+        """Count the features of training words; keep the most frequent ``encoder.text.max_word_features`` of them."""
         if len(columns) != 1:
             raise ValueError(
-                f"encoder.words reads one text column; the data names {', '.join(columns)}: choose one (data.text)"
+                f"encoder.text.word_features reads one text column; the data names {', '.join(columns)}: choose one (data.text)"
             )
         counts: Counter[str] = Counter()
         longest = 1

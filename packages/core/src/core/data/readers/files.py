@@ -16,9 +16,9 @@ import zstandard
 
 
 def resolve_path(path: str | Path, key: str = "data.path") -> Path:
-    """Find a file or folder as given, or below the folder named by PLINTH_DATA, or the same name compressed.
+    """Return a file or folder as given, or below the folder named by PLINTH_DATA, or the same name compressed.
 
-    Raises ``ValueError`` that names the configuration key and every place that was looked at.
+    Raises ``ValueError`` that names the configuration key and every place that was searched.
     """
     if not str(path):
         raise ValueError(f"{key} is empty: give the path of your data")
@@ -30,22 +30,26 @@ def resolve_path(path: str | Path, key: str = "data.path") -> Path:
             candidate = place.with_name(place.name + ending) if ending else place
             if candidate.exists():
                 return candidate
-    looked = " and ".join(str(p.absolute()) for p in places)
+    searched = " and ".join(str(p.absolute()) for p in places)
     hint = (
         ""
         if given.is_absolute() or root
         else " (PLINTH_DATA, which may name a folder of data sets, is not set)"
     )
-    raise ValueError(f"{key}={str(path)!r} was not found: looked for {looked}{hint}")
+    raise ValueError(f"{key}={str(path)!r} was not found: searched {searched}{hint}")
 
 
 def sha256(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def decompress(path: Path) -> tuple[Path, bytes]:
+    """Return a file's name without the endings of compression, and its decompressed bytes.
+
+    Raises ``ValueError`` for a damaged file.
+    """
     data = path.read_bytes()
     try:
         while path.suffix.lower() in _DECOMPRESS:
@@ -53,7 +57,7 @@ def decompress(path: Path) -> tuple[Path, bytes]:
             path = path.with_suffix("")
     except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"{path}: could not be decompressed ({error}): the file is damaged or cut off"
+            f"{path}: could not be decompressed ({error}): the file is damaged or truncated"
         ) from error
     return path, data
 
@@ -81,6 +85,11 @@ _DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def decode(path: Path, data: bytes, encoding: str) -> tuple[str, list[str]]:
+    """Return the text of a file's bytes and a sentence for an encoding that was inferred.
+
+    ``auto``: a byte order mark's encoding, else UTF-8, else Windows-1252. Raises ``ValueError`` with the line that is
+    not in the encoding.
+    """
     marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     if encoding == "auto":
         encoding = next((name for mark, name in marks.items() if data.startswith(mark)), "utf-8")

@@ -7,53 +7,35 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from core.config import config_error
-from core.data.config import MaskFolderData, split_plan
-from core.data.readers.files import sha256
-from core.data.sources.table import IMAGE_ENDINGS, PARTS, joined, require_columns
-from core.data.readers.table import resolve_path, read_table
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.config import TaskConfig, config_error
+from core.data.config import MaskFolderData
+from core.data.readers.files import resolve_path, sha256
+from core.data.sources.image_folder import IMAGE_ENDINGS, folder_split, image_files, with_metadata
+from core.data.splits import SPLIT_NAMES
+from core.data.types import ColumnRoles, Dataset
 
 SHOWN = 5
-"""Files named in a message."""
+"""Files listed in a message."""
 
 
-def own_mask_folder(config: MaskFolderData, seed: int) -> Dataset:
+def read(config: MaskFolderData, task: TaskConfig | None, seed: int) -> Dataset:
     """Read ``data=mask_folder``: ``images/`` and ``masks/``, or both below ``train``, ``validation`` and ``test``.
 
     The frame has ``image`` and ``mask`` (paths), ``file`` and, where folders give them, ``part``; and the metadata's
     columns. Raises ``ValueError`` naming images without masks, masks without images and pairs of unequal size.
     """
-    plan = split_plan(config, seed)
     root = resolve_path(config.path)
     if not root.is_dir():
         raise config_error("data.path", config.path, "is a file; give the folder that holds images and masks")
-    names = _names(root / config.classes)
-    parts = [f for f in sorted(root.iterdir()) if f.is_dir() and f.name.lower() in PARTS]
-    frames = [_pairs(f, config).assign(part=PARTS[f.name.lower()]) for f in parts]
-    notes = [f"The folders {', '.join(f.name for f in parts)} give the parts."] if parts else []
-    frame = pd.concat(frames, ignore_index=True) if parts else _pairs(root, config)
-    _same_sizes(frame, root)
+    names = _class_names(root / config.classes)
+    folders = [f for f in sorted(root.iterdir()) if f.is_dir() and f.name.lower() in SPLIT_NAMES]
+    frames = [_pairs(f, config).assign(part=SPLIT_NAMES[f.name.lower()]) for f in folders]
+    notes = [f"The folders {', '.join(f.name for f in folders)} give the split."] if folders else []
+    frame = pd.concat(frames, ignore_index=True) if folders else _pairs(root, config)
+    _check_sizes(frame, root)
     hashes = {config.classes: sha256(root / config.classes)}
-    if config.metadata is not None:
-        table = read_table(resolve_path(config.metadata, "data.metadata"))
-        hashes |= table.files
-        frame, told = joined(frame, table, config, root)
-        notes += told
-    require_columns(
-        frame,
-        {
-            "data.sensitive": config.sensitive,
-            "data.unit": [config.unit] if config.unit else [],
-            "data.split_column": [config.split_column] if config.split_column else [],
-        },
-        root,
-    )
-    if parts and config.split in ("auto", "column") and not config.split_column:
-        plan = SplitPlan("column", "part", plan.validation_fraction, plan.test_fraction, plan.seed)
-    frame.index = pd.RangeIndex(1, len(frame) + 1)
     return Dataset(
-        frame,
+        with_metadata(frame, config, root, notes, hashes),
         ColumnRoles(
             target=("mask",),
             image="image",
@@ -62,15 +44,15 @@ def own_mask_folder(config: MaskFolderData, seed: int) -> Dataset:
             unit=config.unit,
         ),
         root.name,
-        split=plan,
+        split=folder_split(config, seed, bool(folders)),
         files=hashes,
-        group_edges=dict(config.bands),
+        group_edges=dict(config.bin_edges),
         notes=notes,
         unit_name="unit" if config.unit else "image",
     )
 
 
-def _names(path: Path) -> tuple[str, ...]:
+def _class_names(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         raise config_error(
             "data.classes",
@@ -90,12 +72,11 @@ def _names(path: Path) -> tuple[str, ...]:
 
 def _pairs(folder: Path, config: MaskFolderData) -> pd.DataFrame:
     found: dict[str, dict[str, Path]] = {}
-    for key in ("images", "masks"):
-        below = folder / str(getattr(config, key))
+    for key, name in (("images", config.images), ("masks", config.masks)):
+        below = folder / name
         if not below.is_dir():
-            raise config_error(f"data.{key}", getattr(config, key), f"no such folder in {folder}")
-        files = sorted(f for f in below.rglob("*") if f.suffix.lower() in IMAGE_ENDINGS and f.is_file())
-        found[key] = {f.relative_to(below).with_suffix("").as_posix(): f for f in files}
+            raise config_error(f"data.{key}", name, f"no such folder in {folder}")
+        found[key] = {f.relative_to(below).with_suffix("").as_posix(): f for f in image_files(below)}
     images, masks = found["images"], found["masks"]
     for ours, theirs, what in (
         (images, masks, "images without a mask"),
@@ -106,7 +87,7 @@ def _pairs(folder: Path, config: MaskFolderData) -> pd.DataFrame:
             more = f" and {len(alone) - SHOWN} more" if len(alone) > SHOWN else ""
             raise ValueError(f"{folder}: {what} of the same name: {', '.join(alone[:SHOWN])}{more}")
     if not images:
-        raise ValueError(f"{folder / config.images}: no images (looked for {', '.join(IMAGE_ENDINGS)})")
+        raise ValueError(f"{folder / config.images}: no images (expected {', '.join(IMAGE_ENDINGS)})")
     return pd.DataFrame(
         {
             "image": [str(f) for f in images.values()],
@@ -117,7 +98,7 @@ def _pairs(folder: Path, config: MaskFolderData) -> pd.DataFrame:
     )
 
 
-def _same_sizes(frame: pd.DataFrame, root: Path) -> None:
+def _check_sizes(frame: pd.DataFrame, root: Path) -> None:
     unequal = []
     for image, mask in zip(frame["image"], frame["mask"], strict=True):
         try:

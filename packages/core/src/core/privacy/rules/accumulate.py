@@ -1,4 +1,4 @@
-"""From the gradients of every use to norms per unit, then to the clipped sum."""
+"""From the per-example gradients of every use to norms per unit, then to the clipped sum."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from core.privacy.rules.per_example_grads import PerExampleGrad, FactoredGrad, Units, factored_norms, row_norms, sum_dense
+from core.privacy.rules.per_example_grads import PerExampleGrad, FactoredGrad, Units, factored_norms, squared_row_norms, sum_dense
 from core.privacy.rules.trace import Trace
 from core.privacy.rules.traced_parameter import TracedParameter
 
 
 @dataclass
-class _Family:
+class _DerivedGroup:
     """Tensors computed from parameters, and those parameters: what one pull-back has to treat together."""
 
     keys: list[int] = field(default_factory=list)
@@ -36,152 +36,151 @@ class GradAccumulator:
         self.trace, self.leaves, self.sums, self.groups, self.units = trace, leaves, sums, groups, units
         self.squares_GU = sums[0].new_zeros(max(groups) + 1, units.count)
         self._index = {id(leaf): i for i, leaf in enumerate(leaves)}
-        self._jobs: list[tuple[int, PerExampleGrad, Tensor]] = []
-        self._families: list[_Family] = []
+        self._pending: list[tuple[int, PerExampleGrad, Tensor]] = []
+        self._derived: list[_DerivedGroup] = []
         self._done: set[int] = set()
 
     def complete(self, key: int) -> None:
-        """All gradients of a tensor have arrived: settle it unless other tensors feed the same parameter."""
+        """Compute the norms of a tensor whose gradients have all arrived, unless others feed the same parameter."""
         index = self._index.get(key)
         if index is not None and index not in self.trace.parents:
-            self._settle_leaf(index, None)
+            self._accumulate_leaf(index, None)
 
     def finish(self) -> None:
-        """Settle what the backward pass left open: unused outputs, and tensors computed from parameters."""
-        self.trace.collect_expanded()
+        """Compute the norms that the backward pass left open: unused outputs, tensors computed from parameters."""
+        self.trace.collect_expanded_grads()
         arrived = [key for key, found in self.trace.gradients.items() if found]
         for key in arrived:
             index = self._index.get(key)
             if index is not None and index not in self.trace.parents:
-                self._settle_leaf(index, None)
-        derived = [key for key in arrived if key not in self._index]
-        self._families = self._grouped(derived)
+                self._accumulate_leaf(index, None)
+        self._derived = self._grouped([key for key in arrived if key not in self._index])
         pulled = set[int]()
-        for family in self._families:
-            pulled |= family.roots
-            self._settle_family(family)
+        for derived in self._derived:
+            pulled |= derived.roots
+            self._accumulate_derived(derived)
         for index in sorted(self.trace.parents - pulled):
-            self._settle_leaf(index, None)
+            self._accumulate_leaf(index, None)
 
     def add_sums(self, factors_GU: Tensor) -> None:
         """Add the clipped sum to the buffers."""
         rows_GB = factors_GU if self.units.index_B is None else factors_GU[:, self.units.index_B]
-        for group, gradient, into in self._jobs:
-            gradient.add_sum(rows_GB[group], into)
-        for family in self._families:
-            self._add_family(family, rows_GB)
+        for group, gradient, into in self._pending:
+            gradient.add_weighted_sum(rows_GB[group], into)
+        for derived in self._derived:
+            self._add_derived(derived, rows_GB)
 
     def release(self) -> None:
-        """Let go of the examples' tensors; a pass refers to itself, so they would stay until Python looks for circles.
+        """Release the examples' tensors; a pass refers to itself, so they would stay until Python collects cycles.
 
         In a small network that takes dozens of steps, each with a batch held in memory.
         """
-        self._jobs.clear()
-        self._families.clear()
+        self._pending.clear()
+        self._derived.clear()
         self.trace.release()
 
     def _add_squares(self, index: int, squares_U: Tensor) -> None:
         self.squares_GU[self.groups[index]] += squares_U
 
-    def _settle_leaf(self, index: int, extra: Tensor | None) -> None:
-        """Norms of one parameter from its direct uses and, in `extra` (B, *shape), the pulled-back ones."""
+    def _accumulate_leaf(self, index: int, extra: Tensor | None) -> None:
+        """Add the norms of one parameter from its direct uses and, in `extra` (B, *shape), the pulled-back ones."""
         key = id(self.leaves[index])
         gradients = self.trace.gradients.get(key, [])
         if key in self._done:
             return
         self._done.add(key)
-        outers = [gradient for gradient in gradients if isinstance(gradient, FactoredGrad)]
-        bias = self.trace.joint(key)
+        factored = [gradient for gradient in gradients if isinstance(gradient, FactoredGrad)]
+        bias = self.trace.paired_bias(key)
         if bias is not None:
-            self._settle_affine(index, self._index[bias], outers)
+            self._accumulate_affine(index, self._index[bias], factored)
             return
         if extra is not None:
             total = extra if not gradients else sum_dense(gradients) + extra
-            self._add_squares(index, row_norms(total, self.units))
+            self._add_squares(index, squared_row_norms(total, self.units))
             kept: Sequence[PerExampleGrad] = gradients
         elif not gradients:
             return
-        elif len(outers) == len(gradients):
-            squares, kept = factored_norms(outers, self.units, False)
+        elif len(factored) == len(gradients):
+            squares, kept = factored_norms(factored, self.units, False)
             self._add_squares(index, squares)
         elif len(gradients) == 1:
             squares, only = gradients[0].squared_norms(self.units)
             self._add_squares(index, squares)
             kept = [only]
         else:
-            self._add_squares(index, row_norms(sum_dense(gradients), self.units))
+            self._add_squares(index, squared_row_norms(sum_dense(gradients), self.units))
             kept = gradients
         self._keep(index, kept)
         self.trace.gradients[key] = []
 
-    def _settle_affine(self, index: int, bias: int, outers: list[FactoredGrad]) -> None:
-        """A weight and its bias together; the bias's sum is a product with the same rows."""
+    def _accumulate_affine(self, index: int, bias: int, factored: list[FactoredGrad]) -> None:
+        """Add the norms of a weight and its bias together; the bias's sum is a product with the same rows."""
         same = self.groups[index] == self.groups[bias]
-        for outer in outers:
-            self._jobs.append((self.groups[bias], BiasGrad(outer.left), self.sums[bias]))
-        squares, kept = factored_norms(outers, self.units, same)
+        for outer in factored:
+            self._pending.append((self.groups[bias], BiasGrad(outer.left), self.sums[bias]))
+        squares, kept = factored_norms(factored, self.units, same)
         self._add_squares(index, squares)
         if not same:
             self._add_squares(
-                bias, row_norms(sum_dense([BiasGrad(outer.left) for outer in outers]), self.units)
+                bias, squared_row_norms(sum_dense([BiasGrad(outer.left) for outer in factored]), self.units)
             )
         self._keep(index, kept)
         self.trace.gradients[id(self.leaves[index])] = []
 
     def _keep(self, index: int, gradients: Sequence[PerExampleGrad]) -> None:
-        self._jobs += [(self.groups[index], gradient, self.sums[index]) for gradient in gradients]
+        self._pending += [(self.groups[index], gradient, self.sums[index]) for gradient in gradients]
 
-    def _grouped(self, keys: Sequence[int]) -> list[_Family]:
-        families: list[_Family] = []
+    def _grouped(self, keys: Sequence[int]) -> list[_DerivedGroup]:
+        derived_groups: list[_DerivedGroup] = []
         for key in keys:
-            merged = _Family([key], set(self.trace.tracked[key].roots))
+            merged = _DerivedGroup([key], set(self.trace.tracked[key].roots))
             apart = []
-            for family in families:
-                if family.roots & merged.roots:
-                    merged = _Family(family.keys + merged.keys, family.roots | merged.roots)
+            for derived in derived_groups:
+                if derived.roots & merged.roots:
+                    merged = _DerivedGroup(derived.keys + merged.keys, derived.roots | merged.roots)
                 else:
-                    apart.append(family)
-            families = [*apart, merged]
-        return families
+                    apart.append(derived)
+            derived_groups = [*apart, merged]
+        return derived_groups
 
-    def _only_view(self, family: _Family) -> TracedParameter | None:
-        """The family's tensor if it is a mere view of a parameter used nowhere else."""
-        tensor = self.trace.tracked[family.keys[0]]
-        if len(family.keys) > 1 or len(family.roots) > 1 or tensor.as_view is None:
+    def _only_view(self, derived: _DerivedGroup) -> TracedParameter | None:
+        """Return the group's tensor if it is a mere view of a parameter used nowhere else."""
+        tensor = self.trace.tracked[derived.keys[0]]
+        if len(derived.keys) > 1 or len(derived.roots) > 1 or tensor.as_view is None:
             return None
-        root = next(iter(family.roots))
+        root = next(iter(derived.roots))
         return None if self.trace.gradients.get(id(self.leaves[root])) else tensor
 
-    def _settle_family(self, family: _Family) -> None:
-        tensor = self._only_view(family)
+    def _accumulate_derived(self, derived: _DerivedGroup) -> None:
+        tensor = self._only_view(derived)
         if tensor is not None and tensor.as_view is not None:
-            key, root = family.keys[0], next(iter(family.roots))
+            key, root = derived.keys[0], next(iter(derived.roots))
             gradients = self.trace.gradients[key]
-            outers = [gradient for gradient in gradients if isinstance(gradient, FactoredGrad)]
+            factored = [gradient for gradient in gradients if isinstance(gradient, FactoredGrad)]
             kept: Sequence[PerExampleGrad] = gradients
-            if len(outers) == len(gradients):
-                squares, kept = factored_norms(outers, self.units, False)
+            if len(factored) == len(gradients):
+                squares, kept = factored_norms(factored, self.units, False)
             elif len(gradients) == 1:
                 squares, only = gradients[0].squared_norms(self.units)
                 kept = [only]
             else:
-                squares = row_norms(sum_dense(gradients), self.units)
+                squares = squared_row_norms(sum_dense(gradients), self.units)
             self._add_squares(root, squares)
             into = tensor.as_view(self.sums[root])
-            self._jobs += [(self.groups[root], gradient, into) for gradient in kept]
-            family.keys.clear()
+            self._pending += [(self.groups[root], gradient, into) for gradient in kept]
+            derived.keys.clear()
             return
-        roots = sorted(family.roots)
-        cotangents = [sum_dense(self.trace.gradients[key]) for key in family.keys]
-        pulled = self._pull_back(family, roots, cotangents, batched=True)
+        roots = sorted(derived.roots)
+        cotangents = [sum_dense(self.trace.gradients[key]) for key in derived.keys]
+        pulled = self._pull_back(derived, roots, cotangents, batched=True)
         for root, extra in zip(roots, pulled, strict=True):
-            self._settle_leaf(root, extra)
+            self._accumulate_leaf(root, extra)
 
     def _pull_back(
-        self, family: _Family, roots: Sequence[int], cotangents: Sequence[Tensor], batched: bool
+        self, derived: _DerivedGroup, roots: Sequence[int], cotangents: Sequence[Tensor], batched: bool
     ) -> Sequence[Tensor | None]:
-        """Gradients of the roots from those of the tensors computed from them; `batched` for one per example."""
-        outputs = [self.trace.tracked[key].source for key in family.keys]
+        """Return gradients of the roots from those of the tensors computed from them; `batched` for one per example."""
+        outputs = [self.trace.tracked[key].source for key in derived.keys]
         inputs = [self.leaves[root].source for root in roots]
         with torch.enable_grad():
             return torch.autograd.grad(
@@ -193,19 +192,19 @@ class GradAccumulator:
                 is_grads_batched=batched,
             )
 
-    def _add_family(self, family: _Family, rows_GB: Tensor) -> None:
-        if not family.keys:
+    def _add_derived(self, derived: _DerivedGroup, rows_GB: Tensor) -> None:
+        if not derived.keys:
             return
-        for group in sorted({self.groups[root] for root in family.roots}):
-            roots = [root for root in sorted(family.roots) if self.groups[root] == group]
+        for group in sorted({self.groups[root] for root in derived.roots}):
+            roots = [root for root in sorted(derived.roots) if self.groups[root] == group]
             cotangents = []
-            for key in family.keys:
+            for key in derived.keys:
                 total = torch.zeros_like(self.trace.tracked[key].value, dtype=self.sums[0].dtype)
                 for gradient in self.trace.gradients[key]:
-                    gradient.add_sum(rows_GB[group], total)
+                    gradient.add_weighted_sum(rows_GB[group], total)
                 cotangents.append(total)
             for root, found in zip(
-                roots, self._pull_back(family, roots, cotangents, batched=False), strict=True
+                roots, self._pull_back(derived, roots, cotangents, batched=False), strict=True
             ):
                 if found is not None:
                     self.sums[root] += found
@@ -220,10 +219,10 @@ class BiasGrad:
     def dense(self) -> Tensor:
         return self.left.sum(1)
 
-    def add_sum(self, weights_B: Tensor, into: Tensor) -> None:
+    def add_weighted_sum(self, weights_B: Tensor, into: Tensor) -> None:
         B, T, p = self.left.shape
         weights = weights_B[:, None].expand(B, T).reshape(B * T)
         into.addmv_(self.left.reshape(B * T, p).t(), weights)
 
     def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
-        return row_norms(self.dense(), units), self
+        return squared_row_norms(self.dense(), units), self

@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.privacy.rules.per_example_grads import DenseGrad, PerExampleGrad, Units, gram_is_cheaper, precise, row_norms
-from core.privacy.rules.linear import label_of, unchanged
+from core.privacy.rules.per_example_grads import DenseGrad, PerExampleGrad, Units, gram_is_cheaper, norm_precision, squared_row_norms
+from core.privacy.rules.linear import label_of, require_unmodified
 from core.privacy.rules.trace import Trace, is_batched
-from core.privacy.rules.traced_parameter import TracedParameter, rule, value_of
+from core.privacy.rules.traced_parameter import TracedParameter, per_example_rule, value_of
 
 
 @dataclass(frozen=True)
-class Geometry:
+class ConvGeometry:
     """Stride, padding, dilation (per spatial dimension) and groups of a convolution."""
 
     stride: tuple[int, ...]
@@ -30,18 +30,18 @@ def _per_dimension(value: int | Sequence[int], dims: int) -> tuple[int, ...]:
 
 
 @dataclass
-class ConvolutionGradient:
+class ConvGrad:
     """A convolution's weight gradients, from its inputs (B k, C, *) and output-gradients (B k, O, *)."""
 
     g: Tensor
     x: Tensor
     weight: Tensor
-    geometry: Geometry
+    geometry: ConvGeometry
     rows: int
 
     @property
     def positions(self) -> int:
-        """Output positions per example."""
+        """Return the number of output positions per example."""
         return self.g.numel() // (self.rows * self.g.shape[1])
 
     def _weight_gradient(self, g: Tensor, x: Tensor, like: Tensor, groups: int) -> Tensor:
@@ -54,11 +54,11 @@ class ConvolutionGradient:
 
     @property
     def _foldable(self) -> bool:
-        """Whether the input's patches can be laid out as a matrix."""
+        """Return whether the input's patches can be laid out as a matrix."""
         return len(self.geometry.stride) <= 2
 
     def _windows(self) -> Tensor:
-        """The input's patches as a view, (C, kernel, B k, positions), both in two dimensions."""
+        """Return the input's patches as a view, (C, kernel, B k, positions), both in two dimensions."""
         at, kernel, x = self.geometry, self.weight.shape[2:], self.x
         stride, padding, dilation, size = at.stride, at.padding, at.dilation, self.g.shape[2:]
         if len(kernel) == 1:  # a line is an image one pixel high
@@ -73,7 +73,7 @@ class ConvolutionGradient:
         return x.as_strided((C, *kernel, n, *size), (channel, *steps))
 
     def _patches(self) -> Tensor:
-        """The input's patches, (C * kernel, B k, positions): one strided copy beats im2col on a CPU."""
+        """Return the input's patches, (C * kernel, B k, positions): one strided copy beats im2col on a CPU."""
         return self._windows().reshape(-1, *self.g.shape[:1], self.g[0, 0].numel())
 
     def dense(self) -> Tensor:
@@ -114,7 +114,7 @@ class ConvolutionGradient:
             found = found.narrow(dim, 0, size)
         return found.reshape(n, *self.weight.shape)
 
-    def add_sum(self, weights_B: Tensor, into: Tensor) -> None:
+    def add_weighted_sum(self, weights_B: Tensor, into: Tensor) -> None:
         k = self.g.shape[0] // self.rows
         weights = weights_B.repeat_interleave(k) if k > 1 else weights_B
         weights = weights.view(-1, *[1] * (self.g.dim() - 1))
@@ -137,15 +137,15 @@ class ConvolutionGradient:
             left = torch.bmm(patches.permute(1, 2, 0), patches.permute(1, 0, 2))
             right = torch.bmm(g.transpose(1, 2), g)
             norms = left.mul_(right).flatten(1).sum(1)
-            return norms, PatchProduct(g.transpose(0, 1), patches)
+            return norms, UnfoldedConvGrad(g.transpose(0, 1), patches)
         dense = self.dense()
         # A weighted sum of what is instantiated anyway is far cheaper than another weight-gradient call.
         small = dense.numel() <= 8 * (self.g.numel() + self.x.numel())
-        return row_norms(dense, units), DenseGrad(dense) if small or not gram else self
+        return squared_row_norms(dense, units), DenseGrad(dense) if small or not gram else self
 
 
 @dataclass
-class PatchProduct:
+class UnfoldedConvGrad:
     """A convolution as one matrix product: output-gradients (O, B, T) and patches (C * kernel, B, T)."""
 
     g: Tensor
@@ -154,15 +154,15 @@ class PatchProduct:
     def dense(self) -> Tensor:
         return torch.bmm(self.g.transpose(0, 1), self.patches.permute(1, 2, 0))
 
-    def add_sum(self, weights_B: Tensor, into: Tensor) -> None:
+    def add_weighted_sum(self, weights_B: Tensor, into: Tensor) -> None:
         scaled = (self.g * weights_B[:, None]).reshape(self.g.shape[0], -1)
         into.view(len(scaled), -1).addmm_(scaled, self.patches.flatten(1).t())
 
     def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
-        return row_norms(self.dense(), units), self
+        return squared_row_norms(self.dense(), units), self
 
 
-@rule(F.conv1d, F.conv2d, F.conv3d)
+@per_example_rule(F.conv1d, F.conv2d, F.conv3d)
 def convolution(
     trace: Trace,
     func: Callable[..., Tensor],
@@ -174,12 +174,12 @@ def convolution(
     dilation: int | Sequence[int] = 1,
     groups: int = 1,
 ) -> Any:
-    """Convolutions of 1 to 3 dimensions, any groups and memory format."""
+    """Apply a convolution of 1 to 3 dimensions, any groups and memory format."""
     label = label_of(weight, bias, input)
     if not is_batched(input):
-        return trace.pure(func, input, weight, bias, stride, padding, dilation, groups)
+        return trace.run_on_parameters(func, input, weight, bias, stride, padding, dilation, groups)
     dims = weight.dim() - 2
-    trace.per_row(input, label)
+    trace.rows_per_example(input, label)
     if input.dim() != weight.dim():
         raise ValueError(f"{label}: the convolution got an input without a batch dimension")
     spread = _per_dimension(dilation, dims)
@@ -193,18 +193,18 @@ def convolution(
     elif padding == "valid":
         padding = 0
     assert not isinstance(padding, str)
-    geometry = Geometry(_per_dimension(stride, dims), _per_dimension(padding, dims), spread, groups)
+    geometry = ConvGeometry(_per_dimension(stride, dims), _per_dimension(padding, dims), spread, groups)
     plain, version = value_of(weight), input._version
     assert plain is not None
-    trace.expect(weight, bias)
+    trace.expect_grads(weight, bias)
 
     def receive(gradient: Tensor) -> None:
-        unchanged(input, version, label)
-        g = precise(gradient)
+        require_unmodified(input, version, label)
+        g = norm_precision(gradient)
         if isinstance(bias, TracedParameter):
-            trace.give(bias, DenseGrad(g.flatten(2).sum(2).view(trace.rows, -1, g.shape[1]).sum(1)))
+            trace.add_grad(bias, DenseGrad(g.flatten(2).sum(2).view(trace.rows, -1, g.shape[1]).sum(1)))
         if isinstance(weight, TracedParameter):
-            trace.give(weight, ConvolutionGradient(g, precise(input.detach()), plain, geometry, trace.rows))
+            trace.add_grad(weight, ConvGrad(g, norm_precision(input.detach()), plain, geometry, trace.rows))
 
     out = func(input, plain, value_of(bias), geometry.stride, geometry.padding, spread, groups)
-    return trace.observe(out, receive)
+    return trace.on_output_grad(out, receive)

@@ -14,7 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from core.privacy.rules.trace import Trace, is_batched
-from core.privacy.rules.traced_parameter import Function, TracedParameter, leaves, map_nested, rule
+from core.privacy.rules.traced_parameter import (
+    Function,
+    TracedParameter,
+    fallback_rule,
+    leaves,
+    map_nested,
+    per_example_rule,
+)
 
 _ARITHMETIC = ("add", "sub", "mul", "div", "truediv", "pow")
 _ELEMENTWISE = frozenset(
@@ -43,14 +50,15 @@ _LIKE = frozenset(
 )
 
 
+@fallback_rule
 def apply(trace: Trace, func: Function, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Route an operation without a rule: on parameters alone, element-wise, or anything else."""
+    """Apply an operation without a rule of its own: on parameters alone, element-wise, or anything else."""
     flat = leaves((args, kwargs))
     tracked = [leaf for leaf in flat if isinstance(leaf, TracedParameter)]
     label = tracked[0].label
     with_rows = name not in _LIKE and any(is_batched(leaf) for leaf in flat)
     if not with_rows and not (name in _ELEMENTWISE and _grows_to_batch(trace, name, flat, tracked)):
-        return trace.pure(func, *args, **kwargs)
+        return trace.run_on_parameters(func, *args, **kwargs)
     if name in _ELEMENTWISE:
         return _elementwise(trace, func, label, args, kwargs)
     if name == "__setitem__":
@@ -63,31 +71,31 @@ def apply(trace: Trace, func: Function, name: str, args: tuple[Any, ...], kwargs
 
 
 def _grows_to_batch(trace: Trace, name: str, flat: list[Any], tracked: list[TracedParameter]) -> bool:
-    """Whether a constant repeated over the batch (a mask) is combined with parameters that are not."""
+    """Return whether a constant repeated over the batch (a mask) is combined with parameters that are not."""
     dims = max(leaf.dim() for leaf in tracked)
     leading = max(leaf.shape[0] if leaf.dim() == dims else 1 for leaf in tracked) if dims else 1
     constants = [leaf for leaf in flat if isinstance(leaf, Tensor) and not isinstance(leaf, TracedParameter)]
     grown = [leaf.shape[0] for leaf in constants if leaf.dim() == dims > 2 and leaf.shape[0] > 1]
-    return leading == 1 and bool(grown) and trace.batch_sized(max(grown), f"{tracked[0].label}:{name}")
+    return leading == 1 and bool(grown) and trace.is_batch_size(max(grown), f"{tracked[0].label}:{name}")
 
 
 def _copies(trace: Trace, tracked: TracedParameter, dims: int, k: int) -> Tensor:
-    """The parameter broadcast against an activation of `dims` dimensions with k rows per example."""
+    """Return the parameter broadcast against an activation of `dims` dimensions with k rows per example."""
     shape = list(tracked.shape)
     inner = [1] * (k > 1)
     if len(shape) == dims and shape[0] == trace.rows * k and shape[0] > 1:
-        if tracked.by_row is not None:
-            activation = tracked.by_row()
+        if tracked.as_batched is not None:
+            activation = tracked.as_batched()
             return activation.view(trace.rows, k, *activation.shape[1:]) if k > 1 else activation
         full = [trace.rows, *([k] if k > 1 else []), *shape[1:]]
-        return trace.expand(tracked, full, full, by_row=True)
+        return trace.expand_per_example(tracked, full, full, as_batched=True)
     if len(shape) > dims or (len(shape) == dims and shape[0] != 1):
         raise ValueError(
             f"{tracked.label}: a parameter of shape {tuple(shape)} is broadcast over the batch dimension; examples "
             "can't be told apart"
         )
     tail = [1] * (dims - 1 - len(shape)) + shape if len(shape) < dims else shape[1:]
-    return trace.expand(tracked, [1, *inner, *tail], [trace.rows, *inner, *tail])
+    return trace.expand_per_example(tracked, [1, *inner, *tail], [trace.rows, *inner, *tail])
 
 
 def _elementwise(
@@ -103,7 +111,7 @@ def _elementwise(
     )
     if rows is None:
         raise ValueError(f"{label}: broadcast over the batch dimension; examples can't be told apart")
-    k = trace.per_row(rows, label)
+    k = trace.rows_per_example(rows, label)
 
     def spread(leaf: Any) -> Any:
         if isinstance(leaf, TracedParameter):
@@ -117,8 +125,8 @@ def _elementwise(
 
 
 def _assign(trace: Trace, label: str, target: Tensor, index: Any, value: Any) -> None:
-    """`activation[index] = parameter`, as in mask tokens."""
-    if isinstance(target, TracedParameter) or trace.per_row(target, label) != 1:
+    """Apply `activation[index] = parameter`, as in mask tokens."""
+    if isinstance(target, TracedParameter) or trace.rows_per_example(target, label) != 1:
         raise ValueError(f"{label}: this assignment into a tensor has no exact rule")
     if isinstance(index, Tensor) and index.dtype == torch.bool:
         mask = index.reshape(*index.shape, *[1] * (target.dim() - index.dim()))
@@ -139,10 +147,10 @@ def _mapped(
             if name in _JOINS and leading[leaf.dim()] == leaf.shape[0]:
                 leaf = _copies(trace, leaf, leaf.dim(), 1)[:, None]
             else:
-                leaf = trace.expand(leaf, [1, *leaf.shape], [trace.rows, *leaf.shape])
+                leaf = trace.expand_per_example(leaf, [1, *leaf.shape], [trace.rows, *leaf.shape])
             mapped_at.append(i)
         elif is_batched(leaf):
-            leaf = leaf.view(trace.rows, trace.per_row(leaf, label), *leaf.shape[1:])
+            leaf = leaf.view(trace.rows, trace.rows_per_example(leaf, label), *leaf.shape[1:])
             mapped_at.append(i)
         spread.append(leaf)
 
@@ -164,33 +172,33 @@ def _mapped(
     return map_nested(lambda leaf: leaf.flatten(0, 1) if isinstance(leaf, Tensor) else leaf, out)
 
 
-@rule(Tensor.expand, Tensor.expand_as, torch.broadcast_to, Tensor.broadcast_to)
+@per_example_rule(Tensor.expand, Tensor.expand_as, torch.broadcast_to, Tensor.broadcast_to)
 def expand(trace: Trace, func: Function, tensor: Tensor, *sizes: Any) -> Any:
-    """A parameter expanded to the batch becomes one copy per example."""
+    """Return one copy per example of a parameter that is expanded to the batch."""
     if not isinstance(tensor, TracedParameter):
-        return trace.pure(func, tensor, *sizes)
+        return trace.run_on_parameters(func, tensor, *sizes)
     shape = _sizes(sizes)
     new = len(shape) - tensor.dim()
     full = [tensor.shape[i - new] if size == -1 else size for i, size in enumerate(shape)]
     leads = new > 0 or tensor.shape[0] == 1
-    if not (leads and full and full[0] > 1 and trace.batch_sized(full[0], f"{tensor.label}:expand")):
-        return trace.pure(func, tensor, *sizes)
+    if not (leads and full and full[0] > 1 and trace.is_batch_size(full[0], f"{tensor.label}:expand")):
+        return trace.run_on_parameters(func, tensor, *sizes)
     k = full[0] // trace.rows
     tail = [1] * (new - 1) + list(tensor.shape) if new else list(tensor.shape[1:])
-    copies = trace.expand(tensor, [1, 1, *tail], [trace.rows, 1, *tail])
+    copies = trace.expand_per_example(tensor, [1, 1, *tail], [trace.rows, 1, *tail])
     return copies.expand(trace.rows, k, *full[1:]).reshape(full)
 
 
-@rule(Tensor.repeat, torch.tile, Tensor.tile)
+@per_example_rule(Tensor.repeat, torch.tile, Tensor.tile)
 def repeat(trace: Trace, func: Function, tensor: Tensor, *repeats: Any) -> Any:
-    """A parameter repeated over the batch becomes one copy per example."""
+    """Return one copy per example of a parameter that is repeated over the batch."""
     counts = _sizes(repeats)
     if not isinstance(tensor, TracedParameter) or not counts or len(counts) < tensor.dim():
-        return trace.pure(func, tensor, *repeats)
-    if counts[0] == 1 or not trace.batch_sized(counts[0], f"{tensor.label}:repeat"):
-        return trace.pure(func, tensor, *repeats)
+        return trace.run_on_parameters(func, tensor, *repeats)
+    if counts[0] == 1 or not trace.is_batch_size(counts[0], f"{tensor.label}:repeat"):
+        return trace.run_on_parameters(func, tensor, *repeats)
     shape = [1] * (len(counts) - tensor.dim()) + list(tensor.shape)
-    copies = trace.expand(tensor, [1, *shape], [trace.rows, *shape])
+    copies = trace.expand_per_example(tensor, [1, *shape], [trace.rows, *shape])
     return copies.repeat(1, counts[0] // trace.rows, *counts[1:]).flatten(0, 1)
 
 
@@ -202,7 +210,7 @@ def _sizes(sizes: tuple[Any, ...]) -> list[int]:
     return [int(size) for size in sizes]
 
 
-@rule(F.scaled_dot_product_attention)
+@per_example_rule(F.scaled_dot_product_attention)
 def attention_with_bias(
     trace: Trace,
     func: Callable[..., Tensor],
@@ -214,13 +222,13 @@ def attention_with_bias(
     is_causal: bool = False,
     **options: Any,
 ) -> Any:
-    """Attention whose additive bias comes from parameters (relative positions)."""
+    """Return attention whose additive bias comes from parameters (relative positions)."""
     if any(isinstance(tensor, TracedParameter) for tensor in (query, key, value)):
         args = (query, key, value)
         kwargs = {"attn_mask": attn_mask, "dropout_p": dropout_p, "is_causal": is_causal, **options}
         return apply(trace, func, "scaled_dot_product_attention", args, kwargs)
     assert isinstance(attn_mask, TracedParameter)
-    k = trace.per_row(query, attn_mask.label)
+    k = trace.rows_per_example(query, attn_mask.label)
     mask = _copies(trace, attn_mask, query.dim(), k)
     if k > 1:
         mask = mask.expand(trace.rows, k, *mask.shape[2:]).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""Normalisation layers, multi-head attention in functional form, and what mixes examples."""
+"""Normalization layers, multi-head attention in functional form, and what mixes examples."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,21 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.privacy.rules.per_example_grads import DenseGrad, precise
-from core.privacy.rules.linear import label_of, linear, unchanged
+from core.privacy.rules.per_example_grads import DenseGrad, norm_precision
+from core.privacy.rules.linear import label_of, linear, require_unmodified
 from core.privacy.rules.trace import Trace, is_batched, mark_batched
-from core.privacy.rules.traced_parameter import Function, TracedParameter, rule, value_of
+from core.privacy.rules.traced_parameter import Function, TracedParameter, per_example_rule, value_of
 
-Normalise = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
+Normalize = Callable[[Tensor, Tensor | None, Tensor | None], Tensor]
 
 
-def _normalisation(
-    trace: Trace, run: Normalise, x: Tensor, weight: Tensor | None, bias: Tensor | None, trailing: int
+def _normalize(
+    trace: Trace, run: Normalize, x: Tensor, weight: Tensor | None, bias: Tensor | None, trailing: int
 ) -> Any:
-    """y = x_hat * weight + bias; `trailing` dimensions hold the weight, or dimension 1 if it is 0."""
+    """Return y = x_hat * weight + bias; `trailing` dimensions hold the weight, or dimension 1 if it is 0."""
     label = label_of(weight, bias)
-    k = trace.per_row(x, label)
-    trace.expect(weight, bias)
+    k = trace.rows_per_example(x, label)
+    trace.expect_grads(weight, bias)
     version = x._version
 
     def reduce(products: Tensor) -> DenseGrad:
@@ -33,17 +33,17 @@ def _normalisation(
         return DenseGrad(summed.view(trace.rows, k, -1).sum(1) if k > 1 else summed)
 
     def receive(gradient: Tensor) -> None:
-        g = precise(gradient)
+        g = norm_precision(gradient)
         if isinstance(bias, TracedParameter):
-            trace.give(bias, reduce(g))
+            trace.add_grad(bias, reduce(g))
         if isinstance(weight, TracedParameter):
-            unchanged(x, version, label)
-            trace.give(weight, reduce(run(precise(x.detach()), None, None).mul_(g)))
+            require_unmodified(x, version, label)
+            trace.add_grad(weight, reduce(run(norm_precision(x.detach()), None, None).mul_(g)))
 
-    return trace.observe(run(x, value_of(weight), value_of(bias)), receive)
+    return trace.on_output_grad(run(x, value_of(weight), value_of(bias)), receive)
 
 
-@rule(F.layer_norm, torch.layer_norm)
+@per_example_rule(F.layer_norm, torch.layer_norm)
 def layer_norm(
     trace: Trace,
     func: Function,
@@ -54,16 +54,16 @@ def layer_norm(
     eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Any:
-    """Layer normalisation over the trailing dimensions."""
+    """Apply layer normalization over the trailing dimensions."""
     if not is_batched(input):
-        return trace.pure(F.layer_norm, input, normalized_shape, weight, bias, eps)
+        return trace.run_on_parameters(F.layer_norm, input, normalized_shape, weight, bias, eps)
     shape = list(normalized_shape)
-    return _normalisation(
+    return _normalize(
         trace, lambda x, w, b: F.layer_norm(x, shape, w, b, eps), input, weight, bias, trailing=len(shape)
     )
 
 
-@rule(F.rms_norm, torch.rms_norm)
+@per_example_rule(F.rms_norm, torch.rms_norm)
 def rms_norm(
     trace: Trace,
     func: Function,
@@ -72,16 +72,16 @@ def rms_norm(
     weight: Tensor | None = None,
     eps: float | None = None,
 ) -> Any:
-    """Root-mean-square normalisation over the trailing dimensions."""
+    """Apply root-mean-square normalization over the trailing dimensions."""
     if not is_batched(input):
-        return trace.pure(F.rms_norm, input, normalized_shape, weight, eps)
+        return trace.run_on_parameters(F.rms_norm, input, normalized_shape, weight, eps)
     shape = list(normalized_shape)
-    return _normalisation(
+    return _normalize(
         trace, lambda x, w, _: F.rms_norm(x, shape, w, eps), input, weight, None, trailing=len(shape)
     )
 
 
-@rule(F.group_norm, torch.group_norm)
+@per_example_rule(F.group_norm, torch.group_norm)
 def group_norm(
     trace: Trace,
     func: Function,
@@ -92,15 +92,15 @@ def group_norm(
     eps: float = 1e-5,
     cudnn_enabled: bool = True,
 ) -> Any:
-    """Group normalisation over channels."""
+    """Apply group normalization over channels."""
     if not is_batched(input):
-        return trace.pure(F.group_norm, input, num_groups, weight, bias, eps)
-    return _normalisation(
+        return trace.run_on_parameters(F.group_norm, input, num_groups, weight, bias, eps)
+    return _normalize(
         trace, lambda x, w, b: F.group_norm(x, num_groups, w, b, eps), input, weight, bias, trailing=0
     )
 
 
-@rule(F.instance_norm)
+@per_example_rule(F.instance_norm)
 def instance_norm(
     trace: Trace,
     func: Function,
@@ -113,13 +113,13 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    """Instance normalisation; running statistics would carry examples from batch to batch."""
+    """Apply instance normalization, raising ValueError for running statistics, which outlive a batch."""
     label = label_of(weight, bias, input)
     if use_input_stats and running_mean is not None:
         raise ValueError(
             f"{label}: running statistics keep examples beyond their batch; set track_running_stats=False"
         )
-    return _normalisation(
+    return _normalize(
         trace,
         lambda x, w, b: F.instance_norm(x, running_mean, running_var, w, b, use_input_stats, momentum, eps),
         input,
@@ -129,7 +129,7 @@ def instance_norm(
     )
 
 
-@rule(F.batch_norm, torch.batch_norm)
+@per_example_rule(F.batch_norm, torch.batch_norm)
 def batch_norm(
     trace: Trace,
     func: Function,
@@ -142,18 +142,18 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    """Batch normalisation with fixed statistics; with batch statistics it mixes examples."""
+    """Apply batch normalization with fixed statistics, raising ValueError for batch statistics, which mix examples."""
     label = label_of(weight, bias, input)
     if not is_batched(input):
-        return trace.pure(
+        return trace.run_on_parameters(
             F.batch_norm, input, running_mean, running_var, weight, bias, training, momentum, eps
         )
     if training:
         raise ValueError(
-            f"{label}: batch normalisation in training mode mixes the examples of a batch, so no gradient belongs to "
+            f"{label}: batch normalization in training mode mixes the examples of a batch, so no gradient belongs to "
             "one of them; set privacy.batch_norm to group or frozen"
         )
-    return _normalisation(
+    return _normalize(
         trace,
         lambda x, w, b: F.batch_norm(x, running_mean, running_var, w, b, False, momentum, eps),
         input,
@@ -163,7 +163,7 @@ def batch_norm(
     )
 
 
-@rule(F.multi_head_attention_forward)
+@per_example_rule(F.multi_head_attention_forward)
 def multi_head_attention(
     trace: Trace,
     func: Function,
@@ -193,7 +193,7 @@ def multi_head_attention(
     average_attn_weights: bool = True,
     is_causal: bool = False,
 ) -> Any:
-    """`nn.MultiheadAttention`, whose activations come as (T, B, E); computed here with the batch first."""
+    """Apply `nn.MultiheadAttention`, whose activations come as (T, B, E), with the batch first."""
     if not any(is_batched(tensor) for tensor in (query, key, value)):
         rest = (
             dropout_p,
@@ -207,7 +207,7 @@ def multi_head_attention(
         separate = (use_separate_proj_weight, q_proj_weight, k_proj_weight, v_proj_weight, static_k, static_v)
         first = (in_proj_weight, in_proj_bias, bias_k, bias_v, add_zero_attn)
         sizes = (embed_dim_to_check, num_heads)
-        return trace.pure(
+        return trace.run_on_parameters(
             func, query, key, value, *sizes, *first, *rest, *separate, average_attn_weights, is_causal
         )
     label = label_of(in_proj_weight, q_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias, bias_k)
@@ -232,7 +232,7 @@ def multi_head_attention(
             return None
         E = tensor.shape[0] // 3
         piece = slice(i * E, (i + 1) * E)
-        return trace.pure(Tensor.__getitem__, tensor, piece) if isinstance(tensor, TracedParameter) else tensor[piece]
+        return trace.run_on_parameters(Tensor.__getitem__, tensor, piece) if isinstance(tensor, TracedParameter) else tensor[piece]
 
     q_BTE, k_BSE, v_BSE = (tensor.transpose(0, 1) for tensor in (query, key, value))
     for tensor in (q_BTE, k_BSE, v_BSE):

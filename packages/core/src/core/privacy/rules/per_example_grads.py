@@ -17,13 +17,13 @@ class PerExampleGrad(Protocol):
     """The per-example gradients of one tensor from one use of it in the forward pass."""
 
     def dense(self) -> Tensor:
-        """The gradients themselves, (B, *shape)."""
+        """Return the gradients themselves, (B, *shape)."""
 
-    def add_sum(self, weights_B: Tensor, into: Tensor) -> None:
+    def add_weighted_sum(self, weights_B: Tensor, into: Tensor) -> None:
         """Add the weighted sum over examples to `into`, a tensor of the parameter's shape."""
 
-    def squared_norms(self, units: "Units") -> "tuple[Tensor, Gradient]":
-        """Squared norms (U,) and the cheapest form to keep for the sum."""
+    def squared_norms(self, units: "Units") -> "tuple[Tensor, PerExampleGrad]":
+        """Return squared norms (U,) and the cheapest form to keep for the sum."""
 
 
 @dataclass(frozen=True)
@@ -34,32 +34,32 @@ class Units:
     index_B: Tensor | None = None
 
     def add(self, values_B: Tensor) -> Tensor:
-        """Sum the rows of each unit, (B, ...) -> (U, ...)."""
+        """Return the sums over the rows of each unit, (B, ...) -> (U, ...)."""
         if self.index_B is None:
             return values_B
         return values_B.new_zeros(self.count, *values_B.shape[1:]).index_add_(0, self.index_B, values_B)
 
     def pairs(self) -> tuple[Tensor, Tensor, Tensor] | None:
-        """Row pairs (i, j) of the same unit and that unit, or None when every row is its own unit."""
+        """Return row pairs (i, j) of the same unit and that unit, or None when every row is its own unit."""
         if self.index_B is None:
             return None
         i, j = (self.index_B[:, None] == self.index_B[None, :]).nonzero(as_tuple=True)
         return i, j, self.index_B[i]
 
 
-def precise(tensor: Tensor) -> Tensor:
-    """The tensor in the precision norms are computed in: float32, or float64 if it already is."""
+def norm_precision(tensor: Tensor) -> Tensor:
+    """Return the tensor in the precision that norms are computed in: float32, or float64 if it already is."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
-def row_norms(dense_B: Tensor, units: Units) -> Tensor:
-    """Squared norms (U,) of instantiated gradients (B, *shape)."""
+def squared_row_norms(dense_B: Tensor, units: Units) -> Tensor:
+    """Return squared norms (U,) of instantiated gradients (B, *shape)."""
     flat = units.add(dense_B.reshape(dense_B.shape[0], -1))
     norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
     return norms.square_()
 
 
-def weighted_sum(dense_B: Tensor, weights_B: Tensor, into: Tensor) -> None:
+def add_weighted_rows(dense_B: Tensor, weights_B: Tensor, into: Tensor) -> None:
     """Add sum_b weights_b dense_b to `into`."""
     rows = dense_B.reshape(dense_B.shape[0], -1)
     if into.is_contiguous():
@@ -77,11 +77,11 @@ class DenseGrad:
     def dense(self) -> Tensor:
         return self.values
 
-    def add_sum(self, weights_B: Tensor, into: Tensor) -> None:
-        weighted_sum(self.values, weights_B, into)
+    def add_weighted_sum(self, weights_B: Tensor, into: Tensor) -> None:
+        add_weighted_rows(self.values, weights_B, into)
 
     def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
-        return row_norms(self.values, units), self
+        return squared_row_norms(self.values, units), self
 
 
 @dataclass
@@ -104,7 +104,7 @@ class FactoredGrad:
         out = self.right.new_zeros(B * self.width, q)
         return out.index_add_(0, rows.reshape(-1), self.right.reshape(B * T, q)).view(B, self.width, q)
 
-    def add_sum(self, weights_B: Tensor, into: Tensor) -> None:
+    def add_weighted_sum(self, weights_B: Tensor, into: Tensor) -> None:
         left, right = self.left, self.right
         weights = weights_B[:, None, None]
         if self.indexed:
@@ -122,39 +122,39 @@ class FactoredGrad:
 
 
 def gram_is_cheaper(positions: int, width_out: int, width_in: int) -> bool:
-    """Whether two T x T Gram matrices cost less than instantiating a (out, in) gradient (Bu et al. 2022)."""
+    """Return whether two T x T Gram matrices cost less than instantiating a (out, in) gradient (Bu et al. 2022)."""
     return 2 * positions * positions <= width_out * width_in
 
 
-def factored_norms(outers: Sequence[FactoredGrad], units: Units, ones: bool) -> tuple[Tensor, list[PerExampleGrad]]:
-    """Squared norms (U,) of the summed gradient of several uses, and the forms to keep for its sum.
+def factored_norms(factored: Sequence[FactoredGrad], units: Units, ones: bool) -> tuple[Tensor, list[PerExampleGrad]]:
+    """Return squared norms (U,) of the summed gradient of several uses, and the forms to keep for its sum.
 
     `ones` adds the gradient of a bias, which is the same product with inputs of one.
     """
-    positions = sum(outer.right.shape[1] for outer in outers)
-    if not gram_is_cheaper(positions, outers[0].width, outers[0].right.shape[2]):
-        dense = sum_dense(outers)
-        norms = row_norms(dense, units)
+    positions = sum(one.right.shape[1] for one in factored)
+    if not gram_is_cheaper(positions, factored[0].width, factored[0].right.shape[2]):
+        dense = sum_dense(factored)
+        norms = squared_row_norms(dense, units)
         if ones:
-            bias = outers[0].left.sum(1)
-            for outer in outers[1:]:
-                bias = bias + outer.left.sum(1)
-            norms = norms + row_norms(bias, units)
+            bias = factored[0].left.sum(1)
+            for one in factored[1:]:
+                bias = bias + one.left.sum(1)
+            norms = norms + squared_row_norms(bias, units)
         return norms, [DenseGrad(dense)]
-    if len(outers) > 1 and not any(outer.indexed for outer in outers):
-        left = torch.cat([outer.left for outer in outers], 1)
-        outers = [FactoredGrad(left, torch.cat([outer.right for outer in outers], 1), outers[0].width)]
+    if len(factored) > 1 and not any(one.indexed for one in factored):
+        left = torch.cat([one.left for one in factored], 1)
+        factored = [FactoredGrad(left, torch.cat([one.right for one in factored], 1), factored[0].width)]
     pairs = units.pairs()
-    total = outers[0].right.new_zeros(units.count)
-    for i, first in enumerate(outers):
-        for second in outers[i:]:
+    total = factored[0].right.new_zeros(units.count)
+    for i, first in enumerate(factored):
+        for second in factored[i:]:
             share = _pair_norms(first, second, pairs, units, ones)
             total = total + (share if second is first else 2 * share)
-    return total, list(outers)
+    return total, list(factored)
 
 
 def sum_dense(gradients: Sequence[PerExampleGrad]) -> Tensor:
-    """The sum (B, *shape) of the instantiated gradients of several uses."""
+    """Return the sum (B, *shape) of the instantiated gradients of several uses."""
     total = gradients[0].dense()
     for gradient in gradients[1:]:
         total = total + gradient.dense()
@@ -164,7 +164,7 @@ def sum_dense(gradients: Sequence[PerExampleGrad]) -> Tensor:
 def _pair_norms(
     first: FactoredGrad, second: FactoredGrad, pairs: tuple[Tensor, Tensor, Tensor] | None, units: Units, ones: bool
 ) -> Tensor:
-    """Inner products (U,) of two uses' gradients: <L1^T R1, L2^T R2> = sum (L1 L2^T) o (R1 R2^T)."""
+    """Return inner products (U,) of two uses' gradients: <L1^T R1, L2^T R2> = sum (L1 L2^T) o (R1 R2^T)."""
     left1, right1, left2, right2 = first.left, first.right, second.left, second.right
     if pairs is not None:
         left1, right1, left2, right2 = left1[pairs[0]], right1[pairs[0]], left2[pairs[1]], right2[pairs[1]]
@@ -186,6 +186,6 @@ def _pair_norms(
 
 
 def _columns(dense_BTp: Tensor, index_BS: Tensor) -> Tensor:
-    """dense[b, t, index[b, s]] as (B, T, S): the product of dense rows with one-hot rows."""
+    """Return dense[b, t, index[b, s]] as (B, T, S): the product of dense rows with one-hot rows."""
     B, T, _ = dense_BTp.shape
     return dense_BTp.gather(2, index_BS[:, None, :].expand(B, T, index_BS.shape[1]))

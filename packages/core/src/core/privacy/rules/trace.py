@@ -29,11 +29,13 @@ class _Anchor(torch.autograd.Function):
         return None, None
 
 
-_MARK = "_plinth_rows"  # an attribute, so that the mark lives exactly as long as the tensor
+_MARK = "_plinth_batched"  # an attribute, so that the mark lives exactly as long as the tensor
 
 
 class BatchSizes:
-    """Which sizes are the batch and which only happen to be a multiple of it; it outlives a pass and learns from each.
+    """The leading sizes seen so far, which tell the batch from sizes that only happen to be a multiple of it.
+
+    It outlives a pass and learns from each.
 
     A site seen with a size that is no multiple of the batch, or with the same size at two batches, is never the batch.
     """
@@ -43,7 +45,7 @@ class BatchSizes:
         self._fixed: set[str] = set()
 
     def is_batch(self, site: str, leading: int, rows: int) -> bool:
-        """Whether the size `leading` at `site` is (a multiple of) the batch of `rows`."""
+        """Return whether the size `leading` at `site` is (a multiple of) the batch of `rows`."""
         seen = self._seen[site]
         if leading % rows or any(size == leading for batch, size in seen.items() if batch != rows):
             self._fixed.add(site)
@@ -53,9 +55,9 @@ class BatchSizes:
 
 
 class BatchDimTracker(TorchFunctionMode):
-    """Marks what is computed from the model's inputs: these tensors have a row, or several, per example.
+    """Marks what is computed from the model's inputs as batched: these tensors have a row, or several, per example.
 
-    Tensors under autograd need no mark: in a watched pass only examples bring them there.
+    Tensors under autograd need no mark: in a traced pass only examples bring them there.
     """
 
     def __torch_function__(
@@ -74,14 +76,14 @@ class BatchDimTracker(TorchFunctionMode):
 
 
 def is_batched(value: Any) -> bool:
-    """Whether a tensor holds one row (or several, adjacent) per example."""
+    """Return whether a tensor holds one row (or several, adjacent) per example."""
     if not isinstance(value, Tensor) or isinstance(value, TracedParameter):
         return False
     return value.requires_grad or getattr(value, _MARK, False)
 
 
 def mark_batched(tensor: Tensor) -> None:
-    """Mark a tensor as holding examples."""
+    """Mark a tensor as holding a row, or several, per example."""
     if not isinstance(tensor, TracedParameter):
         setattr(tensor, _MARK, True)
 
@@ -93,8 +95,8 @@ class Trace:
     parts of an example lying together.
     """
 
-    def __init__(self, layout: BatchSizes, device: torch.device, rows: int) -> None:
-        self.layout = layout
+    def __init__(self, sizes: BatchSizes, device: torch.device, rows: int) -> None:
+        self.sizes = sizes
         self.rows = rows
         self.expected: dict[int, int] = {}
         self.tracked: dict[int, TracedParameter] = {}
@@ -104,21 +106,21 @@ class Trace:
         self.parents: set[int] = set()
         self.expanded: list[tuple[TracedParameter, Tensor, bool]] = []
         self.on_complete: Callable[[int], None] = lambda key: None
-        self.kind: type[TracedParameter] = type("Tracked", (TracedParameter,), {"watcher": self})
+        self.kind: type[TracedParameter] = type("Tracked", (TracedParameter,), {"tracker": self})
         self._sites: dict[str, int] = defaultdict(int)
         self._anchor = torch.zeros((), device=device, requires_grad=True)
 
     # ---- tracked tensors
 
     def track(self, source: Tensor, label: str, roots: frozenset[int]) -> TracedParameter:
-        """A tracked tensor for a leaf or for a tensor computed from parameters."""
+        """Return a tracked tensor for a leaf or for a tensor computed from parameters."""
         value = source.detach()
         tracked: TracedParameter = torch.Tensor._make_subclass(self.kind, value)
         tracked.source, tracked.value, tracked.label, tracked.roots = source, value, label, roots
-        tracked.as_view, tracked.by_row = None, None
+        tracked.as_view, tracked.as_batched = None, None
         return tracked
 
-    def derive(
+    def track_derived(
         self,
         found: Tensor,
         parents: Sequence[TracedParameter],
@@ -126,7 +128,7 @@ class Trace:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> TracedParameter:
-        """Track the result of an operation on parameters alone."""
+        """Return the result of an operation on parameters alone, tracked."""
         roots = frozenset[int]().union(*(parent.roots for parent in parents))
         tracked = self.track(found, parents[0].label, roots)
         parent = parents[0]
@@ -141,27 +143,27 @@ class Trace:
             tracked.as_view = view
         return tracked
 
-    def pure(self, func: Function, *args: Any, **kwargs: Any) -> Any:
-        """Run an operation that involves no example: ordinary autograd, results tracked."""
+    def run_on_parameters(self, func: Function, *args: Any, **kwargs: Any) -> Any:
+        """Return the results of an operation that involves no example: ordinary autograd, results tracked."""
         parents = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, TracedParameter)]
         found = func(*map_nested(source_of, args), **map_nested(source_of, kwargs))
 
         def wrap(leaf: Any) -> Any:
             if isinstance(leaf, Tensor) and leaf.requires_grad:
-                return self.derive(leaf, parents, func, args, kwargs)
+                return self.track_derived(leaf, parents, func, args, kwargs)
             return leaf
 
         return map_nested(wrap, found)
 
     # ---- which tensors carry examples
 
-    def batch_sized(self, leading: int, site: str) -> bool:
-        """Whether a size that a parameter is expanded to is the batch."""
+    def is_batch_size(self, leading: int, site: str) -> bool:
+        """Return whether a size that a parameter is expanded to is the batch."""
         self._sites[site] += 1
-        return self.layout.is_batch(f"{site}#{self._sites[site]}", leading, self.rows)
+        return self.sizes.is_batch(f"{site}#{self._sites[site]}", leading, self.rows)
 
-    def per_row(self, tensor: Tensor, label: str) -> int:
-        """How many leading rows each example has; refuses what can't be told apart."""
+    def rows_per_example(self, tensor: Tensor, label: str) -> int:
+        """Return the number of leading rows of each example, raising ValueError where they can't be told apart."""
         if tensor.shape[0] % self.rows or not tensor.dim():
             raise ValueError(
                 f"{label}: it is applied to a tensor of shape {tuple(tensor.shape)} in a batch of {self.rows} "
@@ -171,7 +173,7 @@ class Trace:
 
     # ---- uses
 
-    def expect(self, *tensors: Tensor | None) -> None:
+    def expect_grads(self, *tensors: Tensor | None) -> None:
         """Announce one more gradient for each tracked tensor."""
         for tensor in tensors:
             if isinstance(tensor, TracedParameter):
@@ -181,7 +183,7 @@ class Trace:
                 if tensor.source.grad_fn is not None:
                     self.parents |= tensor.roots
 
-    def observe(self, output: Tensor, receive: Callable[[Tensor], None]) -> Tensor:
+    def on_output_grad(self, output: Tensor, receive: Callable[[Tensor], None]) -> Tensor:
         """Call `receive` with the gradient of an output of the forward pass."""
         if not torch.is_grad_enabled():
             return output
@@ -190,31 +192,31 @@ class Trace:
         output.register_hook(receive)  # type: ignore[no-untyped-call]
         return output
 
-    def give(self, tensor: TracedParameter, gradient: PerExampleGrad) -> None:
-        """Hand over the gradients of one use."""
+    def add_grad(self, tensor: TracedParameter, gradient: PerExampleGrad) -> None:
+        """Add the per-example gradients of one use of a tensor."""
         key = id(tensor)
         self.gradients[key].append(gradient)
         if len(self.gradients[key]) == self.expected[key]:
             self.on_complete(key)
 
-    def expect_affine(self, weight: Tensor | None, bias: Tensor | None) -> None:
+    def expect_affine_grads(self, weight: Tensor | None, bias: Tensor | None) -> None:
         """Announce a product with a weight and its bias, whose norms may then be computed together."""
-        self.expect(weight, bias)
+        self.expect_grads(weight, bias)
         if isinstance(weight, TracedParameter) and isinstance(bias, TracedParameter):
             self.biases[id(weight)].add(id(bias))
             self.weights[id(bias)].add(id(weight))
 
-    def give_affine(self, weight: Tensor | None, bias: Tensor | None, outer: FactoredGrad) -> None:
-        """Hand over a product's gradients; a bias that stays with its weight's norm is settled there."""
+    def add_affine_grad(self, weight: Tensor | None, bias: Tensor | None, outer: FactoredGrad) -> None:
+        """Add a product's gradients; the norm of a bias that accompanies its weight is computed with it."""
         if isinstance(bias, TracedParameter) and not (
-            isinstance(weight, TracedParameter) and self.joint(id(weight)) is not None
+            isinstance(weight, TracedParameter) and self.paired_bias(id(weight)) is not None
         ):
-            self.give(bias, DenseGrad(outer.left.sum(1)))
+            self.add_grad(bias, DenseGrad(outer.left.sum(1)))
         if isinstance(weight, TracedParameter):
-            self.give(weight, outer)
+            self.add_grad(weight, outer)
 
-    def joint(self, weight: int) -> int | None:
-        """The bias that accompanies every use of this weight and no other, if there is one."""
+    def paired_bias(self, weight: int) -> int | None:
+        """Return the bias that accompanies every use of this weight and no other, if there is one."""
         biases = self.biases.get(weight)
         if not biases or len(biases) > 1:
             return None
@@ -224,42 +226,36 @@ class Trace:
         free = all(self.tracked[key].roots.isdisjoint(self.parents) for key in (weight, bias))
         return bias if same and plain and free else None
 
-    def expand(
-        self, tracked: TracedParameter, shape: Sequence[int], target: Sequence[int], by_row: bool = False
+    def expand_per_example(
+        self, tracked: TracedParameter, shape: Sequence[int], target: Sequence[int], as_batched: bool = False
     ) -> Tensor:
-        """A copy per example, viewed as `shape` (a 1 first) and broadcast to (B, ...); autograd finds its gradient.
+        """Return a copy per example, viewed as `shape` (a 1 first) and broadcast to (B, ...) under autograd.
 
-        `by_row` says that the tensor itself has one row per example.
+        `as_batched`: the tensor itself has one row per example.
         """
-        self.expect(tracked)
+        self.expect_grads(tracked)
         leaf = tracked.value.reshape(*shape).expand(*target).detach().requires_grad_(torch.is_grad_enabled())
-        self.expanded.append((tracked, leaf, by_row))
+        self.expanded.append((tracked, leaf, as_batched))
         return leaf
 
-    def collect_expanded(self) -> None:
-        """Hand over the gradients autograd left in the per-example copies."""
-        for tracked, leaf, by_row in self.expanded:
+    def collect_expanded_grads(self) -> None:
+        """Add the gradients that autograd left in the per-example copies."""
+        for tracked, leaf, as_batched in self.expanded:
             if leaf.grad is None:
                 continue
-            if by_row:
+            if as_batched:
                 k = tracked.shape[0] // self.rows
                 values = leaf.grad.new_zeros(self.rows, self.rows, k, *tracked.shape[1:])
                 index = torch.arange(self.rows, device=leaf.device)
                 values[index, index] = leaf.grad.reshape(self.rows, k, *tracked.shape[1:])
             else:
                 values = leaf.grad
-            self.give(tracked, DenseGrad(values.reshape(self.rows, *tracked.shape)))
+            self.add_grad(tracked, DenseGrad(values.reshape(self.rows, *tracked.shape)))
         self.expanded.clear()
 
     def release(self) -> None:
-        """Forget what the pass has found."""
+        """Release what the pass has collected."""
         self.gradients.clear()
         self.tracked.clear()
         self.expanded.clear()
         self.on_complete = lambda key: None
-
-    def other(self, func: Function, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """An operation without a rule of its own."""
-        from core.privacy.rules.generic import apply  # the generic rules need this class
-
-        return apply(self, func, name, args, kwargs)

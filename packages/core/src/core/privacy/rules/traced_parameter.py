@@ -4,33 +4,53 @@ Interception happens at the function, not at the module, so a weight used throug
 re-parametrised weight, and a module's own forward are all the same to the engine.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from core.privacy.rules.trace import Trace
-
 Function = Callable[..., Any]
 Rule = Callable[..., Any]
 
-_RULES: dict[Function, Rule] = {}
+PER_EXAMPLE_RULES: dict[Function, Rule] = {}
+"""Torch function -> its rule; importing the modules of this folder fills it."""
+FALLBACK: list[Rule] = []
+"""The rule of every other function."""
 _METADATA = frozenset(
     {"__get__", "size", "dim", "numel", "stride", "is_floating_point", "is_complex", "__len__"}
 )
 
 
-def rule(*functions: Function) -> Callable[[Rule], Rule]:
+def per_example_rule(*functions: Function) -> Callable[[Rule], Rule]:
     """Register `f(trace, function, *args, **kwargs)` as the rule of some torch functions."""
 
     def register(handler: Rule) -> Rule:
         for function in functions:
-            _RULES[function] = handler
+            PER_EXAMPLE_RULES[function] = handler
         return handler
 
     return register
+
+
+def fallback_rule(handler: Rule) -> Rule:
+    """Register `f(trace, function, name, args, kwargs)` as the rule of all functions without one of their own."""
+    FALLBACK[:] = [handler]
+    return handler
+
+
+class Tracker(Protocol):
+    """What a traced parameter needs of the pass that it belongs to (`core.privacy.rules.trace.Trace`)."""
+
+    def track_derived(
+        self,
+        found: Tensor,
+        parents: "Sequence[TracedParameter]",
+        func: Function,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> "TracedParameter":
+        """Return the result of an operation on parameters alone, tracked."""
 
 
 class TracedParameter(torch.Tensor):
@@ -38,54 +58,54 @@ class TracedParameter(torch.Tensor):
 
     `source` is the same tensor inside autograd, `value` the plain detached one, `roots` the parameters it comes from
     and `as_view` how to take the same view of another tensor of the (single) root's shape, if it is only a view.
-    `by_row` recomputes it as an activation, should its first dimension turn out to be the batch.
+    `as_batched` recomputes it as an activation, should its first dimension turn out to be the batch.
     """
 
-    watcher: "Trace"
+    tracker: Tracker
     source: Tensor
     value: Tensor
     label: str
     roots: frozenset[int]
     as_view: Callable[[Tensor], Tensor] | None
-    by_row: Callable[[], Tensor] | None
+    as_batched: Callable[[], Tensor] | None
 
     @classmethod
     def __torch_function__(
         cls, func: Function, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         with torch._C.DisableTorchFunctionSubclass():
-            handler = _RULES.get(func)
+            handler = PER_EXAMPLE_RULES.get(func)
             if handler is not None:
-                return handler(cls.watcher, func, *args, **(kwargs or {}))
+                return handler(cls.tracker, func, *args, **(kwargs or {}))
             name = getattr(func, "__name__", "")
             if name in _METADATA:
                 return _metadata(func, args, kwargs or {})
-            return cls.watcher.other(func, name, args, kwargs or {})
+            return FALLBACK[0](cls.tracker, func, name, args, kwargs or {})
 
 
 def _metadata(func: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Properties and sizes; `.T` and its kin are tensors and stay tracked."""
+    """Return properties and sizes; `.T` and its kin are tensors and stay tracked."""
     tracked = args[0]
     if not isinstance(tracked, TracedParameter):
         return func(*args, **kwargs)
     found = func(tracked.source, *args[1:], **kwargs)
     if isinstance(found, Tensor) and found.requires_grad:
-        return tracked.watcher.derive(found, [tracked], func, (tracked, *args[1:]), kwargs)
+        return tracked.tracker.track_derived(found, [tracked], func, (tracked, *args[1:]), kwargs)
     return found
 
 
 def value_of(tensor: Tensor | None) -> Tensor | None:
-    """The plain, detached tensor behind a tracked one; others unchanged."""
+    """Return the plain, detached tensor behind a tracked one; others unchanged."""
     return tensor.value if isinstance(tensor, TracedParameter) else tensor
 
 
 def source_of(tensor: Any) -> Any:
-    """The autograd tensor behind a tracked one; others unchanged."""
+    """Return the autograd tensor behind a tracked one; others unchanged."""
     return tensor.source if isinstance(tensor, TracedParameter) else tensor
 
 
 def map_nested(apply: Callable[[Any], Any], value: Any) -> Any:
-    """Apply to every leaf of nested lists, tuples and dicts."""
+    """Return nested lists, tuples and dicts with a function applied to every leaf."""
     if isinstance(value, tuple):
         mapped = [map_nested(apply, item) for item in value]
         return type(value)(*mapped) if hasattr(value, "_fields") else tuple(mapped)
@@ -97,7 +117,7 @@ def map_nested(apply: Callable[[Any], Any], value: Any) -> Any:
 
 
 def leaves(value: Any) -> list[Any]:
-    """The leaves of nested lists, tuples and dicts, in order."""
+    """Return the leaves of nested lists, tuples and dicts, in order."""
     if isinstance(value, (tuple, list)):
         return [leaf for item in value for leaf in leaves(item)]
     if isinstance(value, dict):

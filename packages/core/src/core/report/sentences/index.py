@@ -5,14 +5,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from core.report.record import Record
-from core.report.sentences import evaluation, model, training
+from core.report.sentences import energy, evaluation, model, oversight, performance, training, uncertainty
 
 WHOLE: dict[str, ModuleType] = {"evaluation": evaluation}
 """Modules whose functions take the whole record."""
-SECTIONS: dict[str, ModuleType] = {"model": model, "training": training}
+SECTIONS: dict[str, ModuleType] = {
+    "model": model,
+    "training": training,
+    "uncertainty": uncertainty,
+    "oversight": oversight,
+    "energy": energy,
+    "performance": performance,
+}
 """Section of the record -> the module whose functions take it."""
 MODULES = WHOLE | SECTIONS
 
@@ -53,9 +60,18 @@ def _names(room: str, record: Record) -> Iterator[str]:
     if isinstance(subject, dict):
         yield from (f"{room}.{name}" for name in ("headline", "detail"))
         return
-    kind = type(subject).__name__
     for name, function in inspect.getmembers(MODULES.get(room), inspect.isfunction):
-        parameters = inspect.signature(function).parameters.values()
-        required = [p.annotation for p in parameters if p.default is inspect.Parameter.empty]
-        if required == [kind] and inspect.signature(function).return_annotation in ("str", "list[str]"):
+        required = [
+            parameter.name
+            for parameter in inspect.signature(function).parameters.values()
+            if parameter.default is inspect.Parameter.empty
+        ]
+        hints = get_type_hints(function)
+        if len(required) == 1 and _accepts(hints[required[0]], subject) and hints["return"] in (str, list[str]):
             yield f"{room}.{name}"
+
+
+def _accepts(hint: Any, value: object) -> bool:
+    """Return whether a value is of an annotated class, or of one in a union."""
+    inner = get_args(hint)
+    return any(_accepts(part, value) for part in inner) if inner else isinstance(hint, type) and isinstance(value, hint)

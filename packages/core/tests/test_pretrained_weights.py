@@ -18,15 +18,15 @@ from backbone_layouts import COLUMNS, random_inputs
 
 from core.backbones import pretrained
 from core.backbones.config import CnnSmallConfig, FullConfig, TextSmallConfig
-from core.config import OPTIONS
+from core.config import OPTIONS, build
 from core.data.encoders.tokens import SAMPLE
 from core.data.encoders.tokens import pretrained as shipped_tokenizer
-from core.data.types import Dataset, ColumnRoles, Finding, Layout
+from core.data.types import ColumnRoles, Dataset, Finding, Layout
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.config import DifferentialPrivacy, NoPrivacy
 from core.privacy.preflight import preflight
 from core.privacy.statement import pretrained_from
-from core.steps.prepare import seen_before
+from core.steps.prepare import pretraining_overlap_findings
 
 torch.set_num_threads(1)
 FOLDER = Path(str(pretrained.folder()))
@@ -65,12 +65,12 @@ def test_shipped_weights_load_and_none_starts_from_noise(card: Path) -> None:
         layout = Layout(vocab_size=told["tokenizer"]["vocabulary"], max_length=12, tokenizer_sample=sample)
         other = Layout(vocab_size=told["tokenizer"]["vocabulary"], max_length=12, tokenizer_sample=sample[1:])
         with pytest.raises(ValueError, match=r"encoder\.tokenizer"):
-            OPTIONS["backbone", card.stem]().build(other, 0)
+            build(OPTIONS["backbone", card.stem](), other, 0)
     else:
         layout = Layout(image=(3, 32, 32))
-    made = OPTIONS["backbone", card.stem]().build(layout, 0)
-    again = OPTIONS["backbone", card.stem]().build(layout, 1)
-    noise = OPTIONS["backbone", card.stem](weights="none").build(layout, 0)
+    made = build(OPTIONS["backbone", card.stem](), layout, 0)
+    again = build(OPTIONS["backbone", card.stem](), layout, 1)
+    noise = build(OPTIONS["backbone", card.stem](weights="none"), layout, 0)
     name = next(n for n, p in made.trunk.named_parameters() if p.ndim > 1)
     weight = made.trunk.get_parameter(name)
     assert torch.equal(weight, again.trunk.get_parameter(name))
@@ -81,34 +81,34 @@ def test_shipped_weights_load_and_none_starts_from_noise(card: Path) -> None:
 def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from safetensors.torch import save
 
-    fresh = CnnSmallConfig(weights="none").build(Layout(image=(3, 32, 32)), 0)
+    fresh = build(CnnSmallConfig(weights="random"), Layout(image=(3, 32, 32)), 0)
     content = save(fresh.trunk.state_dict())
     (tmp_path / "cnn_small.safetensors").write_bytes(content)
     (tmp_path / "cnn_small.json").write_text(json.dumps({"sha256": hashlib.sha256(content).hexdigest()}))
     monkeypatch.setattr(pretrained, "folder", lambda: tmp_path)
-    CnnSmallConfig().build(Layout(image=(3, 32, 32)), 0)
+    build(CnnSmallConfig(), Layout(image=(3, 32, 32)), 0)
     (tmp_path / "cnn_small.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ValueError, match="differs from its card"):
-        CnnSmallConfig().build(Layout(image=(3, 32, 32)), 0)
+        build(CnnSmallConfig(), Layout(image=(3, 32, 32)), 0)
     (tmp_path / "cnn_small.json").unlink()
     with pytest.raises(ValueError, match=r"backbone\.weights='shipped'"):
-        CnnSmallConfig().build(Layout(image=(3, 32, 32)), 0)
+        build(CnnSmallConfig(), Layout(image=(3, 32, 32)), 0)
 
 
 @pytest.mark.parametrize(
     ("option", "layout"),
     [
-        (CnnSmallConfig(weights="none"), Layout(image=(3, 32, 32))),
-        (CnnSmallConfig(weights="none"), Layout(image=(1, 50, 64), **COLUMNS)),
-        (TextSmallConfig(weights="none"), Layout(vocab_size=60, max_length=9)),
+        (CnnSmallConfig(weights="random"), Layout(image=(3, 32, 32))),
+        (CnnSmallConfig(weights="random"), Layout(image=(1, 50, 64), **COLUMNS)),
+        (TextSmallConfig(weights="random"), Layout(vocab_size=60, max_length=9)),
         (
-            TextSmallConfig(weights="none", pooling="attention"),
+            TextSmallConfig(weights="random", pooling="attention"),
             Layout(vocab_size=60, max_length=9, tfidf_size=7, **COLUMNS),
         ),
     ],
 )
 def test_gradients_of_single_examples_are_exact(option: object, layout: Layout) -> None:
-    model = FullConfig().apply(option.build(layout, 0), 3, "pooled", 0).train()
+    model = build(FullConfig(), build(option, layout, 0), 3, "pooled", 0).train()
     inputs = random_inputs(layout, 4)
     truth = torch.arange(4) % 3
     clipper = PerExampleClipper(model, rule=FlatClip(0.5))
@@ -126,7 +126,7 @@ def test_gradients_of_single_examples_are_exact(option: object, layout: Layout) 
 def test_the_privacy_statement_names_the_weights() -> None:
     assert pretrained_from(CnnSmallConfig()) == "the weights of cnn_small shipped with core"
     assert pretrained_from(TextSmallConfig(weights="mine.safetensors")) == "the weights in mine.safetensors"
-    assert pretrained_from(TextSmallConfig(weights="none")) == ""
+    assert pretrained_from(TextSmallConfig(weights="random")) == ""
 
 
 def test_weights_that_saw_the_data_say_so_and_break_no_promise(
@@ -142,7 +142,7 @@ def test_weights_that_saw_the_data_say_so_and_break_no_promise(
 
     def told(dataset: Dataset, weights: str, privacy: object) -> list[Finding]:
         config = SimpleNamespace(backbone=CnnSmallConfig(weights=weights), privacy=privacy)
-        return seen_before(config, dataset)  # type: ignore[arg-type]
+        return pretraining_overlap_findings(config, dataset)  # type: ignore[arg-type]
 
     (finding,) = told(known, "shipped", NoPrivacy())
     assert finding.level == "warning"
@@ -157,16 +157,16 @@ def test_weights_that_saw_the_data_say_so_and_break_no_promise(
 
 def test_grey_images_and_maps_of_every_size_fit() -> None:
     for image, finest in (((1, 32, 32), 16), ((3, 96, 96), 24), ((3, 37, 45), 19)):
-        backbone = CnnSmallConfig(weights="none").build(Layout(image=image), 0)
+        backbone = build(CnnSmallConfig(weights="random"), Layout(image=image), 0)
         backbone.open_pyramid()
         features = backbone({"image": torch.zeros(2, *image, dtype=torch.uint8)})
         assert features.maps is not None
         assert [m.shape[1] for m in features.maps] == list(backbone.pyramid)
         assert features.maps[0].shape[2] == finest
     with pytest.raises(ValueError, match=r"backbone\.stem_stride"):
-        CnnSmallConfig(weights="none").build(Layout(image=(3, 7, 7)), 0)
+        build(CnnSmallConfig(weights="random"), Layout(image=(3, 7, 7)), 0)
     with pytest.raises(ValueError, match=r"encoder\.image_channels"):
-        CnnSmallConfig(weights="none").build(Layout(image=(4, 32, 32)), 0)
+        build(CnnSmallConfig(weights="random"), Layout(image=(4, 32, 32)), 0)
 
 
 def test_weights_that_are_not_there_are_named() -> None:

@@ -7,8 +7,18 @@ import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from core.targets.types import Predictions
-from education.grading.metrics import adjacent, dsm, exact, grades_of, metrics, prmse, qwk, scale_of, smd
-from education.grading.length_bias import partial
+from education.grading.length_bias import partial_correlation
+from education.grading.metrics import (
+    adjacent_agreement,
+    dsm,
+    exact_agreement,
+    grades_of,
+    metrics,
+    prmse,
+    qwk,
+    scale_of,
+    smd,
+)
 
 
 def test_kappa_equals_sklearn() -> None:
@@ -23,8 +33,8 @@ def test_kappa_equals_sklearn() -> None:
 
 def test_agreement_by_hand() -> None:
     a, b = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1.0, 3.0, 3.0, 1.0])
-    assert exact(a, b) == 0.5
-    assert adjacent(a, b) == 0.75
+    assert exact_agreement(a, b) == 0.5
+    assert adjacent_agreement(a, b) == 0.75
 
 
 def test_smd_by_hand() -> None:
@@ -68,8 +78,8 @@ def test_partial_correlation_removes_what_length_and_grade_share() -> None:
     rng = np.random.default_rng(2)
     grade = rng.normal(size=5000)
     length, machine = grade + rng.normal(size=5000), grade + rng.normal(size=5000)
-    assert partial(length, machine, grade) == pytest.approx(0.0, abs=0.04)
-    assert partial(length, machine + 0.7 * length, grade) > 0.5
+    assert partial_correlation(length, machine, grade) == pytest.approx(0.0, abs=0.04)
+    assert partial_correlation(length, machine + 0.7 * length, grade) > 0.5
 
 
 def test_grades_are_read_on_their_scale() -> None:

@@ -13,44 +13,65 @@ from backbone_layouts import LAYOUTS, random_inputs
 
 from core.backbones.config import (
     CnnSmallConfig,
-    ResNetGNConfig,
     FullConfig,
     LinearProbeConfig,
     PatchesConfig,
+    ResNetGNConfig,
     ScatteringConfig,
     TextConfig,
     TextSmallConfig,
 )
-from core.backbones.model import Model
 from core.backbones.feature_cache import frozen_part
+from core.backbones.model import Model
+from core.config import build
 
-SMALL = {"width": 16, "heads": 2}
+SMALL = {"hidden_size": 16, "num_heads": 2}
 FIXED = {
-    "cnn, pooled": (LinearProbeConfig(), ResNetGNConfig(width=8, groups=4), "image", "pooled"),
-    "cnn, a place": (LinearProbeConfig(head="mlp"), ResNetGNConfig(width=8, groups=4), "image", "map"),
-    "cnn_small, several maps": (LinearProbeConfig(), CnnSmallConfig(weights="none"), "image", "map"),
+    "cnn, pooled": (
+        LinearProbeConfig(),
+        ResNetGNConfig(hidden_size=8, channels_per_group=4),
+        "image",
+        "pooled",
+    ),
+    "cnn, a place": (
+        LinearProbeConfig(head_type="mlp"),
+        ResNetGNConfig(hidden_size=8, channels_per_group=4),
+        "image",
+        "map",
+    ),
+    "cnn_small, several maps": (LinearProbeConfig(), CnnSmallConfig(weights="random"), "image", "map"),
     "text with its linear path": (
         LinearProbeConfig(),
-        TextSmallConfig(weights="none", dropout=0.3),
+        TextSmallConfig(weights="random", dropout=0.3),
         "note",
         "pooled",
     ),
-    "text and words": (LinearProbeConfig(), TextSmallConfig(weights="none"), "note and words", "joint"),
+    "text and words": (LinearProbeConfig(), TextSmallConfig(weights="random"), "note and words", "joint"),
     "scattering": (LinearProbeConfig(), ScatteringConfig(), "image", "pooled"),
-    "random patches": (FullConfig(), PatchesConfig(patches=16, mirror=True), "image and columns", "pooled"),
-    "scattering, all trained": (FullConfig(), ScatteringConfig(widths=[16]), "image and columns", "pooled"),
+    "random patches": (
+        FullConfig(),
+        PatchesConfig(num_patches=16, mirror=True),
+        "image and columns",
+        "pooled",
+    ),
+    "scattering, all trained": (
+        FullConfig(),
+        ScatteringConfig(conv_channels=[16]),
+        "image and columns",
+        "pooled",
+    ),
 }
 CHANGING = {
-    "all trained": (FullConfig(), ResNetGNConfig(width=8, groups=4), "image", "pooled"),
+    "all trained": (FullConfig(), ResNetGNConfig(hidden_size=8, channels_per_group=4), "image", "pooled"),
     "fresh pooling": (LinearProbeConfig(), TextConfig(**SMALL), "note", "pooled"),
-    "fresh columns": (LinearProbeConfig(), CnnSmallConfig(weights="none"), "image and columns", "pooled"),
-    "answers for tokens": (LinearProbeConfig(), TextSmallConfig(weights="none"), "note", "tokens"),
+    "fresh columns": (LinearProbeConfig(), CnnSmallConfig(weights="random"), "image and columns", "pooled"),
+    "answers for tokens": (LinearProbeConfig(), TextSmallConfig(weights="random"), "note", "tokens"),
 }
 
 
 def made(case: tuple) -> tuple[Model, dict[str, torch.Tensor]]:
     adapter, option, layout, reads = case
-    model = adapter.apply(option.build(LAYOUTS[layout], 1), 3, reads, 1)
+    model = build(adapter, build(option, LAYOUTS[layout], 1), 3, reads, 1)
     return model.train(), random_inputs(LAYOUTS[layout], 5)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch.nn.functional import pad
 from core.backbones.config import ScatteringConfig
 from core.backbones.dead_leaves import dead_leaves
 from core.backbones.scattering import Scattering, gaussian, morlet
+from core.config import build
 from core.data.types import Layout
 
 
@@ -89,7 +91,7 @@ def test_flat_images_have_but_their_brightness() -> None:
 
 
 def test_neighbouring_coefficients_are_brought_to_one_scale_within_an_image() -> None:
-    network = ScatteringConfig(standard="none").build(Layout(image=(3, 32, 32)), 0)
+    network = build(ScatteringConfig(standardize="none"), Layout(image=(3, 32, 32)), 0)
     assert sum(p.numel() for p in network.parameters()) == 0
     image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 255
     groups = network({"image": image}).pooled.reshape(2, 81, 3 * 64)
@@ -102,11 +104,13 @@ def test_neighbouring_coefficients_are_brought_to_one_scale_within_an_image() ->
 def test_coefficients_are_standardised_by_synthetic_pictures() -> None:
     pictures = dead_leaves(64, 3, 32, seed=5) * 255  # other ones than those that the network measures
     layout = Layout(image=(3, 32, 32))
-    found = ScatteringConfig().build(layout, 0)({"image": pictures}).pooled.reshape(64, 243, 64)
+    found = build(ScatteringConfig(), layout, 0)({"image": pictures}).pooled.reshape(64, 243, 64)
     spread, mean = torch.std_mean(found, dim=(0, 2))
     assert float(mean.abs().max()) < 0.3
     assert 0.75 < float(spread.min()) < float(spread.max()) < 1.25
-    raw = ScatteringConfig(standard="none").build(layout, 0)({"image": pictures}).pooled.reshape(64, 243, 64)
+    raw = build(ScatteringConfig(standardize="none"), layout, 0)({"image": pictures}).pooled.reshape(
+        64, 243, 64
+    )
     spread = raw.std(dim=(0, 2))
     assert float(spread.max() / spread.min()) > 5, "without it they differ"
 
@@ -129,17 +133,16 @@ def test_colours_are_taken_apart_in_pictures_of_three_channels_only() -> None:
     grey = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)).repeat(1, 3, 1, 1)
     layout = Layout(image=(3, 32, 32))
     brightness, *differences = (
-        ScatteringConfig(standard="none", together=81)
-        .build(layout, 0)({"image": grey * 255})
+        build(ScatteringConfig(standardize="none", norm_window=81), layout, 0)({"image": grey * 255})
         .pooled.reshape(2, 3, 81, 64)
         .unbind(1)
     )
     assert all(float(one.abs().max()) < 0.02 for one in differences), "grey pictures have none"
-    alone = ScatteringConfig(standard="none", together=81).build(Layout(image=(1, 32, 32)), 0)
+    alone = build(ScatteringConfig(standardize="none", norm_window=81), Layout(image=(1, 32, 32)), 0)
     torch.testing.assert_close(
         alone({"image": grey[:, :1] * 255}).pooled, brightness.flatten(1), rtol=1e-3, atol=1e-3
     )
-    asis = ScatteringConfig(standard="none", together=81, colors="asis").build(layout, 0)
+    asis = build(ScatteringConfig(standardize="none", norm_window=81, color_space="asis"), layout, 0)
     red, green, _ = asis({"image": grey * 255}).pooled.reshape(2, 3, 81, 64).unbind(1)
     torch.testing.assert_close(red, green)
 
@@ -147,8 +150,8 @@ def test_colours_are_taken_apart_in_pictures_of_three_channels_only() -> None:
 @pytest.mark.parametrize("width", [32, 36])
 def test_a_mirror_image_is_the_same(width: int) -> None:
     image = torch.rand(2, 3, 32, width, generator=torch.Generator().manual_seed(1)) * 255
-    network = ScatteringConfig(mirror=True).build(Layout(image=(3, 32, width)), 0)
-    whole = ScatteringConfig().build(Layout(image=(3, 32, width)), 0)
+    network = build(ScatteringConfig(mirror=True), Layout(image=(3, 32, width)), 0)
+    whole = build(ScatteringConfig(), Layout(image=(3, 32, width)), 0)
     found = network({"image": image}).pooled
     assert found.shape == (2, network.width)
     assert network.width == 243 * 8 * -(-width // 8)
@@ -161,28 +164,31 @@ def test_a_mirror_image_is_the_same(width: int) -> None:
 
 def test_the_usual_sizes_stand_in_the_weights() -> None:
     layout = Layout(image=(3, 32, 32))
-    network, served = ScatteringConfig().build(layout, 0), ScatteringConfig().rebuild(layout, 0)
+    network, served = (
+        build(ScatteringConfig(), layout, 0),
+        build(ScatteringConfig(), layout, 0, architecture={}),
+    )
     assert set(network.state_dict()) == {"usual_mean", "usual_deviation"}
     assert not torch.equal(served.usual_mean, network.usual_mean), "a saved run's sizes are not measured anew"
     served.load_state_dict(network.state_dict())
     image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 255
     assert torch.equal(served({"image": image}).pooled, network({"image": image}).pooled)
-    assert not ScatteringConfig(standard="none").build(Layout(image=(3, 32, 32)), 0).state_dict()
+    assert not build(ScatteringConfig(standardize="none"), Layout(image=(3, 32, 32)), 0).state_dict()
 
 
 @pytest.mark.parametrize(
     ("option", "key"),
     [
-        (ScatteringConfig(scales=0), "scales"),
-        (ScatteringConfig(together=0), "together"),
-        (ScatteringConfig(widths=[20]), "widths"),
-        (ScatteringConfig(colors="hsv"), "colors"),
-        (ScatteringConfig(standard="data"), "standard"),
-        (ScatteringConfig(mirror=True, widths=[16]), "mirror"),
-        (ScatteringConfig(wide=-1.0), "wide"),
-        (ScatteringConfig(scales=5), "scales=5"),
+        (partial(ScatteringConfig, scales=0), "scales"),
+        (partial(ScatteringConfig, norm_window=0), "together"),
+        (partial(ScatteringConfig, conv_channels=[20]), "widths"),
+        (partial(ScatteringConfig, color_space="hsv"), "colors"),
+        (partial(ScatteringConfig, standardize="data"), "standard"),
+        (partial(ScatteringConfig, mirror=True, conv_channels=[16]), "mirror"),
+        (partial(ScatteringConfig, linear_branch_lr_scale=-1.0), "wide"),
+        (partial(ScatteringConfig, scales=5), "scales=5"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(option: ScatteringConfig, key: str) -> None:
     with pytest.raises(ValueError, match=key):
-        option.build(Layout(image=(3, 32, 32)), 0)
+        build(option, Layout(image=(3, 32, 32)), 0)

@@ -1,0 +1,124 @@
+"""Part of step 5: which predictions a human decides, and what that brings on the test set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from core.config import RunConfig, TaskConfig, derive_seed
+from core.evaluation.deferral import by_agreement, by_cost, by_share, error_unit, losses
+from core.evaluation.uncertainty import Terms, measure, terms
+from core.oversight.config import StandardOversight, mondrian
+from core.oversight.decision_rule import DecisionRule, joined_texts, missing_confirm_classes
+from core.oversight.declaration import Oversight
+from core.oversight.section import (
+    CalibrationSet,
+    DeferralThreshold,
+    OversightSection,
+    UncertaintyMeasures,
+    UncertaintySection,
+)
+from core.steps.conformal import ConformalResult
+from core.steps.evaluate import EvaluationResult
+from core.steps.prepare import PreparedData
+from core.targets.types import Predictions, Target
+
+
+def assess_deferral(
+    config: RunConfig, prepared: PreparedData, judged: EvaluationResult, conformal: ConformalResult | None
+) -> tuple[UncertaintySection | None, OversightSection]:
+    """Choose the threshold of confidence on validation; measure sets, deferral and decisions on test.
+
+    With ``oversight=none`` (``conformal`` is None) nothing is measured and the declaration is kept.
+    """
+    declared: Oversight = config.task.oversight
+    target, options = prepared.target, config.oversight
+    test = judged.evaluation.parts["test"]
+    texts = joined_texts(prepared.frames["test"], prepared.dataset.roles.text)
+    if conformal is None or not isinstance(options, StandardOversight):
+        rules = DecisionRule(target.kind, target.classes, declared.acts)
+        decisions = rules.decide(test.scores, test.labels, test.groups, texts, test.sure)
+        return None, OversightSection(
+            declaration=declared.section(), counts=decisions.counts(), rule=rules.section()
+        )
+    calibration, seed = conformal.calibration, derive_seed(config.seed, "oversight")
+    validation = judged.evaluation.parts["validation"]
+    unit = error_unit(validation)
+    threshold = choose_threshold(calibration.rules, validation, options, declared, config.task, unit, target)
+    rules = replace(calibration.rules, threshold=threshold.value)
+    against = terms(calibration, options.alpha, options.cost_of_deferral, unit)
+    measured = measure(rules, test, against, config.evaluation, seed, conformal.pixels.get("test"))
+    decisions = rules.decide(test.scores, test.labels, test.groups, texts, test.sure)
+    uncertainty = _uncertainty(measured, conformal, against, options, threshold, prepared)
+    oversight = OversightSection(
+        declaration=declared.section(),
+        counts=decisions.counts(),
+        rule=rules.section(),
+        missing_confirm_classes=missing_confirm_classes(declared, target.classes),
+    )
+    return uncertainty, oversight
+
+
+def choose_threshold(
+    rules: DecisionRule,
+    validation: Predictions,
+    options: StandardOversight,
+    declared: Oversight,
+    task: TaskConfig,
+    unit: float,
+    target: Target,
+) -> DeferralThreshold:
+    """Choose the confidence below which predictions are deferred, on validation, by ``oversight.defer``."""
+    criterion, asked, value = options.defer, None, 0.0
+    accuracy = options.target_accuracy
+    if criterion == "auto":
+        criterion = target.deferred_by
+        if declared.accuracy_key is not None and target.has_row_class:
+            criterion, accuracy = "accuracy", float(getattr(task, declared.accuracy_key))
+    if criterion != "none":
+        confidence = rules.confidence(validation.scores, validation.labels, validation.sure)
+        loss = losses(validation, unit)
+        if criterion == "fraction":
+            asked, value = options.defer_fraction, by_share(confidence, options.defer_fraction)
+        elif criterion == "accuracy":
+            asked, value = accuracy, by_agreement(confidence, loss == 0, accuracy)
+        else:
+            value = by_cost(confidence, loss, options.cost_of_deferral)
+    return DeferralThreshold(
+        value=value,
+        criterion=criterion,
+        target=asked,
+        cost_of_deferral=options.cost_of_deferral,
+        error_unit=unit,
+    )
+
+
+def _uncertainty(
+    measured: UncertaintyMeasures,
+    conformal: ConformalResult,
+    against: Terms,
+    options: StandardOversight,
+    threshold: DeferralThreshold,
+    prepared: PreparedData,
+) -> UncertaintySection:
+    calibration, target = conformal.calibration, prepared.target
+    rules = calibration.rules
+    return UncertaintySection(
+        **dict(measured),
+        item=target.item,
+        alpha=against.alpha,
+        method=rules.method,
+        mondrian=mondrian(options, target),
+        calibration=CalibrationSet(
+            rows=calibration.rows,
+            units=calibration.units,
+            unit=prepared.dataset.unit_name if calibration.units is not None else "row",
+            labels=calibration.answers,
+            standard_error=calibration.noise,
+            residual_scale_split=rules.method == "normalized",
+            too_few_units=calibration.too_few_units,
+            common_quantile=calibration.common_quantile,
+            min_group_units=options.min_group_units,
+        ),
+        quantiles=rules.quantiles.section(),
+        threshold=threshold,
+    )

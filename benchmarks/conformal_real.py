@@ -30,7 +30,7 @@ from core.oversight.config import StandardOversight, conformal_method, mondrian
 from core.oversight.decision_rule import DecisionRule
 from core.report.run import Run
 
-SETTINGS = StandardEvaluation(resamples=300, resamples_single=100)
+SETTINGS = StandardEvaluation(resamples=300, resamples_slow=100)
 
 
 def pixels_of(run: Run, options: StandardOversight, seed: int) -> dict[str, PixelScores]:

@@ -63,7 +63,7 @@ COMMON = (
     "task=signs", "data=images", "data.target=label", "data.split=column", "data.split_column=split",
     "data.validation=0.04", "optimizer=sgd", "optimizer.momentum=0.9",
     "training.channels_last=true", "training.validate_every_epochs=0", "privacy=dp", "privacy.delta=1e-5",
-    "privacy.l2_clip_norm=1.0", "evaluation.studies=false", "evaluation.resamples=200", "evaluation.resamples_single=50",
+    "privacy.l2_clip_norm=1.0", "evaluation.studies=false", "evaluation.resamples=200", "evaluation.resamples_slow=50",
     "baseline=none", "fairness=none", "explanation=none", "oversight=none",
 )  # fmt: skip
 

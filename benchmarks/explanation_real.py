@@ -32,7 +32,7 @@ SMALL = (
     "baseline=none",
     "evaluation.studies=false",
     "evaluation.resamples=100",
-    "evaluation.resamples_single=20",
+    "evaluation.resamples_slow=20",
 )
 FULL = ("explanation.share=1.0",)
 """All rows and all methods: the default share is a share of a whole training."""

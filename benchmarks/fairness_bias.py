@@ -31,7 +31,7 @@ DOMAINS: dict[str, tuple[str, ...]] = {
 """Domain -> its default task, with more rows where the default's test part is too small to tell (4000 rows in all: 800
 patients, 80 customers), and for fewer epochs, so that a run takes half a minute and night signs are not all learnt."""
 BARE = (
-    "evaluation.studies=false", "evaluation.resamples_single=20", "baseline=none", "explanation=none",
+    "evaluation.studies=false", "evaluation.resamples_slow=20", "baseline=none", "explanation=none",
     "oversight=none", "energy=none", "privacy.attack=none", "training.progress=none",
 )  # fmt: skip
 """What the audit does not need."""

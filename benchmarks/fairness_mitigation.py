@@ -21,7 +21,7 @@ from typing import Any
 from measured import interval
 
 BARE = (
-    "evaluation.studies=false", "evaluation.resamples_single=50", "baseline=none", "explanation=none",
+    "evaluation.studies=false", "evaluation.resamples_slow=50", "baseline=none", "explanation=none",
     "oversight=none", "energy=none", "privacy.attack=none", "training.progress=none",
 )  # fmt: skip
 """What the comparison does not need."""

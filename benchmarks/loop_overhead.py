@@ -29,6 +29,7 @@ from PIL import Image
 from torch import nn
 
 from core.backbones.config import ResNetGNConfig, FullConfig, TabularConfig
+from core.config import build
 from core.data.batches import ShuffledBatches
 from core.data.config import ColumnsEncoderConfig
 from core.data.groups import Groups
@@ -184,8 +185,7 @@ def prepared(case: Case) -> tuple[EncodedSplit, Target, Callable[[], nn.Module]]
 
     def network() -> nn.Module:
         return (
-            FullConfig()
-            .apply(case.backbone.build(encoder.layout(), 0), target.width, target.reads, 0)
+            build(FullConfig(), build(case.backbone, encoder.layout(), 0), target.width, target.reads, 0)
             .train()
         )
 

@@ -58,7 +58,7 @@ def measure(domain: str, row: Row, runs: Path) -> dict[str, Any]:
         seconds.append(run.record.training.seconds or 0.0)
         for metric in row.metrics:
             study, dot, figure = metric.partition(".")
-            value = (run.record.studies[study].figures[figure] if dot else run.metrics[metric]).value
+            value = (run.record.studies[study].metrics[figure] if dot else run.metrics[metric]).value
             assert value is not None, f"{folder}: {metric} is undefined"
             ours[metric].append(value)
             if run.record.baseline is not None and metric in run.record.baseline.metrics:

@@ -30,7 +30,7 @@ from typing import Any
 from measured import interval
 
 BARE = (
-    "evaluation.studies=false", "evaluation.resamples=100", "evaluation.resamples_single=50", "baseline=none",
+    "evaluation.studies=false", "evaluation.resamples=100", "evaluation.resamples_slow=50", "baseline=none",
     "fairness=none", "explanation=none", "oversight=none", "energy=none", "privacy.attack=none",
     "training.progress=none", "training.validate_every_epochs=0", "training.precision=auto", "optimizer=adamw",
     "optimizer.beta2=0.98", "optimizer.weight_decay=0.05", "schedule.warmup=0.1",
@@ -76,7 +76,7 @@ CASES = {
     ),
     "camvid": Case(
         "driving",
-        ("task=segmentation", "data=camvid", "target=mask", "target.class_weights=sqrt", *PICTURES,
+        ("task=segmentation", "data=camvid", "target=segmentation", "target.class_weights=sqrt", *PICTURES,
          "encoder.image.size=240", "encoder.image.width=320", "augmentation.train_resolution=0.4", "augmentation.scale=0.1",
          "training.steps=80", "training.batch_size=8", "training.validation_batch_size=8"),
         "miou", 2e-3, 5e-3, 1e-4,
@@ -118,7 +118,7 @@ def settings_of(case: Case, arm: str, share: float, rate: float | None = None) -
     kept = case.settings
     if arm == "probe":
         kept = (*(s for s in kept if not s.startswith(("training.steps", "augmentation"))), *alone)
-    weights = "none" if arm in NOISE else "shipped"
+    weights = "random" if arm in NOISE else "pretrained"
     return (
         *BARE,
         *kept,
@@ -131,10 +131,10 @@ def settings_of(case: Case, arm: str, share: float, rate: float | None = None) -
 
 def seen(case: Case, files: dict[str, str]) -> list[str]:
     """Name the set's own files that the pretraining read, by their hashes."""
-    from core.backbones.pretrained import card
+    from core.backbones.pretrained import read_card
 
     network = next(s.partition("=")[2] for s in case.settings if s.startswith("backbone="))
-    known = {told["sha256"] for told in card(network)["files"].values()}
+    known = {file.sha256 for file in read_card(network).files.values()}
     return sorted(name for name, sha in files.items() if sha in known)
 
 

@@ -1,7 +1,8 @@
 """Run the tutorials, put their outputs into the pages and write each as a notebook: python docs/notebooks.py [--check].
 
 The page ``docs/tutorials/<field>.md`` is the source: its ``python`` blocks are the cells, and the ``text`` block after
-one is its output, which only this program writes. ``--check`` runs nothing and exits with 1 if a notebook is not its page's.
+one is its output, which only this program writes. ``--check`` runs nothing and exits with 1 if a notebook is not that
+of its page.
 """
 
 from __future__ import annotations

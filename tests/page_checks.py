@@ -6,9 +6,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
+from core.report.console import console_metrics
+from core.report.glossary import display_name
 from core.report.json_pointer import resolve
+from core.report.record import Record, plain
+from core.report.sentences.evaluation import headline_metric
+from core.report.sentences.index import sentences
+from core.report.summary import all_items
 from core.report.verify import agrees
 
 VOID = {
@@ -50,8 +57,8 @@ class Element:
         return "".join(self.words)
 
     def unmarked(self) -> str:
-        """Give the text that no pointer stands for."""
-        if "data-field" in self.attributes:
+        """Return the text that carries no pointer."""
+        if {"data-field", "data-sentence"} & set(self.attributes):
             return ""
         return " ".join([*self.own, *(element.unmarked() for element in self.inside)])
 
@@ -99,14 +106,49 @@ def read(html: str) -> Element:
     return reader.root
 
 
-def check_page(html: str, record: dict[str, Any]) -> int:
-    """Check all of it; give the number of figures that were compared with the record."""
+def check_page(html: str, record: Record) -> int:
+    """Check all of it; return how many numbers and sentences were compared with the record."""
     page = read(html)
     elements = list(page.all())
     check_alone(html, elements)
     check_readable(elements)
     check_tables(elements)
-    return check_figures(elements, record)
+    return check_figures(elements, plain(record)) + check_sentences(elements, record)
+
+
+def check_sentences(elements: list[Element], record: Record) -> int:
+    """Every sentence is the one that today's function makes of the record."""
+    items = {item.question: (item.headline, item.detail) for item in all_items(record)}
+    compared = 0
+    for element in elements:
+        text, name = element.text(), element.attributes.get("data-sentence")
+        if name is not None:
+            assert text in sentences(record, name), f"{name}: {text!r}"
+            compared += 1
+        question = element.attributes.get("data-summary")
+        if question is not None:
+            assert text in items[question], f"{question} {text!r}"
+            compared += 1
+    shown = {e.attributes.get("data-summary") for e in elements}
+    assert shown >= set(items), "every question stands on the page"
+    return compared
+
+
+def check_console(text: str, record: Record, folder: Path) -> None:
+    """At most eight metrics, a line each for the questions, within 80 columns and without broken words."""
+    lines = text.rstrip().splitlines()
+    assert lines[-1] == str(folder)
+    table = [line for line in lines if not line.startswith((str(folder), "Report"))]
+    assert max(map(len, table)) <= 80, [line for line in table if len(line) > 80]
+    items = all_items(record)
+    for item in items:
+        assert sum(line.startswith(item.question) for line in lines) == 1
+        line = next(line for line in lines if line.startswith(item.question))
+        assert line.removeprefix(item.question).strip().rstrip("…") in item.headline
+    metrics = [m for m in console_metrics(record) if any(line.startswith(display_name(m)) for line in lines)]
+    assert 1 <= len(metrics) <= 8
+    assert headline_metric(record) in metrics
+    assert not any("…" in line for line in lines if line.startswith(tuple(map(display_name, metrics))))
 
 
 def check_alone(html: str, elements: list[Element]) -> None:
@@ -186,23 +228,23 @@ def check_figures(elements: list[Element], record: dict[str, Any]) -> int:
 
 
 def themes(html: str) -> dict[str, dict[str, str]]:
-    """Give the colours by name for light, dark and print."""
+    """Return the colors by name for light, dark and print."""
     blocks = re.findall(r"(@media[^{]*\{\s*)?:root\s*\{([^}]*)\}", html)
     found: dict[str, dict[str, str]] = {}
     for media, body in blocks:
         name = "dark" if "dark" in media else "print" if "print" in media else "light"
         found[name] = dict(re.findall(r"--([\w-]+):\s*(#[0-9a-fA-F]{3,6})\b", body))
-    return {name: {**found["light"], **colours} for name, colours in found.items()}
+    return {name: {**found["light"], **colors} for name, colors in found.items()}
 
 
 def contrast(one: str, other: str) -> float:
-    """Give the contrast of two colours as WCAG 2 counts it, from 1 to 21."""
+    """Return the contrast of two colors as WCAG 2 counts it, from 1 to 21."""
     lights = sorted((_light(one), _light(other)))
     return (lights[1] + 0.05) / (lights[0] + 0.05)
 
 
-def _light(colour: str) -> float:
-    digits = colour.lstrip("#")
+def _light(color: str) -> float:
+    digits = color.lstrip("#")
     digits = "".join(2 * d for d in digits) if len(digits) == 3 else digits
     parts = [int(digits[k : k + 2], 16) / 255 for k in (0, 2, 4)]
     r, g, b = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)

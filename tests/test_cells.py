@@ -28,8 +28,8 @@ SMALL = (
     "training.epochs=2",
     "training.progress=none",
     "evaluation.resamples=60",
-    "evaluation.resamples_single=20",
-    "evaluation.minimum_group=10",
+    "evaluation.resamples_slow=20",
+    "evaluation.min_group_rows=10",
     "evaluation.studies=false",
     "threads=1",
 )

@@ -1,34 +1,22 @@
-"""The documentation: the site builds without a warning and loads nothing from elsewhere, tutorials run, pages are current."""
+"""The documentation: the site builds without a warning or a network, tutorials run, generated pages are current."""
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import socket
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 
+import generate
+import notebooks
 import pytest
 from domains import DOMAINS, ROOT
+from reference_pages.options import keys as option_keys
+from reference_pages.options import register_everything
 
 DOCS = ROOT / "docs"
-
-
-def load_script(name: str) -> ModuleType:
-    """Import a program of docs/, which is no package."""
-    import sys
-
-    spec = importlib.util.spec_from_file_location(f"docs_{name}", DOCS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-notebooks = load_script("notebooks")
 
 
 class Loads(HTMLParser):
@@ -89,7 +77,7 @@ def test_the_reference_documents_classes_and_functions(site: Path) -> None:
 def test_generated_pages_are_current() -> None:
     stale = [
         str(path.relative_to(ROOT))
-        for path, text in load_script("generate").pages().items()
+        for path, text in generate.pages().items()
         if not path.exists() or path.read_text() != text
     ]
     assert stale == [], "run python docs/generate.py"
@@ -143,11 +131,10 @@ PAGES = [
 def test_a_page_names_only_options_and_keys_that_exist(page: Path) -> None:
     from core.config import GROUPS, OPTIONS
 
-    generate = load_script("generate")
-    generate.register_everything()
+    register_everything()
     keys: dict[str, set[str]] = {group: set() for group in GROUPS}
     for (group, _), option in OPTIONS.items():
-        for key in generate.keys(option):
+        for key in option_keys(option):
             keys[group] |= {".".join(key.path.split(".")[:n]) for n in range(1, key.path.count(".") + 2)}
     groups = "|".join(GROUPS)
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", page.read_text(), re.DOTALL))
@@ -161,3 +148,24 @@ def test_a_page_names_only_options_and_keys_that_exist(page: Path) -> None:
     for group, key in re.findall(rf"`({groups})\.(\w+)`", page.read_text()):
         wrong += [f"{group}.{key}"] if key not in keys[group] and key not in ("py", "json") else []
     assert wrong == []
+
+
+def test_the_code_of_the_pages_on_adding_something_runs(tmp_path: Path) -> None:
+    """In a process of its own, since what is registered stays registered."""
+    script = []
+    for page in ("data-source", "backbone", "target", "task"):
+        text = (DOCS / f"how-to/add-a-{page}.md").read_text()
+        block = re.compile(r"^```python(?: title=\"(\w+\.py)\")?\n(.*?)^```", re.DOTALL | re.MULTILINE)
+        for title, source in block.findall(text):
+            if title:
+                (tmp_path / title).write_text(source)
+            else:
+                small = '"training.epochs=1", "training.progress=none", "evaluation.resamples=50", "baseline=none"'
+                script.append(re.sub(r"train\((.*)\)\n", rf'train(\1, {small}, folder="{page}")\n', source))
+    (tmp_path / "script.py").write_text("\n".join(script))
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    for page in ("data-source", "backbone", "target", "task"):
+        assert (tmp_path / page / "record.json").exists()

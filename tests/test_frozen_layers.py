@@ -21,7 +21,7 @@ SMALL = (
     "training.precision=fp32",
     "evaluation.studies=false",
     "evaluation.resamples=20",
-    "evaluation.resamples_single=20",
+    "evaluation.resamples_slow=20",
     "explanation=none",
     "baseline=none",
     "threads=1",
@@ -60,7 +60,7 @@ def test_a_frozen_backbone_is_computed_once_and_the_run_ends_alike(tmp_path: Pat
     assert told(run(tmp_path / "whole", "backbone=cnn_small", "training.steps=1")) == ""
 
 
-@pytest.mark.parametrize("backbone", ["scatter", "patches"])
+@pytest.mark.parametrize("backbone", ["scattering", "patches"])
 def test_computed_features_learn_under_privacy(backbone: str, tmp_path: Path) -> None:
     settings = (
         f"backbone={backbone}",

@@ -1,4 +1,4 @@
-"""Runs of the domains that start from the weights that core ships."""
+"""Runs of the domains that start from the pretrained weights of core."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = (
     "training.progress=none",
     "evaluation.studies=false",
     "evaluation.resamples=20",
-    "evaluation.resamples_single=20",
+    "evaluation.resamples_slow=20",
     "explanation=none",
     "baseline=none",
     "threads=1",
@@ -44,7 +44,7 @@ def started(domain: str, folder: Path, *overrides: str) -> Run:
 
 
 @pytest.mark.parametrize("domain", STARTS)
-def test_a_run_from_shipped_weights_is_served_without_them(
+def test_a_run_from_pretrained_weights_is_served_without_them(
     domain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = started(domain, tmp_path / "run")
@@ -54,9 +54,9 @@ def test_a_run_from_shipped_weights_is_served_without_them(
     rows = task().simulate(240, 0).frame.iloc[:20]
     before = core.load(run.path).predict(rows)
     (tmp_path / "nothing").mkdir()
-    monkeypatch.setattr(pretrained, "folder", lambda: tmp_path / "nothing")
-    with pytest.raises(ValueError, match=r"backbone\.weights='shipped'"):
-        pretrained.card("cnn_small")
+    monkeypatch.setattr(pretrained, "weights_directory", lambda: tmp_path / "nothing")
+    with pytest.raises(ValueError, match=r"backbone\.weights='pretrained'"):
+        pretrained.read_card("cnn_small")
     assert len(before) == 20
     pd.testing.assert_frame_equal(core.load(run.path).predict(rows), before)
 
@@ -66,7 +66,7 @@ def test_privacy_names_the_start_and_what_was_not_fitted(tmp_path: Path) -> None
     section = run.record.privacy
     assert section is not None
     conditions = section["statement"]["conditions"]
-    assert "the weights of text_small shipped with core" in conditions["pretraining"]
+    assert "the pretrained weights of text_small that are part of core" in conditions["pretraining"]
     assert "vocabulary" not in conditions["what was fitted without noise"]
     assert "length of the longest text" in conditions["what was fitted without noise"]
     assert section["preflight"]["sum_error"] < 1e-4

@@ -73,7 +73,7 @@ def test_the_scorer_is_what_serving_gives(seen: Seen, tmp_path: Path) -> None:
         np.testing.assert_array_equal(scorer.labels(found), test.labels)
         inputs = scorer.encode(held.frames["test"])
         np.testing.assert_allclose(scorer.scores(inputs), test.scores, atol=1e-5)
-        assert scorer.window_features(inputs).shape == (len(test), loaded.model.backbone.width)
+        assert scorer.window_features(inputs).shape == (len(test), loaded.model.backbone.num_features)
     assert set(held.frames) == {"train", "validation", "test"}
 
 

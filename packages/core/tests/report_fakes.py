@@ -4,9 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.config.section import Estimate
+from core.energy.section import (
+    Carbon,
+    EnergySection,
+    EnergySource,
+    EnergyUse,
+    Latency,
+    PerformanceSection,
+    PredictionEnergy,
+)
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.evaluate import compare, evaluate
 from core.evaluation.types import BaselineResult
+from core.fairness.section import Comparison, FairnessSection, WorstGroup
+from core.privacy.section import (
+    AttackResult,
+    BatchNormSection,
+    DPSection,
+    NoPrivacySection,
+    PreflightSection,
+)
 from core.report.record import (
     BaselineSection,
     DataSection,
@@ -23,7 +41,7 @@ from core.targets.binary import BinaryTarget
 from core.targets.metrics import macro_f1, rmse
 from core.targets.types import Predictions
 
-CONFIG = StandardEvaluation(resamples=40, resamples_single=20, minimum_group=40)
+CONFIG = StandardEvaluation(resamples=40, resamples_slow=20, min_group_rows=40)
 
 
 class Decider:
@@ -94,86 +112,134 @@ def record(kind: str = "binary", simulated: bool = True, classes: tuple[str, ...
 
 def whole(simulated: bool = True) -> Record:
     """Record every concern, sealed."""
-    made = record(simulated=simulated)
-    made.run = RunSection(
+    found = record(simulated=simulated)
+    found.run = RunSection(
         domain="healthcare",
         task="records",
         purpose="To show | the tool [works]_.",
         seed=7,
         finished="2026-01-02T03:04:05+00:00",
         config={
-            "optimizer": {"option": "adamw", "rate": 1e-3},
+            "optimizer": {"option": "adamw", "lr": 1e-3},
             "training": {"option": "standard", "epochs": 3},
         },
     )
-    made.model = ModelSection(backbone="tabular", adapter="full", parameters=1234, trainable=1200)
-    made.training = TrainingSection(
+    found.model = ModelSection(backbone="tabular", adapter="full", parameters=1234, trainable=1200)
+    found.training = TrainingSection(
         epochs=3.0, steps=12, seconds=0.25, precision="fp32", reason="all steps were taken"
     )
-    made.environment = EnvironmentSection(python="3.11.7", cpu="a processor", threads=1)
-    made.data.roles = {"target": ["y"], "numeric": [f"x_{k}" for k in range(12)], "sensitive": ["sex"]}
-    made.files = {"model.safetensors": "0" * 64}
-    area = {"value": 0.512, "low": 0.47, "high": 0.55}
-    attack = {"attack": "loss", "members": 600, "others": 200, "reference_models": 0, "auc": area}
-    made.privacy = {
-        "epsilon": 2.98765,
-        "delta": 1.2e-5,
-        "unit": "patient",
-        "headline": "ε = 2.99",
-        "detail": "",
-        "attack": attack,
-    }
-    made.fairness = {
-        "headline": "1 difference found",
-        "detail": "Widest: accuracy 0.70 for sex f, 0.81 for m.",
-        "method": "each group against all others",
-        "notions": {"accuracy": "equal accuracy"},
-        "suppressed": {"sex": ["few"]},
-        "minimum": 40,
-        "comparisons": [
-            {
-                "attribute": "sex",
-                "group": "f",
-                "against": "m",
-                "notion": "accuracy",
-                "rate": 0.70123,
-                "others": 0.81234,
-                "difference": -0.11111,
-                "low": -0.2,
-                "high": -0.02,
-                "found": True,
-            }
+    found.environment = EnvironmentSection(python="3.11.7", cpu="a processor", threads=1)
+    found.data.roles = {"target": ["y"], "numeric": [f"x_{k}" for k in range(12)], "sensitive": ["sex"]}
+    found.files = {"model.safetensors": "0" * 64}
+    found.privacy = privacy(2.98765)
+    found.fairness = fairness(-0.11111)
+    found.energy = energy(59.112257)
+    found.performance = PerformanceSection(
+        predict_rows_per_second=900.0,
+        latency_ms=Latency(p50=1.91, p99=3.2, batch=1, calls=100),
+        peak_memory_bytes=734003200,
+        parameters=1234,
+        device="cpu",
+    )
+    return sealed(Record.model_validate(plain(found)))
+
+
+def privacy(epsilon: float | None) -> NoPrivacySection | DPSection:
+    """Return the section of a run of this epsilon; of one without a guarantee for None."""
+    attack = AttackResult(
+        attack="loss",
+        shadow_models=0,
+        members=600,
+        non_members=200,
+        auc=Estimate(value=0.512, low=0.47, high=0.55),
+        tpr_at_fpr={"0.01": Estimate(value=0.012, low=0.0, high=0.03)},
+    )
+    if epsilon is None:
+        return NoPrivacySection(attack=attack)
+    return DPSection(
+        epsilon=epsilon,
+        delta=1.2e-5,
+        target_epsilon=3.0,
+        unit="patient",
+        units=600,
+        noise_multiplier=1.1,
+        count_noise_multiplier=None,
+        noise_source="system_key",
+        l2_clip_norm=1.0,
+        clipping="flat",
+        engine="bookkeeping",
+        steps=12,
+        sampling_rate=0.1,
+        expected_batch_size=60.0,
+        accountant="prv",
+        accountant_fallback=None,
+        num_trials=1,
+        initial_weights=None,
+        non_private_statistics=["numeric_scales"],
+        batch_norm=BatchNormSection(policy="refuse", layers=[]),
+        preflight=PreflightSection(
+            examples=6,
+            parameters=24,
+            norm_error=4.2e-7,
+            sum_error=4.5e-8,
+            independence_error=0.0,
+            tolerance=1e-3,
+            without_gradient=[],
+        ),
+        attack=attack,
+    )
+
+
+def fairness(difference: float) -> FairnessSection:
+    """Return the section of one comparison of this difference."""
+    return FairnessSection(
+        confidence=0.95,
+        unit="patient",
+        min_group_rows=40,
+        metrics={"accuracy": "overall accuracy equality"},
+        by_group={},
+        suppressed={"sex": ["few"]},
+        worst_off={"sex": WorstGroup(group="f", metric="accuracy", rate=0.70123)},
+        equalized_odds=[],
+        comparisons=[
+            Comparison(
+                attribute="sex",
+                group="f",
+                against="m",
+                metric="accuracy",
+                rate=0.81234 + difference,
+                others=0.81234,
+                difference=Estimate(value=difference, low=difference - 0.09, high=difference + 0.09),
+                ratio=None,
+                found=abs(difference) > 0.09,
+            )
         ],
-    }
-    phase = {"seconds": 0.25, "processor_seconds": 0.2, "joules": 40.0, "components": {"processor": 40.0}}
-    source = {"component": "processor", "method": "12 W a thread", "measured": False, "band": 0.5}
-    made.energy = {
-        "headline": "16.4 mWh",
-        "detail": "Modelled, give or take 50 %.",
-        "joules": 59.112257,
-        "low": 29.5,
-        "high": 88.6,
-        "measured_share": 0.0,
-        "phases": {"train": phase},
-        "sources": [{**source, "joules": 57.0}],
-        "per_prediction": {"joules": 2.8e-4, "rows": 400, "low": 1e-4, "high": 4e-4},
-        "carbon": {
-            "grams": 0.0079,
-            "grams_per_kwh": 481.0,
-            "region": "World",
-            "year": 2023,
-            "source": "a table",
-            "pue": 1.1,
+    )
+
+
+def energy(joules: float) -> EnergySection:
+    """Return the section of a run that used so much, all of it modeled."""
+    source = EnergySource(
+        component="processor",
+        method="unmeasured",
+        parameters={"reason": "a test"},
+        measured=False,
+        relative_uncertainty=0.5,
+        joules=0.98 * joules,
+    )
+    return EnergySection(
+        joules=joules,
+        low=0.5 * joules,
+        high=1.5 * joules,
+        measured_share=0.0,
+        phases={
+            "train": EnergyUse(
+                seconds=0.25, processor_seconds=0.2, joules=40.0, components={"processor": 40.0}
+            )
         },
-        "forecast": None,
-        "budget_wh": None,
-    }
-    made.performance = {
-        "headline": "1.9 ms an answer",
-        "detail": "Fast.",
-        "latency_ms": {"p50": 1.91, "p99": 3.2, "batch": 1},
-        "peak_memory_bytes": 734003200,
-        "parameters": 1234,
-        "device": "cpu",
-    }
-    return sealed(Record.model_validate(plain(made)))
+        sources=[source],
+        per_prediction=PredictionEnergy(joules=2.8e-4, rows=400, low=1e-4, high=4e-4),
+        carbon=Carbon(
+            grams=0.0079, grams_per_kwh=481.0, region="World", year=2023, source="a table", pue=1.1
+        ),
+    )

@@ -25,7 +25,6 @@ from core.backbones.config import (
 )
 from core.backbones.model import trainable_parameters
 from core.config import build
-from core.data.types import Layout
 
 BERT = TransformersConfig(
     name="bert",
@@ -76,7 +75,7 @@ def test_full_trains_everything():
     assert any("backbone" in n for n in changed_by_a_step(model, random_inputs(layout, 8)))
 
 
-def test_head_trains_the_head_and_fresh_parts_only():
+def test_linear_probe_trains_the_head_and_new_modules_only():
     layout = LAYOUTS["note and columns"]
     model = build(
         LinearProbeConfig(),
@@ -177,7 +176,7 @@ def test_lora_adapts_the_layers_that_are_named():
 
 @pytest.mark.parametrize(
     ("option", "name"),
-    [(ResNetGNConfig(hidden_size=8), "cnn"), (TimmConfig(name="resnet10t"), "vision resnet10t")],
+    [(ResNetGNConfig(hidden_size=8), "resnet_gn"), (TimmConfig(name="resnet10t"), "timm resnet10t")],
 )
 def test_lora_refuses_a_network_without_linear_layers(option, name):
     with pytest.raises(ValueError, match=f"backbone={name} has none"):
@@ -187,7 +186,7 @@ def test_lora_refuses_a_network_without_linear_layers(option, name):
 def test_heads_read_tokens_and_maps():
     note, image = LAYOUTS["note"], LAYOUTS["image"]
     tagger = build(FullConfig(), build(TextConfig(hidden_size=16, num_heads=2), note, 0), 5, "tokens", 0)
-    assert tagger(random_inputs(note, 2)).shape == (2, note.length, 5)
+    assert tagger(random_inputs(note, 2)).shape == (2, note.max_length, 5)
     segmenter = build(
         FullConfig(head_type="mlp"),
         build(ResNetGNConfig(hidden_size=8, blocks=[1, 1]), image, 0),
@@ -196,22 +195,19 @@ def test_heads_read_tokens_and_maps():
         0,
     )
     assert segmenter(random_inputs(image, 2)).shape == (2, 5, 32, 32), "as fine as the finest stage"
-    with pytest.raises(ValueError, match=r"'map', but this backbone gives pooled, tokens"):
+    with pytest.raises(ValueError, match=r"'map' features, but this backbone provides pooled, tokens"):
         build(FullConfig(), build(TextConfig(hidden_size=16, num_heads=2), note, 0), 5, "map", 0)
 
 
 @pytest.mark.parametrize(
     ("option", "key"),
     [
-        (partial(FullConfig, head_type="deep"), "head"),
+        (partial(FullConfig, head_type="deep"), "head_type"),
         (partial(LinearProbeConfig, dropout=1.0), "dropout"),
         (partial(LoraAdapterConfig, rank=0), "rank"),
         (partial(LoraAdapterConfig, lora_dropout=1.5), "lora_dropout"),
     ],
 )
 def test_wrong_settings_are_refused_with_their_key(option, key):
-    backbone = build(
-        TabularConfig(hidden_size=16, num_heads=2), Layout(numeric=("a",), bin_edges=((0.0, 1.0),)), 0
-    )
-    with pytest.raises(ValueError, match=rf"adapter\.{key}"):
-        build(option, backbone, 2, "pooled", 0)
+    with pytest.raises(ValueError, match=rf"adapter\.{key}="):
+        option()

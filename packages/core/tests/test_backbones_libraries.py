@@ -83,9 +83,9 @@ def test_a_local_folder_gives_the_same_features(bert_folder):
 def test_text_mistakes_are_named(bert_folder, tmp_path):
     folder, network = bert_folder
     too_many = Layout(vocab_size=61, max_length=9)
-    with pytest.raises(ValueError, match=r"encoder\.tokenizer.*knows 60"):
+    with pytest.raises(ValueError, match=r"encoder\.text\.tokenizer.*knows 60"):
         build(TransformersConfig(name=str(folder)), too_many, 0)
-    with pytest.raises(ValueError, match=r"encoder\.length=41.*at most 40 tokens"):
+    with pytest.raises(ValueError, match=r"encoder\.text\.max_length=41.*at most 40 tokens"):
         build(TransformersConfig(name=str(folder)), Layout(vocab_size=50, max_length=41), 0)
     with pytest.raises(ValueError, match=r"backbone\.config_overrides"):
         build(TransformersConfig(name=str(folder), config_overrides={"hidden_size": 8}), NOTE, 0)
@@ -124,11 +124,11 @@ def test_timm_networks_give_features_of_small_images(name):
     assert not [m for m in backbone.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     inputs = random_inputs(IMAGE, 3)
     features = backbone(inputs)
-    assert features.pooled.shape == (3, backbone.width)
-    if "map" in backbone.gives:
-        assert features.map.shape[:2] == (3, backbone.width)
-    if "tokens" in backbone.gives:
-        assert features.tokens.shape[2] == backbone.width
+    assert features.pooled.shape == (3, backbone.num_features)
+    if "map" in backbone.provides:
+        assert features.map.shape[:2] == (3, backbone.num_features)
+    if "tokens" in backbone.provides:
+        assert features.tokens.shape[2] == backbone.num_features
     backbone.eval()
     alone = backbone({"image": inputs["image"][:1]}).pooled
     torch.testing.assert_close(backbone(inputs).pooled[:1], alone, rtol=1e-3, atol=1e-4)

@@ -60,7 +60,10 @@ CASES = {
     ),
     "text_small as a tagger": (TextSmallConfig(weights="random"), "note and words"),
     "scattering": (ScatteringConfig(), "image"),
-    "scattering, mirrored, with columns": (ScatteringConfig(mirror=True), "image and columns"),
+    "scattering, mirrored, with columns": (
+        ScatteringConfig(orientations=4, mirror=True),
+        "image and columns",
+    ),
     "scattering with convolutions and columns": (
         ScatteringConfig(scales=3, orientations=4, conv_channels=[16, 32]),
         "image and columns",

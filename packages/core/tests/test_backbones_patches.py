@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 from core.backbones import patches
 from core.backbones.config import PatchesConfig
 from core.backbones.dead_leaves import dead_leaves
-from core.backbones.patches import Similarities, contrast, dictionary
+from core.backbones.patches import Similarities, contrast_normalized, dictionary
 from core.config import build
 from core.data.types import Layout
 
@@ -19,7 +20,7 @@ LAYOUT = Layout(image=(3, 32, 32))
 SMALL = {"num_patches": 16, "patch_size": 4}
 
 
-def pictures(count: int, height: int = 32, width: int = 32) -> torch.Tensor:
+def random_images(count: int, height: int = 32, width: int = 32) -> torch.Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(1)) * 255
 
 
@@ -37,8 +38,8 @@ def test_coefficients_are_those_of_the_definition() -> None:
                 patch = patch - patch.mean()
                 patch = patch / (patch.square().sum() + 0.01**2 * 48).sqrt()
                 patch = words.whitening @ (patch - words.mean)
-                likeness = words.patches @ patch / (patch.norm() + 1e-3)
-                values[:, y, x] = torch.cat([(likeness - t).clamp(min=0), (-likeness - t).clamp(min=0)])
+                cosine = words.patches @ patch / (patch.norm() + 1e-3)
+                values[:, y, x] = torch.cat([(cosine - t).clamp(min=0), (-cosine - t).clamp(min=0)])
         for i, down in enumerate((1.5, 4.5)):  # regions' middles: a quarter and three quarters of 0 to 6, ...
             for j, right in enumerate((2.0, 6.0)):  # ... of 0 to 8
                 weight = torch.exp(-((torch.arange(7) - down) ** 2) / (2 * (0.6 * 3.5) ** 2))[:, None] * (
@@ -48,11 +49,13 @@ def test_coefficients_are_those_of_the_definition() -> None:
                 torch.testing.assert_close(found[b, :, i, j], expected, rtol=1e-3, atol=1e-5)
 
 
-def test_many_images_are_read_a_few_at_a_time_and_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images_are_processed_a_few_at_a_time_with_the_same_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     network = build(PatchesConfig(**SMALL), LAYOUT, 0)
-    image = pictures(7)
+    image = random_images(7)
     whole = network({"image": image}).pooled
-    monkeypatch.setitem(patches.AT_ONCE, "cpu", 1)
+    monkeypatch.setitem(patches.SIMILARITIES_PER_PASS, "cpu", 1)
     torch.testing.assert_close(network({"image": image}).pooled, whole, rtol=1e-4, atol=1e-4)
 
 
@@ -60,10 +63,10 @@ def test_the_dictionary_is_white_and_has_the_mirror_image_of_each_patch() -> Non
     words = dictionary(3, 6, 64, seed=0)
     torch.testing.assert_close(words.patches.norm(dim=1), torch.ones(64))
     cut = torch.nn.functional.unfold(dead_leaves(200, 3, 32, seed=77), 6).transpose(1, 2).flatten(0, 1)
-    white = (contrast(cut) - words.mean) @ words.whitening
+    white = (contrast_normalized(cut) - words.mean) @ words.whitening
     values = torch.linalg.eigvalsh(torch.cov(white.T))
-    assert float(values[-1] / values.median()) < 2, "other pictures are nearly white too"
-    raw = torch.linalg.eigvalsh(torch.cov(contrast(cut).T))
+    assert float(values[-1] / values.median()) < 2, "other images are nearly white too"
+    raw = torch.linalg.eigvalsh(torch.cov(contrast_normalized(cut).T))
     assert float(raw[-1] / raw.median()) > 20, "without it they are far from it"
     turned = words.patches[:32].view(-1, 3, 6, 6).flip(-1).flatten(1)  # whitening has the mirror's symmetry
     torch.testing.assert_close(turned, words.patches[32:], rtol=1e-3, atol=1e-4)
@@ -73,13 +76,15 @@ def test_the_dictionary_is_white_and_has_the_mirror_image_of_each_patch() -> Non
 
 def test_flat_patches_stay_short() -> None:
     rough = torch.rand(1, 48, generator=torch.Generator().manual_seed(0))
-    lengths = contrast(torch.cat([rough, 0.5 + (rough - 0.5) * 1e-3, torch.full((1, 48), 0.3)])).norm(dim=1)
+    lengths = contrast_normalized(
+        torch.cat([rough, 0.5 + (rough - 0.5) * 1e-3, torch.full((1, 48), 0.3)])
+    ).norm(dim=1)
     assert float(lengths[0]) > 0.99
     assert float(lengths[1]) < 0.05
     assert float(lengths[2]) == pytest.approx(0, abs=1e-4)
 
 
-def test_coefficients_are_standardised_by_synthetic_pictures() -> None:
+def test_coefficients_are_standardized_over_synthetic_images() -> None:
     others = dead_leaves(96, 3, 32, seed=5) * 255  # other ones than those that the network measures
     found = build(PatchesConfig(), LAYOUT, 0)({"image": others}).pooled.reshape(96, 1024, 16)
     spread, mean = torch.std_mean(found, dim=(0, 2))
@@ -90,14 +95,14 @@ def test_coefficients_are_standardised_by_synthetic_pictures() -> None:
 
 @pytest.mark.parametrize("size", [(32, 32), (32, 37), (21, 64)])
 @pytest.mark.parametrize("places", [3, 4])
-def test_a_mirror_image_is_the_same_for_one_look(size: tuple[int, int], places: int) -> None:
+def test_features_are_invariant_to_mirroring_from_one_pass(size: tuple[int, int], places: int) -> None:
     layout = Layout(image=(3, *size))
     network = build(PatchesConfig(**SMALL, pool_grid=places, mirror=True), layout, 0)
     whole = build(PatchesConfig(**SMALL, pool_grid=places), layout, 0)
-    image = pictures(2, *size)
+    image = random_images(2, *size)
     found = network({"image": image}).pooled
-    assert found.shape == (2, network.width)
-    assert network.width == 32 * places * -(-places // 2)
+    assert found.shape == (2, network.num_features)
+    assert network.num_features == 32 * places * -(-places // 2)
     torch.testing.assert_close(found, network({"image": image.flip(-1)}).pooled, rtol=1e-4, atol=1e-4)
     two = whole.coefficients(image / 255) + whole.coefficients(image.flip(-1) / 255)
     expected = two[..., : -(-places // 2)].flatten(1) * 2**-0.5
@@ -105,7 +110,7 @@ def test_a_mirror_image_is_the_same_for_one_look(size: tuple[int, int], places: 
     assert not torch.allclose(found, network({"image": image.flip(-2)}).pooled, atol=0.1), "down is not up"
 
 
-def test_patches_and_usual_sizes_stand_in_the_weights() -> None:
+def test_patches_and_statistics_are_saved_with_the_weights() -> None:
     network, served = (
         build(PatchesConfig(**SMALL), LAYOUT, 0),
         build(PatchesConfig(**SMALL), LAYOUT, 0, architecture={}),
@@ -113,7 +118,9 @@ def test_patches_and_usual_sizes_stand_in_the_weights() -> None:
     assert sum(p.numel() for p in network.parameters()) == 0
     assert not torch.equal(served.usual_mean, network.usual_mean), "a saved run's patches are not drawn anew"
     served.load_state_dict(network.state_dict())
-    assert torch.equal(served({"image": pictures(2)}).pooled, network({"image": pictures(2)}).pooled)
+    assert torch.equal(
+        served({"image": random_images(2)}).pooled, network({"image": random_images(2)}).pooled
+    )
     other = build(PatchesConfig(**SMALL), LAYOUT, 1)
     assert not torch.allclose(other.similarities.patches, network.similarities.patches, atol=0.01)
 
@@ -121,15 +128,15 @@ def test_patches_and_usual_sizes_stand_in_the_weights() -> None:
 @pytest.mark.parametrize(
     ("option", "key"),
     [
-        (partial(PatchesConfig, num_patches=0), "patches"),
-        (partial(PatchesConfig, num_patches=7), "patches"),
-        (partial(PatchesConfig, patch_size=1), "side"),
-        (partial(PatchesConfig, pool_grid=0), "places"),
+        (partial(PatchesConfig, num_patches=0), "num_patches=0"),
+        (partial(PatchesConfig, num_patches=7), "num_patches=7"),
+        (partial(PatchesConfig, patch_size=1), "patch_size=1"),
+        (partial(PatchesConfig, pool_grid=0), "pool_grid=0"),
         (partial(PatchesConfig, threshold=-0.5), "threshold"),
-        (partial(PatchesConfig, linear_branch_lr_scale=-1.0), "wide"),
-        (partial(PatchesConfig, patch_size=30), "side=30"),
+        (partial(PatchesConfig, linear_branch_lr_scale=-1.0), "linear_branch_lr_scale"),
+        (partial(PatchesConfig, patch_size=30), "patch_size=30"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(option: PatchesConfig, key: str) -> None:
+def test_wrong_values_are_refused_with_their_key(option: Callable[[], PatchesConfig], key: str) -> None:
     with pytest.raises(ValueError, match=key):
-        build(option, LAYOUT, 0)
+        build(option(), LAYOUT, 0)

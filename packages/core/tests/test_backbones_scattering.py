@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -12,7 +13,7 @@ from torch.nn.functional import pad
 
 from core.backbones.config import ScatteringConfig
 from core.backbones.dead_leaves import dead_leaves
-from core.backbones.scattering import Scattering, gaussian, morlet
+from core.backbones.scattering import Scattering, gabor, morlet
 from core.config import build
 from core.data.types import Layout
 
@@ -24,7 +25,7 @@ def slow(image: torch.Tensor, scales: int, orientations: int) -> torch.Tensor:
     side = math.ceil((max(h, w) + 2 * step) / step) * step
     edged = pad(image[None, None], (step,) * 4, mode="reflect")
     edged = pad(edged, (0, side - w - 2 * step, 0, side - h - 2 * step), mode="replicate")[0, 0].double()
-    low = fft2(gaussian(side, 0.8 * 2 ** (scales - 1), 0.0, 1.0, 0.0))
+    low = fft2(gabor(side, 0.8 * 2 ** (scales - 1), 0.0, 1.0, 0.0))
 
     def averaged(u: torch.Tensor) -> torch.Tensor:
         return ifft2(fft2(u.to(torch.complex128)) * low).real[
@@ -101,60 +102,60 @@ def test_neighbouring_coefficients_are_brought_to_one_scale_within_an_image() ->
     assert float(deviations[:, 0].min()) > 0.9, "the image itself has contrast enough"
 
 
-def test_coefficients_are_standardised_by_synthetic_pictures() -> None:
-    pictures = dead_leaves(64, 3, 32, seed=5) * 255  # other ones than those that the network measures
+def test_coefficients_are_standardized_over_synthetic_images() -> None:
+    images = dead_leaves(64, 3, 32, seed=5) * 255  # other ones than those that the network measures
     layout = Layout(image=(3, 32, 32))
-    found = build(ScatteringConfig(), layout, 0)({"image": pictures}).pooled.reshape(64, 243, 64)
+    found = build(ScatteringConfig(), layout, 0)({"image": images}).pooled.reshape(64, 243, 64)
     spread, mean = torch.std_mean(found, dim=(0, 2))
     assert float(mean.abs().max()) < 0.3
     assert 0.75 < float(spread.min()) < float(spread.max()) < 1.25
-    raw = build(ScatteringConfig(standardize="none"), layout, 0)({"image": pictures}).pooled.reshape(
+    raw = build(ScatteringConfig(standardize="none"), layout, 0)({"image": images}).pooled.reshape(
         64, 243, 64
     )
     spread = raw.std(dim=(0, 2))
     assert float(spread.max() / spread.min()) > 5, "without it they differ"
 
 
-def test_synthetic_pictures_come_again_by_their_seed_and_have_edges_at_all_scales() -> None:
+def test_dead_leaves_are_a_function_of_the_seed_and_have_edges_at_all_scales() -> None:
     one, same, other = (dead_leaves(6, 3, 32, seed) for seed in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     assert 0 <= float(one.min()) < 0.1
     assert 0.9 < float(one.max()) <= 1
-    grey = dead_leaves(64, 1, 64, 2)[:, 0]
-    power = torch.fft.fft2(grey - grey.mean()).abs().square().mean(0)[0, 1:17]  # along one axis
+    gray = dead_leaves(64, 1, 64, 2)[:, 0]
+    power = torch.fft.fft2(gray - gray.mean()).abs().square().mean(0)[0, 1:17]  # along one axis
     slope = torch.linalg.lstsq(
         torch.stack([torch.arange(1, 17).float().log(), torch.ones(16)], 1), power.log()[:, None]
     ).solution[0]
     assert -3 < float(slope) < -1.2, "natural images fall with about the square of the frequency (Field 1987)"
 
 
-def test_colours_are_taken_apart_in_pictures_of_three_channels_only() -> None:
-    grey = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)).repeat(1, 3, 1, 1)
+def test_opponent_colors_are_computed_for_three_channels_only() -> None:
+    gray = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)).repeat(1, 3, 1, 1)
     layout = Layout(image=(3, 32, 32))
     brightness, *differences = (
-        build(ScatteringConfig(standardize="none", norm_window=81), layout, 0)({"image": grey * 255})
+        build(ScatteringConfig(standardize="none", norm_window=81), layout, 0)({"image": gray * 255})
         .pooled.reshape(2, 3, 81, 64)
         .unbind(1)
     )
-    assert all(float(one.abs().max()) < 0.02 for one in differences), "grey pictures have none"
+    assert all(float(one.abs().max()) < 0.02 for one in differences), "gray images have none"
     alone = build(ScatteringConfig(standardize="none", norm_window=81), Layout(image=(1, 32, 32)), 0)
     torch.testing.assert_close(
-        alone({"image": grey[:, :1] * 255}).pooled, brightness.flatten(1), rtol=1e-3, atol=1e-3
+        alone({"image": gray[:, :1] * 255}).pooled, brightness.flatten(1), rtol=1e-3, atol=1e-3
     )
-    asis = build(ScatteringConfig(standardize="none", norm_window=81, color_space="asis"), layout, 0)
-    red, green, _ = asis({"image": grey * 255}).pooled.reshape(2, 3, 81, 64).unbind(1)
+    unchanged = build(ScatteringConfig(standardize="none", norm_window=81, color_space="rgb"), layout, 0)
+    red, green, _ = unchanged({"image": gray * 255}).pooled.reshape(2, 3, 81, 64).unbind(1)
     torch.testing.assert_close(red, green)
 
 
 @pytest.mark.parametrize("width", [32, 36])
-def test_a_mirror_image_is_the_same(width: int) -> None:
+def test_features_are_invariant_to_mirroring(width: int) -> None:
     image = torch.rand(2, 3, 32, width, generator=torch.Generator().manual_seed(1)) * 255
     network = build(ScatteringConfig(mirror=True), Layout(image=(3, 32, width)), 0)
     whole = build(ScatteringConfig(), Layout(image=(3, 32, width)), 0)
     found = network({"image": image}).pooled
-    assert found.shape == (2, network.width)
-    assert network.width == 243 * 8 * -(-width // 8)
+    assert found.shape == (2, network.num_features)
+    assert network.num_features == 243 * 8 * -(-width // 8)
     torch.testing.assert_close(found, network({"image": image.flip(-1)}).pooled, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(
         whole({"image": image}).pooled, whole({"image": image.flip(-1)}).pooled, atol=0.1
@@ -162,7 +163,7 @@ def test_a_mirror_image_is_the_same(width: int) -> None:
     assert not torch.allclose(found, network({"image": image.flip(-2)}).pooled, atol=0.1), "down is not up"
 
 
-def test_the_usual_sizes_stand_in_the_weights() -> None:
+def test_the_statistics_are_saved_with_the_weights() -> None:
     layout = Layout(image=(3, 32, 32))
     network, served = (
         build(ScatteringConfig(), layout, 0),
@@ -180,15 +181,15 @@ def test_the_usual_sizes_stand_in_the_weights() -> None:
     ("option", "key"),
     [
         (partial(ScatteringConfig, scales=0), "scales"),
-        (partial(ScatteringConfig, norm_window=0), "together"),
-        (partial(ScatteringConfig, conv_channels=[20]), "widths"),
-        (partial(ScatteringConfig, color_space="hsv"), "colors"),
-        (partial(ScatteringConfig, standardize="data"), "standard"),
+        (partial(ScatteringConfig, norm_window=0), "norm_window"),
+        (partial(ScatteringConfig, conv_channels=[20]), "conv_channels"),
+        (partial(ScatteringConfig, color_space="hsv"), "color_space"),
+        (partial(ScatteringConfig, standardize="data"), "standardize"),
         (partial(ScatteringConfig, mirror=True, conv_channels=[16]), "mirror"),
-        (partial(ScatteringConfig, linear_branch_lr_scale=-1.0), "wide"),
+        (partial(ScatteringConfig, linear_branch_lr_scale=-1.0), "linear_branch_lr_scale"),
         (partial(ScatteringConfig, scales=5), "scales=5"),
     ],
 )
-def test_what_cannot_be_is_refused_by_name(option: ScatteringConfig, key: str) -> None:
+def test_wrong_values_are_refused_with_their_key(option: Callable[[], ScatteringConfig], key: str) -> None:
     with pytest.raises(ValueError, match=key):
-        build(option, Layout(image=(3, 32, 32)), 0)
+        build(option(), Layout(image=(3, 32, 32)), 0)

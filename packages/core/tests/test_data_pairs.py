@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from core.config import build
 from core.data.config import ColumnsEncoderConfig
 from core.data.encoders import restore
 from core.data.encoders.columns import ColumnsEncoder

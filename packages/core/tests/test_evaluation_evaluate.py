@@ -20,7 +20,7 @@ from core.targets.multiclass import MulticlassTarget
 from core.targets.types import Predictions
 
 TARGET = BinaryTarget("y", ("no", "yes"))
-CONFIG = StandardEvaluation(resamples=60, resamples_single=40, minimum_group=30)
+CONFIG = StandardEvaluation(resamples=60, resamples_slow=40, min_group_rows=30)
 
 
 def part(n: int, seed: int, noise: float = 1.0) -> Predictions:

@@ -112,16 +112,16 @@ def test_contrast_and_noise_are_as_strong_as_they_say() -> None:
 def test_robustness_is_the_mean_over_kinds_and_severities_of_the_same_rows() -> None:
     rows = held()
     found = robustness(60, ("brightness", "gaussian_noise"))(rows)
-    clean = found.figures["clean_accuracy"]["value"]
-    spoilt = found.figures["corrupted_accuracy"]["value"]
+    clean = found.metrics["clean_accuracy"]["value"]
+    spoilt = found.metrics["corrupted_accuracy"]["value"]
     assert clean == 1.0
-    assert found.figures["relative_degradation"]["value"] == pytest.approx(1 - spoilt / clean)
+    assert found.metrics["relative_degradation"]["value"] == pytest.approx(1 - spoilt / clean)
     table = found.files["robustness.csv"]
     assert len(table) == 10
     assert table["accuracy"].mean() == pytest.approx(spoilt)
     by_kind = {row["corruption"]: row for row in found.tables["Accuracy by corruption"]}
     assert by_kind["brightness"]["mean"] < by_kind["gaussian noise"]["mean"]  # it goes by light alone
-    assert robustness(60, ("brightness",))(rows).figures == robustness(60, ("brightness",))(rows).figures
+    assert robustness(60, ("brightness",))(rows).metrics == robustness(60, ("brightness",))(rows).metrics
 
 
 def test_separation_is_auroc_and_the_rate_at_95_percent() -> None:
@@ -139,8 +139,8 @@ def test_foreign_rows_far_from_every_level_are_told() -> None:
     far = torch.full((30, 3, 16, 16), 80, dtype=torch.uint8)
     rows.scorer.images = torch.cat([rows.scorer.images, far])  # type: ignore[attr-defined]
     found = outliers({"between": lambda _: pd.DataFrame({"place": np.arange(90, 120)})}, 50)(rows)
-    assert found.figures["auroc_between_energy"]["value"] == 1.0
-    assert found.figures["fpr_at_95_tpr_between_probability"]["value"] == 0.0
+    assert found.metrics["auroc_between_energy"]["value"] == 1.0
+    assert found.metrics["fpr_at_95_tpr_between_probability"]["value"] == 0.0
 
 
 def test_rows_of_classes_that_were_held_out_are_foreign_too() -> None:
@@ -149,7 +149,7 @@ def test_rows_of_classes_that_were_held_out_are_foreign_too() -> None:
     rows.scorer.images = torch.cat([rows.scorer.images, far])  # type: ignore[attr-defined]
     rows.dataset.ood_sets["held_out"] = pd.DataFrame({"place": np.arange(90, 120)})
     found = outliers({}, 20)(rows)
-    assert found.figures["auroc_held_out_energy"]["value"] == 1.0
+    assert found.metrics["auroc_held_out_energy"]["value"] == 1.0
     assert found.tables["Foreign pictures"][0]["number"] == 20
 
 
@@ -173,8 +173,8 @@ def test_masks_are_judged_by_the_mean_of_their_pixels() -> None:
     dataset = Dataset(frame, ColumnRoles(target=("y",), image="image"), "made")
     rows = EvaluationContext(dataset, {"test": frame}, {"test": part}, target, {}, scorer, 0, 60, 0.95, 10)
     found = outliers({"between": lambda _: pd.DataFrame({"place": np.arange(30, 40)})}, 30)(rows)
-    assert found.figures["auroc_between_energy"]["value"] == 1.0
-    assert found.figures["auroc_between_probability"]["value"] == 1.0
+    assert found.metrics["auroc_between_energy"]["value"] == 1.0
+    assert found.metrics["auroc_between_probability"]["value"] == 1.0
 
 
 def test_aurc_of_single_rows_is_the_mean_risk_of_the_kept() -> None:
@@ -193,18 +193,18 @@ def test_risk_falls_where_the_model_knows_its_errors() -> None:
     scores = np.where(unsure[:, None], [[0.4, 0.3, 0.3]], part.scores)
     spoilt = replace(part, scores=scores, labels=np.where(unsure, (part.targets + 1) % 3, part.labels))
     found = risk_coverage()(replace(rows, parts={"test": spoilt}))
-    assert found.figures["risk_at_full_coverage"]["value"] == pytest.approx(0.2)
+    assert found.metrics["risk_at_full_coverage"]["value"] == pytest.approx(0.2)
     by_coverage = {round(r["coverage"], 2): r["risk"] for r in found.tables["Risk by coverage"]}
     assert by_coverage[1.0] == pytest.approx(0.2)
     assert min(by_coverage.values()) == 0.0
-    assert -0.01 < found.figures["excess_aurc"]["value"] < 0.02
+    assert -0.01 < found.metrics["excess_aurc"]["value"] < 0.02
 
 
 def test_a_weak_slice_is_found_and_equal_ones_are_not() -> None:
     light = np.where(np.arange(90) % 2 == 0, "day", "night").astype(np.str_)
     rows = held(light)
     part = rows.parts["test"]
-    assert slices({})(rows).figures["slices_weaker_than_the_rest"]["value"] == 0
+    assert slices({})(rows).metrics["slices_weaker_than_the_rest"]["value"] == 0
     bad = (light == "night") & (np.arange(90) % 4 == 1)
     spoilt = replace(part, labels=np.where(bad, (part.targets + 1) % 3, part.labels))
     found = slices({"rows": lambda p: float(len(p))})(replace(rows, parts={"test": spoilt}))
@@ -212,10 +212,10 @@ def test_a_weak_slice_is_found_and_equal_ones_are_not() -> None:
     assert worst["slice"] == "light: night"
     assert worst["less than the rest by"] == pytest.approx(bad.sum() / 45)
     assert worst["rows"] == 45.0
-    assert found.figures["slices_weaker_than_the_rest"]["value"] == 1
+    assert found.metrics["slices_weaker_than_the_rest"]["value"] == 1
 
 
 def test_latency_is_measured_at_a_fixed_input() -> None:
     found = latency(20)(held())
-    assert 0 < found.figures["model_p50_ms"]["value"] <= found.figures["model_p99_ms"]["value"]
+    assert 0 < found.metrics["model_p50_ms"]["value"] <= found.metrics["model_p99_ms"]["value"]
     assert "image 3 x 16 x 16" in found.notes[0]

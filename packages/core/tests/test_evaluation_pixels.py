@@ -43,7 +43,7 @@ def test_boosted_pixels_learn_and_are_compared() -> None:
     found = AutoBaseline().run(frames, encoder, FIELDS, target, 0)
     assert found is not None
     assert found.name == "boosting"
-    config = StandardEvaluation(resamples=40, resamples_single=20)
+    config = StandardEvaluation(resamples=40, resamples_slow=20)
     ours = evaluate(found.validation, found.test, target, config)
     assert ours.metrics["miou"]["value"] > 0.75
     assert ours.metrics["iou_never"]["value"] is None
@@ -52,5 +52,5 @@ def test_boosted_pixels_learn_and_are_compared() -> None:
     again = Boosting().run(frames, encoder, FIELDS, target, 0)
     assert again is not None
     assert np.array_equal(again.test.labels, found.test.labels)
-    with pytest.raises(ValueError, match="target=mask"):
+    with pytest.raises(ValueError, match="target=segmentation"):
         Logistic().run(frames, encoder, FIELDS, target, 0)

@@ -20,6 +20,7 @@ from explanation_fakes import VALUE, Kind, cut, fitted, reading
 from core.backbones.config import SequenceConfig, TabularConfig, TextConfig
 from core.backbones.heads import PooledHead
 from core.backbones.model import Model
+from core.config import build
 from core.data.config import ColumnsEncoderConfig
 from core.data.types import ColumnRoles
 from core.explanation.differentiable_inputs import DifferentiableInputs
@@ -75,8 +76,8 @@ def test_integrated_gradients_of_a_linear_model_are_its_terms() -> None:
 
 def tabular(encoder: object, seed: int = 0, wide: float = 1.0, layers: int = 2) -> Model:
     pooling = "cls" if layers else "mean"
-    option = TabularConfig(width=16, layers=layers, heads=2, wide=wide, dropout=0.0, pooling=pooling)
-    backbone = option.build(encoder.layout(), seed)  # type: ignore[attr-defined]
+    option = TabularConfig(hidden_size=16, num_layers=layers, num_heads=2, linear_branch_lr_scale=wide, dropout=0.0, pooling=pooling)
+    backbone = build(option, encoder.layout(), seed)  # type: ignore[attr-defined]
     return Model(backbone, PooledHead(backbone, 1, "linear", 0.0))
 
 
@@ -325,11 +326,11 @@ def test_roll_out_needs_attention(trained) -> None:  # type: ignore[no-untyped-d
 def test_roll_out_and_gradients_of_text_and_events() -> None:
     frame = pd.DataFrame({"note": TEXTS}).join(stream(20))
     text = fitted(frame, ColumnRoles(text=("note",)), ColumnsEncoderConfig(tokenizer="own", length=16, bag=50))
-    option = TextConfig(width=16, layers=1, heads=2, wide=1.0, topics=8)
+    option = TextConfig(hidden_size=16, num_layers=1, num_heads=2, linear_branch_lr_scale=1.0, lsa_components=8)
     events = fitted(frame, ColumnRoles(numeric=("x",), unit="who", time="when"), ColumnsEncoderConfig(history=3))
     for encoder, backbone in (
-        (text, option.build(text.layout(), 0)),
-        (events, SequenceConfig(width=16, layers=1, heads=2).build(events.layout(), 0)),
+        (text, build(option, text.layout(), 0)),
+        (events, build(SequenceConfig(hidden_size=16, num_layers=1, num_heads=2), events.layout(), 0)),
     ):
         model = Model(backbone, PooledHead(backbone, 3, "linear", 0.0))
         cases = cut(model, encoder, frame)

@@ -25,17 +25,26 @@ from training_fakes import Net
 import core.data.config
 import core.privacy.config
 import core.training.config  # noqa: F401 - they register the options
-from core.config import OPTIONS
+from core.config import OPTIONS, build, option_name
 from core.data.encoders import restore
 from core.data.groups import Groups
 from core.data.types import Batch, Dataset, ColumnRoles
-from core.fairness.config import Decorrelate, Dro, Penalty, Reweight, Threshold
-from core.fairness.threshold_optimizer import optimize_thresholds, decide_by_group
-from core.fairness.penalty import GapPenalty
+from core.fairness.config import (
+    DecorrelateConfig,
+    GroupDROConfig,
+    PenaltyConfig,
+    ReweightConfig,
+    ThresholdConfig,
+    validate_run,
+)
+from core.fairness.group_thresholds import decide_by_group
+from core.fairness.threshold_optimizer import optimize_thresholds
+from core.fairness.penalty import DisparityPenalty
 from core.fairness.group_dro import GroupDRO
 from core.fairness.subgroups import SubgroupIndex, select_attributes
 from core.targets.binary import BinaryTarget
 from core.targets.multiclass import MulticlassTarget
+from core.targets.regression import RegressionTarget
 from core.targets.types import Predictions
 from core.training.parallel import ALONE
 from core.training.step import TrainStep
@@ -91,7 +100,7 @@ def trained(update: TrainStep, rows: Rows, steps: range) -> list[torch.Tensor]:
 
 def test_reweighing_makes_group_and_class_independent() -> None:
     rows, groups = Rows.make()
-    weigh = Reweight().objective(rows, groups, BINARY)
+    weigh = build(ReweightConfig()).objective(rows, groups, BINARY)
     batch = rows.batch(torch.arange(ROWS))
     weights = weigh(torch.ones(ROWS), batch, torch.zeros(ROWS, 1)).double()
     assert float(weights.mean()) == pytest.approx(1.0)
@@ -107,7 +116,7 @@ def test_reweighing_makes_group_and_class_independent() -> None:
 
 def test_groups_weigh_alike_where_asked_and_joined_attributes_are_four_groups() -> None:
     rows, groups = Rows.make()
-    weigh = Reweight(attribute="sex+skin", by="group").objective(rows, groups, BINARY)
+    weigh = build(ReweightConfig(attribute="sex+skin", reweigh_by="group")).objective(rows, groups, BINARY)
     weights = weigh(torch.ones(ROWS), rows.batch(torch.arange(ROWS)), torch.zeros(ROWS, 1))
     cells = (rows.frame["sex"] + rows.frame["skin"]).to_numpy()
     sums = {name: float(weights[cells == name].sum()) for name in np.unique(cells)}
@@ -116,29 +125,29 @@ def test_groups_weigh_alike_where_asked_and_joined_attributes_are_four_groups() 
 
 def test_given_weights_count_nothing_and_name_their_groups() -> None:
     rows, groups = Rows.make()
-    weigh = Reweight(weights={"f": 3.0}).objective(rows, groups, BINARY)
+    weigh = build(ReweightConfig(weights={"f": 3.0})).objective(rows, groups, BINARY)
     rows.targets = torch.zeros_like(rows.targets)  # were they counted, the weights would follow
     weights = weigh(torch.ones(ROWS), rows.batch(torch.arange(ROWS)), torch.zeros(ROWS, 1)).numpy()
     assert np.array_equal(weights, np.where(rows.frame["sex"] == "f", 3.0, 1.0).astype(np.float32))
     with pytest.raises(ValueError, match=r"fairness\.weights=.*no group 'x'; there are f, m"):
-        Reweight(weights={"x": 2.0}).objective(rows, groups, BINARY)
+        build(ReweightConfig(weights={"x": 2.0})).objective(rows, groups, BINARY)
 
 
 def test_group_robust_weights_follow_the_paper() -> None:
     rows, groups = Rows.make()
-    strata = SubgroupIndex.of("sex", groups, BINARY, by_class=False)
-    counts = strata.counts(rows)
-    robust = GroupDRO(strata, counts, rate=0.5, minimum=1)
+    index = SubgroupIndex.of("sex", groups, BINARY, by_class=False)
+    counts = index.counts(rows)
+    dro = GroupDRO(index, counts, step_size=0.5, min_group_rows=1)
     batch = rows.batch(torch.arange(100))
     losses = torch.rand(100, generator=torch.Generator().manual_seed(1))
     share = (counts / counts.sum()).numpy()
-    weights = robust(losses, batch, torch.zeros(100, 1)) / losses
+    weights = dro(losses, batch, torch.zeros(100, 1)) / losses
     sex = batch.groups["sex"].numpy()
     assert weights.numpy() == pytest.approx((0.5 / share[:2])[sex], rel=1e-5)  # q starts even
-    robust.after_step(ALONE)
+    dro.after_step(ALONE)
     mean = np.array([losses.numpy()[sex == g].mean() for g in range(2)])
     q = np.exp(0.5 * mean) / np.exp(0.5 * mean).sum()
-    again = robust(torch.ones(100), batch, torch.zeros(100, 1))
+    again = dro(torch.ones(100), batch, torch.zeros(100, 1))
     assert again.numpy() == pytest.approx((q / share[:2])[sex], rel=1e-5)
 
 
@@ -147,22 +156,22 @@ def test_small_groups_are_left_as_they_are() -> None:
     few = Rows(rows.inputs, rows.targets, {"sex": torch.zeros(ROWS, dtype=torch.int64)}, rows.frame)
     few.group_codes["sex"][:200] = 1
     few.group_codes["sex"][:5] = 2  # "other"
-    strata = SubgroupIndex.of("sex", groups, BINARY, by_class=False)
-    robust = GroupDRO(strata, strata.counts(few), 0.5, minimum=50)
-    weights = robust(torch.ones(ROWS), few.batch(torch.arange(ROWS)), torch.zeros(ROWS, 1))
+    index = SubgroupIndex.of("sex", groups, BINARY, by_class=False)
+    dro = GroupDRO(index, index.counts(few), 0.5, min_group_rows=50)
+    weights = dro(torch.ones(ROWS), few.batch(torch.arange(ROWS)), torch.zeros(ROWS, 1))
     assert weights[:5].tolist() == [1.0] * 5
     assert float(weights.mean()) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("notion", ["demographic_parity", "equal_opportunity", "equalized_odds"])
-def test_the_penalty_has_the_gradient_of_the_squared_gaps(notion: str) -> None:
+@pytest.mark.parametrize("constraint", ["demographic_parity", "equal_opportunity", "equalized_odds"])
+def test_the_penalty_has_the_gradient_of_the_squared_disparities(constraint: str) -> None:
     """With the means of all rows known, the slope of the batch of all rows is that of the penalty itself."""
     rows, groups = Rows.make()
     batch = rows.batch(torch.arange(ROWS))
     model = Net(dropout=0.0, norm=False)
-    by_class = notion != "demographic_parity"
-    strata = SubgroupIndex.of("sex", groups, BINARY, by_class)
-    penalty = GapPenalty(strata, strata.counts(rows), BINARY, notion, strength=3.0, minimum=1)
+    by_class = constraint != "demographic_parity"
+    index = SubgroupIndex.of("sex", groups, BINARY, by_class)
+    penalty = DisparityPenalty(index, index.counts(rows), BINARY, constraint, weight=3.0, min_group_rows=1)
     outputs = model(batch.inputs)
     losses = BINARY.losses(outputs, batch.targets)
     penalty(losses, batch, outputs)
@@ -172,7 +181,7 @@ def test_the_penalty_has_the_gradient_of_the_squared_gaps(notion: str) -> None:
 
     chance = torch.sigmoid(outputs[:, 0])
     sex = batch.groups["sex"]
-    classes = {"demographic_parity": [None], "equal_opportunity": [1], "equalized_odds": [0, 1]}[notion]
+    classes = {"demographic_parity": [None], "equal_opportunity": [1], "equalized_odds": [0, 1]}[constraint]
     total = losses.mean()
     for y in classes:
         inside = torch.ones(ROWS, dtype=torch.bool) if y is None else batch.targets == y
@@ -185,8 +194,8 @@ def test_the_penalty_has_the_gradient_of_the_squared_gaps(notion: str) -> None:
 
 def test_equal_loss_never_trains_a_group_to_be_served_worse() -> None:
     rows, groups = Rows.make()
-    strata = SubgroupIndex.of("sex", groups, BINARY, by_class=False)
-    penalty = GapPenalty(strata, strata.counts(rows), BINARY, "equal_loss", strength=1e6, minimum=1)
+    index = SubgroupIndex.of("sex", groups, BINARY, by_class=False)
+    penalty = DisparityPenalty(index, index.counts(rows), BINARY, "equal_loss", weight=1e6, min_group_rows=1)
     batch = rows.batch(torch.arange(ROWS))
     losses = torch.where(batch.groups["sex"] == 0, 2.0, 1.0)
     penalty(losses, batch, torch.zeros(ROWS, 1))
@@ -196,14 +205,14 @@ def test_equal_loss_never_trains_a_group_to_be_served_worse() -> None:
     assert float(weighted[batch.groups["sex"] == 0].min()) > 2.0
 
 
-OBJECTIVES = {"dro": Dro(rate=0.3, minimum=5), "penalty": Penalty(strength=5.0, minimum=5)}
+OBJECTIVES = {"dro": GroupDROConfig(step_size=0.3, min_group_rows=5), "penalty": PenaltyConfig(weight=5.0, min_group_rows=5)}
 
 
 @pytest.mark.parametrize("kind", list(OBJECTIVES))
 def test_a_batch_in_pieces_is_a_batch(kind: str) -> None:
     rows, groups = Rows.make()
     ends = [
-        trained(update_of(OBJECTIVES[kind].objective(rows, groups, BINARY), micro), rows, range(8))
+        trained(update_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY), micro), rows, range(8))
         for micro in (0, 7)
     ]
     for whole, pieces in zip(*ends, strict=True):
@@ -219,7 +228,7 @@ def test_two_processes_see_what_one_sees(kind: str) -> None:
     batch = rows.batch(torch.arange(80))
     outputs = torch.randn(80, 1, generator=torch.Generator().manual_seed(0))
     losses = BINARY.losses(outputs, batch.targets)
-    alone, *two = (OBJECTIVES[kind].objective(rows, groups, BINARY) for _ in range(3))
+    alone, *two = (build(OBJECTIVES[kind]).objective(rows, groups, BINARY) for _ in range(3))
     alone(losses, batch, outputs)
     alone.after_step(ALONE)
     for rank, own in enumerate(two):
@@ -241,12 +250,12 @@ def test_two_processes_see_what_one_sees(kind: str) -> None:
 @pytest.mark.parametrize("kind", list(OBJECTIVES))
 def test_a_resumed_run_ends_with_the_same_bits(kind: str) -> None:
     rows, groups = Rows.make()
-    straight = trained(update_of(OBJECTIVES[kind].objective(rows, groups, BINARY)), rows, range(9))
-    first = update_of(OBJECTIVES[kind].objective(rows, groups, BINARY))
+    straight = trained(update_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY)), rows, range(9))
+    first = update_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY))
     trained(first, rows, range(4))
     state = {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in first.state_dict().items()}
     assert any(name.startswith("objective.") for name in state)
-    second = update_of(OBJECTIVES[kind].objective(rows, groups, BINARY))
+    second = update_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY))
     second.load_state_dict(state)
     assert all(torch.equal(a, b) for a, b in zip(trained(second, rows, range(4, 9)), straight, strict=True))
 
@@ -277,7 +286,7 @@ def test_group_thresholds_close_the_gap_on_new_rows_and_cost_little() -> None:
     common = BINARY.labels(test.scores, {"yes": 0.5})
     assert gap(common) > 0.2
     assert gap(labels) < gap(common) / 2
-    assert by_group["gap"] < by_group["gap_common"] / 2
+    assert by_group.disparity < by_group.disparity_common / 2
     assert (
         balanced_accuracy_score(test.targets, labels) > balanced_accuracy_score(test.targets, common) - 0.01
     )
@@ -306,7 +315,7 @@ def test_group_thresholds_are_as_good_as_fairlearn_s_randomised_ones() -> None:
     best = (chance[y == 1].mean() + (1 - chance[y == 0]).mean()) / 2
     ours = balanced_accuracy_score(y, labels)
     assert ours == pytest.approx(best, abs=0.01)
-    assert by_group["gap"] < 0.02
+    assert by_group.disparity < 0.02
 
 
 def test_thresholds_of_several_classes_close_the_gap() -> None:
@@ -348,7 +357,7 @@ def test_correlation_is_removed_as_fairlearn_removes_it_and_comes_back_from_its_
     )
     roles = ColumnRoles(target=("y",), numeric=("a", "b"), sensitive=("sex", "skin"))
     plain = OPTIONS["encoder", "fields"](numeric="none").build(roles)
-    made = Decorrelate().encoder(plain, frame, roles, groups)
+    made = build(DecorrelateConfig()).wrap_encoder(plain, frame, roles, groups)
     made.fit(frame)
     removed = made.removed(frame)
     female = (frame["sex"] == "f").astype(float).to_numpy()
@@ -367,26 +376,29 @@ def test_correlation_is_removed_as_fairlearn_removes_it_and_comes_back_from_its_
         back.transform(frame.drop(columns="sex"))
     seen = ColumnRoles(target=("y",), numeric=("a",), categorical=("sex",), sensitive=("sex", "skin"))
     with pytest.raises(ValueError, match="is an input itself"):
-        Decorrelate().encoder(plain, frame, seen, groups)
+        build(DecorrelateConfig()).wrap_encoder(plain, frame, seen, groups)
 
 
-def private(clipping: str = "flat"):
-    return SimpleNamespace(privacy=OPTIONS["privacy", "dp"](clipping=clipping))
+def private(option, clipping: str = "flat") -> SimpleNamespace:
+    return SimpleNamespace(
+        fairness=option, privacy=OPTIONS["privacy", "dp"](clipping=clipping), evaluation=SimpleNamespace()
+    )
 
 
 @pytest.mark.parametrize(
-    "option", [Dro(), Penalty(), Decorrelate(), Reweight()], ids=lambda o: type(o).__name__
+    "option", [GroupDROConfig(), PenaltyConfig(), DecorrelateConfig(), ReweightConfig()], ids=lambda o: type(o).__name__
 )
 def test_what_reads_or_couples_training_rows_is_refused_under_privacy(option) -> None:
-    with pytest.raises(ValueError, match=rf"fairness='{type(option).__name__.lower()}'.*fairness\.weights"):
-        option.check_run(private())
-    option.check_run(SimpleNamespace(privacy=OPTIONS["privacy", "none"]()))
+    with pytest.raises(ValueError, match=rf"fairness='{option_name(option)}'.*fairness\.weights"):
+        validate_run(private(option))
+    plain = SimpleNamespace(fairness=option, privacy=OPTIONS["privacy", "none"](), evaluation=SimpleNamespace())
+    validate_run(plain)
 
 
 def test_given_weights_are_allowed_under_privacy_unless_clipping_undoes_them() -> None:
-    Reweight(weights={"f": 2.0}).check_run(private())
+    validate_run(private(ReweightConfig(weights={"f": 2.0})))
     with pytest.raises(ValueError, match=r"privacy\.clipping='automatic'.*undoes weights"):
-        Reweight(weights={"f": 2.0}).check_run(private("automatic"))
+        validate_run(private(ReweightConfig(weights={"f": 2.0}), "automatic"))
 
 
 def test_a_weighted_example_is_clipped_after_it_was_weighed(tmp_path: Path) -> None:
@@ -418,26 +430,32 @@ def test_a_weighted_example_is_clipped_after_it_was_weighed(tmp_path: Path) -> N
 
 def test_settings_name_what_is_wrong() -> None:
     rows, groups = Rows.make()
-    regression = SimpleNamespace(kind="regression", classes=())
+    regression = RegressionTarget("y")
     wrong = {
-        r"fairness\.by='both'": lambda: Reweight(by="both").check(),
-        r"fairness\.strength=-1": lambda: Penalty(strength=-1).check(),
-        r"fairness\.rate=0": lambda: Dro(rate=0).check(),
-        r"fairness\.notion='calibration'": lambda: Threshold(notion="calibration").check(),
-        r"fairness\.strength=2": lambda: Decorrelate(strength=2).check(),
-        r"fairness\.weights=\{'f': -1": lambda: Reweight(weights={"f": -1.0}).check(),
+        r"fairness\.reweigh_by='both'": lambda: ReweightConfig(reweigh_by="both"),
+        r"fairness\.weight=-1": lambda: PenaltyConfig(weight=-1),
+        r"fairness\.step_size=0": lambda: GroupDROConfig(step_size=0),
+        r"fairness\.constraint='calibration'": lambda: ThresholdConfig(constraint="calibration"),
+        r"fairness\.weight=2": lambda: DecorrelateConfig(weight=2),
+        r"fairness\.weights=\{'f': -1": lambda: ReweightConfig(weights={"f": -1.0}),
         r"fairness\.attribute='race': no .*'race'; there are sex, skin": lambda: select_attributes("race", ["sex", "skin"]),
         "no sensitive attribute": lambda: select_attributes("", []),
-        r"evaluation\.rule='f1'": lambda: Threshold().check_run(SimpleNamespace(evaluation=SimpleNamespace(rule="f1"))),
-        "fairness='threshold': a regression target": lambda: Threshold().check_validation({}, regression),
-        r"fairness\.by='group_class': .*regression": lambda: Reweight(by="group_class").objective(
+        r"evaluation\.threshold_rule='f1'": lambda: validate_run(
+            SimpleNamespace(
+                fairness=ThresholdConfig(),
+                privacy=OPTIONS["privacy", "none"](),
+                evaluation=SimpleNamespace(threshold_rule="f1"),
+            )
+        ),
+        "fairness='threshold': a regression target": lambda: build(ThresholdConfig()).check_groups({}, regression),
+        r"fairness\.reweigh_by='group_class': .*regression": lambda: build(ReweightConfig(reweigh_by="group_class")).objective(
             rows, groups, regression
         ),
-        r"fairness\.notion='equalized_odds': .*equal_loss": lambda: Penalty(notion="equalized_odds").objective(
+        r"fairness\.constraint='equalized_odds': .*equal_loss": lambda: build(PenaltyConfig(constraint="equalized_odds")).objective(
             rows, groups, regression
         ),
-        r"fairness\.minimum=500": lambda: Dro(minimum=500).objective(rows, groups, BINARY),
-        r"fairness\.reference_run='nowhere': no record\.json": lambda: Threshold(reference_run="nowhere").check(),
+        r"fairness\.min_group_rows=500": lambda: build(GroupDROConfig(min_group_rows=500)).objective(rows, groups, BINARY),
+        r"fairness\.reference_run='nowhere': no record\.json": lambda: ThresholdConfig(reference_run="nowhere"),
     }  # fmt: skip
     for message, act in wrong.items():
         with pytest.raises(ValueError, match=message):
@@ -478,7 +496,7 @@ def gapped(seed: int = 0) -> tuple[Rows, Groups]:
 
 @pytest.mark.parametrize(
     "option",
-    [Reweight(), Penalty(notion="demographic_parity", strength=30.0)],
+    [ReweightConfig(), PenaltyConfig(constraint="demographic_parity", weight=30.0)],
     ids=lambda o: type(o).__name__,
 )
 def test_a_planted_gap_of_labels_is_at_least_halved_in_training(option) -> None:
@@ -486,7 +504,7 @@ def test_a_planted_gap_of_labels_is_at_least_halved_in_training(option) -> None:
     female = (rows.frame["sex"] == "f").to_numpy()
     before, after = (
         abs(p[female].mean() - p[~female].mean())
-        for p in (fitted(rows, None), fitted(rows, option.objective(rows, groups, BINARY)))
+        for p in (fitted(rows, None), fitted(rows, build(option).objective(rows, groups, BINARY)))
     )
     assert before > 0.08
     assert after < before / 2
@@ -509,7 +527,7 @@ def test_group_robust_training_halves_the_gap_of_losses() -> None:
         return float(loss[female].mean() - loss[~female].mean())
 
     before = gap(fitted(rows, None))
-    after = gap(fitted(rows, Dro(rate=0.3, by_class=False, minimum=20).objective(rows, groups, BINARY)))
+    after = gap(fitted(rows, build(GroupDROConfig(step_size=0.3, by_class=False, min_group_rows=20)).objective(rows, groups, BINARY)))
     assert before > 0.1
     assert abs(after) < before / 2
 

@@ -1,4 +1,4 @@
-"""What core ships: each card's file is there and unaltered, loads, and trains privately."""
+"""The pretrained weights of core: each card's file is there and unaltered, loads, and trains privately."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 from backbone_layouts import COLUMNS, random_inputs
 
 from core.backbones import pretrained
-from core.backbones.config import CnnSmallConfig, FullConfig, TextSmallConfig
+from core.backbones.config import CnnSmallConfig, FullConfig, TextSmallConfig, TimmConfig, TransformersConfig
+from core.backbones.pretrained import load_pretrained, weights_origin
 from core.config import OPTIONS, build
-from core.data.encoders.tokens import SAMPLE
-from core.data.encoders.tokens import pretrained as shipped_tokenizer
+from core.data.encoders.tokens import SAMPLE, bundled_tokenizer
 from core.data.types import ColumnRoles, Dataset, Finding, Layout
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.config import DifferentialPrivacy, NoPrivacy
 from core.privacy.preflight import preflight
-from core.privacy.statement import pretrained_from
 from core.steps.prepare import pretraining_overlap_findings
 
 torch.set_num_threads(1)
-FOLDER = Path(str(pretrained.folder()))
+FOLDER = Path(str(pretrained.weights_directory()))
 CARDS = sorted(FOLDER.glob("*.json"))
 MEGABYTE = 2**20
 
@@ -43,38 +42,38 @@ def test_every_file_of_weights_has_a_card_and_the_sizes_stay_small() -> None:
 
 
 @pytest.mark.parametrize("card", CARDS, ids=[c.stem for c in CARDS])
-def test_a_card_tells_the_truth_about_its_file(card: Path) -> None:
+def test_a_card_is_true_of_its_file(card: Path) -> None:
     told = json.loads(card.read_text())
     content = (FOLDER / told["file"]).read_bytes()
     assert hashlib.sha256(content).hexdigest() == told["sha256"]
     assert len(content) == told["bytes"]
     assert {"recipe", "settings", "seed", "steps", "energy", "final", "data"} <= set(told)
     assert all(len(f["sha256"]) == 64 and f["terms"] for f in told["files"].values())
-    assert told["answers_that_change"] < 0.01, "half precision loses too much"
+    assert told["prediction_change_rate"] < 0.01, "half precision loses too much"
     if "tokenizer" in told:
-        tokenizer = shipped_tokenizer(told["name"])
+        tokenizer = bundled_tokenizer(told["name"])
         assert tokenizer.encode(SAMPLE, add_special_tokens=False).ids == told["tokenizer"]["sample"]
-        assert tokenizer.get_vocab_size() == told["tokenizer"]["vocabulary"]
+        assert tokenizer.get_vocab_size() == told["tokenizer"]["vocab_size"]
 
 
 @pytest.mark.parametrize("card", CARDS, ids=[c.stem for c in CARDS])
-def test_shipped_weights_load_and_none_starts_from_noise(card: Path) -> None:
+def test_pretrained_weights_load_and_random_starts_from_random_initialization(card: Path) -> None:
     told = json.loads(card.read_text())
     if "tokenizer" in told:
         sample = tuple(told["tokenizer"]["sample"])
-        layout = Layout(vocab_size=told["tokenizer"]["vocabulary"], max_length=12, tokenizer_sample=sample)
-        other = Layout(vocab_size=told["tokenizer"]["vocabulary"], max_length=12, tokenizer_sample=sample[1:])
-        with pytest.raises(ValueError, match=r"encoder\.tokenizer"):
+        layout = Layout(vocab_size=told["tokenizer"]["vocab_size"], max_length=12, tokenizer_sample=sample)
+        other = Layout(vocab_size=told["tokenizer"]["vocab_size"], max_length=12, tokenizer_sample=sample[1:])
+        with pytest.raises(ValueError, match=r"encoder\.text\.tokenizer"):
             build(OPTIONS["backbone", card.stem](), other, 0)
     else:
         layout = Layout(image=(3, 32, 32))
     made = build(OPTIONS["backbone", card.stem](), layout, 0)
     again = build(OPTIONS["backbone", card.stem](), layout, 1)
-    noise = build(OPTIONS["backbone", card.stem](weights="none"), layout, 0)
+    fresh = build(OPTIONS["backbone", card.stem](weights="random"), layout, 0)
     name = next(n for n, p in made.trunk.named_parameters() if p.ndim > 1)
     weight = made.trunk.get_parameter(name)
     assert torch.equal(weight, again.trunk.get_parameter(name))
-    assert not torch.equal(weight, noise.trunk.get_parameter(name))
+    assert not torch.equal(weight, fresh.trunk.get_parameter(name))
     assert weight.dtype == torch.float32
 
 
@@ -85,13 +84,13 @@ def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     content = save(fresh.trunk.state_dict())
     (tmp_path / "cnn_small.safetensors").write_bytes(content)
     (tmp_path / "cnn_small.json").write_text(json.dumps({"sha256": hashlib.sha256(content).hexdigest()}))
-    monkeypatch.setattr(pretrained, "folder", lambda: tmp_path)
+    monkeypatch.setattr(pretrained, "weights_directory", lambda: tmp_path)
     build(CnnSmallConfig(), Layout(image=(3, 32, 32)), 0)
     (tmp_path / "cnn_small.safetensors").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     with pytest.raises(ValueError, match="differs from its card"):
         build(CnnSmallConfig(), Layout(image=(3, 32, 32)), 0)
     (tmp_path / "cnn_small.json").unlink()
-    with pytest.raises(ValueError, match=r"backbone\.weights='shipped'"):
+    with pytest.raises(ValueError, match=r"backbone\.weights='pretrained'"):
         build(CnnSmallConfig(), Layout(image=(3, 32, 32)), 0)
 
 
@@ -124,17 +123,20 @@ def test_gradients_of_single_examples_are_exact(option: object, layout: Layout) 
 
 
 def test_the_privacy_statement_names_the_weights() -> None:
-    assert pretrained_from(CnnSmallConfig()) == "the weights of cnn_small shipped with core"
-    assert pretrained_from(TextSmallConfig(weights="mine.safetensors")) == "the weights in mine.safetensors"
-    assert pretrained_from(TextSmallConfig(weights="random")) == ""
+    assert weights_origin(CnnSmallConfig()) == "the pretrained weights of cnn_small that are part of core"
+    assert weights_origin(TextSmallConfig(weights="mine.safetensors")) == "the weights in mine.safetensors"
+    assert weights_origin(TextSmallConfig(weights="random")) == ""
+    assert weights_origin(TransformersConfig(name="bert")) == "the published weights of bert"
+    assert weights_origin(TimmConfig(weights="mine.pth")) == "the weights in mine.pth"
+    assert weights_origin(TimmConfig()) == ""
 
 
-def test_weights_that_saw_the_data_say_so_and_break_no_promise(
+def test_weights_pretrained_on_the_data_are_reported_and_void_no_guarantee(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {"old_name.parquet": {"sha256": "a" * 64, "terms": "free"}}
     (tmp_path / "cnn_small.json").write_text(json.dumps({"sha256": "0", "files": files}))
-    monkeypatch.setattr(pretrained, "folder", lambda: tmp_path)
+    monkeypatch.setattr(pretrained, "weights_directory", lambda: tmp_path)
     frame = pd.DataFrame({"image": [b""], "label": ["a"]})
     roles = ColumnRoles(target=("label",), image="image")
     known = Dataset(frame, roles, "mine", files={"mine.parquet": "a" * 64, "other.csv": "b" * 64})
@@ -144,18 +146,20 @@ def test_weights_that_saw_the_data_say_so_and_break_no_promise(
         config = SimpleNamespace(backbone=CnnSmallConfig(weights=weights), privacy=privacy)
         return pretraining_overlap_findings(config, dataset)  # type: ignore[arg-type]
 
-    (finding,) = told(known, "shipped", NoPrivacy())
+    (finding,) = told(known, "pretrained", NoPrivacy())
     assert finding.level == "warning"
     assert "pretrained on mine.parquet" in finding.message
     assert "other.csv" not in finding.message
-    with pytest.raises(ValueError, match=r"backbone\.weights=shipped: .* pretrained on mine\.parquet"):
-        told(known, "shipped", DifferentialPrivacy())
-    for dataset, weights in ((fresh, "shipped"), (known, "none"), (known, "local.safetensors")):
+    with pytest.raises(
+        ValueError, match=r"backbone\.weights=\'?pretrained\'?: .* pretrained on mine\.parquet"
+    ):
+        told(known, "pretrained", DifferentialPrivacy())
+    for dataset, weights in ((fresh, "pretrained"), (known, "random"), (known, "local.safetensors")):
         for privacy in (NoPrivacy(), DifferentialPrivacy()):
             assert told(dataset, weights, privacy) == []
 
 
-def test_grey_images_and_maps_of_every_size_fit() -> None:
+def test_grayscale_images_and_maps_of_every_size_fit() -> None:
     for image, finest in (((1, 32, 32), 16), ((3, 96, 96), 24), ((3, 37, 45), 19)):
         backbone = build(CnnSmallConfig(weights="random"), Layout(image=image), 0)
         backbone.open_pyramid()
@@ -165,10 +169,10 @@ def test_grey_images_and_maps_of_every_size_fit() -> None:
         assert features.maps[0].shape[2] == finest
     with pytest.raises(ValueError, match=r"backbone\.stem_stride"):
         build(CnnSmallConfig(weights="random"), Layout(image=(3, 7, 7)), 0)
-    with pytest.raises(ValueError, match=r"encoder\.image_channels"):
+    with pytest.raises(ValueError, match=r"encoder\.image\.channels"):
         build(CnnSmallConfig(weights="random"), Layout(image=(4, 32, 32)), 0)
 
 
 def test_weights_that_are_not_there_are_named() -> None:
-    with pytest.raises(ValueError, match=r"no weights of nothing; set backbone\.weights=none"):
-        pretrained.load_into(torch.nn.Linear(1, 1), "nothing", "shipped")
+    with pytest.raises(ValueError, match=r"no weights of nothing; set backbone\.weights=random"):
+        load_pretrained(torch.nn.Linear(1, 1), "nothing", "pretrained")

@@ -11,25 +11,22 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from page_checks import check_alone, check_readable, read
-from report_fakes import record, whole
+from report_fakes import energy, fairness, privacy, record, whole
 
 from core.report.compare import compare
 from core.report.record import Record, write_record
 
 
-def run(path: Path, auroc: float, epsilon: float | None, joules: float, gap: float) -> str:
-    """Write the record of one run with the figures that matter."""
+def run(path: Path, auroc: float, epsilon: float | None, joules: float, difference: float) -> str:
+    """Write the record of one run with the numbers that matter."""
     made = whole()
-    assert made.privacy is not None
-    assert made.energy is not None
-    assert made.fairness is not None
     made.metrics = {**made.metrics}
     made.metrics["auroc"] = made.metrics["auroc"].model_copy(
         update={"value": auroc, "low": auroc - 0.02, "high": auroc + 0.02}
     )
-    made.privacy["epsilon"] = epsilon
-    made.energy["joules"] = joules
-    made.fairness["comparisons"][0]["difference"] = gap
+    made.privacy = privacy(epsilon)
+    made.energy = energy(joules)
+    made.fairness = fairness(difference)
     return written(made, path)
 
 
@@ -53,7 +50,7 @@ def test_frontier_holds_runs_that_no_other_beats_in_all(tmp_path: Path) -> None:
     assert [line["frontier"] for line in lines] == ["True", "True", "False", "True"]
     assert float(lines[1]["epsilon"]) == 3.0
     assert lines[0]["epsilon"] == ""
-    assert float(lines[3]["gap"]) == 0.3
+    assert float(lines[3]["disparity"]) == pytest.approx(0.3)
     html = (tmp_path / "out/comparison.html").read_text()
     elements = list(read(html).all())
     check_alone(html, elements)

@@ -13,15 +13,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from page_checks import check_page, contrast, themes
+from page_checks import check_console, check_page, contrast, themes
 from report_fakes import record, whole
 from rich.console import Console
 
-from core.report.summary import summary_items
+from core.report.summary import all_items, summary_items
 from core.report.console import print_summary
 from core.report.page import write_page
-from core.report.record import DataSection, Figure, ModelSection, Record, RunSection, plain
-from core.report.formatting import display_name, format_number, verdict
+from core.config.section import Estimate
+from core.report.record import DataSection, ModelSection, Record, RunSection
+from core.report.formatting import format_number
+from core.report.glossary import display_name, verdict
 
 VOID = {"meta", "link", "br", "img", "hr", "input", "path", "use", "rect", "circle", "line"}
 
@@ -64,7 +66,7 @@ def test_page_stands_alone_and_answers(tmp_path: Path, kind: str) -> None:
     page = read(write_page(record(kind), tmp_path))
     for question in ("How good?", "How private?", "How fair?", "How much energy?", "Why?"):
         assert question in page.text
-    assert page.text.count("Not measured in this run") == 3
+    assert page.text.count("Not measured in this run") == 5
     assert "Simulated data" in page.text
     assert "training.epochs" in page.text
     loaded = [
@@ -117,16 +119,18 @@ def test_names_of_users_are_escaped_and_never_read_as_formulas(tmp_path: Path) -
 def test_a_page_with_every_concern_is_true_and_readable(tmp_path: Path) -> None:
     made = whole()
     html = write_page(made, tmp_path).read_text()
-    assert check_page(html, plain(made)) > 80
+    assert check_page(html, made) > 80
     page = read(tmp_path / "report.html")
-    for answer in (
+    for headline in (
         "ε = 2.99",
         "1 difference found",
         "16.4 mWh",
-        "1.9 ms an answer",
+        "1.91 ms per prediction",
+        "1,234 parameters",
+        "12 steps",
         "Not declared in this run",
     ):
-        assert answer in page.text
+        assert headline in page.text
     assert str(made.seal) in page.text
 
 
@@ -137,9 +141,13 @@ def test_a_figure_that_is_not_the_records_is_noticed(tmp_path: Path) -> None:
     altered = html.replace(f">{shown}</data>", ">0.123</data>")
     assert altered != html
     with pytest.raises(AssertionError, match=r"/metrics/auroc/value: '0\.123'"):
-        check_page(altered, plain(made))
+        check_page(altered, made)
     with pytest.raises(AssertionError, match="names no field"):
-        check_page(html.replace(' data-field="/metrics/auroc/value"', ""), plain(made))
+        check_page(html.replace(' data-field="/metrics/auroc/value"', ""), made)
+    item = summary_items(made)[3]
+    assert f">{item.headline}<" in html
+    with pytest.raises(AssertionError, match="energy"):
+        check_page(html.replace(f">{item.headline}<", ">1 mWh<"), made)
 
 
 def test_text_has_contrast_by_day_by_night_and_on_paper(tmp_path: Path) -> None:
@@ -172,20 +180,31 @@ def test_a_minimal_record_makes_a_page(tmp_path: Path) -> None:
         model=ModelSection(backbone="b"),
     )
     page = read(write_page(bare, tmp_path))
-    assert page.text.count("Not measured in this run") == 5
+    assert page.text.count("Not measured in this run") == 7
     assert "This run is stopped" in page.text
 
 
-def test_a_concern_that_words_its_own_answer_is_shown() -> None:
+def test_the_summary_words_what_the_sections_hold() -> None:
+    made = whole()
+    found = {item.question: item for item in all_items(made)}
+    assert found["How much energy?"].headline == "16.4 mWh"
+    assert found["How private?"].headline == "ε = 2.99"
+    assert "patient" in found["How private?"].detail
+    assert found["How good?"].headline.startswith("AUROC 0.")
+    assert "no clear difference" in found["How good?"].detail
+    assert found["Which network?"].headline == "1,234 parameters"
+    assert "adapter full; 1,200 of the parameters were trained" in found["Which network?"].detail
+    assert found["How trained?"].headline == "12 steps"
+    assert found["How trained?"].detail.startswith("Optimizer adamw. Precision fp32; took 0.25 s; ended because")
+    assert list(found)[:5] == ["How good?", "How private?", "How fair?", "How much energy?", "Why?"]
+
+
+def test_groups_without_an_audit_are_described() -> None:
     made = record()
-    made.energy = {"headline": "0.42 Wh", "detail": "of which 80 % measured"}
-    made.privacy = {"epsilon": 3.0, "delta": 1e-5, "unit": "patient"}
-    told = {a.question: a for a in summary_items(made)}
-    assert told["How much energy?"].headline == "0.42 Wh"
-    assert told["How private?"].headline == "ε = 3"
-    assert "per patient" in told["How private?"].detail
-    assert told["How good?"].headline.startswith("AUROC 0.")
-    assert "no clear difference" in told["How good?"].detail
+    item = next(item for item in all_items(made) if item.question == "How fair?")
+    assert item.section == "groups"
+    assert item.headline.startswith("AUROC differs by 0.")
+    assert "not tested" in item.detail
 
 
 def test_console_shows_figures_baseline_notice_and_folder_last(tmp_path: Path) -> None:
@@ -197,8 +216,16 @@ def test_console_shows_figures_baseline_notice_and_folder_last(tmp_path: Path) -
     assert lines[0].startswith("Simulated data")
     auroc = next(line for line in lines if line.startswith("AUROC"))
     assert format_number(made.metrics["auroc"].value) in auroc
-    assert "gradient boosting" in out.getvalue()
+    assert "baseline: gradient boosting" in out.getvalue()
     assert "no clear difference" in auroc
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel", "regression"])
+def test_console_fits_80_columns_with_one_line_a_question(kind: str, tmp_path: Path) -> None:
+    out = io.StringIO()
+    made = record(kind)
+    print_summary(made, tmp_path, Console(file=out, width=80))
+    check_console(out.getvalue(), made, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +243,7 @@ def test_console_shows_figures_baseline_notice_and_folder_last(tmp_path: Path) -
 def test_verdicts_know_which_way_is_better(
     metric: str, low: float | None, high: float | None, word: str
 ) -> None:
-    assert verdict(metric, Figure(value=0.0, low=low, high=high)) == word
+    assert verdict(metric, Estimate(value=0.0, low=low, high=high)) == word
 
 
 @pytest.mark.parametrize(

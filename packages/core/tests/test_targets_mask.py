@@ -16,8 +16,8 @@ from sklearn.metrics import jaccard_score
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate, one_hot
 
-from core.backbones.adapters import full
-from core.backbones.config import ResNetGNConfig, TimmConfig
+from core.backbones.config import FullConfig, ResNetGNConfig, TimmConfig
+from core.config import build
 from core.data.batches import ShuffledBatches
 from core.data.masks import IGNORE_INDEX, to_png
 from core.data.types import ColumnRoles, Layout
@@ -148,7 +148,7 @@ def test_figures_are_scikit_learns() -> None:
 
 def test_evaluation_keeps_masks_as_decided_and_files_bring_them_back(tmp_path: Path) -> None:
     validation, test = held(30, 4), held(40, 5)
-    found = evaluate(validation, test, target(), StandardEvaluation(resamples=50, minimum_group=5), seed=1)
+    found = evaluate(validation, test, target(), StandardEvaluation(resamples=50, min_group_rows=5), seed=1)
     assert found.metrics["miou"]["low"] < found.metrics["miou"]["value"] < found.metrics["miou"]["high"]
     assert set(found.groups["light"]["groups"]) == {"day", "night"}
     assert np.sum(found.curves["confusion"]["counts"]) == (test.targets != IGNORE_INDEX).sum()
@@ -190,8 +190,8 @@ def test_views_are_laid_back_over_the_picture(views: int) -> None:
 def test_the_pyramid_reads_every_map_of_own_and_of_timms_networks() -> None:
     layout = Layout(image=(3, 48, 64))
     image = {"image": torch.randint(0, 255, (2, 3, 48, 64), dtype=torch.uint8)}
-    for option, finest in ((ResNetGNConfig(width=8), (24, 32)), (TimmConfig(name="resnet10t"), (12, 16))):
-        model = full(option.build(layout, 0), 3, "map", 0, "linear", 0.0)
+    for option, finest in ((ResNetGNConfig(hidden_size=8), (24, 32)), (TimmConfig(name="resnet10t"), (12, 16))):
+        model = build(FullConfig(), build(option, layout, 0), 3, "map", 0)
         out = model(image)
         assert out.shape == (2, 3, *finest)
         out.sum().backward()

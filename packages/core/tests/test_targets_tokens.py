@@ -13,6 +13,7 @@ import torch
 from core.backbones.config import TransformersConfig, TextSmallConfig, WordsConfig
 from core.backbones.heads import build_head
 from core.backbones.model import Model
+from core.config import build
 from core.data.config import ColumnsEncoderConfig
 from core.data.encoders import restore as restore_encoder
 from core.data.types import ColumnRoles
@@ -48,12 +49,12 @@ def said(rows=ROWS):
 
 BERT = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
 NETWORKS = {
-    "words": WordsConfig(width=16, layers=1, heads=2, dropout=0.0, feature_dropout=0.0),
-    "text_small": TextSmallConfig(weights="none", dropout=0.0),
-    "hf_text": TransformersConfig(
+    "words": WordsConfig(hidden_size=16, num_layers=1, num_heads=2, dropout=0.0, feature_dropout=0.0),
+    "text_small": TextSmallConfig(weights="random", dropout=0.0),
+    "transformers": TransformersConfig(
         name="bert",
         pretrained=False,
-        settings=BERT | {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0},
+        config_overrides=BERT | {"hidden_dropout_prob": 0, "attention_probs_dropout_prob": 0},
     ),
 }
 
@@ -64,7 +65,7 @@ def everything(network="words", rows=ROWS):
     encoder = config.build(FIELDS)
     encoder.fit(frame)
     target = TokensOption(length=12).build(frame, FIELDS)
-    backbone = NETWORKS[network].build(encoder.layout(), 0)
+    backbone = build(NETWORKS[network], encoder.layout(), 0)
     return (
         frame,
         encoder,
@@ -359,7 +360,7 @@ def test_a_backbone_without_words_is_refused():
     config = ColumnsEncoderConfig()
     encoder = config.build(FIELDS)
     encoder.fit(said())
-    backbone = TextConfig(wide=0.0).build(encoder.layout(), 0)
+    backbone = build(TextConfig(linear_branch_lr_scale=0.0), encoder.layout(), 0)
     with pytest.raises(ValueError, match="joint"):
         build_head(backbone, target.width, target.reads, 0, "linear", 0.0)
 
@@ -370,8 +371,8 @@ def test_a_backbone_without_words_is_refused():
 def test_evaluation_has_every_figure_with_an_interval(tmp_path):
     validation, test = drawn(1), drawn(2)
     target = TokensOption(length=7).build(said(), FIELDS)
-    target.classes, target.slots, target.length = ("x", "y"), ("a", "b"), 7
-    config = StandardEvaluation(resamples=50, resamples_single=20)
+    target.classes, target.slots, target.max_words = ("x", "y"), ("a", "b"), 7
+    config = StandardEvaluation(resamples=50, resamples_slow=20)
     found = evaluate(validation, test, target, config)
     for name in ("exact_match", "intent_accuracy", "slot_f1", "slot_precision", "slot_recall", "log_loss"):
         assert found.metrics[name]["value"] is not None

@@ -16,10 +16,23 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from core.config import derive_seed
+from core.config import build, derive_seed
 from core.data.types import Batch
-from core.training.config import AdamWConfig, CosineSchedule, MuonConfig, SgdConfig, StandardTraining
-from core.training.trainer import plain_update, train
+from core.privacy.guarantee import NoGuarantee
+from core.training.config import (
+    MAY_CHANGE_ON_RESUME,
+    AdamWConfig,
+    CosineSchedule,
+    MuonConfig,
+    SgdConfig,
+    StandardTraining,
+)
+from core.training.parallel import ALONE
+from core.training.precision import PrecisionDecision
+from core.training.setup import TrainingSetup
+from core.training.step import ExampleLosses, MeanGradient, TrainStep
+from core.training.trainer import train
+from core.training.types import Callback
 
 ROWS, WIDTH = 96, 6
 
@@ -113,16 +126,16 @@ class Stream:
 
 
 CASES = {
-    "adamw": (AdamWConfig(rate=0.01), {}),
-    "adamw_ema_stop": (AdamWConfig(rate=0.05), {"ema": 0.9, "patience": 3, "micro_batch": 7}),
-    "sgd": (SgdConfig(rate=0.1, weight_decay=0.01), {"micro_batch": 10}),
-    "muon": (MuonConfig(rate=0.01), {"ema": 0.9}),
-    "bf16": (AdamWConfig(rate=0.01), {"precision": "bf16"}),
+    "adamw": (AdamWConfig(lr=0.01), {}),
+    "adamw_ema_stop": (AdamWConfig(lr=0.05), {"ema": 0.9, "patience": 3, "micro_batch_size": 7}),
+    "sgd": (SgdConfig(lr=0.1, weight_decay=0.01), {"micro_batch_size": 10}),
+    "muon": (MuonConfig(lr=0.01), {"ema": 0.9}),
+    "bf16": (AdamWConfig(lr=0.01), {"precision": "bf16"}),
 }
 STEPS = 24
 
 
-class Killer:
+class Killer(Callback):
     """Kills its process right after a step, before the step's checkpoint."""
 
     def __init__(self, after: int) -> None:
@@ -132,57 +145,61 @@ class Killer:
         if event.step == self.after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def on_end(self):
-        pass
 
-    def findings(self):
-        return {}
+def plain_step(model, optimizer, schedule, *, target=None, objective=None, max_grad_norm=0.0, ema=None, parallel=ALONE, **losses):
+    """Return the step of ``privacy=none``; ``losses`` are the keywords of ``ExampleLosses``."""
+    gradient = MeanGradient(ExampleLosses(model, target or Yes(), objective=objective, **losses), parallel)
+    return TrainStep(gradient, build(optimizer, model), schedule, max_grad_norm=max_grad_norm, ema=ema)
 
 
-def run(folder: Path, case: str, kill_after: int = 0, probes=(), fingerprint=None, **changes):
-    """Train one case in a folder, write the weights it ends with, and give both."""
+def run(folder: Path, case: str, kill_after: int = 0, callbacks=(), fingerprint=None, **changes):
+    """Train one case in a folder, write the weights it ends with, and return result and model."""
     optimizer, settings = CASES[case]
     common = {
         "steps": STEPS,
         "batch_size": 20,
         "precision": "fp32",
         "progress": "none",
-        "checkpoint_every": 5,
+        "checkpoint_every_steps": 5,
     }
     config = StandardTraining(**{**common, **settings, **changes})
     model, target = Net(), Yes()
     batches = Stream(Held(), config.batch_size, config.steps)
-    update = plain_update(
-        config,
-        optimizer.build(model),
-        CosineSchedule(warmup=0.1).build(config.steps),
+    step = plain_step(
         model,
-        target,
-        config.precision,
+        optimizer,
+        build(CosineSchedule(warmup=0.1), config.steps),
+        precision=config.precision,
+        micro_batch_size=config.micro_batch_size,
+        max_grad_norm=config.max_grad_norm,
+        ema=config.ema,
     )
-    trained = train(
-        config,
-        model,
-        target,
+    setup = TrainingSetup(
+        step,
         batches,
-        update,
+        PrecisionDecision(config.precision, "requested"),
+        epoch_steps=3,
+        seed=1,
+        guarantee=NoGuarantee(),
+    )
+    deciding = {k: v for k, v in vars(config).items() if k not in MAY_CHANGE_ON_RESUME}
+    result = train(
+        config,
+        setup,
+        target,
         Held(seed=5),
         folder / "checkpoints",
-        {"training": config.identity(), "data": "abc"} if fingerprint is None else fingerprint,
-        seed=1,
-        epoch_steps=3,
-        precision=config.precision,
-        ema=update.ema,
-        probes=[*probes, *([Killer(kill_after)] if kill_after else [])],
+        {"training": deciding, "data": "abc"} if fingerprint is None else fingerprint,
+        callbacks=[*callbacks, *([Killer(kill_after)] if kill_after else [])],
     )
     save_file(model.state_dict(), folder / "model.safetensors")
-    return trained, model
+    return result, model
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     where, which, *kills = sys.argv[1:]
-    CASES[which][0].build(Net())  # makes torch load what it loads late, once for all children
+    build(CASES[which][0], Net())  # makes torch load what it loads late, once for all children
     for after in map(int, kills):
         child = os.fork()
         if child == 0:

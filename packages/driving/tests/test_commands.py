@@ -19,7 +19,7 @@ QUICK = (
     "training.epochs=1",
     "training.progress=none",
     "evaluation.resamples=20",
-    "evaluation.resamples_single=20",
+    "evaluation.resamples_slow=20",
     "evaluation.studies=false",
     "baseline=none",
     "threads=1",
@@ -92,21 +92,21 @@ def test_own_signs_from_class_folders(tmp_path: Path) -> None:
         (tmp_path / "signs" / sign / f"{n}.png").write_bytes(image)
     run = driving.train(
         "experiment=own_signs", f"data.path={tmp_path / 'signs'}", *QUICK[:4], *QUICK[5:], "task.robustness_rows=10",
-        "task.outlier_rows=10", folder=tmp_path / "run",
+        "task.ood_rows=10", folder=tmp_path / "run",
     )  # fmt: skip
     assert run.metrics["recall_vulnerable"].value is not None
     told = run.record.studies["operational_design_domain"].summary
-    assert "none can be told" in told
+    assert "no test row can be checked" in told
 
 
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [
         (("task=signs", "task.robustness_rows=1"), "task.robustness_rows"),
-        (("task=segmentation", "baseline=tfidf"), "target=mask"),
+        (("task=segmentation", "baseline=tfidf"), "target=segmentation"),
         (("task=segmentation", "backbone=timm", "backbone.name=vit_tiny_patch16_224"), "map"),
         (("task=segmentation", "training.sampling=class_balanced"), "class_weights"),
-        (("task=signs", "task.outliers=nowhere.parquet"), "task.outliers"),
+        (("task=signs", "task.ood_path=nowhere.parquet"), "task.ood_path"),
     ],
 )
 def test_mistakes_are_named(overrides: tuple[str, ...], said: str, tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ import pytest
 from core.testing import check_oversight, check_run, check_simulation
 from driving import DOMAIN
 
-SMALL = {"signs": ("task.robustness_rows=10", "task.outlier_rows=10"), "scene": ("task.robustness_rows=2",)}
+SMALL = {
+    "signs": ("task.robustness_rows=10", "task.ood_rows=10"),
+    "segmentation": ("task.robustness_rows=2",),
+}
 
 
 @pytest.mark.parametrize("task", list(SMALL))
@@ -25,9 +28,14 @@ def test_oversight(task: str) -> None:
 @pytest.mark.parametrize("task", list(SMALL))
 def test_run(task: str, tmp_path: Path) -> None:
     run = check_run(DOMAIN, task, tmp_path / "run", *SMALL[task])
-    assert {"robustness", "risk_coverage", "slices", "latency", "operational_design_domain"} <= set(
-        run.record.studies
-    )
+    assert {
+        "robustness",
+        "ood_detection",
+        "risk_coverage",
+        "slices",
+        "latency",
+        "operational_design_domain",
+    } <= set(run.record.studies)
     assert "light" in run.record.groups
     page = (run.path / "report.html").read_text()
     assert "Triggering conditions" in page

@@ -1,4 +1,4 @@
-"""The field's figures against scikit-learn and hand-made counts."""
+"""Driving's metrics against scikit-learn and hand-made counts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_pixels_of_people_count_as_found_whichever_of_them_they_are_given() -> N
     assert pixel_iou_of(people)(p) == pytest.approx(4 / 6)
 
 
-@pytest.mark.parametrize("task", ["signs", "scene"])
+@pytest.mark.parametrize("task", ["signs", "segmentation"])
 def test_declarations_are_dated_and_whole(task: str) -> None:
     declared = declaration(task)
     assert declared["task"] == task

@@ -78,7 +78,7 @@ def test_a_strip_of_another_length_is_refused(strips: Path, tmp_path: Path) -> N
     table = pd.read_parquet(strips)
     table.loc[table.index[0], "n"] = 3
     table.to_parquet(tmp_path / "short.parquet")
-    with pytest.raises(ValueError, match="a strip of 3 pictures"):
+    with pytest.raises(ValueError, match="a strip of 3 images"):
         read("task=signs", "data=gtsrb", f"data.path={tmp_path / 'short.parquet'}")
 
 
@@ -104,23 +104,22 @@ def test_classes_named_apart_are_classes() -> None:
 
 @needs_data
 def test_foreign_pictures_come_from_test_strips() -> None:
-    from driving.ood_sets import _everyday
+    from driving.ood_sets import _cifar10
 
     path = DATA.parent / "core/cifar10/cifar10.parquet"
-    found = _everyday(np.random.default_rng(0), str(path), 30)
+    found = _cifar10(np.random.default_rng(0), str(path), 30)
     assert len(found) == 30
     assert all(p.shape == (32, 32, 3) and p.dtype == np.uint8 for p in found)
 
 
 @needs_data
 def test_signs_that_are_held_out_are_taught_by_no_part_and_kept_for_the_study() -> None:
-    config: Any = driving.train.configure("experiment=gtsrb", "data.hold_out=[stop,yield]")
+    config: Any = driving.train.configure("experiment=gtsrb", "data.held_out_classes=[stop,yield]")
     dataset = build(config.data, config.task, 0)
     assert not set(dataset.frame["sign"]) & {"stop", "yield"}
     foreign = dataset.ood_sets["held_out_signs"]
     assert set(foreign["sign"]) == {"stop", "yield"}
     assert set(foreign["split"]) == {"test"}
     assert len(foreign) == 270 + 720  # the official test part's stop and yield signs
-    misspelt: Any = driving.train.configure("experiment=gtsrb", "data.hold_out=sotp")
-    with pytest.raises(ValueError, match=r"data\.hold_out=\['sotp'\]"):
-        build(misspelt.data, misspelt.task, 0)
+    with pytest.raises(ValueError, match=r"data\.held_out_classes=\['sotp'\]"):
+        driving.train.configure("experiment=gtsrb", "data.held_out_classes=sotp")

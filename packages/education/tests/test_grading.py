@@ -109,4 +109,4 @@ def test_words_that_move_a_grade_are_found() -> None:
     assert by["good"] == pytest.approx(sigmoid(1.0) - sigmoid(-1.0))
     assert [e.start for e in effects[0]] == [0, 2, 7, 15, 19]
     assert effects[1] == []
-    assert len(word_effects(_Counts(), rows, "t", lambda s, _: s[:, 1], most=2)[0]) == 2  # type: ignore[arg-type]
+    assert len(word_effects(_Counts(), rows, "t", lambda s, _: s[:, 1], max_words=2)[0]) == 2  # type: ignore[arg-type]

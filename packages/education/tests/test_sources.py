@@ -167,13 +167,13 @@ def test_asap_trains_and_beats_chance(tmp_path: Path) -> None:
     path = essays(tmp_path / "training_set_rel3.tsv")
     run = education.train(
         "task=essays", "data=asap", f"data.path={path}", "data.essay_set=1", "training.progress=none", "threads=1",
-        "evaluation.resamples=50", "evaluation.resamples_single=20", "baseline=none", "training.epochs=40",
+        "evaluation.resamples=50", "evaluation.resamples_slow=20", "baseline=none", "training.epochs=40",
         "training.batch_size=16", "backbone.hidden_size=32", "backbone.num_layers=0", "backbone.pooling=mean",
         "encoder.text.tfidf_features=100", "backbone.linear_branch_lr_scale=5",
         folder=tmp_path / "run",
     )  # fmt: skip
     study = run.record.studies["agreement"]
-    assert study.figures["qwk"].value > 0.5
+    assert study.metrics["qwk"].value > 0.5
     assert {g["name"] for g in study.gates} >= {"quadratic weighted kappa", "degradation", "|SMD|"}
     table = pd.read_csv(tmp_path / "run/studies/rsmeval.csv")
     assert {"spkitemid", "sc1", "sc2", "raw", "candidate"} <= set(table.columns)
@@ -185,7 +185,7 @@ def test_a_held_out_prompt_is_scored_by_a_model_of_the_others(tmp_path: Path) ->
     path = essays(tmp_path / "training_set_rel3.tsv")
     run = education.train(
         "task=essays", "data=asap", f"data.path={path}", "data.protocol=held_out", "data.essay_set=3",
-        "training.progress=none", "threads=1", "evaluation.resamples=50", "evaluation.resamples_single=20",
+        "training.progress=none", "threads=1", "evaluation.resamples=50", "evaluation.resamples_slow=20",
         "baseline=none", "training.epochs=5", "training.batch_size=16", "backbone.hidden_size=32", "backbone.num_layers=0",
         "backbone.pooling=mean", "encoder.text.tfidf_features=100",
         folder=tmp_path / "run",
@@ -194,7 +194,7 @@ def test_a_held_out_prompt_is_scored_by_a_model_of_the_others(tmp_path: Path) ->
     tested = table[table["part"] == "test"]
     assert len(tested) == run.record.data.rows["test"]
     assert set(tested["truth"].astype(int)) <= {0, 3, 7, 10}, "the common scale"
-    assert run.record.studies["agreement"].figures["qwk"].value is not None
+    assert run.record.studies["agreement"].metrics["qwk"].value is not None
 
 
 def test_local_weights_of_the_hub_layout_read_the_answer_and_its_references(tmp_path: Path) -> None:
@@ -225,10 +225,10 @@ def test_local_weights_of_the_hub_layout_read_the_answer_and_its_references(tmp_
     run = education.train(
         "backbone=transformers", f"backbone.name={folder}", f"encoder.text.tokenizer={folder}", "encoder.text.tfidf_features=0",
         "encoder.text.max_length=48", "data.rows=200", "training.epochs=1", "training.progress=none", "threads=1",
-        "evaluation.resamples=50", "evaluation.resamples_single=20", "evaluation.studies=false", "baseline=none",
+        "evaluation.resamples=50", "evaluation.resamples_slow=20", "evaluation.studies=false", "baseline=none",
         folder=tmp_path / "run",
     )  # fmt: skip
-    assert run.record.model.backbone == "hf_text"
+    assert run.record.model.backbone == "transformers"
     loaded = load(run.path)
     answer = {"question": ["is it lit"] * 2, "answer": ["the bulb is lit"] * 2}
     rows = pd.DataFrame({**answer, "reference": [["the battery is open"], ["the bulb is lit"]]})

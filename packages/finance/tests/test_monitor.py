@@ -24,7 +24,7 @@ from finance.windows import window_features
 QUICK = (
     "training.progress=none",
     "evaluation.resamples=20",
-    "evaluation.resamples_single=20",
+    "evaluation.resamples_slow=20",
     "baseline=none",
 )
 STREAM = ["transaction", "time", "card", "terminal", "amount", "channel", "fraud"]

@@ -23,7 +23,7 @@ def held(flagged: np.ndarray, names: np.ndarray, truth: np.ndarray) -> Any:
     part = Predictions(
         scores, flagged.astype(np.int64), truth, ("no", "yes"), groups={"sex": names.astype(np.str_)}
     )
-    return SimpleNamespace(parts={"test": part}, seed=0, resamples=200, confidence=0.95, minimum_group=20)
+    return SimpleNamespace(parts={"test": part}, seed=0, resamples=200, confidence=0.95, min_group_rows=20)
 
 
 def test_predictive_equality_by_hand() -> None:
@@ -37,7 +37,7 @@ def test_predictive_equality_by_hand() -> None:
     rows = found.tables["False positive rate by sex"]
     assert [(r["group"], r["negatives"]) for r in rows] == [("f", 80), ("m", 100)]
     np.testing.assert_allclose([r["false positive rate"] for r in rows], [0.125, 0.05])
-    gap = found.figures["fpr_difference_sex"]
+    gap = found.metrics["fpr_difference_sex"]
     assert gap["value"] == pytest.approx(0.075)
     assert gap["low"] < 0.075 < gap["high"]
     assert [g.passed for g in found.gates] == [False]
@@ -70,7 +70,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "training.progress=none",
         "baseline=none",
         "evaluation.resamples=50",
-        "evaluation.resamples_single=20",
+        "evaluation.resamples_slow=20",
     )
     folder = tmp_path_factory.mktemp("studied") / "run"
     found: Run = finance.train("data.rows=2000", "training.epochs=6", "threads=1", *quick, folder=folder)
@@ -81,7 +81,7 @@ def test_studies_of_a_run(run: Run, tmp_path: Path) -> None:
     studies = run.record.studies
     assert set(studies) == {"alerts", "costs", "drift", "latency", "predictive_equality", "reason_codes"}
     figures = {
-        f"{name}.{key}": f.value for name, study in studies.items() for key, f in study.figures.items()
+        f"{name}.{key}": f.value for name, study in studies.items() for key, f in study.metrics.items()
     }
     recall = figures["alerts.amount_weighted_recall"]
     assert recall is not None
@@ -133,7 +133,7 @@ def test_the_planted_bias_against_newcomers_is_found_and_without_it_there_is_non
         "training.progress=none",
         "baseline=none",
         "evaluation.resamples=50",
-        "evaluation.resamples_single=20",
+        "evaluation.resamples_slow=20",
     )
     gaps = {}
     for bias in (1, 0):
@@ -141,7 +141,7 @@ def test_the_planted_bias_against_newcomers_is_found_and_without_it_there_is_non
         predictive_equality = finance.train(*asked, *quick, folder=tmp_path / str(bias)).record.studies[
             "predictive_equality"
         ]
-        gaps[bias] = predictive_equality.figures["fpr_difference_arrival"].value
+        gaps[bias] = predictive_equality.metrics["fpr_difference_arrival"].value
         gate = next(g for g in predictive_equality.gates if g["name"].endswith("arrival"))
         assert gate["passed"] == (bias == 0)
     assert gaps[1] > 0.05 > gaps[0]

@@ -22,7 +22,7 @@ QUICK = (
     "training.epochs=1",
     "training.progress=none",
     "evaluation.resamples=50",
-    "evaluation.resamples_single=20",
+    "evaluation.resamples_slow=20",
     "baseline=none",
 )
 Command = Callable[..., tuple[int, str, str]]

@@ -22,7 +22,7 @@ SMALL = (
     "data.rows=800",
     "training.progress=none",
     "evaluation.resamples=50",
-    "evaluation.resamples_single=20",
+    "evaluation.resamples_slow=20",
     "baseline=none",
     "threads=1",
 )

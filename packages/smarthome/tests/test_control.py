@@ -1,4 +1,4 @@
-"""The verb control, as a user calls it: train both simulated defaults small, speak, sense, confirm."""
+"""The verb control, as a user calls it: train both simulated defaults small, utterances, sensors, confirmation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pytest
 import smarthome
 import smarthome.control as control
 from smarthome.command import ControlConfig
-from smarthome.controller import make_controller, threshold_of
+from smarthome.controller import build_controller, confidence_threshold
 
 SMALL = (
     "training.progress=none",
     "evaluation.resamples=50",
-    "evaluation.resamples_single=20",
+    "evaluation.resamples_slow=20",
     "baseline=none",
     "threads=1",
 )
@@ -94,7 +94,7 @@ def test_a_lock_waits_until_a_person_confirms(runs, tmp_path):
     _, _, late = spoken(
         runs, tmp_path, "unlock the front door lock", "turn on the desk lamp", {"confirm": True}
     )
-    assert late["reason"] == "nothing waits for confirmation"
+    assert late["reason"] == "no plan is waiting for confirmation"
 
 
 def test_what_is_out_of_scope_is_refused(runs, tmp_path):
@@ -104,8 +104,8 @@ def test_what_is_out_of_scope_is_refused(runs, tmp_path):
         assert "out of scope" in answer["reason"]
 
 
-def test_confidence_below_the_bar_is_refused(runs, tmp_path):
-    (answer,) = spoken(runs, tmp_path, "turn on the reading lamp", least=1.0)
+def test_confidence_below_the_threshold_is_refused(runs, tmp_path):
+    (answer,) = spoken(runs, tmp_path, "turn on the reading lamp", min_confidence=1.0)
     assert answer["decision"] == "refused"
     assert "below 1.000" in answer["reason"]
 
@@ -177,13 +177,13 @@ def test_an_own_home(runs, tmp_path):
     assert lost["reason"] == "no device called 'desk lamp' in this home"
 
 
-def test_the_bar_comes_from_validation(runs):
+def test_the_threshold_comes_from_validation(runs):
     from core.serving.load import load
 
     commands, _ = runs
     study = commands.record.studies["out_of_scope"]
-    assert threshold_of(load(commands.path)) == study.figures["threshold_99"].value
-    assert 0 < study.figures["threshold_99"].value <= study.figures["threshold_95"].value <= 1
+    assert confidence_threshold(load(commands.path)) == study.metrics["threshold_99"].value
+    assert 0 < study.metrics["threshold_99"].value <= study.metrics["threshold_95"].value <= 1
 
 
 def test_studies_are_in_the_record_and_on_the_page(runs):
@@ -194,13 +194,14 @@ def test_studies_are_in_the_record_and_on_the_page(runs):
         "plans",
         "false_activation",
         "languages",
-        "noise",
+        "text_robustness",
         "footprint",
     }
-    assert record.studies["plans"].figures["plan_success"].value > 0.5
-    assert record.studies["footprint"].figures["p95_ms"].value > 0
+    assert record.studies["plans"].metrics["plan_success"].value > 0.5
+    assert record.studies["footprint"].metrics["p95_ms"].value > 0
     noisy = {
-        (r["noise"], r["share of words"]): r["exact match"] for r in record.studies["noise"].tables["Noise"]
+        (r["corruption"], r["probability"]): r["exact match"]
+        for r in record.studies["text_robustness"].tables["Robustness to typos and speech recognition errors"]
     }
     assert noisy["typos", 0.4] < noisy["none", 0.0]
     page = (commands.path / "report.html").read_text()
@@ -210,15 +211,15 @@ def test_studies_are_in_the_record_and_on_the_page(runs):
 
 def test_a_scene_says_what_its_plans_cost(runs):
     _, scene = runs
-    study = scene.record.studies["presence"]
+    study = scene.record.studies["occupancy"]
     p = scene.predictions("test")
     there = p.targets == p.classes.index("yes")
     decided = p.labels == p.classes.index("yes")
-    assert study.figures["left_in_the_dark"].value == pytest.approx(float(np.mean(~decided[there])))
-    assert study.figures["lit_for_no_one"].value == pytest.approx(float(np.mean(decided[~there])))
-    assert study.figures["switchings_per_day"].value > 0
-    model, clock = study.tables["Presence"]
-    assert model["accuracy"] > clock["accuracy"] > 0.3  # simulated people keep no hours
+    assert study.metrics["missed_occupancy_rate"].value == pytest.approx(float(np.mean(~decided[there])))
+    assert study.metrics["false_occupancy_rate"].value == pytest.approx(float(np.mean(decided[~there])))
+    assert study.metrics["switches_per_day"].value > 0
+    model, schedule = study.tables["Occupancy"]
+    assert model["accuracy"] > schedule["accuracy"] > 0.3  # simulated people keep no hours
 
 
 def test_predict_gives_intent_and_slots(runs, tmp_path):
@@ -272,7 +273,7 @@ def test_the_command_line_reads_standard_input(runs, tmp_path):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (("least=2",), "least=2"),
+        (("min_confidence=2",), "min_confidence=2"),
         (("comfort=40",), "comfort=40"),
         (("input=none.txt",), "no such file"),
         (("area=moon",), "the home has"),
@@ -297,10 +298,10 @@ def test_a_scene_run_does_not_command(runs, tmp_path):
 
 
 def test_a_plan_that_the_run_is_not_sure_of_waits_for_a_person(runs):
-    controller = make_controller(ControlConfig(run=str(runs[0].path)))
-    assert controller.answer({"text": "turn on the reading lamp"})["decision"] == "done"
+    controller = build_controller(ControlConfig(run=str(runs[0].path)))
+    assert controller.handle({"text": "turn on the reading lamp"})["decision"] == "done"
     controller.commands.rules = replace(controller.commands.rules, threshold=1.01)
-    asked = controller.answer({"text": "turn on the desk lamp"})
+    asked = controller.handle({"text": "turn on the desk lamp"})
     assert (asked["decision"], asked["changes"]) == ("confirm", [])
     assert "below 1.010" in asked["reason"]
-    assert controller.answer({"confirm": True})["decision"] == "done"
+    assert controller.handle({"confirm": True})["decision"] == "done"

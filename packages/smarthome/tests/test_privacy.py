@@ -22,7 +22,7 @@ def test_commands_protect_homes(tmp_path: Path) -> None:
         "encoder.text.max_word_features=400",
         "encoder.text.tfidf_features=100",
         "evaluation.resamples=50",
-        "evaluation.resamples_single=20",
+        "evaluation.resamples_slow=20",
         "evaluation.studies=false",
         "baseline=none",
         "threads=1",

@@ -13,12 +13,12 @@ from real_data import needs_data as real
 
 import smarthome
 from core.config import build
-from core.data.splits import split
 from core.data.slot_alignment import parse_slots, word_spans
-from smarthome.sources.home_assistant import HomeAssistant, fixtures_home, spoken_slots
-from smarthome.sources.slurp import marked
-from smarthome.sources.snips import apart
-from smarthome.templates import Grammar, expanded
+from core.data.splits import split
+from smarthome.sources.home_assistant import HomeAssistant, fixtures_home, locate_slots
+from smarthome.sources.slurp import slots_from_tokens
+from smarthome.sources.snips import separate_slots
+from smarthome.templates import Grammar, sample_sentence
 
 REAL = ROOT / "smarthome"
 
@@ -62,15 +62,15 @@ def test_snips_leaves_copies_of_test_utterances_out_of_training(tmp_path):
 
 
 def test_slots_that_meet_inside_a_word_are_parted():
-    assert apart("one pmnear x", [[0, 6, "a"], [6, 10, "b"]]) == (
+    assert separate_slots("one pmnear x", [[0, 6, "a"], [6, 10, "b"]]) == (
         "one pm near x",
         [[0, 6, "a"], [7, 11, "b"]],
     )
-    assert apart("one near", [[0, 3, "a"], [4, 8, "b"]]) == ("one near", [[0, 3, "a"], [4, 8, "b"]])
+    assert separate_slots("one near", [[0, 3, "a"], [4, 8, "b"]]) == ("one near", [[0, 3, "a"], [4, 8, "b"]])
 
 
 def test_slurp_entities_become_characters():
-    text, slots = marked(["wake", "me", "at", "five", "am"], [{"span": [3, 4], "type": "time"}])
+    text, slots = slots_from_tokens(["wake", "me", "at", "five", "am"], [{"span": [3, 4], "type": "time"}])
     assert text == "wake me at five am"
     assert json.loads(slots) == [[11, 18, "time"]]
 
@@ -90,22 +90,24 @@ def grammar(**lists):
 
 def test_templates_expand_with_their_slots_marked():
     rng = np.random.default_rng(0)
-    seen = {expanded("(turn|switch) on [all] lights (in <area>|)", grammar(), rng)[0] for _ in range(200)}
+    seen = {
+        sample_sentence("(turn|switch) on [all] lights (in <area>|)", grammar(), rng)[0] for _ in range(200)
+    }
     assert "turn on lights in my office" in seen
     assert "switch on all lights" in seen
     for _ in range(50):
-        text, slots = expanded("set <area> to <degrees> {state:mode}", grammar(), rng)
+        text, slots = sample_sentence("set <area> to <degrees> {state:mode}", grammar(), rng)
         said = {name: text[a:b] for a, b, name in slots}
         assert said == {"area": "office", "temperature": "20", "mode": "on"}
-    orders = {expanded("(one;two)", grammar(), rng)[0] for _ in range(30)}
+    orders = {sample_sentence("(one;two)", grammar(), rng)[0] for _ in range(30)}
     assert orders == {"one two", "two one"}
-    assert expanded("<unknown>", grammar(), rng) is None
-    assert expanded("{empty}", grammar(), rng) is None
+    assert sample_sentence("<unknown>", grammar(), rng) is None
+    assert sample_sentence("{empty}", grammar(), rng) is None
 
 
 def test_spoken_slots_are_whole_words_that_do_not_overlap():
     text = "stelle die Lampe im Wohnzimmers auf 15 Prozent"
-    slots, lost = spoken_slots(
+    slots, lost = locate_slots(
         text, {"area": "Wohnzimmer", "name": ["Lampe", "die Lampe"], "brightness": 15, "domain": "light"}, {}
     )
     assert {(text[a:b], name) for a, b, name in slots} == {
@@ -114,8 +116,8 @@ def test_spoken_slots_are_whole_words_that_do_not_overlap():
         ("15", "brightness"),
     }
     assert lost == 0
-    assert spoken_slots("set to 150", {"brightness": 15}, {}) == ([], 1)
-    assert spoken_slots("lights on", {"area": "Office"}, {"area": "Office"}) == (
+    assert locate_slots("set to 150", {"brightness": 15}, {}) == ([], 1)
+    assert locate_slots("lights on", {"area": "Office"}, {"area": "Office"}) == (
         [],
         0,
     )  # told by where it was said
@@ -157,7 +159,7 @@ def write_home_assistant(folder):
 
 def test_home_assistant_blocks_stay_in_one_part_and_templates_train(tmp_path):
     fixtures = write_home_assistant(tmp_path)
-    found = HomeAssistant(path=str(tmp_path), least=10, outside=50).read(None, 0)
+    found = build(HomeAssistant(path=str(tmp_path), min_count=10, out_of_scope_sentences=50), None, 0)
     rows = split(found)
     parts = {name: set(found.frame["block"].iloc[chosen]) for name, chosen in rows.items()}
     assert not parts["train"] & parts["test"]
@@ -173,9 +175,9 @@ def test_home_assistant_blocks_stay_in_one_part_and_templates_train(tmp_path):
         ("Front", "lock", None),
     ]
     with pytest.raises(ValueError, match="the languages are de, en"):
-        HomeAssistant(path=str(tmp_path), languages=["xx"]).read(None, 0)
+        build(HomeAssistant(path=str(tmp_path), languages=["xx"]), None, 0)
     with pytest.raises(ValueError, match=r"no tests_all_languages\.jsonl"):
-        HomeAssistant(path=str(tmp_path.parent)).read(None, 0)
+        build(HomeAssistant(path=str(tmp_path.parent)), None, 0)
 
 
 def test_own_utterances(tmp_path):
@@ -235,14 +237,16 @@ def test_occupancy_never_shows_light_alone_and_keeps_the_published_files_apart(t
         "validation": {"datatraining"},
         "test": {"datatest", "datatest2"},
     }
-    one = dataset("data=occupancy", f"data.path={tmp_path}", "data.test=1", "data.light=true", task="scene")
+    one = dataset(
+        "data=occupancy", f"data.path={tmp_path}", "data.test_set=1", "data.light=true", task="scene"
+    )
     assert "Light" in one.roles.numeric
     assert len(one.roles.numeric) > 5
     assert set(one.frame["day"].str.split().str[0]) == {"datatraining", "datatest"}
     change = found.frame.loc[found.frame["day"] == "datatest 2015-02-02", "CO2_10_min"]
     assert change.iloc[9 * 60] == 300  # ten minutes before, no one was there
     assert change.iloc[:10].isna().all()
-    with pytest.raises(ValueError, match="never shown without"):
+    with pytest.raises(ValueError, match="never used without"):
         dataset(
             "data=occupancy", f"data.path={tmp_path}", "data.inputs=clock", "data.light=true", task="scene"
         )
@@ -275,7 +279,7 @@ def test_real_slurp():
 
 @real
 def test_real_home_assistant_in_two_languages():
-    found = dataset("data=home_assistant", "data.languages=[en,de]", "data.templates=2")
+    found = dataset("data=home_assistant", "data.languages=[en,de]", "data.sentences_per_template=2")
     rows = split(found)
     held = set(found.frame["text"].iloc[rows["test"]].str.lower())
     assert not held & set(found.frame["text"].iloc[rows["train"]].str.lower())
@@ -305,7 +309,7 @@ def test_real_appliances_are_split_by_time_and_know_nothing_of_the_future():
 
 @real
 def test_real_ashrae_keeps_buildings_together():
-    found = dataset("data=ashrae", "data.most=8000", task="scene")
+    found = dataset("data=ashrae", "data.max_rows=8000", task="scene")
     rows = split(found)
     buildings = [set(found.frame["building_id"].iloc[chosen]) for chosen in rows.values()]
     assert not buildings[0] & buildings[2]

@@ -20,7 +20,7 @@ SMALL = (
     "training.epochs=1",
     "training.progress=none",
     "evaluation.resamples=50",
-    "evaluation.resamples_single=20",
+    "evaluation.resamples_slow=20",
     "baseline=none",
 )
 FILES = (

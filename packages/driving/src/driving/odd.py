@@ -72,7 +72,7 @@ def _coverage(context: EvaluationContext, declared: dict[str, Any]) -> StudyResu
 
 
 def _value(context: EvaluationContext, part: Predictions, rows: np.ndarray) -> float | None:
-    if rows.sum() < context.minimum_group:
+    if rows.sum() < context.min_group_rows:
         return None
     metric = headline(context.target.kind)
     members = part.take(np.flatnonzero(rows))

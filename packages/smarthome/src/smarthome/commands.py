@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @register(
     "task",
     "commands",
-    defaults={"backbone": "words", "target": "tokens", "schedule": "onecycle"},
+    defaults={"backbone": "words", "target": "intent_slots", "schedule": "onecycle"},
     values={
         "encoder": {
             "text": {
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     },
 )
 class Commands(Task):
-    """Intent and slots of what is said to a home."""
+    """Intent and slots of an utterance to a home."""
 
     name: ClassVar[str] = "commands"
     purpose: ClassVar[str] = (
-        "To turn what is said into device actions; a person confirms what is unsafe, what is out of scope is refused."
+        "To turn utterances into device actions; a person confirms unsafe ones, out-of-scope utterances are refused."
     )
     oversight: ClassVar[Oversight] = Oversight(
-        intended_use="To turn what is said to a home into actions of its devices.",
+        intended_use="To turn utterances to a home into actions of its devices.",
         affected=("everyone in the home", "guests and neighbours", "people whose speech is rare in the data"),
         forbidden_uses=(
             "to open, unlock, disarm or heat anything dangerous without a person's yes",
@@ -49,11 +49,11 @@ class Commands(Task):
             "to call for help in an emergency",
         ),
         human_decides=(
-            "A person confirms what concerns locks, alarms, ovens, garages, gates and doors, and every temperature; "
-            "the program control knows the home and asks only where smarthome.safety says so.",
-            "A person is asked again where the model is unsure; what is out of scope is refused.",
+            "A person confirms commands to locks, alarms, ovens, garages, gates and doors, and every set-point; "
+            "the program control knows the home and asks only where smarthome.safety requires it.",
+            "A person is asked again where the prediction is uncertain; out-of-scope utterances are refused.",
             "The words that call for a confirmation are English: in other languages only control, which knows the "
-            "devices, can tell.",
+            "devices, finds these commands.",
         ),
         responsible="the person who lives there",
         acts=True,
@@ -63,37 +63,37 @@ class Commands(Task):
             *("garage", "gate", "door", "doors"),
         ),
     )
-    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
-    watts: float = field(15.0, "power of the processor package in watts, for the modelled joules per command")
+    watts: float = field(15.0, "power of the processor package in watts, for the modeled energy per command")
     cores: int = field(4, "cores that share this power")
 
-    def check(self) -> None:
-        """Refuse values that can't be, naming the key."""
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right, naming the key."""
+        super().__post_init__()
         positive("task", watts=self.watts)
         if self.cores < 1:
             raise config_error("task.cores", self.cores, "it must be 1 or more")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Draw what simulated homes say."""
+        """Return utterances of simulated homes."""
         from smarthome.simulate.commands import simulate
 
-        return simulate(rows, seed, self.bias)
+        return simulate(rows, seed, self.simulated_bias)
 
     def studies(self, kind: str) -> dict[str, Study]:
-        """Name the field's own studies."""
+        """Return the studies of intents and slots."""
         if kind != "tokens":
             return {}
         from smarthome.studies.footprint import footprint
         from smarthome.studies.languages import languages
-        from smarthome.studies.text_robustness import noise
-        from smarthome.studies.out_of_scope import rejection
+        from smarthome.studies.out_of_scope import out_of_scope
         from smarthome.studies.plans import false_activation, plan_success
+        from smarthome.studies.text_robustness import text_robustness
 
         return {
-            "out_of_scope": rejection,
+            "out_of_scope": out_of_scope,
             "plans": plan_success,
             "false_activation": false_activation,
             "languages": languages,
-            "noise": noise,
+            "text_robustness": text_robustness,
             "footprint": footprint(self.watts, self.cores),
         }

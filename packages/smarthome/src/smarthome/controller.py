@@ -1,9 +1,10 @@
-"""Lines in, answers out: the models read, the plan is made, the home carries it out, unsafe steps wait for a person."""
+"""The controller: models interpret a line, a plan is built and executed, unsafe actions wait for confirmation."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -18,51 +19,52 @@ from core.serving.verbs import SIMULATED
 from core.targets.intent_slots import IntentSlotsTarget
 from smarthome import home as homes
 from smarthome.home import Change, Home
-from smarthome.plan import Plan, make_plan, slot_words
-from smarthome.scene_policy import scene_plan
-from smarthome.simulate.phrases import OUTSIDE
+from smarthome.plan import Plan, make_plan, slot_values
+from smarthome.scene_policy import plan_for_scene
+from smarthome.simulate.phrases import OUT_OF_SCOPE
 
 if TYPE_CHECKING:
     from smarthome.command import ControlConfig
 
 YES = ("yes", "confirm", "yes please", "do it", "confirmed")
-MOST_READINGS = 2000
-"""Readings of a place that are kept as its history."""
+MAX_READINGS = 2000
+"""Sensor readings that are kept as history."""
+log = logging.getLogger(__name__)
 
 
 @dataclass
 class Controller:
-    """One home, the models that read what is said and sensed, and what waits for confirmation."""
+    """A home, the models of utterances and sensor readings, and the plan that waits for confirmation."""
 
     commands: Loaded
     scene: Loaded | None
     home: Home
-    least: float
+    min_confidence: float
     comfort: float = 21.0
     away: float = 17.0
     area: str | None = None
-    waiting: Plan | None = None
+    pending: Plan | None = None
     readings: list[dict[str, Any]] = field(default_factory=list)
 
-    def answer(self, line: dict[str, Any]) -> dict[str, Any]:
-        """Answer one line, raising ValueError that says what a line should hold.
+    def handle(self, line: dict[str, Any]) -> dict[str, Any]:
+        """Return the response to one line; raises ValueError for a line without text, sensors or confirm.
 
-        Keys: decision (done, confirm, refused, nothing), plan, changes, confidence, reason, and what was understood.
+        Keys: decision (done, confirm, refused, nothing), plan, changes, confidence, reason, and the interpretation.
         """
         if "confirm" in line or (
-            str(line.get("text", "")).strip().lower().rstrip(".!") in YES and self.waiting
+            str(line.get("text", "")).strip().lower().rstrip(".!") in YES and self.pending
         ):
-            return self._confirmed(bool(line.get("confirm", True)))
-        self.waiting = None  # whatever else is said, the question is off the table
+            return self._confirmation(bool(line.get("confirm", True)))
+        self.pending = None  # any other line cancels the pending plan
         if "text" in line:
-            return self._said(str(line["text"]), line.get("area", self.area))
+            return self._utterance(str(line["text"]), line.get("area", self.area))
         if "sensors" in line:
-            return self._sensed(line)
+            return self._readings(line)
         raise ValueError(
             f"{json.dumps(line)[:80]}: a line holds text, sensors or confirm; it has {', '.join(line) or 'nothing'}"
         )
 
-    def _said(self, text: str, here: str | None) -> dict[str, Any]:
+    def _utterance(self, text: str, here: str | None) -> dict[str, Any]:
         if not text.strip():
             raise ValueError("an empty utterance: a line holds text, sensors or confirm")
         target = self.commands.target
@@ -73,31 +75,31 @@ class Controller:
         scores = self.commands.scores(frame)
         labels = target.labels(scores)
         intent = target.classes[int(labels[0, 0])]
-        slots = slot_words(text, target.named(labels, [text])[0])
+        slots = slot_values(text, target.named(labels, [text])[0])
         k = len(target.classes)
-        sure, path = float(scores[0, labels[0, 0]]), float(scores[0, k])
-        said = {
-            "said": text,
+        confidence, slots_confidence = float(scores[0, labels[0, 0]]), float(scores[0, k])
+        interpretation = {
+            "utterance": text,
             "intent": intent,
             "slots": slots,
-            "confidence": round(sure, 4),
-            "slots_confidence": round(path, 4),
+            "confidence": round(confidence, 4),
+            "slots_confidence": round(slots_confidence, 4),
         }
-        if intent == OUTSIDE:
-            return self._answered(said, Plan(refused="out of scope: nothing that this home does"))
-        if sure < self.least:
-            told = f"confidence {sure:.3f} is below {self.least:.3f}: out of scope, or not understood"
-            return self._answered(said, Plan(refused=told))
+        if intent == OUT_OF_SCOPE:
+            return self._respond(interpretation, Plan(refused="out of scope: nothing that this home does"))
+        if confidence < self.min_confidence:
+            reason = f"confidence {confidence:.3f} is below {self.min_confidence:.3f}: out of scope, or not understood"
+            return self._respond(interpretation, Plan(refused=reason))
         plan = make_plan(intent, slots, self.home, here)
         rules = self.commands.rules
         if rules is not None and rules.method != "none" and plan.refused is None and plan.confirm is None:
-            certain = float(rules.confidence(scores, labels)[0])
-            if certain < rules.threshold:  # the run's own rule of oversight: a human decides
-                told = f"confidence {certain:.3f} is below {rules.threshold:.3f}: a person must confirm"
-                plan = replace(plan, confirm=told)
-        return self._answered(said, plan)
+            certainty = float(rules.confidence(scores, labels)[0])
+            if certainty < rules.threshold:  # the run's own rule of oversight: a human decides
+                reason = f"confidence {certainty:.3f} is below {rules.threshold:.3f}: a person must confirm"
+                plan = replace(plan, confirm=reason)
+        return self._respond(interpretation, plan)
 
-    def _sensed(self, line: dict[str, Any]) -> dict[str, Any]:
+    def _readings(self, line: dict[str, Any]) -> dict[str, Any]:
         if self.scene is None:
             raise ValueError("a line with sensors needs scene_run=FOLDER, a finished run of task=scene")
         area = line.get("area", self.area)
@@ -111,8 +113,8 @@ class Controller:
             raise ValueError(f"sensors lack {', '.join(missing)}; the run reads {', '.join(roles.inputs())}")
         history = bool(self.scene.config["encoder"]["max_events"])
         if history and row.get(roles.time or "") is None:
-            raise ValueError(f"sensors need a time ({roles.time}): this run reads what came before")
-        self.readings = [*self.readings, row][-MOST_READINGS:]
+            raise ValueError(f"sensors need a time ({roles.time}): this run uses earlier readings")
+        self.readings = [*self.readings, row][-MAX_READINGS:]
         frame = pd.DataFrame(self.readings)
         if roles.time is not None:
             frame[roles.time] = pd.to_datetime(frame[roles.time])
@@ -121,99 +123,107 @@ class Controller:
         labels = self.scene.decide(scores, last)
         classes = self.scene.target.classes
         if not classes:
-            value = float(scores[0, 0])
-            heard = {"sensed": line["sensors"], "area": area, "forecast": round(value, 3)}
-            return self._answered(heard, Plan(refused="a forecast sets nothing by itself"))
-        found = classes[int(labels[0])]
-        sure = float(scores[0, int(labels[0])])
-        heard = {"sensed": line["sensors"], "area": area, "scene": found, "confidence": round(sure, 4)}
-        plan = scene_plan(self.scene.target.kind, found, area, self.home, self.comfort, self.away)
-        return self._answered(heard, plan)
+            interpretation = {
+                "sensors": line["sensors"],
+                "area": area,
+                "forecast": round(float(scores[0, 0]), 3),
+            }
+            return self._respond(interpretation, Plan(refused="a forecast triggers no action"))
+        state = classes[int(labels[0])]
+        confidence = float(scores[0, int(labels[0])])
+        interpretation = {
+            "sensors": line["sensors"],
+            "area": area,
+            "scene": state,
+            "confidence": round(confidence, 4),
+        }
+        plan = plan_for_scene(self.scene.target.kind, state, area, self.home, self.comfort, self.away)
+        return self._respond(interpretation, plan)
 
-    def _confirmed(self, yes: bool) -> dict[str, Any]:
-        plan, self.waiting = self.waiting, None
+    def _confirmation(self, yes: bool) -> dict[str, Any]:
+        plan, self.pending = self.pending, None
         if plan is None:
-            return self._answered({"confirmed": yes}, Plan(refused="nothing waits for confirmation"))
+            return self._respond({"confirmed": yes}, Plan(refused="no plan is waiting for confirmation"))
         if not yes:
-            return self._answered({"confirmed": False}, Plan(plan.actions, refused="not confirmed"))
-        changes = self._carried_out(plan)
-        return _line({"confirmed": True}, "done", plan, changes, "confirmed by a person")
+            return self._respond({"confirmed": False}, Plan(plan.actions, refused="not confirmed"))
+        changes = self._execute(plan)
+        return _response({"confirmed": True}, "done", plan, changes, "confirmed by a person")
 
-    def _answered(self, heard: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    def _respond(self, interpretation: dict[str, Any], plan: Plan) -> dict[str, Any]:
         if plan.refused is not None:
-            return _line(heard, "refused", plan, [], plan.refused)
+            return _response(interpretation, "refused", plan, [], plan.refused)
         if plan.confirm is not None:
-            self.waiting = plan
-            return _line(heard, "confirm", plan, [], plan.confirm)
-        changes = self._carried_out(plan)
+            self.pending = plan
+            return _response(interpretation, "confirm", plan, [], plan.confirm)
+        changes = self._execute(plan)
         if not plan.actions:
-            return _line(heard, "nothing", plan, [], "all is as it should be")
-        told = "done" if changes else "nothing had to change"
-        return _line(heard, "done", plan, changes, told)
+            return _response(interpretation, "nothing", plan, [], "nothing to change")
+        reason = "executed" if changes else "every device was in this state already"
+        return _response(interpretation, "done", plan, changes, reason)
 
-    def _carried_out(self, plan: Plan) -> list[Change]:
-        return [change for action in plan.actions for change in self.home.carry_out(action)]
+    def _execute(self, plan: Plan) -> list[Change]:
+        return [change for action in plan.actions for change in self.home.execute(action)]
 
 
-def _line(
-    heard: dict[str, Any], decision: str, plan: Plan, changes: list[Change], reason: str
+def _response(
+    interpretation: dict[str, Any], decision: str, plan: Plan, changes: list[Change], reason: str
 ) -> dict[str, Any]:
     return {
-        **heard,
+        **interpretation,
         "decision": decision,
-        "plan": [action.json() for action in plan.actions],
+        "plan": [action.to_dict() for action in plan.actions],
         "changes": [asdict(change) for change in changes],
         "reason": reason,
     }
 
 
-def threshold_of(run: Loaded) -> float:
-    """Give the confidence that 99 of 100 commands of validation reached, as the run's record says; else 0.5."""
+def confidence_threshold(run: Loaded) -> float:
+    """Return the run's threshold that keeps 99 % of validation commands, 0.5 where the record has none."""
     study = run.run.record.studies.get("out_of_scope")
-    figure = None if study is None else study.figures.get("threshold_99")
+    figure = None if study is None else study.metrics.get("threshold_99")
     return 0.5 if figure is None or figure.value is None else float(figure.value)
 
 
-def make_controller(config: ControlConfig) -> Controller:
-    """Open the runs and the home, raising ValueError for runs of other tasks."""
+def build_controller(config: ControlConfig) -> Controller:
+    """Return the controller of a configuration; raises ValueError for runs of other tasks."""
     commands = load(config.run, config.device)
     if commands.target.kind != "tokens":
-        raise ValueError(f"run={config.run}: a run of task=commands (target=tokens) is needed")
+        raise ValueError(f"run={config.run}: a run of task=commands (target=intent_slots) is needed")
     scene = None
     if config.scene_run is not None:
         scene = load(config.scene_run, config.device)
         if scene.run.record.run.task != "scene":
             raise ValueError(f"scene_run={config.scene_run}: a run of task=scene is needed")
-    home = homes.example() if config.home is None else homes.read(config.home)
+    home = homes.example_home() if config.home is None else homes.read_home(config.home)
     if config.area is not None and config.area not in home.areas:
         raise ValueError(f"area={config.area}: the home has {', '.join(home.areas)}")
-    least = threshold_of(commands) if config.least is None else config.least
-    return Controller(commands, scene, home, least, config.comfort, config.away, config.area)
+    threshold = confidence_threshold(commands) if config.min_confidence is None else config.min_confidence
+    return Controller(commands, scene, home, threshold, config.comfort, config.away, config.area)
 
 
 def run_control(config: ControlConfig) -> list[dict[str, Any]]:
-    """Answer every line of the input as it comes; one that can't be read is answered with an error and passed over."""
-    controller = make_controller(config)
+    """Handle every line of the input as it arrives; a line that can't be parsed gets an error as response."""
+    controller = build_controller(config)
     if controller.commands.run.record.data.simulated:
-        print(f"note: {SIMULATED}", file=sys.stderr)
-    answers = []
-    with _lines(config.input) as lines, _written(config.output) as out:
+        log.warning(SIMULATED)
+    responses = []
+    with _lines(config.input) as lines, _opened(config.output) as out:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                answer = controller.answer(_parsed(line))
+                response = controller.handle(_parsed(line))
             except ValueError as error:
-                answer = {
+                response = {
                     "line": number,
                     "decision": "error",
                     "plan": [],
                     "changes": [],
                     "reason": str(error),
                 }
-            answers.append(answer)
-            print(json.dumps(answer, ensure_ascii=False, default=_plain), file=out, flush=True)
-    return answers
+            responses.append(response)
+            print(json.dumps(response, ensure_ascii=False, default=_plain), file=out, flush=True)
+    return responses
 
 
 def _parsed(line: str) -> dict[str, Any]:
@@ -242,12 +252,12 @@ def _lines(source: str) -> Iterator[Iterable[str]]:
 
 
 @contextlib.contextmanager
-def _written(target: str) -> Iterator[TextIO]:
+def _opened(target: str) -> Iterator[TextIO]:
     if target == "-":
         yield sys.stdout
         return
     path = Path(target)
     if not path.parent.is_dir():
-        raise ValueError(f"output={target}: there is no folder {path.parent}; make it first")
+        raise ValueError(f"output={target}: there is no folder {path.parent}; create it first")
     with path.open("w", encoding="utf-8") as file:
         yield file

@@ -1,4 +1,4 @@
-"""A simulated home: areas, devices, their states, timers and lists; actions change it, and every change is told."""
+"""A simulated home: areas, devices, their states, timers and lists; actions change it and return every change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 State = dict[str, Any]
 ON_OFF = ("light", "switch", "fan", "oven", "media_player", "climate", "humidifier")
-STARTS: dict[str, State] = {
+INITIAL_STATES: dict[str, State] = {
     "light": {"on": False, "brightness": 100, "color": "white"},
     "switch": {"on": False},
     "fan": {"on": False},
@@ -27,37 +27,37 @@ STARTS: dict[str, State] = {
     "scene": {"activated": 0},
     "script": {"activated": 0},
 }
-"""Domain of a device -> what is known of one and where it starts. Percentages, degrees Celsius."""
+"""Domain of a device -> its attributes and their initial values. Percentages, degrees Celsius."""
 
 
 @dataclass
 class Device:
-    """One thing in the home."""
+    """A device of the home."""
 
     name: str
     area: str | None
     domain: str
     kind: str = ""
-    """A finer kind, such as blind, garage or curtain; empty where there is none."""
+    """Device class, such as blind, garage or curtain; empty without one."""
     state: State = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Action:
-    """One step of a plan: a Home Assistant intent with its slots, and the devices it would reach."""
+    """One action of a plan: a Home Assistant intent with its slots, and its devices."""
 
     intent: str
     slots: Mapping[str, Any]
     devices: tuple[str, ...] = ()
 
-    def json(self) -> dict[str, Any]:
-        """Give the action as it is written in an answer."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the action as it stands in a response."""
         return {"intent": self.intent, "slots": dict(self.slots), "devices": list(self.devices)}
 
 
 @dataclass(frozen=True)
 class Change:
-    """What an action changed: a device's (or the home's) attribute from one value to another."""
+    """A change by an action: an attribute of a device (or of the home) from one value to another."""
 
     device: str
     attribute: str
@@ -76,27 +76,27 @@ class Home:
     lists: dict[str, list[str]] = field(default_factory=dict)
 
     def device(self, name: str) -> Device:
-        """Find a device by its exact name."""
+        """Return a device by its exact name."""
         return next(d for d in self.devices if d.name == name)
 
     def copy(self) -> Home:
-        """Make a home of its own in the same state."""
+        """Return an independent copy in the same state."""
         return copy.deepcopy(self)
 
-    def carry_out(self, action: Action) -> list[Change]:
-        """Do what an action says and tell what changed; one that asks only, or finds all as wanted, changes nothing.
+    def execute(self, action: Action) -> list[Change]:
+        """Execute an action and return the changes; a query, or a state that is as wanted, changes nothing.
 
-        Raises ValueError for an action that this home can't do.
+        Raises ValueError for an action that this home can't execute.
         """
         if action.intent in _HOME_WIDE:
             found: list[Change] = _HOME_WIDE[action.intent](self, action.slots)
             return found
-        if action.intent in ASKS:
+        if action.intent in QUERY_INTENTS:
             return []
         changes: list[Change] = []
         for name in action.devices:
             device = self.device(name)
-            wanted = _wanted(device, action)
+            wanted = _target_state(device, action)
             for attribute, value in wanted.items():
                 before = device.state.get(attribute)
                 if before != value:
@@ -104,8 +104,8 @@ class Home:
                     device.state[attribute] = value
         return changes
 
-    def json(self) -> dict[str, Any]:
-        """Give the whole home as JSON, as ``read`` takes it."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the home in the form of ``home_from_dict`` and ``read_home``."""
         return {
             "areas": dict(self.areas),
             "devices": [
@@ -115,7 +115,7 @@ class Home:
         }
 
 
-ASKS = (
+QUERY_INTENTS = (
     "HassGetState",
     "HassClimateGetTemperature",
     "HassGetWeather",
@@ -126,11 +126,11 @@ ASKS = (
     "HassRespond",
     "HassBroadcast",
 )
-"""Intents that are answered and change nothing."""
+"""Intents that change nothing."""
 
 
-def _wanted(device: Device, action: Action) -> State:
-    """Say which attributes of a device an action sets to what."""
+def _target_state(device: Device, action: Action) -> State:
+    """Return the attributes of a device that an action sets, with their values."""
     slots, intent = action.slots, action.intent
     if intent in ("HassTurnOn", "HassTurnOff"):
         yes = intent == "HassTurnOn"
@@ -157,7 +157,7 @@ def _wanted(device: Device, action: Action) -> State:
         return {"track": device.state["track"] + (1 if intent == "HassMediaNext" else -1)}
     if intent == "HassMediaSearchAndPlay":
         return {"on": True, "playing": True, "query": slots.get("search_query", "")}
-    raise ValueError(f"this home can't do {intent}")
+    raise ValueError(f"this home can't execute {intent}")
 
 
 def _timer(home: Home, slots: Mapping[str, Any], seconds: float | None) -> list[Change]:
@@ -232,14 +232,14 @@ _HOME_WIDE: dict[str, Any] = {
     "HassShoppingListCompleteItem": _complete,
     "HassListCompleteItem": _complete,
 }
-"""Intents that reach no device but the home's own timers and lists."""
+"""Intents of the home's timers and lists, without a device."""
 HOME_WIDE = tuple(_HOME_WIDE)
 
 
-def made(content: Mapping[str, Any], where: str) -> Home:
-    """Make a home from JSON: ``areas`` {name: floor or null} and ``devices`` [{name, area, domain, state}].
+def home_from_dict(content: Mapping[str, Any], where: str) -> Home:
+    """Return a home from ``areas`` {name: floor or null} and ``devices`` [{name, area, domain, state}].
 
-    Raises ValueError that says what is wrong in the description.
+    Raises ValueError with what is wrong in the description.
     """
     areas = {str(k): v for k, v in content.get("areas", {}).items()}
     devices = []
@@ -247,34 +247,34 @@ def made(content: Mapping[str, Any], where: str) -> Home:
         if not {"name", "domain"} <= set(given):
             raise ValueError(f"{where}: device {n} needs a name and a domain")
         domain = str(given["domain"])
-        if domain not in STARTS:
+        if domain not in INITIAL_STATES:
             raise ValueError(
-                f"{where}: device {given['name']!r} is of domain {domain!r}; known are {', '.join(STARTS)}"
+                f"{where}: device {given['name']!r} is of domain {domain!r}; known are {', '.join(INITIAL_STATES)}"
             )
         area = given.get("area")
         if area is not None and area not in areas:
             raise ValueError(f"{where}: device {given['name']!r} is in area {area!r}, which is not listed")
-        state = {**STARTS[domain], **given.get("state", {})}
+        state = {**INITIAL_STATES[domain], **given.get("state", {})}
         devices.append(Device(str(given["name"]), area, domain, str(given.get("kind", "")), state))
     if not devices:
         raise ValueError(f"{where}: a home needs at least one device")
     return Home(areas, devices)
 
 
-def read(path: str | Path) -> Home:
-    """Read a home from a JSON file, raising ValueError that names the file and what is wrong."""
+def read_home(path: str | Path) -> Home:
+    """Return the home of a JSON file; raises ValueError with the file and what is wrong."""
     file = Path(path)
     if not file.is_file():
         raise ValueError(f"home={path}: no such file")
     try:
         content = json.loads(file.read_text())
     except ValueError as error:
-        raise ValueError(f"home={path}: no JSON ({error})") from error
-    return made(content, f"home={path}")
+        raise ValueError(f"home={path}: not JSON ({error})") from error
+    return home_from_dict(content, f"home={path}")
 
 
-def example() -> Home:
-    """Make the home that stands in the package: six areas on two floors, two dozen devices."""
+def example_home() -> Home:
+    """Return the home of the package: six areas on two floors, two dozen devices."""
     areas = {
         "kitchen": "ground floor",
         "living room": "ground floor",
@@ -308,7 +308,7 @@ def example() -> Home:
         Device("movie night", None, "scene"),
     ]
     for number, device in enumerate(devices):
-        device.state = {**STARTS[device.domain], **device.state}
+        device.state = {**INITIAL_STATES[device.domain], **device.state}
         if device.name == "ceiling light":  # names are unique in a home
             devices[number].name = f"{device.area} ceiling light"
     return Home(areas, devices)

@@ -1,4 +1,4 @@
-"""From an intent and the words in its slots to a plan: which devices, set to what; what can't be done is refused."""
+"""The planner: from an intent and its slot values to actions on devices; impossible commands are refused."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from smarthome.home import ASKS, HOME_WIDE, Action, Device, Home
-from smarthome.safety import beyond_limits, confirmation
+from smarthome.home import HOME_WIDE, QUERY_INTENTS, Action, Device, Home
+from smarthome.safety import confirmation_reason, refusal_reason
 
 DOMAIN_WORDS = {
     "light": ("light", "lights", "lamp", "lamps", "lighting", "lantern", "spot", "bulb", "bulbs"),
@@ -33,8 +33,8 @@ DOMAIN_WORDS = {
     "oven": ("oven", "stove", "hob", "grill"),
     "vacuum": ("vacuum", "robot"),
 }
-"""English words for kinds of devices; names and areas are matched in any language."""
-REACHES = {
+"""English words for device domains; names and areas are matched in any language."""
+INTENT_DOMAINS = {
     "HassLightSet": "light",
     "HassSetPosition": "cover",
     "HassClimateSetTemperature": "climate",
@@ -47,10 +47,10 @@ REACHES = {
     "HassMediaPrevious": "media_player",
     "HassMediaSearchAndPlay": "media_player",
 }
-"""The domain that an intent reaches whatever was said."""
-SWITCHES = ("HassTurnOn", "HassTurnOff")
-NUMBERS = ("brightness", "temperature", "position", "volume_level", "minutes", "hours", "seconds")
-COUNTED = (
+"""Intent -> the only domain of devices it applies to."""
+SWITCH_INTENTS = ("HassTurnOn", "HassTurnOff")
+NUMERIC_SLOTS = ("brightness", "temperature", "position", "volume_level", "minutes", "hours", "seconds")
+NUMBER_WORDS = (
     "zero",
     "one",
     "two",
@@ -65,7 +65,7 @@ COUNTED = (
     "eleven",
     "twelve",
 )
-TENS = {
+TENS_WORDS = {
     "twenty": 20,
     "thirty": 30,
     "forty": 40,
@@ -75,8 +75,8 @@ TENS = {
     "eighty": 80,
     "ninety": 90,
 }
-LEVELS = {"max": 100, "maximum": 100, "highest": 100, "min": 1, "minimum": 1, "lowest": 1, "half": 50}
-NEEDS = {
+LEVEL_WORDS = {"max": 100, "maximum": 100, "highest": 100, "min": 1, "minimum": 1, "lowest": 1, "half": 50}
+REQUIRED_SLOTS = {
     "HassSetPosition": ("position",),
     "HassClimateSetTemperature": ("temperature",),
     "HassSetVolume": ("volume_level",),
@@ -85,36 +85,36 @@ NEEDS = {
     "HassShoppingListCompleteItem": ("item",),
     "HassListCompleteItem": ("item",),
 }
-"""Slots without which an intent means nothing."""
-TIMED = ("HassStartTimer", "HassIncreaseTimer", "HassDecreaseTimer")
-PERCENT = ("brightness", "position", "volume_level")
+"""Slots without which an intent can't be executed."""
+TIMER_INTENTS = ("HassStartTimer", "HassIncreaseTimer", "HassDecreaseTimer")
+PERCENT_SLOTS = ("brightness", "position", "volume_level")
 
 
 @dataclass
 class Plan:
-    """What would be done, whether a person must confirm it, and why nothing is done if so."""
+    """Actions to execute, why a person must confirm them if so, and why they are refused if so."""
 
     actions: list[Action] = field(default_factory=list)
     confirm: str | None = None
     """Why a person must confirm, or None."""
     refused: str | None = None
-    """Why nothing is done, or None."""
+    """Why the plan is refused, or None."""
 
 
-def number(text: str) -> float | None:
-    """Read a number in digits or in English words, or a level such as ``max``; None for what is none."""
+def parse_number(text: str) -> float | None:
+    """Return the number of a text in digits, English words or a level such as ``max``; None for other texts."""
     low = re.sub(r"[%°]|\b(percent|degrees?|celsius)\b", " ", text.lower()).strip()
     found = re.search(r"-?\d+(?:[.,]\d+)?", low)
     if found:
         return float(found[0].replace(",", "."))
-    if low in LEVELS:
-        return float(LEVELS[low])
+    if low in LEVEL_WORDS:
+        return float(LEVEL_WORDS[low])
     total = 0
     for word in low.replace("-", " ").split():
-        if word in TENS:
-            total += TENS[word]
-        elif word in COUNTED:
-            total += COUNTED.index(word)
+        if word in TENS_WORDS:
+            total += TENS_WORDS[word]
+        elif word in NUMBER_WORDS:
+            total += NUMBER_WORDS.index(word)
         elif word == "hundred":
             total = max(total, 1) * 100
         else:
@@ -122,117 +122,117 @@ def number(text: str) -> float | None:
     return float(total) if low else None
 
 
-def make_plan(intent: str, slots: Mapping[str, Any], home: Home, here: str | None = None) -> Plan:
-    """Plan what an intent asks of a home; ``here`` is the area it was said in, for what names no place.
+def make_plan(intent: str, slots: Mapping[str, Any], home: Home, speaker_area: str | None = None) -> Plan:
+    """Return the plan of an intent; ``speaker_area`` is used for utterances without a place.
 
-    ``slots`` hold what was said, as text or numbers. Unknown places, devices and values give a refused plan.
+    ``slots`` are texts or numbers. Unknown places, devices and values give a refused plan.
     """
-    if intent not in (*ASKS, *HOME_WIDE, *REACHES, *SWITCHES):
-        return Plan(refused=f"out of scope: this home knows no {intent}")
-    read, wrong = _values(slots)
-    if wrong:
-        return Plan(refused=wrong)
-    missing = [name for name in NEEDS.get(intent, ()) if name not in read]
+    if intent not in (*QUERY_INTENTS, *HOME_WIDE, *INTENT_DOMAINS, *SWITCH_INTENTS):
+        return Plan(refused=f"out of scope: this home has no intent {intent}")
+    values, reason = _parse_values(slots)
+    if reason:
+        return Plan(refused=reason)
+    missing = [name for name in REQUIRED_SLOTS.get(intent, ()) if name not in values]
     if missing:
         return Plan(refused=f"{intent} without {' and '.join(missing)}: nothing to set")
-    if intent in TIMED and not {"hours", "minutes", "seconds"} & set(read):
+    if intent in TIMER_INTENTS and not {"hours", "minutes", "seconds"} & set(values):
         return Plan(refused=f"{intent} without a time: nothing to set")
-    if intent == "HassLightSet" and not {"brightness", "color"} & set(read):
+    if intent == "HassLightSet" and not {"brightness", "color"} & set(values):
         return Plan(refused="HassLightSet without brightness and color: nothing to set")
     if intent in HOME_WIDE:
-        return Plan([Action(intent, read)])
-    if intent in ASKS and not {"name", "area"} & set(read):
-        return Plan([Action(intent, read)])
-    found, wrong = reached(intent, read, home, here)
-    if wrong:
-        return Plan(refused=wrong)
-    action = Action(intent, read, tuple(d.name for d in found))
-    if intent in ASKS:
+        return Plan([Action(intent, values)])
+    if intent in QUERY_INTENTS and not {"name", "area"} & set(values):
+        return Plan([Action(intent, values)])
+    found, reason = resolve_devices(intent, values, home, speaker_area)
+    if reason:
+        return Plan(refused=reason)
+    action = Action(intent, values, tuple(d.name for d in found))
+    if intent in QUERY_INTENTS:
         return Plan([action])
-    limit = beyond_limits(action)
+    limit = refusal_reason(action)
     if limit:
         return Plan([action], refused=limit)
-    return Plan([action], confirm=confirmation(action, found))
+    return Plan([action], confirm=confirmation_reason(action, found))
 
 
-def _values(slots: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
-    read: dict[str, Any] = {}
-    for name, said in slots.items():
-        if name in NUMBERS:
-            value = number(str(said))
+def _parse_values(slots: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
+    values: dict[str, Any] = {}
+    for name, text in slots.items():
+        if name in NUMERIC_SLOTS:
+            value = parse_number(str(text))
             if value is None:
-                return {}, f"{name} {said!r} is no number"
-            if name in PERCENT and not 0 <= value <= 100:
+                return {}, f"{name} {text!r} is not a number"
+            if name in PERCENT_SLOTS and not 0 <= value <= 100:
                 return {}, f"{name} {value:g} is not between 0 and 100"
-            read[name] = int(value) if value.is_integer() else value
+            values[name] = int(value) if value.is_integer() else value
         else:
-            read[name] = str(said).strip()
-    return read, None
+            values[name] = str(text).strip()
+    return values, None
 
 
-def reached(
-    intent: str, slots: Mapping[str, Any], home: Home, here: str | None
+def resolve_devices(
+    intent: str, slots: Mapping[str, Any], home: Home, speaker_area: str | None
 ) -> tuple[list[Device], str | None]:
-    """Find the devices that an intent reaches, or say why there are none.
+    """Return the devices of an intent, or why there are none.
 
-    A name is looked for among devices, then as a kind of device; an area or floor narrows; with neither, the area in
-    which it was said.
+    A name is matched with devices, then with domains; an area or floor restricts them; without either, the area of
+    the speaker does.
     """
     inside = list(home.devices)
     if "area" in slots or "floor" in slots:
-        said = str(slots.get("area", slots.get("floor")))
-        inside = [d for d in home.devices if d.area is not None and in_area(home, d.area, said)]
+        place = str(slots.get("area", slots.get("floor")))
+        inside = [d for d in home.devices if d.area is not None and in_area(home, d.area, place)]
         if not inside:
-            return [], f"no area called {said!r} in this home"
-    domain = REACHES.get(intent)
+            return [], f"no area called {place!r} in this home"
+    domain = INTENT_DOMAINS.get(intent)
     if "domain" in slots:
-        spoken = kind_of(str(slots["domain"]))
-        if spoken is None:
+        spoken_domain = device_domain(str(slots["domain"]))
+        if spoken_domain is None:
             return [], f"no device is called {slots['domain']!r} in this home"
-        domain = domain or spoken
+        domain = domain or spoken_domain
     if "name" in slots:
         name = str(slots["name"])
         named = [d for d in inside if _same(d.name, name)]
         named = named or [d for d in inside if _words(name) <= _words(d.name)]
         if (
-            not named and kind_of(" ".join(sorted(_words(name)))) is not None
+            not named and device_domain(" ".join(sorted(_words(name)))) is not None
         ):  # "the lamp", not "the purple lamp"
-            named = [d for d in inside if d.domain == kind_of(" ".join(sorted(_words(name))))]
+            named = [d for d in inside if d.domain == device_domain(" ".join(sorted(_words(name))))]
         if not named:
             return [], f"no device called {name!r} in this home"
         inside = named if domain is None else [d for d in named if d.domain == domain]
         if not inside:
-            return [], f"{named[0].name} is no {domain}"
+            return [], f"{named[0].name} is not a {domain}"
     elif domain is not None:
         inside = [d for d in inside if d.domain == domain]
-    elif intent not in ASKS:
-        return [], "neither a device nor a kind of device was named"
+    elif intent not in QUERY_INTENTS:
+        return [], "neither a device nor a domain of devices was named"
     if not inside:
         return [], f"no {domain} there in this home"
     placed = "name" in slots or "area" in slots or "floor" in slots
-    if not placed and here is not None:
-        inside = [d for d in inside if d.area is not None and _same(d.area, here)] or inside
+    if not placed and speaker_area is not None:
+        inside = [d for d in inside if d.area is not None and _same(d.area, speaker_area)] or inside
     return inside, None
 
 
-def in_area(home: Home, area: str, said: str) -> bool:
-    """Tell whether an area is the one that was said, or lies on the floor that was said."""
+def in_area(home: Home, area: str, place: str) -> bool:
+    """Return whether an area is, or is on the floor of, the spoken place."""
     floor = home.areas.get(area)
-    if _same(area, said) or (floor is not None and _same(floor, said)):
+    if _same(area, place) or (floor is not None and _same(floor, place)):
         return True
-    return bool(_words(area)) and (_words(area) <= _words(said) or _words(said) == _words(area))
+    return bool(_words(area)) and (_words(area) <= _words(place) or _words(place) == _words(area))
 
 
-def kind_of(said: str) -> str | None:
-    """Name the kind of device that a word stands for, or None."""
-    low = said.lower().strip()
+def device_domain(word: str) -> str | None:
+    """Return the device domain of a word, or None."""
+    low = word.lower().strip()
     return next((domain for domain, words in DOMAIN_WORDS.items() if low == domain or low in words), None)
 
 
-def domain_of(said: str) -> str | None:
-    """Name the kind of device that a name stands for: its own, or its last word's (``front door lock``)."""
-    words = said.lower().split()
-    return kind_of(said) or (kind_of(words[-1]) if words else None)
+def domain_of_name(name: str) -> str | None:
+    """Return the device domain of a name or of its last word (``front door lock``), or None."""
+    words = name.lower().split()
+    return device_domain(name) or (device_domain(words[-1]) if words else None)
 
 
 def _same(a: str, b: str) -> bool:
@@ -243,9 +243,9 @@ def _words(text: str) -> set[str]:
     return set(re.findall(r"\w+", text.casefold())) - {"the", "my", "our", "a"}
 
 
-def slot_words(text: str, slots: Sequence[tuple[int, int, str]]) -> dict[str, str]:
-    """Give what was said for each slot; of a slot marked twice, the first."""
-    said: dict[str, str] = {}
+def slot_values(text: str, slots: Sequence[tuple[int, int, str]]) -> dict[str, str]:
+    """Return the text of each slot; of a slot that occurs twice, the first."""
+    values: dict[str, str] = {}
     for start, end, name in slots:
-        said.setdefault(name, text[start:end])
-    return said
+        values.setdefault(name, text[start:end])
+    return values

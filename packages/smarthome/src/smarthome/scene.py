@@ -1,10 +1,10 @@
-"""Task ``scene``: what the sensors of a home say of the people in it."""
+"""Task ``scene``: occupancy, thermal preference or consumption from the sensors of a home."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from core.config import field, register
+from core.config import register
 from core.domain import Task
 from core.oversight.declaration import Oversight
 
@@ -20,37 +20,36 @@ if TYPE_CHECKING:
     values={"encoder": {"max_events": 13}, "training": {"epochs": 8}},
 )
 class Scene(Task):
-    """Presence, comfort or consumption from sensor readings."""
+    """Occupancy, thermal preference or energy consumption from sensor readings."""
 
     name: ClassVar[str] = "scene"
     purpose: ClassVar[str] = (
-        "To set light and heating by who is there and how they feel; anyone in the room overrules it."
+        "To control light and heating by occupancy and thermal preference; anyone in the room overrides it."
     )
     oversight: ClassVar[Oversight] = Oversight(
-        intended_use="To set light and heating by who is there and how they feel.",
-        affected=("everyone in the home", "guests, who did not agree to be sensed"),
+        intended_use="To control light and heating by occupancy and thermal preference.",
+        affected=("everyone in the home", "guests, who did not consent to sensors"),
         forbidden_uses=(
             "to watch people or to prove who was where",
             "to lock, unlock or arm anything",
             "to care for people who can't help themselves",
         ),
         human_decides=(
-            "Anyone in the room overrules it with a switch or a word.",
-            "Where the model is unsure, nothing is changed.",
+            "Anyone in the room overrides it with a switch or a word.",
+            "Where the prediction is uncertain, nothing is changed.",
         ),
         responsible="the person who lives there",
         acts=True,
     )
-    bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def simulate(self, rows: int, seed: int) -> Dataset:
-        """Draw the readings of simulated homes."""
+        """Return sensor readings of simulated homes."""
         from smarthome.simulate.scene import simulate
 
-        return simulate(rows, seed, self.bias)
+        return simulate(rows, seed, self.simulated_bias)
 
     def studies(self, kind: str) -> dict[str, Study]:
-        """Name the field's own studies."""
+        """Return the studies of occupancy, thermal preference or consumption."""
         from smarthome.studies.scene import STUDIES
 
         return dict(STUDIES.get(kind, {}))

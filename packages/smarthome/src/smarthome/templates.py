@@ -1,4 +1,4 @@
-"""Sentence templates of Home Assistant's intents, expanded into sentences with their slots marked.
+"""Sentence templates of Home Assistant's intents, and samples of them with annotated slots.
 
 The grammar: ``[optional]``, ``(one|other)``, ``(in;any;order)``, ``<rule>``, ``{list}`` and ``{list:slot}``.
 """
@@ -13,22 +13,22 @@ from typing import Any
 import numpy as np
 
 Slots = list[tuple[int, int, str]]
-DEEPEST = 12
-"""Rules within rules that are followed."""
+MAX_DEPTH = 12
+"""Of nested rules."""
 _OPEN = {"[": "]", "(": ")"}
 _START, _MIDDLE, _END = "\x01", "\x02", "\x03"
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """Rules and lists that templates refer to; ``names`` gives what stands for a list without values of its own."""
+    """Rules and lists of templates; ``names`` has the values of lists that have none of their own."""
 
     rules: Mapping[str, str]
     lists: Mapping[str, Any]
     names: Mapping[str, Sequence[str]]
 
-    def with_(self, block: Mapping[str, Any]) -> Grammar:
-        """Add what a file or block of templates defines for itself."""
+    def extended(self, block: Mapping[str, Any]) -> Grammar:
+        """Return the grammar with the rules and lists of a file or block of templates."""
         return Grammar(
             {**self.rules, **block.get("expansion_rules", {})},
             {**self.lists, **block.get("lists", {})},
@@ -36,12 +36,12 @@ class Grammar:
         )
 
 
-def expanded(template: str, grammar: Grammar, rng: np.random.Generator) -> tuple[str, Slots] | None:
-    """Draw one sentence of a template, with its slots in characters; None where a list has nothing to say."""
-    drawn = _drawn(template, grammar, rng, 0)
-    if drawn is None:
+def sample_sentence(template: str, grammar: Grammar, rng: np.random.Generator) -> tuple[str, Slots] | None:
+    """Return a random sentence of a template and its slots in characters; None where a list has no values."""
+    sampled = _sample(template, grammar, rng, 0)
+    if sampled is None:
         return None
-    marked = re.sub(rf"\s+([{_END}])", r"\1", re.sub(rf"([{_MIDDLE}])\s+", r"\1", " ".join(drawn.split())))
+    marked = re.sub(rf"\s+([{_END}])", r"\1", re.sub(rf"([{_MIDDLE}])\s+", r"\1", " ".join(sampled.split())))
     text, slots, last = "", [], 0
     for found in re.finditer(f"{_START}([^{_MIDDLE}]*){_MIDDLE}([^{_END}]*){_END}", marked):
         text += marked[last : found.start()]
@@ -53,33 +53,33 @@ def expanded(template: str, grammar: Grammar, rng: np.random.Generator) -> tuple
     return text, slots
 
 
-def _drawn(template: str, grammar: Grammar, rng: np.random.Generator, depth: int) -> str | None:
-    """Draw a sequence, alternatives at its top level included; slots stand between control characters."""
-    if depth > DEEPEST:
+def _sample(template: str, grammar: Grammar, rng: np.random.Generator, depth: int) -> str | None:
+    """Return a random expansion of a sequence or of its alternatives, slots between control characters."""
+    if depth > MAX_DEPTH:
         return None
-    choices = _parts(template, "|")
-    text, made, at = choices[int(rng.integers(len(choices)))], "", 0
+    choices = _split_top_level(template, "|")
+    text, expansion, at = choices[int(rng.integers(len(choices)))], "", 0
     while at < len(text):
         sign = text[at]
         if sign in _OPEN:
             end = _closing(text, at)
             inner = text[at + 1 : end]
             if sign == "(" or rng.random() < 0.5:
-                order = _parts(inner, ";")
+                order = _split_top_level(inner, ";")
                 if len(order) > 1:
                     inner = " ".join(order[int(n)] for n in rng.permutation(len(order)))
-                piece = _drawn(inner, grammar, rng, depth + 1)
+                piece = _sample(inner, grammar, rng, depth + 1)
                 if piece is None:
                     return None
-                made += piece
+                expansion += piece
             at = end + 1
         elif sign == "<":
             end = text.index(">", at)
             rule = grammar.rules.get(text[at + 1 : end].strip())
-            piece = None if rule is None else _drawn(rule, grammar, rng, depth + 1)
+            piece = None if rule is None else _sample(rule, grammar, rng, depth + 1)
             if piece is None:
                 return None
-            made += piece
+            expansion += piece
             at = end + 1
         elif sign == "{":
             end = text.index("}", at)
@@ -87,21 +87,21 @@ def _drawn(template: str, grammar: Grammar, rng: np.random.Generator, depth: int
             value = _value(source.strip(), grammar, rng, depth)
             if value is None:
                 return None
-            made += f"{_START}{(slot or source).strip()}{_MIDDLE}{value}{_END}"
+            expansion += f"{_START}{(slot or source).strip()}{_MIDDLE}{value}{_END}"
             at = end + 1
         else:
-            made += sign
+            expansion += sign
             at += 1
-    return made
+    return expansion
 
 
 def _value(source: str, grammar: Grammar, rng: np.random.Generator, depth: int) -> str | None:
-    given = grammar.lists.get(source, {})
-    if "range" in given:
-        return str(int(rng.integers(given["range"]["from"], given["range"]["to"] + 1)))
-    if "values" in given:
-        value = given["values"][int(rng.integers(len(given["values"])))]
-        return _drawn(str(value["in"] if isinstance(value, dict) else value), grammar, rng, depth + 1)
+    values = grammar.lists.get(source, {})
+    if "range" in values:
+        return str(int(rng.integers(values["range"]["from"], values["range"]["to"] + 1)))
+    if "values" in values:
+        value = values["values"][int(rng.integers(len(values["values"])))]
+        return _sample(str(value["in"] if isinstance(value, dict) else value), grammar, rng, depth + 1)
     names = grammar.names.get(source, ())
     return str(names[int(rng.integers(len(names)))]) if names else None
 
@@ -115,8 +115,8 @@ def _closing(text: str, start: int) -> int:
     raise ValueError(f"template {text!r}: {text[start]!r} at {start} is not closed")
 
 
-def _parts(text: str, sign: str) -> list[str]:
-    """Part a text at a sign where it stands outside all brackets."""
+def _split_top_level(text: str, sign: str) -> list[str]:
+    """Split a text at a separator outside of all brackets."""
     parts, depth, last = [], 0, 0
     for at, c in enumerate(text):
         depth += (c in "[({<") - (c in "])}>")

@@ -36,7 +36,8 @@ class ImageAugmentation(AugmentationConfig):
     cutout: float = field(0.0, "side of a gray square as a fraction of the image's; 0 for none")
     probability: float = field(1.0, "how often crops, rotations, colors and cutout are applied at all")
     train_resolution: float = field(
-        1.0, "side of a training image as a fraction of the model's own: below 1 trains faster, on larger crops"
+        1.0,
+        "side of a training image as a fraction of the model's own: below 1 trains faster, on larger crops",
     )
 
     def __post_init__(self) -> None:

@@ -101,7 +101,8 @@ def to_categories(values: pd.Series[Any]) -> NDArray[np.object_]:
         # True equals 1 as a key: told apart, or a cell's name would depend on the cells before it
         cells = values.to_numpy(dtype=object)
         codes, uniques = pd.factorize(
-            np.array([str(v) if isinstance(v, bool) else v for v in cells], dtype=object), use_na_sentinel=True
+            np.array([str(v) if isinstance(v, bool) else v for v in cells], dtype=object),
+            use_na_sentinel=True,
         )
     names = np.array([*(_category(u) for u in uniques), None], dtype=object)
     return names[codes]

@@ -124,7 +124,16 @@ class TableData(DataConfig):
 
     def __post_init__(self) -> None:
         """Accept one name for a list of one (data.target=outcome); raise ValueError for a split that can't be."""
-        lists = ("target", "sensitive", "numeric", "categorical", "text", "references", "drop_columns", "missing")
+        lists = (
+            "target",
+            "sensitive",
+            "numeric",
+            "categorical",
+            "text",
+            "references",
+            "drop_columns",
+            "missing",
+        )
         for key in lists:
             setattr(self, key, as_list(getattr(self, key)))
         check_split(self)

@@ -119,7 +119,3 @@ class EncodedSplit:
         other.groups = {name: names[indices] for name, names in self.groups.items()}
         other.group_codes = {name: codes[index] for name, codes in self.group_codes.items()}
         return other
-
-    def take(self, indices: NDArray[Any] | list[int]) -> pd.DataFrame:
-        """Return the raw rows at some positions in this split."""
-        return self.frame.iloc[indices]

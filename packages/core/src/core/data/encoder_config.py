@@ -36,7 +36,9 @@ class TextEncoding:
     tfidf_word_ngrams: int = field(2, "TF-IDF: longest word n-gram, 0 for no words")
     tfidf_char_ngrams: int = field(0, "TF-IDF: longest character n-gram (from 2, inside words), 0 for none")
     tfidf_per_prompt: int = field(0, "TF-IDF features of n-grams within the texts to one prompt, 0 for none")
-    lsa_components: int = field(64, "text with references: components of latent semantic analysis, 0 for none")
+    lsa_components: int = field(
+        64, "text with references: components of latent semantic analysis, 0 for none"
+    )
     text_pair: bool = field(False, "tokens hold prompt and references after the text, as a pair")
     knn_examples_per_class: int = field(
         0,

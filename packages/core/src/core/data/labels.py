@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.data.coercion import is_numeric, to_categories, to_numbers
 from core.data.masks import classes_present
 from core.data.types import Dataset
-from core.data.coercion import is_numeric, to_categories, to_numbers
 
 CLASSES = 20
 """Whole numbers with more distinct values, or numbers with fractions, are a quantity rather than classes."""
@@ -40,7 +40,8 @@ def label_sets(values: pd.Series[Any]) -> list[list[str]] | None:
         return [[] if v is None else [str(x) for x in v] for v in cells]
     if isinstance(first, str) and any(SEPARATOR in v for v in pd.unique(cells) if isinstance(v, str)):
         return [
-            [x for x in (p.strip() for p in str(n or "").split(SEPARATOR)) if x] for n in to_categories(values)
+            [x for x in (p.strip() for p in str(n or "").split(SEPARATOR)) if x]
+            for n in to_categories(values)
         ]
     return None
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from core.data.encoders.images import undecodable, open_image
+from core.data.encoders.images import open_image, undecodable
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype
 
+from core.data.coercion import format_rows, is_numeric
 from core.data.types import ColumnRoles
-from core.data.coercion import is_numeric, format_rows
 
 _IDENTIFIER = re.compile(
     r"(^|[_\W])(id|ids|uuid|guid|key|index|nr|no|number|code|row_name)$|Id$|ID$|^unnamed", re.I
@@ -79,7 +79,9 @@ def infer_roles(
             notes.append(f"Inferred as {role} from the values: {', '.join(columns)}.")
     if dropped:
         notes.append(f"Not used as inputs: {', '.join(dropped)}.")
-    changes: dict[str, Any] = {k: (*getattr(given, k), *inferred[k]) for k in ("numeric", "categorical", "text")}
+    changes: dict[str, Any] = {
+        k: (*getattr(given, k), *inferred[k]) for k in ("numeric", "categorical", "text")
+    }
     changes |= {k: inferred[k][0] for k in ("image", "signal") if inferred[k]}
     return given.with_(changes), notes
 

@@ -75,9 +75,7 @@ def _cure(by: str, plan: SplitPlan) -> str:
     return ": more rows (or units) are needed, or larger data.validation_fraction and data.test_fraction"
 
 
-def subsample(
-    dataset: Dataset, rows: NDArray[np.int64], fraction: float, seed: int
-) -> NDArray[np.int64]:
+def subsample(dataset: Dataset, rows: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.int64]:
     """Choose a fraction of rows, whole units, each label in proportion as far as they allow: (n,) int64, ascending."""
     if fraction >= 1:
         return rows
@@ -185,9 +183,7 @@ def stratify(
     kinds, kind_of = np.unique(sums, axis=0, return_inverse=True)
     kind_of = kind_of.reshape(-1)
     members = np.split(np.argsort(kind_of, kind="stable"), np.cumsum(np.bincount(kind_of))[:-1])
-    allocator = StratifiedAllocator(
-        kinds, np.bincount(kind_of), np.array([1.0 - sum(fractions), *fractions])
-    )
+    allocator = StratifiedAllocator(kinds, np.bincount(kind_of), np.array([1.0 - sum(fractions), *fractions]))
     part = np.zeros(len(uniques), np.int64)
     # large ones first, but not strictly: with another seed a few large units go elsewhere
     chance = np.array([numbers[order[m[0]]] for m in members]) % np.uint64(1000) / 1000

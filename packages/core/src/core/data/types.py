@@ -178,9 +178,6 @@ class EncodedRows(Protocol):
     def take_for_augmentation(self, index: Tensor) -> dict[str, Tensor]:
         """Return the tensors of some rows with images in the size that is kept for random crops."""
 
-    def to(self, device: torch.device) -> EncodedRows:
-        """Return the same rows with what is dense kept on a device."""
-
 
 TokenOffsets = tuple[str, int, int]
 """A column and the characters of its text that a token stands on: (column, start, end)."""

@@ -1,4 +1,4 @@
-"""Probabilities at the places of a network's own map, beside the truth there: for what looks at single pixels."""
+"""Dense predictions: probabilities at the places of a network's feature grid, beside the ground truth there."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ AT_ONCE = 16
 def iter_feature_grid(
     scorer: Scorer, frame: pd.DataFrame, targets: Labels, chosen: NDArray[np.int64]
 ) -> Iterator[tuple[Array, Labels, Labels]]:
-    """Give probabilities (n, K, h, w), decided and true classes (n, h, w) of chosen rows, a few rows at a time.
+    """Yield probabilities (n, K, h, w), predicted and true classes (n, h, w) of chosen rows, a few rows at a time.
 
-    ``frame`` and ``targets`` (N, H, W) are of one part. Between places of the network's map probabilities are
+    ``frame`` and ``targets`` (N, H, W) are of one set. Between places of the network's map probabilities are
     interpolated and say nothing new, so the masks are read at those places; true classes of K or more are none.
     """
     for start in range(0, len(chosen), AT_ONCE):

@@ -1,4 +1,4 @@
-"""Judge held-out predictions: recalibrate and set thresholds on validation, then measure on test."""
+"""Evaluate held-out predictions: recalibrate and set thresholds on validation, then measure on test."""
 
 from __future__ import annotations
 
@@ -7,16 +7,29 @@ from dataclasses import replace
 
 import numpy as np
 
-from core.evaluation.calibration import Scaling, choose_scaling
+from core.evaluation.calibration import choose_recalibration, recalibrated
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.curves import curves, decision_curve
 from core.evaluation.group_tables import group_tables
 from core.evaluation.intervals import interval, point, resample, resample_metrics, without_interval
-from core.evaluation.standard import standard_statistics, vectorised
-from core.evaluation.thresholds import choose_all, operating_points
-from core.evaluation.types import BaselineResult, Comparison, Evaluation, Json, Statistic
+from core.evaluation.section import (
+    BaselineSection,
+    CalibrationSection,
+    CurvesSection,
+    IntervalsSection,
+    Metrics,
+    RecalibrationSection,
+    ThresholdsSection,
+)
+from core.evaluation.thresholds import choose_thresholds, metric_settings, threshold_points
+from core.evaluation.types import Comparison, Evaluation
+from core.fairness.section import GroupThresholds
 from core.fairness.threshold_optimizer import decide_by_group
-from core.targets.types import Metric, Predictions, Target
+from core.targets.recalibration import Recalibration
+from core.targets.types import FittedBaseline, Metric, Predictions, Statistic, Target
+
+ByGroup = Callable[[Predictions, Target, Mapping[str, float]], GroupThresholds | None]
+CALIBRATION_METRICS = ("calibration_slope", "calibration_intercept", "brier", "ece", "log_loss")
 
 
 def evaluate(
@@ -26,43 +39,38 @@ def evaluate(
     config: StandardEvaluation,
     extra_metrics: Mapping[str, Metric] | None = None,
     seed: int = 0,
-    by_group: Callable[[Predictions, Target, Mapping[str, float]], dict[str, Json] | None] | None = None,
+    by_group: ByGroup | None = None,
+    monitor: str = "auto",
 ) -> Evaluation:
     """Measure held-out predictions of raw (not recalibrated) scores.
 
-    Scaling and thresholds are fitted on ``validation`` and applied to both parts; labels are decided anew by
+    Recalibration and thresholds are fitted on ``validation`` and applied to both sets; labels are decided anew by
     ``target.labels``, with ``by_group`` each group's by thresholds that it chooses on recalibrated validation
-    scores. Figures: the target's own first, then ``extra_metrics``, then the standard ones of its
-    kind. Intervals resample units where the predictions have them, else rows. Raises ``ValueError`` for an
-    empty part.
+    scores. Metrics: the target's own first, ``monitor`` before all others, then ``extra_metrics`` (which go before a
+    default metric of the same name), then the default ones of its kind. Intervals resample units where the
+    predictions have them, else rows. Raises ``ValueError`` for an empty set.
     """
     for name, part in (("validation", validation), ("test", test)):
         if not len(part):
-            raise ValueError(f"the {name} part has no rows to evaluate; change the split (data.split)")
-    scaling = choose_scaling(validation, config.scaling, seed)
-    scaled = replace(validation, scores=scaling.apply(validation.scores, validation.kind))
-    thresholds = choose_all(scaled, config)
+            raise ValueError(f"the {name} set has no rows to evaluate; change the split (data.split)")
+    recalibration = choose_recalibration(validation, config.recalibration, seed)
+    scaled = recalibrated(validation, recalibration)
+    thresholds = choose_thresholds(scaled, config)
     if by_group is not None:
-        thresholds["by_group"] = by_group(scaled, target, thresholds["values"])
-    return _measure(
-        {"validation": validation, "test": test},
-        target,
-        config,
-        extra_metrics or {},
-        seed,
-        scaling,
-        thresholds,
-    )
+        thresholds.by_group = by_group(scaled, target, thresholds.values)
+    parts = {"validation": validation, "test": test}
+    return _measure(parts, target, config, extra_metrics or {}, seed, recalibration, thresholds, monitor)
 
 
 def evaluate_again(
     test: Predictions,
     target: Target,
     config: StandardEvaluation,
-    calibration: Mapping[str, Json],
-    thresholds: Mapping[str, Json],
+    calibration: CalibrationSection,
+    thresholds: ThresholdsSection,
     extra_metrics: Mapping[str, Metric] | None = None,
     seed: int = 0,
+    monitor: str = "auto",
 ) -> Evaluation:
     """Measure raw scores of new labelled data as a finished run would decide them.
 
@@ -70,36 +78,49 @@ def evaluate_again(
     """
     if not len(test):
         raise ValueError("there are no rows to evaluate; give a table with at least one labelled row")
-    scaling = Scaling.restore(calibration["scaling"])
-    return _measure({"test": test}, target, config, extra_metrics or {}, seed, scaling, dict(thresholds))
+    recalibration = Recalibration.restore(calibration.recalibration.model_dump())
+    return _measure(
+        {"test": test}, target, config, extra_metrics or {}, seed, recalibration, thresholds, monitor
+    )
 
 
 def compare(
     evaluation: Evaluation,
-    challenge: BaselineResult,
+    baseline: FittedBaseline,
     target: Target,
     config: StandardEvaluation,
     extra_metrics: Mapping[str, Metric] | None = None,
     seed: int = 0,
 ) -> Comparison:
-    """Judge a baseline by the same procedure and on the same resamples as the model.
+    """Evaluate a baseline by the same procedure and on the same resamples as the model.
 
     Rows must be in the model's order; groups, units and row numbers are taken from the model's predictions.
     """
     theirs = {}
-    for name, raw in (("validation", challenge.validation), ("test", challenge.test)):
+    for name, raw in (("validation", baseline.validation), ("test", baseline.test)):
         ours = evaluation.parts[name]
         assert len(raw) == len(ours), f"{name}: the baseline predicted other rows than the model"
-        assert np.array_equal(raw.targets, ours.targets), f"{name}: the baseline saw another truth"
+        assert np.array_equal(raw.targets, ours.targets), f"{name}: the baseline saw another ground truth"
         theirs[name] = replace(raw, groups=ours.groups, units=ours.units, index=ours.index)
     other = evaluate(theirs["validation"], theirs["test"], target, config, extra_metrics, seed)
     difference = {}
     for name, samples in evaluation.samples.items():
-        ours, value = evaluation.metrics[name]["value"], other.metrics[name]["value"]
+        ours, value = evaluation.metrics[name].value, other.metrics[name].value
         apart = float("nan") if ours is None or value is None else ours - value
         paired = samples[: len(other.samples[name])] - other.samples[name][: len(samples)]
         difference[name] = interval(apart, paired, config.confidence)
-    return Comparison(challenge.name, other.metrics, difference, challenge.details, other)
+    drawn = other.curves
+    section = BaselineSection(
+        name=baseline.name,
+        metrics=other.metrics,
+        difference=difference,
+        thresholds=other.thresholds,
+        calibration=other.calibration,
+        curves=CurvesSection(roc=drawn.roc, pr=drawn.pr, reliability=drawn.reliability),
+        decision_curve=other.decision_curve,
+        details=baseline.details,
+    )
+    return Comparison(section, other)
 
 
 def _measure(
@@ -108,62 +129,67 @@ def _measure(
     config: StandardEvaluation,
     extra: Mapping[str, Metric],
     seed: int,
-    scaling: Scaling,
-    thresholds: dict[str, Json],
+    recalibration: Recalibration,
+    thresholds: ThresholdsSection,
+    monitor: str,
 ) -> Evaluation:
-    decisions = thresholds["values"] or None
     parts = {}
     for name, part in raw.items():
-        scores = scaling.apply(part.scores, part.kind)
-        # masks were decided pixel by pixel: what is kept of their scores can't decide them anew
-        labels = part.labels
-        if part.kind != "mask":
-            labels = decide_by_group(target, scores, decisions, thresholds.get("by_group"), part.groups)
+        scores = target.recalibrate(part.scores, recalibration)
+        labels = part.labels  # of dense kinds: what is kept of their scores can't decide them anew
+        if not target.dense:
+            labels = decide_by_group(
+                target, scores, thresholds.values or None, thresholds.by_group, part.groups
+            )
         parts[name] = replace(part, scores=scores, labels=labels)
     test = parts["test"]
-    if "cuts" in thresholds:
-        thresholds = {**thresholds, "points": operating_points(thresholds["cuts"], parts)}
+    if thresholds.cuts:
+        thresholds = thresholds.model_copy(update={"points": threshold_points(thresholds.cuts, parts)})
 
-    statistics = standard_statistics(test.kind, test.classes, thresholds, config)
-    given = {**target.metrics(), **extra}
-    fast = vectorised(given, statistics, test, seed)
-    single = {name: metric for name, metric in given.items() if name not in fast}
+    statistics = target.statistics(test.classes, metric_settings(config, thresholds))
+    weighted = {n for s in statistics for n in s.names} - set(extra)
+    own = target.metrics()
+    first = {monitor: own[monitor]} if monitor in own else {}
+    given = {**first, **own, **extra}
+    slow = {name: metric for name, metric in given.items() if name not in weighted}
     names = list(given) + [n for s in statistics for n in s.names if n not in given]
 
     samples = resample(statistics, test, config.resamples, seed)
-    samples |= resample_metrics(single, test, config.resamples_single, seed)
-    values = _values(statistics, single, test)
+    samples |= resample_metrics(slow, test, config.resamples_slow, seed)
+    values = _values(statistics, slow, test)
     metrics = {name: interval(values[name], samples[name], config.confidence) for name in names}
-    held = _values(statistics, single, parts["validation"]) if "validation" in parts else {}
+    held_out = _values(statistics, slow, parts["validation"]) if "validation" in parts else {}
+    prevalence = 0.5 if thresholds.prevalence is None else thresholds.prevalence
     return Evaluation(
         kind=test.kind,
         metrics=metrics,
-        validation_metrics={name: without_interval(held[name]) for name in names if name in held},
+        validation_metrics={name: without_interval(held_out[name]) for name in names if name in held_out},
         thresholds=thresholds,
-        calibration=_calibration(scaling, metrics),
-        decision_curve=decision_curve(test, config, thresholds.get("prevalence", 0.5), seed),
-        groups=group_tables(test, statistics, names, single, config, seed),
+        calibration=_calibration(recalibration, metrics),
+        decision_curve=decision_curve(test, config, prevalence, seed),
+        groups=group_tables(test, statistics, names, slow, config, seed),
         curves=curves(test, config),
-        intervals={
-            "method": "percentile bootstrap",
-            "resampled": "rows" if test.units is None else "units",
-            "resamples": config.resamples,
-            "resamples_single": config.resamples_single,
-            "confidence": config.confidence,
-            "without_vectorised_form": sorted(single),
-        },
+        intervals=IntervalsSection(
+            resampled="rows" if test.units is None else "units",
+            resamples=config.resamples,
+            resamples_slow=config.resamples_slow,
+            confidence=config.confidence,
+            without_weighted_form=sorted(slow),
+        ),
         parts=parts,
         samples={name: samples[name] for name in names},
     )
 
 
 def _values(
-    statistics: Sequence[Statistic], single: Mapping[str, Metric], predictions: Predictions
+    statistics: Sequence[Statistic], slow: Mapping[str, Metric], predictions: Predictions
 ) -> dict[str, float]:
-    """A metric without a vectorised form speaks for its name, whatever a statistic says under it."""
-    return point(statistics, predictions) | {name: metric(predictions) for name, metric in single.items()}
+    """Compute all metrics; one without a weighted form counts for its name, whatever a statistic says under it."""
+    return point(statistics, predictions) | {name: metric(predictions) for name, metric in slow.items()}
 
 
-def _calibration(scaling: Scaling, metrics: Mapping[str, Mapping[str, Json]]) -> dict[str, Json]:
-    figures = ("calibration_slope", "calibration_intercept", "brier", "ece", "log_loss")
-    return {"scaling": scaling.state(), **{name: metrics[name] for name in figures if name in metrics}}
+def _calibration(recalibration: Recalibration, metrics: Metrics) -> CalibrationSection:
+    return CalibrationSection(
+        recalibration=RecalibrationSection(**recalibration.state()),
+        **{name: metrics[name] for name in CALIBRATION_METRICS if name in metrics},
+    )

@@ -1,4 +1,4 @@
-"""Hand-made features of images and signals, for classical models."""
+"""Handcrafted features of images and signals, for classical models."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ POINTS, BANDS = 64, 8
 
 
 def image_features(images_BCHW: NDArray[Any]) -> Features:
-    """Describe images (B, C, H, W) in 0..255 by gradient histograms, colour histograms and a small picture.
+    """Describe images (B, C, H, W) in 0..255 by gradient histograms, color histograms and a thumbnail.
 
     Histograms of oriented gradients (Dalal and Triggs 2005) on an 8 x 8 grid whatever the image's size, each
-    cell normalised by its 3 x 3 neighbourhood; 8 x 8 mean colours and 4 x 4 deviations; the square roots (so
-    that distances are Hellinger's) of 16 brightness bins a channel, and for colour images of 12 hues by
-    saturation and of 6 x 6 x 6 joint colours. (B, D) float32.
+    cell normalized by its 3 x 3 neighborhood; 8 x 8 mean colors and 4 x 4 deviations; the square roots (so
+    that distances are Hellinger's) of 16 brightness bins a channel, and for color images of 12 hues by
+    saturation and of 6 x 6 x 6 joint colors. (B, D) float32.
     """
     x: NDArray[np.float32] = images_BCHW.astype(np.float32) / np.float32(255)
     b, c, _, _ = x.shape
@@ -33,7 +33,7 @@ def image_features(images_BCHW: NDArray[Any]) -> Features:
         _pooled(x, CELLS).reshape(b, -1),
         np.sqrt(np.maximum(coarse, 0)).reshape(b, -1),
     ]
-    if c == 3:  # hue and joint colours tell skin and signs apart better than three brightnesses
+    if c == 3:  # hue and joint colors tell skin and signs apart better than three brightnesses
         blocks.append(np.sqrt(_hues(x)))
         joint = np.minimum((x * 6).astype(np.int64), 5)
         blocks.append(np.sqrt(_counted(joint[:, 0] * 36 + joint[:, 1] * 6 + joint[:, 2], 216)))
@@ -49,9 +49,9 @@ def _counted(code: NDArray[np.int64], bins: int, weight: NDArray[Any] | None = N
     return np.bincount(place, weights, bins * b).reshape(b, bins) / max(1, flat.shape[1])
 
 
-def _gradients(grey_BHW: NDArray[np.float32]) -> Features:
-    b, h, w = grey_BHW.shape
-    down, across = np.gradient(grey_BHW, axis=1), np.gradient(grey_BHW, axis=2)
+def _gradients(gray_BHW: NDArray[np.float32]) -> Features:
+    b, h, w = gray_BHW.shape
+    down, across = np.gradient(gray_BHW, axis=1), np.gradient(gray_BHW, axis=2)
     size = np.hypot(down, across)
     place = np.arctan2(down, across) * (ANGLES / np.pi)
     lower = np.floor(place)

@@ -36,7 +36,7 @@ def _measured(held: EvaluationContext, others: dict[str, Callable[[Predictions],
     for attribute, names in part.groups.items():
         for name in sorted(set(names.tolist())):
             inside = names == name
-            if inside.sum() < held.minimum_group or (~inside).sum() < held.minimum_group:
+            if inside.sum() < held.min_group_rows or (~inside).sum() < held.min_group_rows:
                 continue
             apart = []
             for weights in (ones, weights_RN):
@@ -72,7 +72,7 @@ def _measured(held: EvaluationContext, others: dict[str, Callable[[Predictions],
         {f"Slices by {figure.words}, weakest first": table},
         notes=[
             f"A slice counts as weaker where the {100 * held.confidence:.4g} % interval of its gap leaves out zero; "
-            f"intervals are not widened for the number of slices. Fewer than {held.minimum_group} rows are not shown."
+            f"intervals are not widened for the number of slices. Fewer than {held.min_group_rows} rows are not shown."
         ],
     )
 

@@ -1,4 +1,4 @@
-"""Studies: what a field asks of held-out rows beyond figures of the predictions alone. Imports no torch."""
+"""Studies: what a field asks of held-out rows beyond metrics of the predictions alone. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Json = Any
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What a study may look at. Figures of quality come from held-out parts only."""
+    """What a study may read. Metrics of quality come from held-out sets only."""
 
     dataset: Dataset
     frames: Mapping[str, pd.DataFrame]
     """Raw rows of validation and test, in the order of the predictions; of train too, except under differential
-    privacy, where nothing but the noisy training may read them."""
+    privacy, where nothing but the private training may read them."""
     parts: Mapping[str, Predictions]
-    """Of validation and test: recalibrated scores and decided labels."""
+    """Of validation and test: recalibrated scores and predicted labels."""
     target: Target
     decisions: dict[str, float]
     """Class -> threshold; empty where none are used."""
@@ -33,7 +33,7 @@ class EvaluationContext:
     seed: int
     resamples: int
     confidence: float
-    minimum_group: int
+    min_group_rows: int
     """Groups with fewer rows are not shown."""
 
 
@@ -55,7 +55,7 @@ class StudyResult:
 
     summary: str
     """One sentence for the page."""
-    figures: dict[str, dict[str, Json]] = field(default_factory=dict)
+    metrics: dict[str, dict[str, Json]] = field(default_factory=dict)
     """name -> {value, low, high}; null where undefined or without an interval."""
     tables: dict[str, list[dict[str, Json]]] = field(default_factory=dict)
     """Title -> rows of the same columns."""

@@ -1,4 +1,4 @@
-"""From which probability on the answer is yes: chosen on validation, never on test."""
+"""From which probability on a class is predicted: chosen on validation, never on test."""
 
 from __future__ import annotations
 
@@ -6,40 +6,36 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from core.config import config_error
 from core.evaluation.config import StandardEvaluation
-from core.targets.bootstrap_metrics import predicted, truths
-from core.targets.roc import Ranking
-from core.evaluation.types import Array, Json
+from core.evaluation.section import OperatingPoint, ThresholdPoint, ThresholdsSection
 from core.targets.metrics import macro_f1
-from core.targets.types import Predictions
+from core.targets.roc import RocCurve
+from core.targets.types import Array, Flags, MetricSettings, Predictions
 
-POINTS = ("youden", "cost", "sensitivity", "specificity", "f1", "0.5")
-
-
-def rule_of(config: StandardEvaluation, kind: str) -> str:
-    """Resolve ``auto``: Youden's index for one question, F1 for many labels (rare ones need precision too)."""
-    if config.rule != "auto":
-        return config.rule
-    return "f1" if kind == "multilabel" else "youden"
+POINT_RULES = ("youden", "cost", "sensitivity", "specificity", "f1", "0.5")
+EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def choose(
-    rule: str, scores: Array, truth: NDArray[np.bool_], config: StandardEvaluation, ratio: float
+def choose_threshold(
+    rule: str, scores: Array, truth: Flags, config: StandardEvaluation, cost_ratio: float
 ) -> float:
-    """Choose t of "yes where score >= t" for one class; NaN where only one answer occurs.
+    """Choose t of "positive where score >= t" for one class; NaN where only one class occurs.
 
-    ``ratio`` is the cost of a miss over that of a false alarm. youden: largest sensitivity + specificity
-    (Youden 1950). cost: least total cost. sensitivity, specificity: that floor is reached and the other is
-    as high as can be. f1: largest F1. Thresholds lie halfway between neighbouring scores.
+    ``cost_ratio`` is the cost of a false negative over that of a false positive. youden: largest sensitivity +
+    specificity (Youden 1950). cost: least total cost. sensitivity, specificity: that target is reached and the other
+    is as high as can be. f1: largest F1. Thresholds lie halfway between neighboring scores.
+
+    >>> scores, truth = np.array([0.1, 0.3, 0.6, 0.9]), np.array([False, False, True, True])
+    >>> round(choose_threshold("youden", scores, truth, StandardEvaluation(), 1.0), 3)
+    0.45
     """
     if rule == "0.5":
         return 0.5
-    ranking = Ranking(scores, truth)
-    tp_RT, fp_RT = ranking.counts(np.ones((1, len(scores))))
-    tp, fp = np.append(0.0, tp_RT[0]), np.append(0.0, fp_RT[0])  # first: nobody is called
+    curve = RocCurve(scores, truth)
+    tp_RT, fp_RT = curve.counts(np.ones((1, len(scores))))
+    tp, fp = np.append(0.0, tp_RT[0]), np.append(0.0, fp_RT[0])  # first: nobody is predicted positive
     yes, no = tp[-1], fp[-1]
     if yes == 0 or no == 0:
         return float("nan")
@@ -47,81 +43,74 @@ def choose(
     if rule == "youden":
         worth = sensitivity + specificity
     elif rule == "cost":
-        worth = -(fp + ratio * (yes - tp))
+        worth = -(fp + cost_ratio * (yes - tp))
     elif rule == "sensitivity":
-        worth = np.where(sensitivity >= config.sensitivity, specificity, -1.0)
+        worth = np.where(sensitivity >= config.target_sensitivity, specificity, -1.0)
     elif rule == "specificity":
-        worth = np.where(specificity >= config.specificity, sensitivity, -1.0)
+        worth = np.where(specificity >= config.target_specificity, sensitivity, -1.0)
     else:
         worth = 2 * tp / (tp + fp + yes)
     best = int(np.argmax(worth))
-    cuts = ranking.cuts
+    cuts = curve.thresholds
     if best == 0:
         return float(np.nextafter(max(cuts[0], 1.0), 2.0))
     here = float(cuts[best - 1])
     return (here + float(cuts[best])) / 2 if best < len(cuts) else here
 
 
-def miss_ratio(validation: Predictions, config: StandardEvaluation) -> float:
-    """Cost of a miss in false alarms: as configured, else negatives per positive on validation (1 if one-sided)."""
-    if config.cost_false_negative is not None:
-        return config.cost_false_negative / config.cost_false_positive
-    share = prevalence_of(validation, config)
-    return (1 - share) / share if 0 < share < 1 else 1.0
+def choose_thresholds(validation: Predictions, config: StandardEvaluation) -> ThresholdsSection:
+    """Choose the threshold of every yes/no decision on recalibrated scores of the validation set.
 
-
-def prevalence_of(validation: Predictions, config: StandardEvaluation) -> float:
-    """Prevalence for PPV and NPV: as configured, else validation's own (binary targets only)."""
-    if config.prevalence is not None:
-        return config.prevalence
-    return float(truths(validation)[:, 1].mean())
-
-
-def choose_all(validation: Predictions, config: StandardEvaluation) -> dict[str, Json]:
-    """Choose every class's threshold: {rule, chosen_on, values {class: t}, undecided [class]}.
-
-    Binary targets have one, for the positive class, and the cut of every other rule under ``cuts``;
-    multilabel targets one a label. Others decide by the highest probability and get no values. Recalibrated
-    scores are expected.
+    Kinds with one positive class also get the threshold of every other rule under ``cuts``. Kinds without yes/no
+    decisions are decided by the highest probability and get none.
     """
-    if config.rule in ("balanced", "macro_f1"):
-        return balance_classes(validation, config.rule)
-    if validation.kind not in ("binary", "multilabel"):
-        return {"rule": "highest probability" if validation.kind != "regression" else "none", "values": {}}
-    rule = rule_of(config, validation.kind)
-    ratio = miss_ratio(validation, config) if validation.kind == "binary" else _label_ratio(config)
-    truth = truths(validation)
-    columns = [1] if validation.kind == "binary" else list(range(len(validation.classes)))
-    values, undecided = {}, []
-    for k in columns:
-        cut = choose(rule, validation.scores[:, k], truth[:, k], config, ratio)
+    kind = validation.type
+    if config.threshold_rule in ("balanced", "macro_f1"):
+        return balance_classes(validation, config.threshold_rule)
+    decisions = kind.binary_decisions(validation)
+    if not decisions:
+        return ThresholdsSection(rule=kind.decided_by)
+    rule = kind.binary_threshold_rule if config.threshold_rule == "auto" else config.threshold_rule
+    prevalence = prevalence_of(validation, config)
+    ratio = cost_ratio(config, prevalence)
+    chosen = ThresholdsSection(rule=rule, chosen_on="validation")
+    for name, (scores, truth) in decisions.items():
+        cut = choose_threshold(rule, scores, truth, config, ratio)
         if np.isnan(cut):
-            undecided.append(validation.classes[k])
+            chosen.undecided.append(name)
             cut = 0.5
-        values[validation.classes[k]] = cut
-    chosen: dict[str, Json] = {
-        "rule": rule,
-        "chosen_on": "validation",
-        "values": values,
-        "undecided": undecided,
-    }
-    if validation.kind == "binary":
-        chosen |= {
-            "prevalence": prevalence_of(validation, config),
-            "cost_false_positive": config.cost_false_positive,
-            "cost_false_negative": config.cost_false_positive * ratio,
-            "cost_threshold": 1 / (1 + ratio),
-            "cuts": {
-                r: _known(choose(r, validation.scores[:, 1], truth[:, 1], config, ratio)) for r in POINTS
-            },
+        chosen.values[name] = cut
+    outcome = kind.outcome(validation)
+    if outcome is not None:
+        chosen.prevalence = prevalence
+        chosen.cost_false_positive = config.cost_false_positive
+        chosen.cost_false_negative = config.cost_false_positive * ratio
+        chosen.cost_threshold = 1 / (1 + ratio)
+        chosen.cuts = {
+            each: _known(choose_threshold(each, *outcome, config, ratio)) for each in POINT_RULES
         }
     return chosen
 
 
-EXPONENTS = (0.0, 0.25, 0.5, 0.75, 1.0)
+def prevalence_of(validation: Predictions, config: StandardEvaluation) -> float | None:
+    """Return the prevalence of the one positive class: as configured, else validation's own; None without one."""
+    outcome = validation.type.outcome(validation)
+    if outcome is None:
+        return None
+    return float(outcome[1].mean()) if config.prevalence is None else config.prevalence
 
 
-def balance_classes(validation: Predictions, rule: str = "balanced") -> dict[str, Json]:
+def cost_ratio(config: StandardEvaluation, prevalence: float | None) -> float:
+    """Return the cost of a false negative in false positives.
+
+    As configured; else negatives per positive at the prevalence, or 1 where there is no prevalence between 0 and 1.
+    """
+    if config.cost_false_negative is not None:
+        return config.cost_false_negative / config.cost_false_positive
+    return (1 - prevalence) / prevalence if prevalence is not None and 0 < prevalence < 1 else 1.0
+
+
+def balance_classes(validation: Predictions, rule: str = "balanced") -> ThresholdsSection:
     """Choose t of "the class with the largest score / t_k" as t_k = share_k ** exponent, for the best mean recall.
 
     Shares are those of the classes on validation; the exponent is the one of EXPONENTS with the highest balanced
@@ -129,18 +118,18 @@ def balance_classes(validation: Predictions, rule: str = "balanced") -> dict[str
     post-hoc logit adjustment.
     Raises ValueError for a target that is not one of several classes.
     """
-    if validation.kind != "multiclass":
+    if not validation.type.balances_classes:
         raise config_error(
-            "evaluation.rule", rule, f"needs several classes, not a {validation.kind} target; use auto"
+            "evaluation.threshold_rule", rule, f"needs several classes, not a {validation.kind} target; use auto"
         )
     truth = validation.targets.astype(np.int64)
     counts = np.bincount(truth, minlength=len(validation.classes))
-    # A class that validation does not have is weighed like one that it has once.
+    # A class that validation does not have is weighted like one that it has once.
     shares = np.maximum(counts, 1) / len(truth)
 
     def mean_recall(exponent: float) -> float:
-        right = (validation.scores / shares**exponent).argmax(axis=1) == truth
-        return float(np.mean([right[truth == k].mean() for k in np.flatnonzero(counts)]))
+        correct = (validation.scores / shares**exponent).argmax(axis=1) == truth
+        return float(np.mean([correct[truth == k].mean() for k in np.flatnonzero(counts)]))
 
     def mean_f1(exponent: float) -> float:
         labels = (validation.scores / shares**exponent).argmax(axis=1)
@@ -148,56 +137,53 @@ def balance_classes(validation: Predictions, rule: str = "balanced") -> dict[str
 
     best = max(EXPONENTS, key=mean_recall if rule == "balanced" else mean_f1)
     values = {name: float(t) for name, t in zip(validation.classes, shares**best, strict=True)}
-    return {"rule": rule, "chosen_on": "validation", "exponent": best, "values": values}
+    return ThresholdsSection(rule=rule, chosen_on="validation", exponent=best, values=values)
+
+
+def metric_settings(config: StandardEvaluation, thresholds: ThresholdsSection) -> MetricSettings:
+    """Return what default metrics depend on, with the thresholds chosen on validation."""
+    prevalence, cost = thresholds.prevalence, thresholds.cost_threshold
+    return MetricSettings(
+        bins=config.bins,
+        target_sensitivity=config.target_sensitivity,
+        target_specificity=config.target_specificity,
+        cuts=thresholds.cuts,
+        prevalence=0.5 if prevalence is None else prevalence,
+        cost_threshold=0.5 if cost is None else cost,
+    )
 
 
 def _known(cut: float) -> float | None:
     return None if np.isnan(cut) else cut
 
 
-def _label_ratio(config: StandardEvaluation) -> float:
-    return (config.cost_false_negative or config.cost_false_positive) / config.cost_false_positive
-
-
-def operating_points(
+def threshold_points(
     cuts: Mapping[str, float | None], parts: Mapping[str, Predictions]
-) -> dict[str, dict[str, Json]]:
-    """What each rule's threshold gives on each part of a binary target: rule -> {threshold, <part> {...}}."""
+) -> dict[str, ThresholdPoint]:
+    """Return what each rule's threshold of the positive class does on each set."""
     return {
-        rule: {"threshold": cut, **{name: _at(p, cut) for name, p in parts.items()}}
+        rule: ThresholdPoint(threshold=cut, **{name: operating_point(p, cut) for name, p in parts.items()})
         for rule, cut in cuts.items()
         if cut is not None
     }
 
 
-def _at(p: Predictions, cut: float) -> dict[str, Json]:
-    truth, call = truths(p)[:, 1], p.scores[:, 1] >= cut
-    hit = int((truth & call).sum())
-    false = int((~truth & call).sum())
-    missed = int((truth & ~call).sum())
-    right = int((~truth & ~call).sum())
-    return {
-        "sensitivity": hit / (hit + missed) if hit + missed else None,
-        "specificity": right / (right + false) if right + false else None,
-        "ppv": hit / (hit + false) if hit + false else None,
-        "npv": right / (right + missed) if right + missed else None,
-        "called": (hit + false) / len(p) if len(p) else None,
-    }
+def operating_point(p: Predictions, cut: float) -> OperatingPoint:
+    """Compute sensitivity, specificity and predictive values of a threshold of the positive class."""
+    outcome = p.type.outcome(p)
+    assert outcome is not None, f"a {p.kind} target has no positive class"
+    scores, truth = outcome
+    positive = scores >= cut
+    tp, fp = int((truth & positive).sum()), int((~truth & positive).sum())
+    fn, tn = int((truth & ~positive).sum()), int((~truth & ~positive).sum())
+    return OperatingPoint(
+        sensitivity=_share(tp, tp + fn),
+        specificity=_share(tn, tn + fp),
+        ppv=_share(tp, tp + fp),
+        npv=_share(tn, tn + fn),
+        selection_rate=_share(tp + fp, len(p)),
+    )
 
 
-def confusion(p: Predictions) -> dict[str, Json]:
-    """Counts of (truth, label) for single-label targets; of (yes/no, yes/no) a label for multilabel ones."""
-    if p.kind == "multilabel":
-        truth, call = truths(p), predicted(p)
-        pairs = {
-            "true_positive": truth & call,
-            "false_positive": ~truth & call,
-            "false_negative": truth & ~call,
-        }
-        return {
-            "labels": list(p.classes),
-            **{k: v.sum(axis=0).astype(int).tolist() for k, v in pairs.items()},
-        }
-    k = len(p.classes)
-    flat = np.asarray(p.targets, np.int64) * k + np.asarray(p.labels, np.int64)
-    return {"labels": list(p.classes), "counts": np.bincount(flat, minlength=k * k).reshape(k, k).tolist()}
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

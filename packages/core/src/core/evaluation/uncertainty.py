@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from scipy.stats import norm
 
-from core.evaluation.conformal import Calibration, Coverage, PixelScores, CalibrationScores, covered, truths_of
-from core.evaluation.deferral import losses
 from core.config.section import Estimate
+from core.evaluation.conformal import Calibration, Coverage, PixelScores, coverage
+from core.evaluation.intervals import binomial_interval, interval, resampled_weights
+from core.evaluation.section import MetricEstimate
+from core.evaluation.selective import bin_by_confidence, least_aurc, risk_curve, risks_at_coverages
 from core.oversight.section import (
     ClassCoverage,
     CoverageRisk,
@@ -24,34 +26,33 @@ from core.oversight.section import (
     UncertaintySection,
 )
 from core.targets.bootstrap_metrics import ratio
-from core.evaluation.intervals import interval, resampled_weights
-from core.evaluation.selective import at_coverages, counted, least_area, risks
 from core.targets.intersections import attributes
 from core.targets.types import Array, Predictions
 
 if TYPE_CHECKING:
     from core.evaluation.config import StandardEvaluation
     from core.oversight.decision_rule import DecisionRule
+    from core.targets.prediction_sets import CalibrationScores
 
 
 @dataclass(frozen=True)
-class Terms:
+class UncertaintyTerms:
     """What uncertainty is measured against."""
 
     alpha: float
     cost: float
-    """Of a human's answer, a wrong one costing 1."""
+    """Of a human's decision, a wrong prediction costing 1."""
     error_unit: float
-    """Numbers: what an error counts in."""
+    """Numbers: the error that counts 1."""
     by_unit: bool
-    """The limits count units, so coverage does too."""
-    noise: float
-    """Standard error of coverage that the calibration part's chance brings."""
+    """The quantiles count units, so coverage does too."""
+    standard_error: float
+    """Of the coverage, from the chance of the calibration set."""
 
 
-def terms_of(section: UncertaintySection) -> Terms:
+def terms_of(section: UncertaintySection) -> UncertaintyTerms:
     """Return the terms that a record's ``uncertainty`` was measured against."""
-    return Terms(
+    return UncertaintyTerms(
         section.alpha,
         section.threshold.cost_of_deferral,
         section.threshold.error_unit,
@@ -60,27 +61,27 @@ def terms_of(section: UncertaintySection) -> Terms:
     )
 
 
-def terms(found: Calibration, alpha: float, cost: float, error_unit: float) -> Terms:
-    """Gather the terms of a fresh calibration."""
-    return Terms(alpha, cost, error_unit, found.units is not None, found.noise)
+def terms(calibration: Calibration, alpha: float, cost: float, error_unit: float) -> UncertaintyTerms:
+    """Return the terms of a fresh calibration."""
+    return UncertaintyTerms(alpha, cost, error_unit, calibration.units is not None, calibration.standard_error)
 
 
 def measure(
-    rules: DecisionRule,
+    rule: DecisionRule,
     part: Predictions,
-    against: Terms,
+    against: UncertaintyTerms,
     config: StandardEvaluation,
     seed: int,
     pixels: PixelScores | None = None,
 ) -> UncertaintyMeasures:
     """Measure prediction sets and deferral on held-out rows.
 
-    Intervals resample units where the part has them, else rows; the coverage of single rows gets Clopper and Pearson's
-    exact one. ``pixels``: of masks, those of the pictures that were looked at, on which sets are judged.
+    Intervals resample units where the rows have them, else rows; the coverage of single rows gets Clopper and Pearson's
+    exact one. ``pixels``: of dense kinds, scored pixels of some of the images, on which sets are measured.
     """
-    looked = part if pixels is None else pixels.part
-    truths = truths_of(rules, part) if pixels is None else pixels.truths
-    found = covered(rules, looked, truths, pixels)
+    scored = part if pixels is None else pixels.part
+    scores = part.type.calibration_scores(part, rule.conformal) if pixels is None else pixels.scores
+    found = coverage(rule, scored, scores, pixels)
     names = dict(attributes(part, pairs=False))
     by_group: dict[str, dict[str, GroupSetQuality]] = {}
     deferral_by_group: dict[str, dict[str, GroupDeferral]] = {}
@@ -88,41 +89,41 @@ def measure(
         sets_by: dict[str, GroupSetQuality] = {}
         deferred_by: dict[str, GroupDeferral] = {}
         for name in sorted(set(names[attribute].tolist())):
-            inside = looked.groups[attribute] == name
-            if inside.sum() >= config.minimum_group or (pixels is not None and inside.sum() >= 10):
+            inside = scored.groups[attribute] == name
+            if inside.sum() >= config.min_group_rows or (pixels is not None and inside.sum() >= 10):
                 rows = np.flatnonzero(inside)
-                own = _sets(looked.take(rows), _taken(found, rows), against, config, seed, brief=True)
+                own = _sets(scored.take(rows), found.take(rows), against, config, seed, brief=True)
                 sets_by[name] = GroupSetQuality(rows=len(rows), **own)
             rows = np.flatnonzero(names[attribute] == name)
-            if len(rows) >= config.minimum_group:
-                estimates = _deferred(rules, part.take(rows), against, config, seed, brief=True)
+            if len(rows) >= config.min_group_rows:
+                estimates = _deferred(rule, part.take(rows), against, config, seed, brief=True)
                 deferred_by[name] = GroupDeferral(rows=len(rows), **estimates)
         by_group[attribute], deferral_by_group[attribute] = sets_by, deferred_by
     return UncertaintyMeasures(
-        rows=len(looked),
-        by_class=_by_class(looked, truths, found, config, seed),
+        rows=len(scored),
+        by_class=_by_class(scored, scores, found, config, seed),
         by_group=by_group,
         deferral=Deferral(
-            **_deferred(rules, part, against, config, seed), by_group=deferral_by_group
+            **_deferred(rule, part, against, config, seed), by_group=deferral_by_group
         ),
-        risk_coverage=_risk_coverage(rules, part, against, config, seed),
-        **_sets(looked, found, against, config, seed),
+        risk_coverage=_risk_coverage(rule, part, against, config, seed),
+        **_sets(scored, found, against, config, seed),
     )
 
 
 def _by_class(
-    part: Predictions, truths: CalibrationScores, found: Coverage, config: StandardEvaluation, seed: int
+    part: Predictions, scores: CalibrationScores, found: Coverage, config: StandardEvaluation, seed: int
 ) -> dict[str, ClassCoverage]:
     """Return each true class's coverage, where enough rows have it."""
     n, classes = len(part), len(part.classes)
     if not classes:
         return {}
-    place = truths.row * classes + truths.code
+    place = scores.row * classes + scores.code
     above, below = (
         np.bincount(place, counts, n * classes).reshape(n, classes).astype(np.float64)
         for counts in (found.hit, np.ones(len(place)))
     )
-    shown = np.flatnonzero((below > 0).sum(axis=0) >= min(config.minimum_group, 20))
+    shown = np.flatnonzero((below > 0).sum(axis=0) >= min(config.min_group_rows, 20))
     if not len(shown):
         return {}
     columns = np.column_stack([above[:, shown], below[:, shown]])
@@ -131,7 +132,7 @@ def _by_class(
         return ratio(sums[:, : len(shown)], sums[:, len(shown) :])
 
     point = shares(columns.sum(axis=0, keepdims=True))[0]
-    samples = _resampled(part, shares, columns, config.resamples_single, seed)
+    samples = _resampled(part, shares, columns, config.resamples_slow, seed)
     return {
         part.classes[k]: ClassCoverage(
             labels=int(below[:, k].sum()),
@@ -139,12 +140,6 @@ def _by_class(
         )
         for j, k in enumerate(shown)
     }
-
-
-def _taken(found: Coverage, rows: NDArray[np.int64]) -> Coverage:
-    return Coverage(
-        found.covered[rows], found.exact[rows], found.size[rows], found.single[rows], np.empty(0, bool)
-    )
 
 
 def _resampled(
@@ -161,43 +156,42 @@ def _resampled(
 def _sets(
     part: Predictions,
     found: Coverage,
-    against: Terms,
+    against: UncertaintyTerms,
     config: StandardEvaluation,
     seed: int,
     brief: bool = False,
 ) -> dict[str, Any]:
     """Return the fields of a ``SetQuality``."""
     weight = _weights(part) if against.by_unit else np.ones(len(part))
-    # a row without an answer to cover (no label applies) misses none: that is how the limits count it
+    # a row without a label to cover (none applies) misses none: that is how the quantiles count it
     hit, exact = (np.nan_to_num(each, nan=1.0) for each in (found.covered, found.exact))
-    columns = np.column_stack(
-        [np.ones(len(part)), weight * hit, weight * exact, weight, found.size, found.single]
-    )
+    single = np.zeros(len(part)) if found.single is None else found.single
+    columns = np.column_stack([np.ones(len(part)), weight * hit, weight * exact, weight, found.size, single])
 
-    def figures(sums: Array) -> Array:
+    def shares(sums: Array) -> Array:
         return np.column_stack(
             [ratio(sums[:, 1], sums[:, 3]), ratio(sums[:, 2], sums[:, 3]), ratio(sums[:, 4], sums[:, 0]),
              ratio(sums[:, 5], sums[:, 0])]
         )  # fmt: skip
 
-    point = figures(columns.sum(axis=0, keepdims=True))[0]
-    resamples = config.resamples_single if brief else config.resamples
-    samples = _resampled(part, figures, columns, resamples, seed)
-    coverage = interval(point[0], samples[:, 0], config.confidence)
+    point = shares(columns.sum(axis=0, keepdims=True))[0]
+    resamples = config.resamples_slow if brief else config.resamples
+    samples = _resampled(part, shares, columns, resamples, seed)
+    covered = _estimate(interval(point[0], samples[:, 0], config.confidence))
     if part.units is None and np.isin(hit, (0, 1)).all():
-        low, high = clopper_pearson(int(hit.sum()), len(part), config.confidence)
-        coverage = {"value": float(point[0]), "low": low, "high": high}
+        low, high = binomial_interval(int(hit.sum()), len(part), config.confidence)
+        covered = Estimate(value=float(point[0]), low=low, high=high)
     kept: dict[str, Any] = {
-        "coverage": _estimate(coverage),
+        "coverage": covered,
         "size": _estimate(interval(point[2], samples[:, 2], config.confidence)),
     }
-    if part.kind != "regression":
+    if found.single is not None:
         kept["single"] = _estimate(interval(point[3], samples[:, 3], config.confidence))
     # By the quantiles alone, before the likeliest class joins, coverage is 1 - alpha up to the chance of both sets:
     # ``within``. What is guaranteed of the sets as they are served is at least that: ``holds``.
     chance = against.alpha * (1 - against.alpha) / len(part) if part.units is None else 0.0
-    noise = float(np.sqrt(max(samples[:, 1].var(), chance) + against.noise**2))
-    half = _normal(config.confidence) * noise
+    error = float(np.sqrt(max(samples[:, 1].var(), chance) + against.standard_error**2))
+    half = float(norm.ppf((1 + config.confidence) / 2)) * error
     kept["guarantee"] = Guarantee(
         nominal=1 - against.alpha,
         value=float(point[1]),
@@ -210,44 +204,28 @@ def _sets(
 
 
 def _weights(part: Predictions) -> Array:
-    """Weigh rows so that every unit counts once."""
+    """Return weights of rows under which every unit counts once."""
     if part.units is None:
         return np.ones(len(part))
     code = np.unique(part.units, return_inverse=True)[1]
     return np.asarray(1.0 / np.bincount(code)[code])
 
 
-def clopper_pearson(hits: int, n: int, confidence: float) -> tuple[float, float]:
-    """Give the exact binomial interval of a share (Clopper and Pearson 1934)."""
-    from scipy.stats import beta
-
-    tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, hits, n - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
-    return low, high
-
-
-def _normal(confidence: float) -> float:
-    from scipy.stats import norm
-
-    return float(norm.ppf((1 + confidence) / 2))
-
-
 def _deferred(
-    rules: DecisionRule,
+    rule: DecisionRule,
     part: Predictions,
-    against: Terms,
+    against: UncertaintyTerms,
     config: StandardEvaluation,
     seed: int,
     brief: bool = False,
 ) -> dict[str, Estimate]:
     """Return the fields of a ``Deferral``; those of a ``GroupDeferral`` where brief."""
-    sure = rules.confidence(part.scores, part.labels, part.sure)
-    loss = losses(part, against.error_unit)
-    kept = (sure >= rules.threshold).astype(np.float64)
+    sure = rule.confidence(part.scores, part.labels, part.sure)
+    loss = part.type.row_losses(part, against.error_unit)
+    kept = (sure >= rule.threshold).astype(np.float64)
     columns = np.column_stack([np.ones(len(part)), kept, loss * kept, loss, loss * (1 - kept)])
 
-    def figures(sums: Array) -> Array:
+    def costs(sums: Array) -> Array:
         all_, own, lost, whole, rest = sums.T
         with_human = (lost + against.cost * (all_ - own)) / all_
         return np.column_stack(
@@ -256,8 +234,8 @@ def _deferred(
         )  # fmt: skip
 
     names = ("coverage", "deferred", "risk_decided", "risk_deferred", "cost_without", "cost", "saved")
-    point = figures(columns.sum(axis=0, keepdims=True))[0]
-    samples = _resampled(part, figures, columns, config.resamples_single if brief else config.resamples, seed)
+    point = costs(columns.sum(axis=0, keepdims=True))[0]
+    samples = _resampled(part, costs, columns, config.resamples_slow if brief else config.resamples, seed)
     shown = ("deferred", "risk_decided", "cost_without") if brief else names
     return {
         name: _estimate(interval(point[k], samples[:, k], config.confidence))
@@ -267,26 +245,26 @@ def _deferred(
 
 
 def _risk_coverage(
-    rules: DecisionRule, part: Predictions, against: Terms, config: StandardEvaluation, seed: int
+    rule: DecisionRule, part: Predictions, against: UncertaintyTerms, config: StandardEvaluation, seed: int
 ) -> RiskCoverage | None:
     """Return the risk-coverage curve; None where all predictions are equally confident: there is no order."""
-    if not rules.type.confidence_varies(rules.method):
+    if not rule.type.confidence_varies(rule.method):
         return None
-    sure = rules.confidence(part.scores, part.labels, part.sure)
-    loss = losses(part, against.error_unit)
-    by_bin = counted(sure, loss)
-    coverage, risk, area = risks(*by_bin(np.ones((1, len(part)))))
+    sure = rule.confidence(part.scores, part.labels, part.sure)
+    loss = part.type.row_losses(part, against.error_unit)
+    by_bin = bin_by_confidence(sure, loss)
+    kept, risk, area = risk_curve(*by_bin(np.ones((1, len(part)))))
     areas = np.concatenate(
         [
-            risks(*by_bin(weights))[2]
-            for weights in resampled_weights(len(part), part.units, config.resamples_single, seed)
+            risk_curve(*by_bin(weights))[2]
+            for weights in resampled_weights(len(part), part.units, config.resamples_slow, seed)
         ]
     )
     return RiskCoverage(
         aurc=_estimate(interval(area.item(), areas, config.confidence)),
-        excess_aurc=area.item() - least_area(float(loss.mean())) if loss.max() <= 1 else None,
-        usual=[CoverageRisk.model_validate(point) for point in at_coverages(coverage[0], risk[0])],
-        points=_thinned(coverage[0], risk[0]),
+        excess_aurc=area.item() - least_aurc(float(loss.mean())) if loss.max() <= 1 else None,
+        usual=[CoverageRisk.model_validate(point) for point in risks_at_coverages(kept[0], risk[0])],
+        points=_thinned(kept[0], risk[0]),
     )
 
 
@@ -299,5 +277,5 @@ def _thinned(coverage: Array, risk: Array) -> list[list[float]]:
     return points
 
 
-def _estimate(found: Mapping[str, Any]) -> Estimate:
-    return Estimate(value=found["value"], low=found["low"], high=found["high"])
+def _estimate(metric: MetricEstimate) -> Estimate:
+    return Estimate(value=metric.value, low=metric.low, high=metric.high)

@@ -1,8 +1,8 @@
-"""Which columns made a score what it is: each replaced by reference values, the score's change measured.
+"""Attribution of scores to columns: each replaced by reference values, the score's change measured.
 
 Occlusion with a reference distribution: interventional removal (Covert, Lundberg and Lee 2021, JMLR 22:209, section
-4.2) of one column, or of several that belong together, at a time. It asks the model only for scores, so it explains
-any encoder and network.
+4.2) of one column, or of several that belong together, at a time. It needs only the model's
+scores, so it explains any encoder and network.
 """
 
 from __future__ import annotations
@@ -23,37 +23,37 @@ if TYPE_CHECKING:
     from core.targets.types import Array
 
 HISTORY = "history"
-"""The name of what came before the row, where the model reads events."""
-AT_ONCE = 4096
+"""Name of the feature of all earlier events, where the model reads events."""
+BATCH_ROWS = 4096
 """Altered rows that are scored at once."""
-LEAST = 1e-9
+MIN_PROBABILITY = 1e-9
 """Probabilities are kept this far from 0 and 1, so that log odds are finite."""
 
-Places = Mapping[str, Mapping[str, Sequence[int] | None]]
-"""Column -> input -> places along its last dimension (None: all of it), as ``FieldsEncoder.places`` gives them."""
+ColumnPositions = Mapping[str, Mapping[str, Sequence[int] | None]]
+"""Column -> input -> indices along its last dimension (None: all of it): see ``Encoder.column_positions``."""
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """How much each name adds to each row's score. N rows, C names."""
+    """How much each column or group of columns adds to each row's score. N rows, C names."""
 
     names: tuple[str, ...]
     effects: Array
-    """(N, C): the score less its mean with the name replaced, in log odds (or in the answer's unit for a value)."""
+    """(N, C): the score less its mean with the name replaced, in log odds (or in the target's unit for a value)."""
 
-    def strongest(self, most: int, least: float = 0.01) -> list[list[tuple[str, float]]]:
-        """Give each row's names that raise its score by ``least`` or more, the strongest first, at most so many."""
+    def strongest(self, top: int, min_effect: float = 0.01) -> list[list[tuple[str, float]]]:
+        """Return each row's names that raise its score by ``min_effect`` or more, the strongest first, at most ``top``."""
         found = []
         for row in self.effects:
-            order = np.argsort(-row, kind="stable")[:most]
-            found.append([(self.names[c], float(row[c])) for c in order if row[c] >= least])
+            order = np.argsort(-row, kind="stable")[:top]
+            found.append([(self.names[c], float(row[c])) for c in order if row[c] >= min_effect])
         return found
 
 
 def quantile_references(layout: Layout, levels: int = 8) -> dict[str, Tensor]:
-    """Make reference inputs (R = ``levels`` rows) from what a fitted encoder keeps, without any training row.
+    """Return reference inputs (R = ``levels`` rows) from what a fitted encoder keeps, without any training row.
 
-    Numbers stand at evenly spaced quantiles of the training part, in an order of their own for each column;
+    Numbers stand at evenly spaced quantiles of the training set, in an order of their own for each column;
     categories go through their codes; there is no history.
     """
     n = len(layout.numeric)
@@ -63,70 +63,70 @@ def quantile_references(layout: Layout, levels: int = 8) -> dict[str, Tensor]:
         at = torch.linspace(0, 1, len(edges)).numpy()
         values = torch.from_numpy(np.interp(share.numpy(), at, np.asarray(edges))).float()
         numeric[:, i] = values.roll(i)  # columns are replaced one by one: no row of these is meant as a case
-    made = {"numeric": numeric, "missing": torch.zeros(levels, n)}
+    references = {"numeric": numeric, "missing": torch.zeros(levels, n)}
     if layout.categorical:
         codes = [
             torch.arange(levels) % (size - 1) + 1 if size > 1 else torch.zeros(levels)
             for size in layout.cardinalities
         ]
-        made["categorical"] = torch.stack([c.long() for c in codes], dim=1)
+        references["categorical"] = torch.stack([c.long() for c in codes], dim=1)
     if layout.events is not None:
         length, features = layout.events
-        made["events"] = torch.zeros(levels, length, features)
-        made["events_mask"] = torch.zeros(levels, length)
-        made["events_mask"][:, -1] = 1.0
-    return made
+        references["events"] = torch.zeros(levels, length, features)
+        references["events_mask"] = torch.zeros(levels, length)
+        references["events_mask"][:, -1] = 1.0
+    return references
 
 
 def occlude(
     scorer: Scorer,
     inputs: Mapping[str, Tensor],
     references: Mapping[str, Tensor],
-    places: Places,
+    positions: ColumnPositions,
     groups: Mapping[str, Sequence[str]] | None = None,
     *,
     outputs: Sequence[int] | None = None,
     value: bool = False,
 ) -> Attribution:
-    """Measure what each column, or group of columns, and the history add to the scores of encoded rows.
+    """Compute what each column, or group of columns, and the history add to the scores of encoded rows.
 
-    ``inputs``: the rows (N), ``references``: rows (R) whose values replace them, both as the encoder gives them.
+    ``inputs``: the rows (N), ``references``: rows (R) whose values replace them, both as the encoder returns them.
     ``groups``: name -> columns replaced together (each column by itself where not given); ``HISTORY`` is added where
     the rows have events. ``outputs``: the column of scores explained, one a row (1, the positive class, where not
     given). ``value``: scores are values of a regression, whose differences are taken as they are. Raises
     ``ValueError`` for a group with a column that is no input.
     """
-    named = {column: (column,) for column in places} if groups is None else groups
-    unknown = sorted({c for columns in named.values() for c in columns} - set(places))
+    named = {column: (column,) for column in positions} if groups is None else groups
+    unknown = sorted({c for columns in named.values() for c in columns} - set(positions))
     if unknown:
-        raise ValueError(f"{', '.join(map(repr, unknown))}: no input columns; they are {', '.join(places)}")
+        raise ValueError(f"{', '.join(map(repr, unknown))}: no input columns; they are {', '.join(positions)}")
     names = [*named, *([HISTORY] if "events" in inputs else [])]
     rows = len(next(iter(inputs.values())))
     count = len(next(iter(references.values())))
     column = np.asarray(np.full(rows, 0 if value else 1) if outputs is None else outputs, np.int64)
 
-    def answered(scores: Array, explained: NDArray[np.int64]) -> Array:
+    def explained_value(scores: Array, explained: NDArray[np.int64]) -> Array:
         taken = np.take_along_axis(scores, explained[:, None], axis=1)[:, 0]
         if value:
             return taken
-        kept = np.clip(taken, LEAST, 1 - LEAST)
+        kept = np.clip(taken, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
         return np.asarray(np.log(kept / (1 - kept)), np.float64)
 
-    whole = answered(scorer.scores(dict(inputs)), column)
+    full = explained_value(scorer.scores(dict(inputs)), column)
     effects = np.empty((rows, len(names)))
-    for start, end in _pieces(rows, max(1, AT_ONCE // count)):
+    for start, end in _pieces(rows, max(1, BATCH_ROWS // count)):
         piece = {name: tensor[start:end].repeat_interleave(count, 0) for name, tensor in inputs.items()}
-        filling = {
+        fill = {
             name: tensor.repeat(end - start, *[1] * (tensor.ndim - 1)) for name, tensor in references.items()
         }
         explained = column[start:end].repeat(count)
         for c, name in enumerate(names):
             if name == HISTORY and name not in named:
-                altered = _other_history(piece, filling)
+                altered = _with_other_history(piece, fill)
             else:
-                altered = _replaced(piece, filling, [places[one] for one in named[name]])
-            without = answered(scorer.scores(altered), explained).reshape(end - start, count)
-            effects[start:end, c] = whole[start:end] - without.mean(axis=1)
+                altered = _with_columns_replaced(piece, fill, [positions[one] for one in named[name]])
+            masked = explained_value(scorer.scores(altered), explained).reshape(end - start, count)
+            effects[start:end, c] = full[start:end] - masked.mean(axis=1)
     return Attribution(tuple(names), effects)
 
 
@@ -135,55 +135,55 @@ def _pieces(rows: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + size, rows)
 
 
-def _replaced(
+def _with_columns_replaced(
     inputs: Mapping[str, Tensor],
     references: Mapping[str, Tensor],
     columns: Sequence[Mapping[str, Sequence[int] | None]],
 ) -> dict[str, Tensor]:
-    """Exchange some columns' values, in an event those of the row itself, which is the last."""
+    """Replace some columns' values; in events those of the row itself, which is the last."""
     altered = dict(inputs)
-    for places in columns:
-        for name, at in places.items():
+    for positions in columns:
+        for name, at in positions.items():
             tensor = altered[name] = altered[name].clone()
             if at is None:
-                tensor[...] = _fitted(references[name], tensor)
+                tensor[...] = _padded(references[name], tensor)
             elif name == "events":
-                tensor[:, -1, list(at)] = own_values(references, list(at), places, tensor)
+                tensor[:, -1, list(at)] = own_event_values(references, list(at), positions, tensor)
             else:
                 tensor[..., list(at)] = references[name][..., list(at)].to(tensor.dtype)
     return altered
 
 
-def own_values(
+def own_event_values(
     references: Mapping[str, Tensor],
     at: list[int],
-    places: Mapping[str, Sequence[int] | None],
+    positions: Mapping[str, Sequence[int] | None],
     tensor: Tensor,
 ) -> Tensor:
-    """Give the reference's values of one column as the row's own event has them: number and missing flag, or flags."""
-    if "numeric" in places:
-        numbers, gone = places["numeric"], places["missing"]
+    """Return the reference's values of one column as the row's own event has them: number and missing flag, or one-hot."""
+    if "numeric" in positions:
+        numbers, flags = positions["numeric"], positions["missing"]
         assert numbers is not None
-        assert gone is not None
+        assert flags is not None
         return torch.cat(
-            [references["numeric"][:, list(numbers)], references["missing"][:, list(gone)]], dim=1
+            [references["numeric"][:, list(numbers)], references["missing"][:, list(flags)]], dim=1
         ).to(tensor.dtype)
-    codes = places["categorical"]
+    codes = positions["categorical"]
     assert codes is not None
-    flags = references["categorical"][:, codes[0]].clamp(max=len(at) - 1)
-    return torch.nn.functional.one_hot(flags, len(at)).to(tensor.dtype)
+    category = references["categorical"][:, codes[0]].clamp(max=len(at) - 1)
+    return torch.nn.functional.one_hot(category, len(at)).to(tensor.dtype)
 
 
-def _other_history(inputs: Mapping[str, Tensor], references: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Put the references' earlier events in the place of the rows' own."""
+def _with_other_history(inputs: Mapping[str, Tensor], references: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Replace the rows' earlier events by the references'."""
     altered = dict(inputs)
     for name in ("events", "events_mask"):
         altered[name] = torch.cat([references[name][:, :-1], inputs[name][:, -1:]], dim=1)
     return altered
 
 
-def _fitted(reference: Tensor, like: Tensor) -> Tensor:
-    """Bring the references' tokens to the length of the rows' own."""
+def _padded(reference: Tensor, like: Tensor) -> Tensor:
+    """Pad or cut the references' tokens to the length of the rows' own."""
     if reference.shape[1:] == like.shape[1:]:
         return reference.to(like.dtype)
     length = like.shape[1]

@@ -35,7 +35,7 @@ class StandardExplanation(ExplanationConfig):
         True, help="also explain some rows by the other methods, where explanation.share pays for it"
     )
     minimum_group: int = field(
-        10, help="explained rows that a group needs; it must also have evaluation.minimum_group test rows"
+        10, help="explained rows that a group needs; it must also have evaluation.min_group_rows test rows"
     )
     examples: int | None = field(
         None,

@@ -1,6 +1,7 @@
-"""Where inputs enter a network as numbers: float inputs themselves, discrete ones as their embeddings or flags.
+"""Differentiable inputs of a network: float inputs themselves, discrete ones as their embeddings or one-hot vectors.
 
-Every path from the inputs to the output passes through exactly one entry, so that effects of entries add up.
+Every path from the inputs to the output passes through exactly one of them, so that their attributions add up
+(captum: InterpretableEmbedding).
 """
 
 from __future__ import annotations
@@ -17,57 +18,57 @@ from core.backbones.inputs import OneHot
 FLOATS = ("numeric", "missing", "tfidf", "image", "signal", "events")
 """Inputs that are numbers; the masks beside them only tell what is there."""
 CODES = ("categorical", "tokens", "words")
-"""Inputs that are codes: they enter through embeddings or flags."""
+"""Inputs that are codes: they enter through embeddings or one-hot vectors."""
 
 
 @dataclass(frozen=True)
 class DifferentiableInput:
-    """Which input an entry carries, and the module it leaves as numbers; None: it is a number itself."""
+    """An input of the network, and the module whose output represents it as numbers; None: it is a number itself."""
 
     source: str
     module: nn.Module | None = None
 
     @property
-    def flags(self) -> bool:
-        """Tell whether it is one-hot flags."""
+    def one_hot(self) -> bool:
+        """Whether it is represented by one-hot vectors."""
         return isinstance(self.module, OneHot)
 
 
 class DifferentiableInputs:
-    """The entries of a network, found by one trial on inputs of several rows, in eval mode."""
+    """The differentiable inputs of a network, found by one pass of several rows in eval mode."""
 
     def __init__(self, model: nn.Module, inputs: dict[str, Tensor]) -> None:
         self.model = model
         found: list[DifferentiableInput] = []
 
-        def look(module: nn.Module, codes: Tensor, output: Tensor) -> None:
+        def observe(module: nn.Module, codes: Tensor, output: Tensor) -> None:
             source = _source(codes, inputs)
             if source is not None:
-                assert all(e.module is not module for e in found), "an embedding is asked twice in one pass"
+                assert all(e.module is not module for e in found), "an embedding is used twice in one pass"
                 found.append(DifferentiableInput(source, module))
 
-        with self._hooked(look), torch.no_grad():
+        with self._hooked(observe), torch.no_grad():
             model(inputs)
         floats = (name for name in FLOATS if name in inputs and inputs[name].numel())
-        self.entries = (*(DifferentiableInput(name) for name in floats), *found)
+        self.all = (*(DifferentiableInput(name) for name in floats), *found)
 
     def values(self, inputs: dict[str, Tensor]) -> list[Tensor]:
-        """Give each entry's numbers, (B, ...) float32."""
-        made: dict[int, Tensor] = {}
+        """Compute the numbers of each differentiable input, (B, ...) float32."""
+        embedded: dict[int, Tensor] = {}
 
         def keep(module: nn.Module, codes: Tensor, output: Tensor) -> None:
-            made[id(module)] = output.detach().float()
+            embedded[id(module)] = output.detach().float()
 
         with self._hooked(keep), torch.no_grad():
             self.model(inputs)
-        return [inputs[e.source].float() if e.module is None else made[id(e.module)] for e in self.entries]
+        return [inputs[e.source].float() if e.module is None else embedded[id(e.module)] for e in self.all]
 
     def outputs(self, values: Sequence[Tensor], inputs: dict[str, Tensor]) -> Tensor:
-        """Run the network with the entries' numbers put in; ``inputs`` give the masks."""
+        """Run the network with these numbers in place of its own; ``inputs`` give the masks."""
         put = {
-            id(e.module): value for e, value in zip(self.entries, values, strict=True) if e.module is not None
+            id(e.module): value for e, value in zip(self.all, values, strict=True) if e.module is not None
         }
-        floats = {e.source: value for e, value in zip(self.entries, values, strict=True) if e.module is None}
+        floats = {e.source: value for e, value in zip(self.all, values, strict=True) if e.module is None}
 
         def exchange(module: nn.Module, codes: Tensor, output: Tensor) -> Tensor | None:
             return put.get(id(module))
@@ -77,9 +78,9 @@ class DifferentiableInputs:
         return found
 
     @contextmanager
-    def _hooked(self, look: Callable[[nn.Module, Tensor, Tensor], Tensor | None]) -> Iterator[None]:
+    def _hooked(self, hook: Callable[[nn.Module, Tensor, Tensor], Tensor | None]) -> Iterator[None]:
         handles = [
-            module.register_forward_hook(lambda m, given, output: look(m, given[0], output))
+            module.register_forward_hook(lambda m, given, output: hook(m, given[0], output))
             for module in self.model.modules()
             if isinstance(module, nn.Embedding | OneHot)
         ]
@@ -91,7 +92,7 @@ class DifferentiableInputs:
 
 
 def _source(codes: Tensor, inputs: dict[str, Tensor]) -> str | None:
-    """Find the input that codes come from: alike in every row but for offsets that do not depend on the row.
+    """Return the input that codes come from: equal in every row but for offsets that do not depend on the row.
 
     Positions come from none: they are the same in every row, which an input's codes are not.
     """

@@ -1,4 +1,4 @@
-"""Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv:1703.01365, eq. 1) by captum, summed to parts."""
+"""Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv:1703.01365, eq. 1) by captum, summed to features."""
 
 from __future__ import annotations
 
@@ -15,109 +15,105 @@ from core.explanation.aggregate import TextAlignment, aggregate_to_features, wor
 from core.explanation.differentiable_inputs import DifferentiableInputs
 
 if TYPE_CHECKING:
-    from core.explanation.masker import Masker
     from core.explanation.explained_output import ExplainedOutput
+    from core.explanation.masker import Masker
     from core.targets.types import Array
 
-PASSES = 3
-"""What a step of the path costs, in forward passes: a backward pass takes about two."""
-AT_ONCE = 512
+FORWARD_PASSES_PER_STEP = 3
+"""Cost of a step of the path, in forward passes: a backward pass takes about two."""
+BATCH_ROWS = 512
 """Rows times steps that are computed at once."""
 
 
 @dataclass(frozen=True)
-class Integrated:
-    """Effects of parts, and how well the sum kept to the path's ends."""
+class IntegratedGradientsResult:
+    """Attributions of features, and how well they add up (completeness)."""
 
     effects: Array
-    """(N, P); NaN where a row has no such part."""
-    completeness: Array
-    """(N,) sum of all effects, those of no part too, less the number's difference between row and baseline."""
+    """(N, P); NaN where a row has no such feature."""
+    convergence_delta: Array
+    """(N,) sum of all attributions, those of no feature too, less the output's difference between row and baseline."""
     unassigned: float
-    """Share of the absolute effects that belongs to no part (numbers made by comparing texts, n-grams of no word)."""
+    """Share of the absolute attributions of no feature (numbers computed from texts, n-grams of no word)."""
 
-    def notes(self) -> list[str]:
-        """Say what does not add up, where it matters."""
-        found = []
-        if self.unassigned > 0.01:
-            found.append(
-                f"{self.unassigned:.0%} of what integrated gradients found belongs to none of the parts (numbers made "
-                "by comparing texts, n-grams of no word)."
-            )
+    @property
+    def completeness_error(self) -> float:
+        """Mean absolute convergence delta over the mean absolute sum of attributions; 0 where all are 0."""
         size = float(np.nanmean(np.nansum(np.abs(self.effects), axis=1)))
-        apart = float(np.abs(self.completeness).mean())
-        if size and apart > 0.05 * size:
-            found.append(
-                f"Integrated gradients miss {apart / size:.0%} of what they should add up to; raise explanation.steps."
-            )
-        return found
+        return float(np.abs(self.convergence_delta).mean()) / size if size else 0.0
 
 
 def integrated_gradients(
-    model: nn.Module, cases: Masker, question: ExplainedOutput, reading: TextAlignment, steps: int
-) -> Integrated:
-    """Attribute the number of each row to its parts along the straight path from a baseline.
+    model: nn.Module, masker: Masker, explained: ExplainedOutput, alignment: TextAlignment, steps: int
+) -> IntegratedGradientsResult:
+    """Attribute the output of each row to its features along the straight path from a baseline.
 
-    Baseline: columns at the mean of their references, no earlier events, the image's or signal's own mean, zero in
-    the place of words (signs and special tokens stay). Discrete inputs are followed from their embeddings on. Costs
-    ``steps`` forward and backward passes a row.
+    Baseline: columns at the mean of their references, no earlier events, the image's or signal's own mean, zero for
+    words (punctuation and special tokens stay). Discrete inputs are followed from their embeddings on. Costs ``steps``
+    forward and backward passes a row.
     """
     from captum.attr import IntegratedGradients  # takes half a second to import
 
     device = next(model.parameters()).device
-    inputs = {name: tensor.to(device) for name, tensor in cases.inputs.items()}
-    answer = torch.from_numpy(question.answer[: len(cases)]).to(device)
+    inputs = {name: tensor.to(device) for name, tensor in masker.inputs.items()}
+    class_index = torch.from_numpy(explained.class_index[: len(masker)]).to(device)
     with eval_mode(model):
-        entries = DifferentiableInputs(model, inputs)
-        values = entries.values(inputs)
-        baselines = _baselines(entries, values, cases, reading, device)
+        differentiable = DifferentiableInputs(model, inputs)
+        values = differentiable.values(inputs)
+        baselines = _baselines(differentiable, values, masker, alignment, device)
         names = list(inputs)
 
-        def number(*given: Tensor) -> Tensor:
-            count = len(entries.entries)
+        def output(*given: Tensor) -> Tensor:
+            count = len(differentiable.all)
             others = dict(zip(names, given[count:-1], strict=True))
-            unread = sum(
-                value.flatten(1).sum(dim=1) * 0.0 for value in given[:count]
-            )  # has no effect, not none
-            return question.number(entries.outputs(given[:count], others).float(), given[-1]) + unread
+            # An input that the network does not read has attribution 0; captum would refuse it.
+            unread = sum(value.flatten(1).sum(dim=1) * 0.0 for value in given[:count])
+            return explained.value(differentiable.outputs(given[:count], others).float(), given[-1]) + unread
 
-        found, apart = IntegratedGradients(number).attribute(
+        attributions, delta = IntegratedGradients(output).attribute(
             tuple(values),
             tuple(baselines),
-            additional_forward_args=(*inputs.values(), answer),
+            additional_forward_args=(*inputs.values(), class_index),
             n_steps=steps,
-            internal_batch_size=max(AT_ONCE, len(cases)),
+            internal_batch_size=max(BATCH_ROWS, len(masker)),
             return_convergence_delta=True,
         )
-    effects = np.where(cases.exists(), 0.0, np.nan)
-    lost = whole = 0.0
-    for entry, effect in zip(entries.entries, found, strict=True):
-        numbers = effect.detach().double().cpu().numpy()
-        if entry.module is not None and not entry.flags:
+    effects = np.where(masker.present(), 0.0, np.nan)
+    unassigned = total = 0.0
+    for entry, attribution in zip(differentiable.all, attributions, strict=True):
+        numbers = attribution.detach().double().cpu().numpy()
+        if entry.module is not None and not entry.one_hot:
             numbers = numbers.sum(axis=-1)  # an embedding's width
-        shared = aggregate_to_features(entry.source, entry.flags, numbers, cases, reading, effects)
-        whole += float(np.abs(numbers).sum())
-        lost += shared
-    return Integrated(effects, apart.detach().double().cpu().numpy(), lost / whole if whole else 0.0)
+        unassigned += aggregate_to_features(entry.source, entry.one_hot, numbers, masker, alignment, effects)
+        total += float(np.abs(numbers).sum())
+    return IntegratedGradientsResult(
+        effects, delta.detach().double().cpu().numpy(), unassigned / total if total else 0.0
+    )
 
 
 def _baselines(
-    entries: DifferentiableInputs, values: Sequence[Tensor], cases: Masker, reading: TextAlignment, device: torch.device
+    differentiable: DifferentiableInputs,
+    values: Sequence[Tensor],
+    masker: Masker,
+    alignment: TextAlignment,
+    device: torch.device,
 ) -> list[Tensor]:
-    """Give each entry's numbers where nothing is known of the row; what is no word of a text stays."""
-    n, r = len(cases), cases.alternatives
-    gone = np.zeros((n, cases.count), bool)
-    gone[:, : cases.fixed] = True
-    sums: list[Tensor] = []
+    """Compute each differentiable input's numbers with all features masked; what is no word of a text stays."""
+    n, r = len(masker), masker.num_references
+    hidden = np.zeros((n, masker.num_features), bool)
+    hidden[:, : masker.num_fixed] = True
+    means: list[Tensor] = []
     for reference in range(r):
-        removed = cases.removed(np.arange(n), gone, np.full(n, reference))
-        found = entries.values({name: tensor.to(device) for name, tensor in removed.items()})
-        sums = [v / r for v in found] if not sums else [s + v / r for s, v in zip(sums, found, strict=True)]
-    made = []
-    for entry, own, mean in zip(entries.entries, values, sums, strict=True):
+        masked = masker.masked(np.arange(n), hidden, np.full(n, reference))
+        found = differentiable.values({name: tensor.to(device) for name, tensor in masked.items()})
+        means = [v / r for v in found] if not means else [s + v / r for s, v in zip(means, found, strict=True)]
+    baselines = []
+    for entry, own, mean in zip(differentiable.all, values, means, strict=True):
         if entry.source in ("tokens", "words"):
-            words_BT = torch.from_numpy(word_of_token(entry.source, own.shape[1], cases, reading)).to(device)
-            made.append(own.where((words_BT < 0).reshape(*words_BT.shape, *[1] * (own.ndim - 2)), 0.0))
+            words = word_of_token(entry.source, own.shape[1], masker, alignment)
+            words_BT = torch.from_numpy(words).to(device)
+            no_word = (words_BT < 0).reshape(*words_BT.shape, *[1] * (own.ndim - 2))
+            baselines.append(own.where(no_word, 0.0))
         else:
-            made.append(torch.zeros_like(own) if entry.source == "tfidf" else mean)
-    return made
+            baselines.append(torch.zeros_like(own) if entry.source == "tfidf" else mean)
+    return baselines

@@ -1,7 +1,7 @@
-"""Rows cut into parts that can be removed: columns, earlier events, words, patches of an image, stretches of a signal.
+"""Rows cut into interpretable features that can be masked: columns, earlier events, words, patches, signal segments.
 
-What takes the place of a removed part never comes from training rows: a column takes quantiles that the encoder keeps,
-a word is left out, a patch or stretch takes the mean of its own image or signal, an earlier event never happened.
+What replaces a masked feature never comes from training rows: a column takes quantiles that the encoder keeps, a word
+is left out, a patch or segment takes the mean of its own image or signal, an earlier event never happened.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch import Tensor
 
 from core.data.coercion import to_texts
 from core.data.slot_alignment import word_spans
-from core.explanation.column_occlusion import own_values, quantile_references
+from core.explanation.column_occlusion import own_event_values, quantile_references
 from core.explanation.word_occlusion import delete_spans
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from core.explanation.column_occlusion import Places
+    from core.explanation.column_occlusion import ColumnPositions
     from core.targets.scorer import Scorer
 
-TEXTUAL = ("tokens", "words", "words_mask", "word_starts", "tfidf", "numeric", "missing")
-"""Inputs that a text can change; numbers among them, because some are made by comparing texts."""
+TEXT_INPUTS = ("tokens", "words", "words_mask", "word_starts", "tfidf", "numeric", "missing")
+"""Inputs that a text can change; numbers among them, because some are computed by comparing texts."""
 
 
 @dataclass(frozen=True)
@@ -41,58 +41,58 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Part of each place of an image (H, W) or signal (T), numbered from 0 along each side."""
+class FeatureGrid:
+    """Feature number of each pixel (H, W) or sample (T), from 0 along each side (captum: feature_mask)."""
 
-    part: NDArray[np.int64]
+    feature_mask: NDArray[np.int64]
     names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Masker:
-    """N rows in at most P parts each, in this order: columns, earlier events, patches or stretches, words."""
+    """N rows of at most P features each, in this order: columns, earlier events, patches or segments, words."""
 
     scorer: Scorer
     frame: pd.DataFrame
     inputs: dict[str, Tensor]
     references: dict[str, Tensor]
     columns: tuple[str, ...]
-    places: Places
-    earlier: int
+    positions: ColumnPositions
+    history_length: int
     """Earlier events that a row may have."""
-    grid: Grid | None
+    grid: FeatureGrid | None
     texts: tuple[str, ...]
     words: tuple[tuple[Word, ...], ...]
     """Each row's words, of all its text columns."""
 
     @classmethod
-    def of(
+    def from_frame(
         cls,
         scorer: Scorer,
         frame: pd.DataFrame,
         texts: Sequence[str],
         *,
         patches: int,
-        stretches: int,
-        references: int,
+        segments: int,
+        num_references: int,
     ) -> Masker:
-        """Cut raw rows into parts."""
+        """Cut raw rows into features: images into ``patches`` along each side, signals into ``segments``."""
         layout = scorer.layout()
-        places = scorer.column_positions()
-        columns = tuple(c for c, at in places.items() if set(at) & {"numeric", "categorical"})
+        positions = scorer.column_positions()
+        columns = tuple(c for c, at in positions.items() if set(at) & {"numeric", "categorical"})
         grid = None
         if layout.image is not None:
             grid = _patches(layout.image[1], layout.image[2], patches)
         elif layout.signal is not None:
-            grid = _stretches(layout.signal[1], stretches)
-        made = quantile_references(layout, references)
+            grid = _segments(layout.signal[1], segments)
+        references = quantile_references(layout, num_references)
         return cls(
             scorer,
             frame,
             scorer.encode(frame),
-            made,
+            references,
             columns,
-            places,
+            positions,
             layout.events[0] - 1 if layout.events is not None else 0,
             grid,
             tuple(texts),
@@ -103,60 +103,60 @@ class Masker:
         return len(self.frame)
 
     @property
-    def unit(self) -> str:
-        """Name what parts are: column, event, patch, stretch, word, or part where there are several kinds."""
-        kinds = set(self.kinds())
-        return kinds.pop() if len(kinds) == 1 else "part"
+    def feature_kind(self) -> str:
+        """What features are: column, event, patch, segment, word, or feature where there are several kinds."""
+        kinds = set(self.feature_kinds())
+        return kinds.pop() if len(kinds) == 1 else "feature"
 
-    def kinds(self) -> list[str]:
-        """Name the kind of each of the P parts."""
-        found = ["column"] * len(self.columns) + ["event"] * self.earlier
+    def feature_kinds(self) -> list[str]:
+        """Return the kind of each of the P features."""
+        found = ["column"] * len(self.columns) + ["event"] * self.history_length
         if self.grid is not None:
-            found += ["patch" if "image" in self.inputs else "stretch"] * len(self.grid.names)
-        return found + ["word"] * (self.count - len(found))
+            found += ["patch" if "image" in self.inputs else "segment"] * len(self.grid.names)
+        return found + ["word"] * (self.num_features - len(found))
 
     @property
-    def fixed(self) -> int:
-        """Count the parts before the words."""
-        return len(self.columns) + self.earlier + (len(self.grid.names) if self.grid else 0)
+    def num_fixed(self) -> int:
+        """Number of features before the words."""
+        return len(self.columns) + self.history_length + (len(self.grid.names) if self.grid else 0)
 
     @property
-    def count(self) -> int:
-        """P: the parts of the row that has most."""
-        return self.fixed + max((len(words) for words in self.words), default=0)
+    def num_features(self) -> int:
+        """P: the features of the row that has most."""
+        return self.num_fixed + max((len(words) for words in self.words), default=0)
 
     @property
-    def alternatives(self) -> int:
-        """Count the reference values that a removed part takes in turn: one where columns are no parts."""
+    def num_references(self) -> int:
+        """Number of reference values that a masked feature takes in turn: one where there are no columns."""
         return len(next(iter(self.references.values()))) if self.columns else 1
 
-    def tries(self) -> NDArray[np.int64]:
-        """Count the references that each part takes in turn when it alone is removed, (P,)."""
-        found = np.ones(self.count, np.int64)
-        found[: len(self.columns)] = self.alternatives
+    def references_per_feature(self) -> NDArray[np.int64]:
+        """Count the references that each feature takes in turn when it alone is masked, (P,)."""
+        found = np.ones(self.num_features, np.int64)
+        found[: len(self.columns)] = self.num_references
         return found
 
-    def exists(self) -> NDArray[np.bool_]:
-        """Tell which parts each row has, (N, P)."""
-        found = np.zeros((len(self), self.count), bool)
-        found[:, : self.fixed] = True
-        if self.earlier:
+    def present(self) -> NDArray[np.bool_]:
+        """Return which features each row has, (N, P)."""
+        found = np.zeros((len(self), self.num_features), bool)
+        found[:, : self.num_fixed] = True
+        if self.history_length:
             start = len(self.columns)
-            mask = self.inputs["events_mask"][:, : self.earlier].cpu().numpy() > 0.5
-            found[:, start : start + self.earlier] = mask
+            mask = self.inputs["events_mask"][:, : self.history_length].cpu().numpy() > 0.5
+            found[:, start : start + self.history_length] = mask
         for row, words in enumerate(self.words):
-            found[row, self.fixed : self.fixed + len(words)] = True
+            found[row, self.num_fixed : self.num_fixed + len(words)] = True
         return found
 
-    def names(self, row: int) -> list[str]:
-        """Name the parts of a row, P of them; empty where it has none. A word is named by itself, in lower case."""
-        fixed = [*self.columns, *(ago(self.earlier - e) for e in range(self.earlier))]
+    def feature_names(self, row: int) -> list[str]:
+        """Return the names of a row's P features, "" where it has none. A word's name is itself, in lower case."""
+        fixed = [*self.columns, *(history_name(self.history_length - e) for e in range(self.history_length))]
         fixed += self.grid.names if self.grid else ()
-        said = [word.text.lower() for word in self.words[row]]
-        return [*fixed, *said, *[""] * (self.count - len(fixed) - len(said))]
+        words = [word.text.lower() for word in self.words[row]]
+        return [*fixed, *words, *[""] * (self.num_features - len(fixed) - len(words))]
 
-    def first(self, rows: int) -> Masker:
-        """Keep the first rows."""
+    def head(self, rows: int) -> Masker:
+        """Return the first rows."""
         return replace(
             self,
             frame=self.frame.iloc[:rows],
@@ -164,53 +164,55 @@ class Masker:
             words=self.words[:rows],
         )
 
-    def removed(
-        self, rows: NDArray[np.int64], gone: NDArray[np.bool_], reference: NDArray[np.int64]
+    def masked(
+        self, rows: NDArray[np.int64], hidden: NDArray[np.bool_], reference: NDArray[np.int64]
     ) -> dict[str, Tensor]:
-        """Give the inputs of M variants: the row each is made of (M,), its parts gone (M, P), its reference (M,)."""
+        """Return the inputs of M variants: the row each comes from (M,), its masked features (M, P), its reference (M,)."""
         index = torch.from_numpy(rows)
         inputs = {name: tensor[index] for name, tensor in self.inputs.items()}
         if self.texts:
-            inputs |= self._rewritten(rows, gone)
-        self._fill_columns(inputs, gone, torch.from_numpy(reference))
+            inputs |= self._without_words(rows, hidden)
+        self._fill_columns(inputs, hidden, torch.from_numpy(reference))
         start = len(self.columns)
-        if self.earlier:
-            lost = torch.from_numpy(gone[:, start : start + self.earlier])
+        if self.history_length:
+            lost = torch.from_numpy(hidden[:, start : start + self.history_length])
             for name in ("events", "events_mask"):
                 past = inputs[name][:, :-1]
                 past[lost] = 0.0
-            start += self.earlier
+            start += self.history_length
         if self.grid is not None:
-            lost = torch.from_numpy(gone[:, start : start + len(self.grid.names)])
+            lost = torch.from_numpy(hidden[:, start : start + len(self.grid.names)])
             name = "image" if "image" in inputs else "signal"
             inputs[name] = torch.where(
-                lost[:, torch.from_numpy(self.grid.part)].unsqueeze(1),
-                mean_of(inputs[name]).to(inputs[name].dtype),
+                lost[:, torch.from_numpy(self.grid.feature_mask)].unsqueeze(1),
+                channel_means(inputs[name]).to(inputs[name].dtype),
                 inputs[name],
             )
         return inputs
 
-    def _fill_columns(self, inputs: dict[str, Tensor], gone: NDArray[np.bool_], reference: Tensor) -> None:
-        """Put reference values in the place of columns, in the row's own event too."""
+    def _fill_columns(
+        self, inputs: dict[str, Tensor], hidden: NDArray[np.bool_], reference: Tensor
+    ) -> None:
+        """Replace columns by reference values, in the row's own event too."""
         for c, column in enumerate(self.columns):
-            lost = torch.from_numpy(np.flatnonzero(gone[:, c]))
+            lost = torch.from_numpy(np.flatnonzero(hidden[:, c]))
             if not len(lost):
                 continue
             values = {name: tensor[reference[lost]] for name, tensor in self.references.items()}
-            for name, at in self.places[column].items():
-                assert at is not None, "a column's places are numbered"
+            for name, at in self.positions[column].items():
+                assert at is not None, "a column's positions are numbered"
                 where = torch.tensor(at)
                 tensor = inputs[name]
                 if name == "events":
-                    own = own_values(values, list(at), self.places[column], tensor)
+                    own = own_event_values(values, list(at), self.positions[column], tensor)
                     tensor[lost[:, None], -1, where] = own
                 else:
                     tensor[lost[:, None], where] = values[name][:, where].to(tensor.dtype)
 
-    def _rewritten(self, rows: NDArray[np.int64], gone: NDArray[np.bool_]) -> dict[str, Tensor]:
-        """Encode the texts without the words that are gone; variants with the same words share one encoding."""
-        asked = np.column_stack([rows, gone[:, self.fixed :]])
-        distinct, which = np.unique(asked, axis=0, return_inverse=True)
+    def _without_words(self, rows: NDArray[np.int64], hidden: NDArray[np.bool_]) -> dict[str, Tensor]:
+        """Encode the texts without the masked words; variants with the same words share one encoding."""
+        variants = np.column_stack([rows, hidden[:, self.num_fixed :]])
+        distinct, which = np.unique(variants, axis=0, return_inverse=True)
         rows, lost = distinct[:, 0].astype(np.int64), distinct[:, 1:].astype(bool)
         altered = self.frame.iloc[rows].copy()
         for column in self.texts:
@@ -225,14 +227,14 @@ class Masker:
                     texts[m] = delete_spans(texts[m], cut)
             altered[column] = pd.Series(texts, index=altered.index, dtype=object)
         # Earlier events are those of the row as it is: variants of one row must not become each other's past.
-        made = self.scorer.encode(altered, altered.iloc[:0])
+        encoded = self.scorer.encode(altered, altered.iloc[:0])
         index = torch.from_numpy(which.reshape(-1))
-        return {name: made[name][index] for name in TEXTUAL if name in made}
+        return {name: encoded[name][index] for name in TEXT_INPUTS if name in encoded}
 
-    def stirred(self, generator: np.random.Generator) -> tuple[Masker, NDArray[np.int64]] | None:
-        """Change each row a little: numbers, pixels and samples by noise, a text by the loss of one word.
+    def perturbed(self, generator: np.random.Generator) -> tuple[Masker, NDArray[np.int64]] | None:
+        """Perturb each row slightly: numbers, pixels and samples by Gaussian noise, a text by the loss of one word.
 
-        Gives the rows and the part that each lost, (N,), -1 for none; None where nothing can be changed a little.
+        Returns the rows and the feature that each lost, (N,), -1 for none; None where no input can be perturbed.
         """
         lost = np.full(len(self), -1, np.int64)
         inputs = dict(self.inputs)
@@ -240,52 +242,56 @@ class Masker:
         for name, deviation in (("numeric", 0.05), ("signal", 0.05), ("image", 2.0)):
             if name not in inputs or (name == "numeric" and not inputs[name].numel()):
                 continue
-            noise = torch.from_numpy(generator.normal(0.0, deviation, tuple(inputs[name].shape)))
-            changed = inputs[name].double() + noise
+            shift = torch.from_numpy(generator.normal(0.0, deviation, tuple(inputs[name].shape)))
+            changed = inputs[name].double() + shift
             inputs[name] = (changed.round().clamp(0, 255) if name == "image" else changed).to(
                 inputs[name].dtype
             )
             moved = True
         if "numeric" in inputs and moved:
             inputs["numeric"] = inputs["numeric"] * (1.0 - inputs["missing"])
-        made = replace(self, inputs=inputs)
+        found = replace(self, inputs=inputs)
         if any(len(words) > 1 for words in self.words):
             for row, words in enumerate(self.words):
                 if len(words) > 1:
-                    lost[row] = self.fixed + generator.integers(len(words))
-            frame = self._without(lost)
-            made = replace(
-                made,
+                    lost[row] = self.num_fixed + generator.integers(len(words))
+            frame = self._frame_without(lost)
+            found = replace(
+                found,
                 frame=frame,
-                inputs=inputs | {n: t for n, t in self.scorer.encode(frame).items() if n in TEXTUAL},
+                inputs=inputs | {n: t for n, t in self.scorer.encode(frame).items() if n in TEXT_INPUTS},
                 words=_words(frame, self.texts),
             )
             moved = True
-        return (made, lost) if moved else None
+        return (found, lost) if moved else None
 
-    def _without(self, lost: NDArray[np.int64]) -> pd.DataFrame:
+    def _frame_without(self, lost: NDArray[np.int64]) -> pd.DataFrame:
         frame = self.frame.copy()
         for column in self.texts:
             texts = to_texts(frame[column])
-            for row, part in enumerate(lost):
-                if part >= 0 and (word := self.words[row][part - self.fixed]).column == column:
+            for row, feature in enumerate(lost):
+                if feature >= 0 and (word := self.words[row][feature - self.num_fixed]).column == column:
                     texts[row] = delete_spans(texts[row], [(word.start, word.end)])
             frame[column] = pd.Series(texts, index=frame.index, dtype=object)
         return frame
 
 
-def ago(events: int) -> str:
-    """Name an earlier event."""
+def history_name(events: int) -> str:
+    """Return the name of the event so many before the row's own.
+
+    >>> history_name(2)
+    '2 events earlier'
+    """
     return f"{events} event{'s' if events > 1 else ''} earlier"
 
 
-def mean_of(tensor: Tensor) -> Tensor:
-    """Give each channel's mean over an image (B, C, H, W) or signal (B, C, T), in the shape that spreads over it."""
+def channel_means(tensor: Tensor) -> Tensor:
+    """Compute each channel's mean over an image (B, C, H, W) or signal (B, C, T), in the shape that broadcasts to it."""
     return tensor.float().mean(dim=tuple(range(2, tensor.ndim)), keepdim=True)
 
 
 def _words(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[tuple[Word, ...], ...]:
-    """Find the words of each row's texts; single signs are no words."""
+    """Return the words of each row's texts; punctuation is no word."""
     found: list[list[Word]] = [[] for _ in range(len(frame))]
     for column in columns:
         for row, text in enumerate(to_texts(frame[column])):
@@ -297,16 +303,18 @@ def _words(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[tuple[Word, ...
     return tuple(tuple(words) for words in found)
 
 
-def _patches(height: int, width: int, side: int) -> Grid:
+def _patches(height: int, width: int, side: int) -> FeatureGrid:
     rows, columns = min(side, height), min(side, width)
     down = np.arange(height) * rows // height
     across = np.arange(width) * columns // width
     names = [f"patch {r + 1}/{c + 1}" for r in range(rows) for c in range(columns)]
-    return Grid(down[:, None] * columns + across[None, :], tuple(names))
+    return FeatureGrid(down[:, None] * columns + across[None, :], tuple(names))
 
 
-def _stretches(samples: int, count: int) -> Grid:
+def _segments(samples: int, count: int) -> FeatureGrid:
     count = min(count, samples)
-    part = np.arange(samples) * count // samples
-    edges = [100 * int(np.flatnonzero(part == k)[0]) / samples for k in range(count)] + [100.0]
-    return Grid(part, tuple(f"signal {edges[k]:.0f} to {edges[k + 1]:.0f} %" for k in range(count)))
+    feature_mask = np.arange(samples) * count // samples
+    edges = [100 * int(np.flatnonzero(feature_mask == k)[0]) / samples for k in range(count)] + [100.0]
+    return FeatureGrid(
+        feature_mask, tuple(f"signal {edges[k]:.0f} to {edges[k + 1]:.0f} %" for k in range(count))
+    )

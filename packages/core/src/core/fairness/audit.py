@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from fairlearn.metrics import MetricFrame
 from numpy.typing import NDArray
 
-from core.fairness.criteria import FALSE, FOUND, FairnessMetric, fairness_metrics
-from core.fairness.simultaneous import differences, draw, fewest, ratios
+from core.config.section import Estimate
+from core.fairness.section import Comparison, EqualizedOdds, FairnessSection, GroupRates, WorstGroup
+from core.fairness.simultaneous import difference_intervals, ratio_intervals, resample_rates, smaller_side
+from core.targets.fairness_metrics import FPR, TPR, FairnessMetric
 from core.targets.intersections import JOIN, attributes
 from core.targets.types import Array, Predictions
 
@@ -32,56 +33,52 @@ def audit(
     test: Predictions,
     weights: Iterable[Array],
     confidence: float,
-    minimum: int,
+    min_group_rows: int,
     unit: str,
     intersections: bool = True,
-) -> dict[str, Any]:
-    """Compare groups on held-out rows and give the record's ``fairness`` section.
+) -> FairnessSection:
+    """Compare groups on held-out rows by the fairness metrics of the target.
 
-    ``weights``: blocks (r, N) of bootstrap counts. Differences have simultaneous intervals (see
-    ``core.fairness.simultaneous``), and so, among themselves, have ratios; what is found is read from differences.
-    Groups with fewer than ``minimum`` rows are not compared, and are named.
+    ``weights``: blocks (r, N) of bootstrap counts, whose resampled ``unit`` is named. Differences have simultaneous
+    intervals (see ``core.fairness.simultaneous``), and so, among themselves, have ratios; ``found`` is read from
+    differences. Groups with fewer than ``min_group_rows`` rows are suppressed: named, not compared.
     """
     groups = dict(attributes(test, intersections))
-    pairs, small = pairs_of(groups, minimum)
-    rates = fairness_metrics(test)
-    section: dict[str, Any] = {
-        "confidence": confidence,
-        "notions": {notion.name: notion.asks for notion in rates},
-        "by_group": {
-            name: _by_group(column, [n for n in rates if not (n.single and JOIN in name)], minimum)
-            for name, column in groups.items()
-        },
-        "suppressed": small,
-        "minimum": minimum,
-        "method": (
-            f"each group against all others, {unit}s resampled; {100 * confidence:g} % intervals that hold for all "
-            "comparisons at once (largest studentised difference)"
-        ),
+    pairs, suppressed = pairs_of(groups, min_group_rows)
+    metrics = test.type.fairness_metrics(test)
+    by_group = {
+        name: _by_group(column, [m for m in metrics if not (m.per_class and JOIN in name)], min_group_rows)
+        for name, column in groups.items()
     }
-    units_N = unit_codes(test)
-    lines = _lines(comparable(pairs, rates, units_N), weights, confidence)
-    section["worst"] = _worst(section["by_group"], rates)
-    section["equalised_odds"] = _odds(lines, {n.name: n.odds for n in rates})
-    found = [line for line in lines if line["found"]]
-    return {**section, **_told(found, lines, confidence, small), "comparisons": lines}
+    comparisons = _comparisons(comparable(pairs, metrics, unit_codes(test)), weights, confidence)
+    return FairnessSection(
+        confidence=confidence,
+        unit=unit,
+        min_group_rows=min_group_rows,
+        metrics={metric.name: metric.criterion for metric in metrics},
+        by_group=by_group,
+        suppressed=suppressed,
+        worst_off=_worst_off(by_group, metrics),
+        equalized_odds=_equalized_odds(comparisons, {m.name: m.odds for m in metrics}),
+        comparisons=comparisons,
+    )
 
 
 def unit_codes(p: Predictions) -> NDArray[np.int64]:
-    """Number the unit of each row, (N,); rows without units each stand for themselves."""
+    """Return the unit number of each row, (N,); rows without units each stand for themselves."""
     return np.arange(len(p)) if p.units is None else np.unique(p.units, return_inverse=True)[1]
 
 
 def pairs_of(
-    columns: Mapping[str, NDArray[np.str_]], minimum: int
+    columns: Mapping[str, NDArray[np.str_]], min_rows: int
 ) -> tuple[list[Pair], dict[str, list[str]]]:
-    """Set each group that is large enough against all others, and name those that are not, by attribute."""
+    """Return each group that is large enough against all others, and by attribute those that are not."""
     pairs: list[Pair] = []
     small: dict[str, list[str]] = {}
     for attribute, groups in columns.items():
         names, counts = np.unique(groups, return_counts=True)
-        kept = [str(name) for name, count in zip(names, counts, strict=True) if count >= minimum]
-        left_out = [str(name) for name, count in zip(names, counts, strict=True) if count < minimum]
+        kept = [str(name) for name, count in zip(names, counts, strict=True) if count >= min_rows]
+        left_out = [str(name) for name, count in zip(names, counts, strict=True) if count < min_rows]
         if left_out:
             small[attribute] = left_out
         two = len(kept) == 2 and not left_out
@@ -93,53 +90,56 @@ def pairs_of(
 
 
 def comparable(
-    pairs: list[Pair], rates: list[FairnessMetric], units_N: NDArray[np.int64]
+    pairs: list[Pair], metrics: list[FairnessMetric], units_N: NDArray[np.int64]
 ) -> list[tuple[Pair, FairnessMetric, int]]:
-    """Choose the comparisons that have enough rows, with the units behind the smaller side.
+    """Return the comparisons that have enough rows, with the units behind the smaller side.
 
-    Single classes are not asked of pairs of attributes.
+    Metrics of single classes are not compared for pairs of attributes.
     """
-    asked = [
-        (p, n, fewest(p, n, units_N)) for p in pairs for n in rates if not (n.single and JOIN in p.attribute)
+    candidates = [
+        (p, m, smaller_side(p, m, units_N))
+        for p in pairs
+        for m in metrics
+        if not (m.per_class and JOIN in p.attribute)
     ]
-    return [(pair, notion, units) for pair, notion, units in asked if units]
+    return [(pair, metric, units) for pair, metric, units in candidates if units]
 
 
 def _by_group(
-    groups: NDArray[np.str_], rates: list[FairnessMetric], minimum: int
-) -> dict[str, dict[str, float | None]]:
-    """Give each rate of each group that is large enough, with the widest difference and ratio between groups."""
+    groups: NDArray[np.str_], metrics: list[FairnessMetric], min_rows: int
+) -> dict[str, GroupRates]:
+    """Compute each rate of each group that is large enough, with the largest difference and smallest ratio."""
     names, counts = np.unique(groups, return_counts=True)
-    large = np.isin(groups, names[counts >= minimum])
+    large = np.isin(groups, names[counts >= min_rows])
     if not large.any():
         return {}
-    above_NC, below_NC = (np.stack([getattr(n, part) for n in rates], axis=1) for part in ("above", "below"))
+    numerator_NC, denominator_NC = (np.stack([getattr(m, part) for m in metrics], axis=1) for part in ("numerator", "denominator"))
 
-    def together(rows: NDArray[np.int64], _: NDArray[np.int64]) -> Array:
-        below_C = below_NC[rows].sum(axis=0)
-        unknown = np.full(len(rates), np.nan)
-        figures: Array = np.divide(above_NC[rows].sum(axis=0), below_C, out=unknown, where=below_C > 0)
-        return figures
+    def rates(rows: NDArray[np.int64], _: NDArray[np.int64]) -> Array:
+        denominator_C = denominator_NC[rows].sum(axis=0)
+        unknown = np.full(len(metrics), np.nan)
+        found: Array = np.divide(numerator_NC[rows].sum(axis=0), denominator_C, out=unknown, where=denominator_C > 0)
+        return found
 
     # All rates in one pass: MetricFrame takes milliseconds for each metric of each group.
     rows = np.flatnonzero(large)
     frame = MetricFrame(
-        metrics=together, y_true=rows, y_pred=rows, sensitive_features=pd.Series(groups[large], name="group")
+        metrics=rates, y_true=rows, y_pred=rows, sensitive_features=pd.Series(groups[large], name="group")
     )
-    figures_GC = np.stack(list(frame.by_group))
-    found: dict[str, dict[str, float | None]] = {}
-    for c, notion in enumerate(rates):
-        own = figures_GC[:, c][np.isfinite(figures_GC[:, c])]
+    rates_GC = np.stack(list(frame.by_group))
+    found: dict[str, GroupRates] = {}
+    for c, metric in enumerate(metrics):
+        own = rates_GC[:, c][np.isfinite(rates_GC[:, c])]
         lowest, highest = (own.min(), own.max()) if len(own) else (np.nan, np.nan)
-        share = notion.positive and highest > 0
-        found[notion.name] = {
-            **{
+        has_ratio = metric.positive and highest > 0
+        found[metric.name] = GroupRates(
+            groups={
                 str(name): _known(value)
-                for name, value in zip(frame.by_group.index, figures_GC[:, c], strict=True)
+                for name, value in zip(frame.by_group.index, rates_GC[:, c], strict=True)
             },
-            "widest difference": _known(highest - lowest),
-            "smallest ratio": _known(lowest / highest) if share else None,
-        }
+            largest_difference=_known(highest - lowest),
+            smallest_ratio=_known(lowest / highest) if has_ratio else None,
+        )
     return found
 
 
@@ -147,107 +147,91 @@ def _known(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _worst(by_group: Mapping[str, Any], rates: list[FairnessMetric]) -> dict[str, dict[str, Any]]:
-    """Name the group of each attribute that is served worst, by the first notion that says what is better."""
-    judged = next((n for n in rates if n.better), None)
-    worst: dict[str, dict[str, Any]] = {}
-    for attribute, figures in by_group.items():
-        if judged is None or judged.name not in figures:
+def _worst_off(
+    by_group: Mapping[str, Mapping[str, GroupRates]], metrics: list[FairnessMetric]
+) -> dict[str, WorstGroup]:
+    """Return the worst-off group of each attribute, by the first metric that has a better direction."""
+    judged = next((m for m in metrics if m.better), None)
+    worst: dict[str, WorstGroup] = {}
+    for attribute, rates in by_group.items():
+        if judged is None or judged.name not in rates:
             continue
-        own = {
-            group: rate
-            for group, rate in figures[judged.name].items()
-            if group not in ("widest difference", "smallest ratio") and rate is not None
-        }
+        own = {group: rate for group, rate in rates[judged.name].groups.items() if rate is not None}
         if own:
             group = min(own, key=lambda name: judged.better * own[name])
-            worst[attribute] = {"group": group, "notion": judged.name, "rate": own[group]}
+            worst[attribute] = WorstGroup(group=group, metric=judged.name, rate=own[group])
     return worst
 
 
-def _lines(
+def _comparisons(
     compared: list[tuple[Pair, FairnessMetric, int]], weights: Iterable[Array], confidence: float
-) -> list[dict[str, Any]]:
+) -> list[Comparison]:
     if not compared:
         return []
-    drawn = draw(compared, weights)
-    apart, times = differences(drawn, confidence), ratios(drawn, confidence)
-    lines = []
-    for k, (pair, notion, _) in enumerate(compared):
-        if not apart.known[k]:
-            continue
-        low, high = float(apart.low_C[k]), float(apart.high_C[k])
-        if notion.counts_rows:  # two shares are never further apart
-            low, high = max(low, -1.0), min(high, 1.0)
-        share = times.known[k] and notion.positive
-        lines.append(
-            {
-                "attribute": pair.attribute,
-                "group": pair.group,
-                "against": pair.against,
-                "notion": notion.name,
-                "rate": float(drawn.inside_C[k]),
-                "others": float(drawn.outside_C[k]),
-                "difference": float(apart.value_C[k]),
-                "low": low,
-                "high": high,
-                "ratio": float(times.value_C[k]) if share else None,
-                "ratio_low": float(times.low_C[k]) if share else None,
-                "ratio_high": float(times.high_C[k]) if share else None,
-                "found": low > 0 or high < 0,
-            }
-        )
-    return sorted(
-        lines, key=lambda line: (not line["found"], JOIN in line["attribute"], -abs(line["difference"]))
+    resampled = resample_rates(compared, weights)
+    differences, ratios = (
+        difference_intervals(resampled, confidence),
+        ratio_intervals(resampled, confidence),
     )
+    found = []
+    for k, (pair, metric, _) in enumerate(compared):
+        if not differences.known[k]:
+            continue
+        low, high = float(differences.low_C[k]), float(differences.high_C[k])
+        if metric.counts_rows:  # two shares are never further apart
+            low, high = max(low, -1.0), min(high, 1.0)
+        ratio = None
+        if ratios.known[k] and metric.positive:
+            ratio = Estimate(
+                value=float(ratios.value_C[k]), low=float(ratios.low_C[k]), high=float(ratios.high_C[k])
+            )
+        found.append(
+            Comparison(
+                attribute=pair.attribute,
+                group=pair.group,
+                against=pair.against,
+                metric=metric.name,
+                rate=float(resampled.inside_C[k]),
+                others=float(resampled.outside_C[k]),
+                difference=Estimate(value=float(differences.value_C[k]), low=low, high=high),
+                ratio=ratio,
+                found=low > 0 or high < 0,
+            )
+        )
+    return sorted(found, key=lambda c: (not c.found, JOIN in c.attribute, -abs(c.difference.value or 0.0)))
 
 
-def _odds(lines: list[dict[str, Any]], parts: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Give the widest gap of true and false positive rates of each comparison that has both.
+def _equalized_odds(comparisons: list[Comparison], parts: Mapping[str, str]) -> list[EqualizedOdds]:
+    """Return the larger disparity of true and false positive rates of each comparison that has both.
 
-    Where the intervals of all its parts hold, so does the one given: no further comparison is made.
+    Where the intervals of all its parts hold, so does the one returned: no further comparison is made.
     """
-    together: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for line in lines:
-        if parts[line["notion"]]:
-            together.setdefault((line["attribute"], line["group"], line["against"]), []).append(line)
-    return [
-        {
-            "attribute": attribute,
-            "group": group,
-            "against": against,
-            "value": max(abs(line["difference"]) for line in own),
-            "low": max(line["low"] if line["low"] > 0 else max(-line["high"], 0.0) for line in own),
-            "high": max(max(-line["low"], line["high"]) for line in own),
-            "found": any(line["found"] for line in own),
-        }
-        for (attribute, group, against), own in together.items()
-        if {parts[line["notion"]] for line in own} == {FOUND, FALSE}
-    ]
+    together: dict[tuple[str, str, str], list[Comparison]] = {}
+    for comparison in comparisons:
+        if parts[comparison.metric]:
+            key = (comparison.attribute, comparison.group, comparison.against)
+            together.setdefault(key, []).append(comparison)
+    found = []
+    for (attribute, group, against), own in together.items():
+        if {parts[c.metric] for c in own} != {TPR, FPR}:
+            continue
+        ends = [_ends(c.difference) for c in own]
+        found.append(
+            EqualizedOdds(
+                attribute=attribute,
+                group=group,
+                against=against,
+                value=max(abs(value) for value, _, _ in ends),
+                low=max(low if low > 0 else max(-high, 0.0) for _, low, high in ends),
+                high=max(max(-low, high) for _, low, high in ends),
+                found=any(c.found for c in own),
+            )
+        )
+    return found
 
 
-def _told(
-    found: list[dict[str, Any]],
-    lines: list[dict[str, Any]],
-    confidence: float,
-    small: Mapping[str, list[str]],
-) -> dict[str, str]:
-    unseen = sum(len(names) for names in small.values())
-    rest = f" {unseen} groups are too small to compare." if unseen else ""
-    if not lines:
-        return {"headline": "Groups too small to compare", "detail": rest.strip()}
-    many = f"{len(lines)} comparisons at {100 * confidence:g} % over all"
-    if not found:
-        widest = max(max(abs(line["low"]), abs(line["high"])) for line in lines)
-        return {
-            "headline": "No difference found",
-            "detail": f"{many}; differences of up to {widest:.2g} can't be excluded.{rest}",
-        }
-    first = found[0]
-    return {
-        "headline": f"{len(found)} difference{'s' * (len(found) > 1)} found",
-        "detail": (
-            f"Widest: {first['notion']} {first['rate']:.2f} for {first['attribute']} {first['group']}, "
-            f"{first['others']:.2f} for {first['against']}. {many}.{rest}"
-        ),
-    }
+def _ends(difference: Estimate) -> tuple[float, float, float]:
+    assert difference.value is not None
+    assert difference.low is not None
+    assert difference.high is not None
+    return difference.value, difference.low, difference.high

@@ -1,4 +1,4 @@
-"""Decision thresholds of single groups: optimized on validation after training, obeyed wherever rows are decided."""
+"""Decision thresholds of single groups, optimized on validation after training."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from core.config import config_error
 from core.fairness.config import ThresholdConfig
+from core.fairness.group_thresholds import joined_groups
 from core.fairness.mitigation import NoMitigation, mitigation_section
 from core.fairness.section import GroupThresholds
 from core.fairness.subgroups import select_attributes
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from core.data.groups import Groups
     from core.fairness.section import MitigationSection
-    from core.targets.types import Array, Labels, Predictions, Target
+    from core.targets.types import Array, Predictions, Target
 
 CANDIDATES = 40
 """Thresholds tried for a group: quantiles of its scores, so that no single row decides."""
@@ -64,45 +65,6 @@ class ThresholdMitigation(NoMitigation):
         return mitigation_section(
             self.config, self.config.attribute, groups, "constraint", "weight", needed=True
         )
-
-
-def decide_by_group(
-    target: Target,
-    scores: Array,
-    thresholds: Mapping[str, float] | None,
-    by_group: GroupThresholds | None,
-    groups: Mapping[str, NDArray[np.str_]],
-) -> Labels:
-    """Decide rows by their group's thresholds, others by the common ones.
-
-    Raises ValueError where the thresholds go by an attribute that the rows do not have.
-    """
-    labels = target.labels(scores, thresholds)
-    if by_group is None:
-        return labels
-    missing = [name for name in by_group.attributes if name not in groups]
-    if missing:
-        raise ValueError(
-            f"column {missing[0]!r}: not in the table; the run decides each group of it by thresholds of its own "
-            "(fairness=threshold), so it must be known of every row"
-        )
-    group_of = joined_groups([groups[name] for name in by_group.attributes])
-    for name, own in by_group.values.items():
-        rows = np.flatnonzero(group_of == name)
-        if len(rows):
-            labels[rows] = target.labels(scores[rows], own)
-    return labels
-
-
-def joined_groups(columns: Sequence[NDArray[np.str_]]) -> NDArray[np.str_]:
-    """Return the group of each row by all attributes together, (N,).
-
-    >>> joined_groups([np.array(["f", "m"]), np.array(["old", "young"])]).tolist()
-    ['f × old', 'm × young']
-    """
-    if len(columns) == 1:
-        return columns[0]
-    return np.asarray([JOIN.join(parts) for parts in zip(*columns, strict=True)], np.str_)
 
 
 def large_groups(

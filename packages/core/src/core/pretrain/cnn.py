@@ -10,13 +10,11 @@ from torch.nn.functional import cross_entropy, log_softmax, pad, unfold
 from torch.nn.utils import parametrize
 
 from core.backbones.cnn_small import SHAPE, Shape, Trunk
-from core.backbones.contexts import eval_mode
-from core.backbones.contexts import seeded_init
-from core.config import derive_seed
-from core.pretrain.job import Job
+from core.backbones.contexts import eval_mode, seeded_init
+from core.config import build, derive_seed
 from core.pretrain.images import PictureBatches, Pictures, cut, read
-from core.training.config import LinearSchedule
-from core.training.optimizers import sgd
+from core.pretrain.job import Job
+from core.training.config import LinearSchedule, SgdConfig
 from core.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -194,10 +192,8 @@ def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, file
             recipe.cutout,
             device,
         ),
-        optimizers=lambda m: sgd(
-            m, recipe.rate, recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
-        ),
-        schedule=_falling(recipe.warmup).build,
+        optimizers=lambda m: build(_nesterov(recipe), m),
+        schedule=lambda steps: build(LinearSchedule(warmup=recipe.warmup), steps),
         judge=judge,
         judge_every=1000,
         unit="pictures",
@@ -222,10 +218,10 @@ def cnn(recipe: CnnRecipe, seed: int, device: torch.device, precision: str, file
     )
 
 
-def _falling(warmup: float) -> LinearSchedule:
-    falling = LinearSchedule()
-    falling.warmup = warmup
-    return falling
+def _nesterov(recipe: CnnRecipe | CifarRecipe) -> SgdConfig:
+    return SgdConfig(
+        lr=recipe.rate, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
+    )
 
 
 def cifar10(
@@ -256,10 +252,8 @@ def cifar10(
         stream=lambda steps: PictureBatches(
             [train], [recipe.batch_size], [True], steps, seed, recipe.move, recipe.cutout, device
         ),
-        optimizers=lambda m: sgd(
-            m, recipe.rate, recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
-        ),
-        schedule=_falling(recipe.warmup).build,
+        optimizers=lambda m: build(_nesterov(recipe), m),
+        schedule=lambda steps: build(LinearSchedule(warmup=recipe.warmup), steps),
         judge=judge,
         judge_every=round(recipe.judge_every * epoch),
         unit="pictures",

@@ -1,22 +1,37 @@
-"""What a recipe hands to the run: network, losses, batches, optimizer, and how it is judged."""
+"""What a recipe passes to the run: network, losses, batches, optimizer, and its evaluation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import torch
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-    from core.data.types import Batch
-    from core.training.config import Schedule
+    from core.backbones.pretrained import CardTokenizer
+    from core.data.types import Batch, Json
+    from core.training.schedules import Schedule
+
+Sources = dict[str, dict[str, "float | int | str"]]
+"""Source -> what was read of it: sizes of its sets, classes, sampling weight."""
 
 
-class Stream(Protocol):
+@dataclass(frozen=True)
+class Context:
+    """What the run knows before the data are read."""
+
+    seed: int
+    device: torch.device
+    precision: str
+    """fp32 or bf16"""
+
+
+class RandomBatches(Protocol):
     """Batches that can be drawn one by one: a pure function of (seed, step)."""
 
     steps: int
@@ -25,14 +40,32 @@ class Stream(Protocol):
         """Yield the batches from a step on."""
 
     def at(self, step: int) -> Batch:
-        """Give one step's batch."""
+        """Return one step's batch."""
 
 
 class Losses(Protocol):
     """From outputs and targets to losses (B,)."""
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Give each example's loss."""
+        """Return each example's loss."""
+
+
+@dataclass
+class Export:
+    """The weights that a recipe writes, and what their card needs."""
+
+    name: str
+    """The file's stem, and the backbone that loads it."""
+    module: nn.Module
+    fp16: bool
+    predict: Callable[[], Tensor]
+    """Outputs on held-out inputs, to measure what half precision changes."""
+    finalize: Callable[[], None] | None = None
+    """Called once after training: brings ``module`` to the form that is written."""
+    tokenizer: CardTokenizer | None = None
+    tokenizer_file: bytes | None = None
+    resumed_from: dict[str, Json] | None = None
+    """The main entries of the card of the weights that training started from."""
 
 
 @dataclass
@@ -41,33 +74,25 @@ class Job:
 
     model: nn.Module
     losses: Losses
-    stream: Callable[[int], Stream]
+    batches: Callable[[int], RandomBatches]
     """Steps of the whole run -> its batches."""
     optimizers: Callable[[nn.Module], list[Optimizer]]
     schedule: Callable[[int], Schedule]
-    judge: Callable[[], dict[str, float]]
-    """Figures of what is held out, of the model as it is then."""
-    judge_every: int
+    evaluate: Callable[[], dict[str, float]]
+    """Metrics on what is held out, of the model as it is then."""
+    monitor: str
+    """The metric that is watched; it selects nothing."""
+    validate_every: int
     """Steps; 0: only at the end."""
-    unit: str
-    """What throughput counts: pictures, tokens."""
-    units_per_step: float
+    unit: Literal["images", "tokens"]
+    """What throughput counts."""
+    units_per_step: int
     steps: int
-    """Where no time is given."""
+    """Without recipe.target_minutes."""
     ema: float
     max_grad_norm: float
-    data: dict[str, Any]
-    """Parts and counts, terms, for record and card."""
-    keep: nn.Module | None = None
-    """What is written as weights; None: nothing is."""
-    settle: Callable[[], None] | None = None
-    """Called once after training: brings ``keep`` to the form that is written."""
-    name: str = ""
-    """Under which name it is shipped."""
-    fp16: bool = True
-    compare: Callable[[], Tensor] | None = None
-    """Outputs on held-out inputs, to see what half precision changes."""
-    card: dict[str, Any] = field(default_factory=dict)
-    """What the card needs besides."""
-    extra: dict[str, bytes] = field(default_factory=dict)
-    """Further files to write and ship: file name -> content."""
+    sources: Sources
+    files: dict[str, str] = field(default_factory=dict)
+    """File name -> SHA-256 of what was read."""
+    export: Export | None = None
+    """None: nothing is written."""

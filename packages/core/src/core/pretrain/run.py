@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from core.atomic_io import write_atomically
 from core.energy.carbon import Grid
 from core.energy.config import MeasuredEnergy
 from core.energy.meter import JOULES_PER_WH, Meter
@@ -20,13 +21,12 @@ from core.pretrain.config import name_of
 from core.pretrain.page import write_page
 from core.pretrain.ship import write_weights
 from core.pretrain.watch import Looks
+from core.training.callbacks import LearningCurve, StepTimer, progress
 from core.training.checkpoint import Checkpoints
 from core.training.device import resolve_device
-from core.atomic_io import write_atomically
 from core.training.loop import fit
 from core.training.precision import autocast, cpu_name, native_bf16
-from core.training.callbacks import LearningCurve, StepTimes, progress
-from core.training.step import TrainStep
+from core.training.step import ExampleLosses, MeanGradient, TrainStep
 
 if TYPE_CHECKING:
     from core.pretrain.config import PretrainConfig
@@ -65,7 +65,7 @@ def pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
     looks = Looks(job, update, steps)
     curve = LearningCurve(steps)
     watch = TrainingEnergy.of(energy, meter, steps)
-    times = StepTimes()
+    timer = StepTimer()
     parts: dict[str, Any] = {"update": update, "curve": curve, "looks": looks, "energy": watch}
     fingerprint = {
         "pretrain": asked,
@@ -82,12 +82,12 @@ def pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
             update,
             stream,
             seed=config.seed,
-            probes=[*shown, times, curve, looks, watch],
+            callbacks=[*shown, timer, curve, looks, watch],
             checkpoints=checkpoints,
             start=start,
         )
     if update.ema is not None:
-        update.ema.keep()
+        update.ema.copy_to_model()
     if job.settle is not None:
         job.settle()
     job.model.eval()
@@ -122,11 +122,11 @@ def pretrain(config: PretrainConfig, folder: Path) -> dict[str, Any]:
                 for s in meter.sources
             ],
         },
-        "curve": curve.findings()["curve"],
+        "curve": [point.model_dump(include={"step", "loss", "lr"}) for point in curve.points],
         "looks": looks.points,
         "final": looks.points[-1],
-        "times": times.findings()["times"],
-        "messages": checkpoints.messages,
+        "times": timer.timings().model_dump(exclude_none=True),
+        "messages": checkpoints.warnings,
     }
     if job.keep is not None:
         record["weights"] = write_weights(job, record, folder, config.ship)
@@ -157,16 +157,19 @@ def _job(
 def _update(
     config: PretrainConfig, job: Job, model: torch.nn.Module, steps: int, precision: str
 ) -> TrainStep:
-    return TrainStep(
+    losses = ExampleLosses(
         model,
-        cast("Target", job.losses),  # of a target, an update reads the losses alone
-        job.optimizers(model),
-        job.schedule(steps),
+        cast("Target", job.losses),  # of a target, a step reads the losses alone
         precision=precision,
-        max_grad_norm=job.max_grad_norm,
-        ema=job.ema or None,
         channels_last=job.unit == "pictures",
         compile=config.compile,
+    )
+    return TrainStep(
+        MeanGradient(losses),
+        job.optimizers(model),
+        job.schedule(steps),
+        max_grad_norm=job.max_grad_norm,
+        ema=job.ema or None,
     )
 
 

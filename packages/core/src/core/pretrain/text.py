@@ -13,17 +13,15 @@ from tokenizers import Tokenizer
 from torch import nn
 from torch.nn.functional import cross_entropy, linear, normalize
 
+from core.backbones.contexts import eval_mode, seeded_init
 from core.backbones.layers import Pooling
-from core.backbones.contexts import eval_mode
-from core.backbones.contexts import seeded_init
 from core.backbones.pretrained import card, load_into
 from core.backbones.text_small import Shape, Trunk
-from core.config import config_error, derive_seed
+from core.config import build, config_error, derive_seed
 from core.data.encoders.tokens import SAMPLE, byte_level_bpe
 from core.pretrain.corpus import PAD, SOURCES, Part, TextBatches, cached, counts, read, tokenised
 from core.pretrain.job import Job
-from core.training.config import CosineSchedule
-from core.training.optimizers import adam, muon
+from core.training.config import AdamWConfig, CosineSchedule, MuonConfig
 from core.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -148,8 +146,8 @@ def text(
 
     def optimizers(m: nn.Module) -> list[Optimizer]:
         if recipe.optimizer == "muon":
-            return muon(m, recipe.rate, 0.95, True, (0.9, 0.98), 1e-8, recipe.weight_decay)
-        return adam(m, recipe.rate, (0.9, 0.98), 1e-8, recipe.weight_decay, decoupled=True)
+            return build(MuonConfig(lr=recipe.rate, beta2=0.98, weight_decay=recipe.weight_decay), m)  # type: ignore[no-any-return]
+        return build(AdamWConfig(lr=recipe.rate, beta2=0.98, weight_decay=recipe.weight_decay), m)  # type: ignore[no-any-return]
 
     looks = _looks(watched, recipe, seed, device)
 
@@ -166,7 +164,7 @@ def text(
         losses=GuessOrFind(recipe.temperature),
         stream=lambda steps: TextBatches(trained, recipe, steps, seed, device),
         optimizers=optimizers,
-        schedule=CosineSchedule().build,
+        schedule=lambda steps: build(CosineSchedule(), steps),
         judge=judge,
         judge_every=500,
         unit="tokens",

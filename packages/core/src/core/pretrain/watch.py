@@ -36,7 +36,7 @@ class Looks:
         self._last = now
         if not due:
             return
-        average = nullcontext() if self.update.ema is None else self.update.ema.applied()
+        average = nullcontext() if self.update.ema is None else self.update.ema.average_parameters()
         with average:
             found = self.job.judge()
         assert all(math.isfinite(value) for value in found.values())

@@ -31,7 +31,7 @@ class PrivacySpent:
     epsilon: float
     accountant: str
     fallback: str | None = None
-    """Why another accountant than the one asked for gave the bound: full_batch or grid_too_large; no_noise: no bound."""
+    """Why another accountant than the requested one gave the bound: full_batch, grid_too_large; no_noise: no bound."""
 
 
 @contextmanager

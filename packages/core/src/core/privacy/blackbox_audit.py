@@ -34,7 +34,13 @@ class BlackBoxAudit:
     """
 
     def __init__(
-        self, split: EncodedSplit, batches: PoissonBatches, plan: PrivacyPlan, first: int, count: int, key: int
+        self,
+        split: EncodedSplit,
+        batches: PoissonBatches,
+        plan: PrivacyPlan,
+        first: int,
+        count: int,
+        key: int,
     ) -> None:
         """``split`` is the validation set; the sampler's canaries from number ``first`` on are these examples."""
         generator = keyed_generator(key, "examples")

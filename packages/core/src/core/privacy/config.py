@@ -73,7 +73,8 @@ class DifferentialPrivacy(PrivacyConfig):
     quantile: float = field(0.5, "clipping=adaptive: target fraction of gradients that are not clipped")
     accountant: str = field("prv", "prv (tight) or rdp")
     engine: str = field(
-        "bookkeeping", "bookkeeping (exact, one backward pass; Bu et al. 2022) or opacus (the reference, slower)"
+        "bookkeeping",
+        "bookkeeping (exact, one backward pass; Bu et al. 2022) or opacus (the reference, slower)",
     )
     batch_norm: str = field(
         "refuse", "BatchNorm mixes examples: refuse it, replace it by group normalization (group), or frozen"
@@ -89,7 +90,8 @@ class DifferentialPrivacy(PrivacyConfig):
         0, "canaries of the white-box one-run audit, known directions among the gradients; 0: no audit"
     )
     blackbox_canaries: int = field(
-        0, "canaries of the black-box one-run audit, artificial examples told apart by their final loss; 0: none"
+        0,
+        "canaries of the black-box one-run audit, artificial examples told apart by their final loss; 0: none",
     )
 
     def __post_init__(self) -> None:

@@ -161,9 +161,7 @@ def non_private_statistics(
     found: dict[Statistic, bool] = {
         "numeric_scales": bool(layout.numeric),
         "categories": bool(layout.categorical),
-        "vocabulary": bool(
-            (layout.vocab_size and trained_tokenizer) or layout.tfidf_size or layout.words
-        ),
+        "vocabulary": bool((layout.vocab_size and trained_tokenizer) or layout.tfidf_size or layout.words),
         "text_length": bool(layout.vocab_size),
         "word_frequencies": bool(roles.references),
         "signal_scales": bool(layout.signal or layout.events),

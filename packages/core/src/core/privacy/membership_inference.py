@@ -120,7 +120,9 @@ def evaluate_attack(
     draws = []
     for _ in range(RESAMPLES):
         drawn = np.concatenate([rng.choice(side, len(side)) for side in (inside, outside)])
-        draws.append(_summary(ranked.roc(np.bincount(drawn, minlength=int(units.max()) + 1).astype(np.float64))))
+        draws.append(
+            _summary(ranked.roc(np.bincount(drawn, minlength=int(units.max()) + 1).astype(np.float64)))
+        )
     low, high = np.quantile(np.array(draws), [0.025, 0.975], axis=0)
     auc, *rates = (
         Estimate(value=value, low=float(a), high=float(b))

@@ -64,7 +64,8 @@ class OpacusClipper(PerExampleClipper):
             if found is None or len(found) != len(losses_B):
                 rows = "none" if found is None else str(len(found))
                 raise ValueError(
-                    f"privacy.engine='opacus': {name} got {rows} of {len(losses_B)} per-example gradients; use bookkeeping"
+                    f"privacy.engine='opacus': {name} got {rows} of {len(losses_B)} per-example gradients; "
+                    "use bookkeeping"
                 )
             samples[name] = found.to(self.flat.dtype)
         norms_U = torch.stack([s.flatten(1).norm(dim=1) for s in samples.values()]).norm(dim=0)

@@ -159,7 +159,7 @@ def _check_sum(
 
 
 def _independence(clipper: PerExampleClipper, losses: Losses, index: Tensor, tolerance: float) -> float:
-    """Return how far the first example's gradient moves when the others become copies of the second, then of the last."""
+    """Return how far the first example's gradient moves when the others become copies of the second or the last."""
     outputs: list[dict[str, Tensor]] = []
     gradients: list[dict[str, Tensor]] = []
     for other in (1, len(index) - 1):

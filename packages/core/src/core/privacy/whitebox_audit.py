@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from core.config import config_error
 from core.privacy.one_run_audit import audit_epsilon, choose_rules, log_odds, require_not_refuted
-from core.privacy.rules.trace import mark_batched
 from core.privacy.rng_key import keyed_generator
+from core.privacy.rules.trace import mark_batched
 
 if TYPE_CHECKING:
     from core.privacy.clipping import ClipResult, PerExampleClipper
@@ -88,7 +88,7 @@ class Canaries:
 
 
 def _evenly(room: Mapping[str, int], count: int) -> dict[str, int]:
-    """Return a count divided as evenly as the rooms allow, smallest rooms first; names without a share are left out."""
+    """Return a count divided as evenly as the rooms allow, smallest first; names without a share are left out."""
     shares: dict[str, int] = {}
     left = count
     for number, name in enumerate(sorted(room, key=lambda n: room[n])):
@@ -116,7 +116,7 @@ class WhiteBoxAudit:
         self.scores = np.zeros(count)
 
     def contribute(self, step: int, into: Tensor, rank: int = 0, world: int = 1) -> None:
-        """Add the clipped gradients of a step's canaries (those drawn by the sampler that are in the training) to a sum."""
+        """Add to a sum the clipped gradients of a step's canaries: those drawn by the sampler and in the training."""
         drawn = self.batches.canaries(step)
         drawn = drawn[drawn < self.canaries.count]
         drawn = drawn[self.canaries.included[drawn]][rank::world]

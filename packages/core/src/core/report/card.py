@@ -19,7 +19,7 @@ FEATURES = 8
 
 COMPARISON_FIELDS = [
     f"/fairness/comparisons/*/{name}"
-    for name in ("attribute", "group", "rate", "others", "difference", "low", "high", "found")
+    for name in ("attribute", "group", "rate", "others", "difference", "found")
 ]
 """Columns of the table of groups."""
 
@@ -41,7 +41,7 @@ MODEL: Facts = [
     ("Steps", "/training/steps"),
     ("Training time", "/training/seconds"),
     ("Precision", "/training/precision"),
-    ("Ended because", "/training/reason"),
+    ("Ended because", "/training/stop_reason"),
     ("Seed", "/run/seed"),
     ("Finished", "/run/finished"),
 ]
@@ -171,7 +171,7 @@ def _groups(links: MarkdownLinks) -> list[str]:
     """Return the rows of the first comparisons of groups."""
     found = links.at("/fairness/comparisons") or []
     return [
-        links.cells(display_name(line["notion"]), to_pointer("fairness", "comparisons", n), COMPARISON_FIELDS)
+        links.cells(display_name(line["metric"]), to_pointer("fairness", "comparisons", n), COMPARISON_FIELDS)
         for n, line in enumerate(found[:COMPARED])
     ]
 
@@ -213,13 +213,13 @@ def head(record: Record) -> str:
         "tags": tags(record),
         "model-index": [{"name": f"{record.run.domain}-{record.run.task}", "results": [results(record)]}],
     }
-    carbon = (record.energy or {}).get("carbon")
-    if carbon:
+    if record.energy:
+        carbon = record.energy.carbon
         content["co2_eq_emissions"] = {
-            "emissions": carbon["grams"],
-            "source": carbon["source"],
+            "emissions": carbon.grams,
+            "source": carbon.source,
             "training_type": "fine-tuning",
-            "geographical_location": carbon["region"],
+            "geographical_location": carbon.region,
             "hardware_used": record.environment.cpu,
         }
     if not record.metrics:
@@ -231,7 +231,7 @@ def head(record: Record) -> str:
 def tags(record: Record) -> list[str]:
     """Return the tags that the card is found by on the Hub."""
     simulated = record.data.simulated or record.run.simulated
-    private = bool(record.privacy and record.privacy.get("epsilon") is not None)
+    private = bool(record.privacy and record.privacy.epsilon is not None)
     found = ["plinth", record.run.domain, record.run.task, *(["simulated-data"] if simulated else [])]
     return [*found, *(["differential-privacy"] if private else [])]
 

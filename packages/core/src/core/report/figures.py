@@ -10,19 +10,26 @@ import numpy as np
 
 from core.atomic_io import write_atomically
 from core.config.section import Estimate
+from core.evaluation.section import (
+    BaselineSection,
+    DecisionCurveSection,
+    PrCurveSection,
+    ReliabilityBin,
+    ResidualsSection,
+    RocCurveSection,
+)
 from core.report.formatting import format_number
 from core.report.glossary import display_name, metrics_per_class
-from core.report.record import Record, plain
+from core.report.record import Record
 from core.report.sentences.evaluation import headline_metric
 from core.report.svg import BASELINE, GRID, INK, MODEL, MUTED, THIRD, Plot, render_svg
+from core.training.section import HistoryPoint
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_CLASSES = 25
 """Classes of a confusion matrix or class plot that can still be read."""
-LEFT_OUT = ("step", "epoch", "loss", "rate", "lr", "seconds")
-"""Entries of the learning curve's points that are no validation metric."""
 
 Drawing = tuple[Plot, str]
 
@@ -40,39 +47,35 @@ def write_plots(record: Record, folder: Path) -> list[Plot]:
 
 def figures(record: Record) -> Iterator[Drawing]:
     """Yield the plots that the record has points for, in the page's order."""
-    content = plain(record)
-    curves, baseline = content["curves"], content["baseline"] or {}
-    theirs = baseline.get("curves") or {}
-    roc = {c: p for c, p in (curves.get("roc") or {}).items() if p is not None}
-    if len(roc) == 1:
-        yield _roc(record, roc, theirs.get("roc") or {})
-        pr = {c: p for c, p in curves["pr"].items() if p is not None}
-        yield _precision_recall(record, pr, theirs.get("pr") or {})
+    curves, baseline = record.curves, record.baseline or BaselineSection(name="")
+    roc = [curve for curve in curves.roc.values() if curve is not None]
+    if len(curves.roc) == len(roc) == 1:
+        yield _roc(record, roc[0], next(iter(baseline.curves.roc.values()), None))
+        pr = next(iter(curves.pr.values()))
+        assert pr is not None
+        yield _precision_recall(record, pr, next(iter(baseline.curves.pr.values()), None))
     labels = confusion_labels(record)
     by_class = metrics_per_class(record.metrics, labels)
     if len(labels) > 2 and by_class:
         yield _classes(record, dict(list(by_class.items())[:MOST_CLASSES]))
-    if curves.get("reliability"):
-        yield _reliability(curves["reliability"], theirs.get("reliability") or [])
-    if content["decision_curve"]:
-        yield _decision(content["decision_curve"], baseline.get("decision_curve"))
-    if (curves.get("confusion") or {}).get("counts") and len(labels) <= MOST_CLASSES:
-        yield _confusion(labels, np.asarray(curves["confusion"]["counts"], np.float64))
-    if curves.get("residuals"):
-        yield _residuals(curves["residuals"])
-    history = content["training"]["history"]
-    if any(point.get("loss") is not None for point in history):
-        yield _learning(history)
+    if curves.reliability:
+        yield _reliability(curves.reliability, baseline.curves.reliability or [])
+    if record.decision_curve:
+        yield _decision(record.decision_curve, baseline.decision_curve)
+    if curves.confusion and curves.confusion.counts and len(labels) <= MOST_CLASSES:
+        yield _confusion(labels, np.asarray(curves.confusion.counts, np.float64))
+    if curves.residuals:
+        yield _residuals(curves.residuals)
+    if any(point.loss is not None for point in record.training.history):
+        yield _learning(record.training.history)
     metric = headline_metric(record)
-    if metric is not None and any(" × " not in a and t["groups"] for a, t in content["groups"].items()):
-        yield _groups(record, content["groups"], metric)
+    if metric is not None and any(" × " not in a and t.groups for a, t in record.groups.items()):
+        yield _groups(record, metric)
 
 
 def confusion_labels(record: Record) -> list[str]:
     """Return the classes of the confusion matrix; empty without one."""
-    confusion = plain(record.curves).get("confusion") or {}
-    labels: list[str] = confusion.get("labels") or []
-    return labels
+    return record.curves.confusion.labels if record.curves.confusion else []
 
 
 def _value(metrics: Mapping[str, Estimate], name: str) -> str:
@@ -89,15 +92,14 @@ def _pair_label(record: Record, metric: str) -> tuple[str, str]:
     return f"model {_value(record.metrics, metric)}", f"baseline {_value(theirs, metric)}"
 
 
-def _roc(record: Record, curves: dict[str, Any], theirs: dict[str, Any]) -> Drawing:
+def _roc(record: Record, curve: RocCurveSection, theirs: RocCurveSection | None) -> Drawing:
     label, other = _pair_label(record, "auroc")
 
     def draw(axes: Axes) -> None:
         axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=":", label="chance 0.500")
-        for curve in (c for c in theirs.values() if c):
-            axes.plot(curve["fpr"], curve["tpr"], color=BASELINE, ls="--", lw=1.4, label=other)
-        for curve in curves.values():
-            axes.plot(curve["fpr"], curve["tpr"], color=MODEL, label=label)
+        if theirs:
+            axes.plot(theirs.fpr, theirs.tpr, color=BASELINE, ls="--", lw=1.4, label=other)
+        axes.plot(curve.fpr, curve.tpr, color=MODEL, label=label)
         axes.set(xlabel="false positive rate (1 - specificity)", ylabel="true positive rate (sensitivity)")
         _unit(axes)
         axes.legend(loc="lower right", reverse=True)
@@ -106,46 +108,42 @@ def _roc(record: Record, curves: dict[str, Any], theirs: dict[str, Any]) -> Draw
     return render_svg("roc", "ROC curve", "Cases detected against false alarms, over all thresholds", alt, draw)
 
 
-def _precision_recall(record: Record, curves: dict[str, Any], theirs: dict[str, Any]) -> Drawing:
+def _precision_recall(record: Record, curve: PrCurveSection, theirs: PrCurveSection | None) -> Drawing:
     label, other = _pair_label(record, "auprc")
-    share = next(iter(curves.values()))["share"]
+    chance = f"prevalence {format_number(curve.prevalence)}"
 
     def draw(axes: Axes) -> None:
-        axes.axhline(share, color=MUTED, lw=1, ls=":", label=f"prevalence {format_number(share)}")
-        for curve in (c for c in theirs.values() if c):
-            axes.plot(curve["recall"], curve["precision"], color=BASELINE, ls="--", lw=1.4, label=other)
-        for curve in curves.values():
-            axes.plot(curve["recall"], curve["precision"], color=MODEL, label=label)
+        axes.axhline(curve.prevalence, color=MUTED, lw=1, ls=":", label=chance)
+        if theirs:
+            axes.plot(theirs.recall, theirs.precision, color=BASELINE, ls="--", lw=1.4, label=other)
+        axes.plot(curve.recall, curve.precision, color=MODEL, label=label)
         axes.set(xlabel="recall (sensitivity)", ylabel="precision (PPV)")
         _unit(axes)
         axes.legend(loc="upper right", reverse=True)
 
-    alt = (
-        f"Precision-recall curve on the test set: average precision, {label}, prevalence {format_number(share)}."
-    )
-    return render_svg(
-        "pr", "Precision-recall curve", "Correct alarms against cases detected, over all thresholds", alt, draw
-    )
+    alt = f"Precision-recall curve on the test set: average precision, {label}, {chance}."
+    subtitle = "Correct alarms against cases detected, over all thresholds"
+    return render_svg("pr", "Precision-recall curve", subtitle, alt, draw)
 
 
-def _reliability(points: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> Drawing:
+def _reliability(points: list[ReliabilityBin], theirs: list[ReliabilityBin]) -> Drawing:
     def draw(axes: Axes) -> None:
-        edge = max(p["high"] for p in points)
-        edge = min(1.0, max(edge, *(p["forecast"] for p in points)) * 1.06)
+        edge = max(p.high for p in points)
+        edge = min(1.0, max(edge, *(p.predicted for p in points)) * 1.06)
         axes.plot([0, 1], [0, 1], color=MUTED, lw=1, ls=":", label="ideal")
         if theirs:
             axes.plot(
-                [p["forecast"] for p in theirs],
-                [p["observed"] for p in theirs],
+                [p.predicted for p in theirs],
+                [p.observed for p in theirs],
                 color=BASELINE,
                 ls="--",
                 lw=1.2,
                 label="baseline",
             )
-        x, y = [p["forecast"] for p in points], [p["observed"] for p in points]
+        x, y = [p.predicted for p in points], [p.observed for p in points]
         # At 0 and 1 rounding can put the end of Wilson's interval a hair inside the observed share.
-        below = [max(p["observed"] - p["low"], 0.0) for p in points]
-        above = [max(p["high"] - p["observed"], 0.0) for p in points]
+        below = [max(p.observed - p.low, 0.0) for p in points]
+        above = [max(p.high - p.observed, 0.0) for p in points]
         axes.errorbar(
             x, y, yerr=[below, above], fmt="o-", ms=4, lw=1.4, color=MODEL, elinewidth=1, label="model"
         )
@@ -154,28 +152,28 @@ def _reliability(points: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> 
         axes.set_aspect("equal", adjustable="box")
         axes.legend(loc="upper left")
 
-    worst = max(points, key=lambda p: abs(p["forecast"] - p["observed"]))
+    worst = max(points, key=lambda p: abs(p.predicted - p.observed))
     alt = (
         "Reliability diagram: predicted probabilities against observed frequencies. Largest difference where the "
-        f"model predicts {format_number(worst['forecast'])} and {format_number(worst['observed'])} is observed."
+        f"model predicts {format_number(worst.predicted)} and {format_number(worst.observed)} is observed."
     )
     return render_svg(
         "reliability", "Reliability diagram", "Do predicted probabilities match what is observed?", alt, draw
     )
 
 
-def _decision(curve: dict[str, Any], theirs: dict[str, Any] | None) -> Drawing:
-    x = np.asarray(curve["thresholds"])
-    model, everyone = np.asarray(curve["model"]), np.asarray(curve["all"])
+def _decision(curve: DecisionCurveSection, theirs: DecisionCurveSection | None) -> Drawing:
+    x = np.asarray(curve.thresholds)
+    model, everyone = np.asarray(curve.model), np.asarray(curve.all)
 
     def draw(axes: Axes) -> None:
         axes.axhline(0, color=MUTED, lw=1.2, label="act on none")
         axes.plot(x, everyone, color=THIRD, lw=1.4, ls="-.", label="act on all")
         if theirs:
             axes.plot(
-                theirs["thresholds"], theirs["model"], color=BASELINE, ls="--", lw=1.4, label="baseline"
+                theirs.thresholds, theirs.model, color=BASELINE, ls="--", lw=1.4, label="baseline"
             )
-        axes.fill_between(x, curve["low"], curve["high"], color=MODEL, alpha=0.18, lw=0)
+        axes.fill_between(x, curve.low, curve.high, color=MODEL, alpha=0.18, lw=0)
         axes.plot(x, model, color=MODEL, label="model")
         top = max(float(model.max()), float(everyone.max()), 1e-3)
         axes.set(ylim=(-0.35 * top, 1.1 * top), xlim=(float(x[0]), float(x[-1])))
@@ -240,8 +238,8 @@ def _confusion(labels: list[str], counts: np.ndarray[Any, Any]) -> Drawing:
     return render_svg("confusion", "Confusion matrix", subtitle, alt, draw, size, wide=k > 7)
 
 
-def _residuals(points: dict[str, Any]) -> Drawing:
-    predicted, truth = np.asarray(points["predicted"]), np.asarray(points["truth"])
+def _residuals(points: ResidualsSection) -> Drawing:
+    predicted, truth = np.asarray(points.predicted), np.asarray(points.truth)
 
     def draw(axes: Axes) -> None:
         low, high = float(min(predicted.min(), truth.min())), float(max(predicted.max(), truth.max()))
@@ -255,23 +253,23 @@ def _residuals(points: dict[str, Any]) -> Drawing:
     return render_svg("residuals", "Predicted against observed", "A dot for each test row", alt, draw)
 
 
-def _learning(history: list[dict[str, Any]]) -> Drawing:
-    known = [p for p in history if p.get("loss") is not None]
-    metrics = [k for k in history[-1] if k not in LEFT_OUT]
-    held = [p for p in history if metrics and p.get(metrics[0]) is not None]
+def _learning(history: list[HistoryPoint]) -> Drawing:
+    known = [p for p in history if p.loss is not None]
+    held = [p for p in history if p.validation]
+    metric = next((k for k in (held[0].validation or {}) if k != "loss"), "loss") if held else ""
 
     def draw(axes: Axes) -> None:
-        axes.plot([p["step"] for p in known], [p["loss"] for p in known], color=MODEL, label="training loss")
+        axes.plot([p.step for p in known], [p.loss for p in known], color=MODEL, label="training loss")
         axes.set(xlabel="step", ylabel="training loss")
         lines = list(axes.get_lines())
         if held:
             right = axes.twinx()
             right.grid(visible=False)
             right.spines["right"].set_visible(True)
-            name = display_name(metrics[0].removeprefix("validation_"))
+            name = display_name(metric)
             lines += right.plot(
-                [p["step"] for p in held],
-                [p[metrics[0]] for p in held],
+                [p.step for p in held],
+                [(p.validation or {}).get(metric) for p in held],
                 color=BASELINE,
                 ls="--",
                 marker="o",
@@ -283,8 +281,8 @@ def _learning(history: list[dict[str, Any]]) -> Drawing:
 
     first, last = known[0], known[-1]
     alt = (
-        f"Learning curve: training loss from {format_number(first['loss'])} at step {first['step']} "
-        f"to {format_number(last['loss'])} at step {last['step']}."
+        f"Learning curve: training loss from {format_number(first.loss)} at step {first.step} "
+        f"to {format_number(last.loss)} at step {last.step}."
     )
     return render_svg("learning", "Learning curve", "Training loss and validation over the steps", alt, draw)
 
@@ -306,15 +304,13 @@ def _classes(record: Record, classes: dict[str, dict[str, str]]) -> Drawing:
     )
 
 
-def _groups(record: Record, groups: dict[str, Any], metric: str) -> Drawing:
+def _groups(record: Record, metric: str) -> Drawing:
     rows: list[tuple[str, Estimate, Estimate | None]] = [("overall", record.metrics[metric], None)]
-    for attribute, table in groups.items():
+    for attribute, table in record.groups.items():
         if " × " in attribute:
             continue
-        for name, group in table["groups"].items():
-            found = group["metrics"].get(metric) or {}
-            estimate = Estimate(**{key: found.get(key) for key in ("value", "low", "high")})
-            rows.append((f"{attribute}: {name}", estimate, None))
+        for name, group in table.groups.items():
+            rows.append((f"{attribute}: {name}", group.metrics.get(metric) or Estimate(), None))
     rows = rows[:40]
     title = f"{display_name(metric)} by group"
     alt = f"{title}: " + ", ".join(f"{n} {format_number(e.value)}" for n, e, _ in rows) + "."

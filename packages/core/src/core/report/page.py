@@ -35,6 +35,15 @@ PLOTTED = {
     "classes": "/metrics",
 }
 """Plot -> pointer to its points."""
+TRAINING = {
+    "Ended because": "stop_reason",
+    "Weights kept": "weights",
+    "Precision": "precision",
+    "Feature cache": "feature_cache",
+    "Linear probe first": "linear_probe",
+    "Notes": "notes",
+}
+"""Fact -> the function of ``sentences.training`` that words it."""
 
 
 def write_page(record: Record, folder: Path) -> Path:
@@ -143,7 +152,7 @@ def _has_units(content: Json) -> bool:
 
 def _glossary(content: Json, shown: list[str]) -> dict[str, str]:
     """Return name -> definition of the metrics that stand on the page, but not in its first table."""
-    elsewhere = [name for study in content["studies"].values() for name in study["figures"]]
+    elsewhere = [name for study in content["studies"].values() for name in study["metrics"]]
     names = [*PER_CLASS, *elsewhere] if any(m.partition("_")[0] in PER_CLASS for m in content["metrics"]) else elsewhere
     glosses = {name: metric_gloss(name) for name in dict.fromkeys(names) if name not in shown}
     return {display_name(name): gloss for name, gloss in glosses.items() if gloss}
@@ -160,28 +169,22 @@ def model_facts(record: Record, content: Json) -> list[tuple[str, Markup]]:
         ("Optimizer", _config(record, "optimizer", "option")),
         ("Epochs", general(t["epochs"]) if t["epochs"] is not None else None),
         ("Steps", whole(t["steps"]) if t["steps"] is not None else None),
-        ("Ended because", _text(t.get("reason"), "/training/reason")),
-        ("Weights kept", _text(t.get("weights"), "/training/weights")),
-        (
-            "Stopped early",
-            _text({True: "yes", False: "no", None: None}[t["stopped_early"]], "/training/stopped_early"),
-        ),
-        ("Precision", _text(t["precision"], "/training/precision")),
+        *((name, _sentence(record, f"training.{function}")) for name, function in TRAINING.items()),
         (
             "Training time",
             with_field(format_duration(t["seconds"]), "/training/seconds")
             if t["seconds"] is not None
             else None,
         ),
-        *(
-            ("During training", with_field(message, f"/training/messages/{n}"))
-            for n, message in enumerate(t.get("messages", []))
-        ),
         ("Seed", with_field(str(run["seed"]), "/run/seed") if run["seed"] is not None else None),
         ("Baseline", _baseline(record, content)),
         ("Command", _text(run["command"], "/run/command")),
     ]
     return [(name, value) for name, value in facts if value is not None]
+
+
+def _sentence(record: Record, name: str) -> Markup | None:
+    return _say(record)(name) or None
 
 
 def _text(value: str | None, where: str) -> Markup | None:

@@ -15,35 +15,39 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from core.atomic_io import write_atomically
 from core.backbones.section import ModelSection
-from core.config.section import Estimate
+from core.config.section import Section
 from core.energy.section import EnergySection, PerformanceSection
+from core.evaluation.section import (
+    BaselineSection,
+    CalibrationSection,
+    CurvesSection,
+    DecisionCurveSection,
+    GroupTableSection,
+    IntervalsSection,
+    Metrics,
+    StudySection,
+    ThresholdsSection,
+)
 from core.fairness.section import FairnessSection
 from core.oversight.section import OversightSection, UncertaintySection
 from core.privacy.section import PrivacySection
 from core.report.upgrade import upgraded
+from core.training.section import TrainingSection
 
 SCHEMA_VERSION = 2
 
 Json = Any
 
 
-class Section(BaseModel):
-    """A part of the record: known keys are typed, further ones are kept as they are."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
-
-class Figure(Estimate):
-    """A metric with its interval; null where it is undefined or no interval was computed."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
-
 class RunSection(Section):
     """Which run this is."""
 
     domain: str
+    title: str | None = None
+    """The domain's name for people."""
     task: str
+    purpose: str | None = None
+    """What the task is for, as its makers declare it."""
     started: str | None = None
     """ISO 8601 with offset."""
     finished: str | None = None
@@ -56,7 +60,7 @@ class RunSection(Section):
 
 
 class FindingSection(Section):
-    """One thing a check saw in the data."""
+    """One finding of a data check."""
 
     level: str
     check: str
@@ -65,87 +69,56 @@ class FindingSection(Section):
 
 
 class DataSection(Section):
-    """What went in."""
+    """The data of the run."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     source: str
     simulated: bool
     rows: dict[str, int] = Field(default_factory=dict)
-    """Part -> rows."""
+    """Split -> rows."""
     units: dict[str, int] | None = None
-    """Part -> units."""
+    """Split -> units."""
     unit_name: str = "row"
     files: dict[str, str] = Field(default_factory=dict)
     """File name -> sha256."""
     findings: list[FindingSection] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     roles: dict[str, Json] = Field(default_factory=dict)
-    """Part played -> column or columns."""
-
-
-class TrainingSection(Section):
-    """How it was trained."""
-
-    epochs: float | None = None
-    steps: int | None = None
-    precision: str | None = None
-    seconds: float | None = None
-    stopped_early: bool | None = None
-    messages: list[str] = Field(default_factory=list)
-    """What happened beside the steps: layers computed once, a head trained first, a damaged checkpoint passed over."""
-    history: list[dict[str, float | int | None]] = Field(default_factory=list)
-    """Points of the learning curve: step, loss (null where private), and validation figures by name."""
-
-
-class BaselineSection(Section):
-    """The classical model on the same split."""
-
-    name: str
-    metrics: dict[str, Figure] = Field(default_factory=dict)
-    difference: dict[str, Figure] = Field(default_factory=dict)
-    """Model minus baseline, paired."""
-
-
-class StudySection(Section):
-    """A study of the task's own: see ``core.evaluation.study.StudyResult``."""
-
-    summary: str
-    seconds: float | None = None
-    figures: dict[str, Figure] = Field(default_factory=dict)
-    tables: dict[str, list[dict[str, Json]]] = Field(default_factory=dict)
-    gates: list[dict[str, Json]] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list)
-    files: list[str] = Field(default_factory=list)
+    """Role -> column or columns."""
 
 
 class EnvironmentSection(Section):
-    """Where it ran."""
+    """Where the run was executed."""
 
     python: str | None = None
     torch: str | None = None
     platform: str | None = None
     cpu: str | None = None
+    gpu: str | None = None
     threads: int | None = None
     git: str | None = None
+    """Commit of the working tree."""
 
 
-class Record(BaseModel):
+class Record(Section):
     """All that is known of one run. What a run has not measured is null."""
-
-    model_config = ConfigDict(extra="forbid")
 
     schema_version: int = SCHEMA_VERSION
     run: RunSection
     data: DataSection
     model: ModelSection
     training: TrainingSection = Field(default_factory=TrainingSection)
-    metrics: dict[str, Figure] = Field(default_factory=dict)
-    validation_metrics: dict[str, Figure] = Field(default_factory=dict)
-    intervals: dict[str, Json] = Field(default_factory=dict)
-    thresholds: dict[str, Json] = Field(default_factory=dict)
-    calibration: dict[str, Json] = Field(default_factory=dict)
-    decision_curve: dict[str, Json] | None = None
-    curves: dict[str, Json] = Field(default_factory=dict)
-    groups: dict[str, Json] = Field(default_factory=dict)
+    metrics: Metrics = Field(default_factory=dict)
+    """Metric -> estimate on the test set; the first is the headline metric."""
+    validation_metrics: Metrics = Field(default_factory=dict)
+    intervals: IntervalsSection = Field(default_factory=IntervalsSection)
+    thresholds: ThresholdsSection = Field(default_factory=ThresholdsSection)
+    calibration: CalibrationSection = Field(default_factory=CalibrationSection)
+    decision_curve: DecisionCurveSection | None = None
+    curves: CurvesSection = Field(default_factory=CurvesSection)
+    groups: dict[str, GroupTableSection] = Field(default_factory=dict)
+    """Attribute, or a pair of them, -> metrics of its groups."""
     studies: dict[str, StudySection] = Field(default_factory=dict)
     baseline: BaselineSection | None = None
     privacy: PrivacySection | dict[str, Json] | None = None

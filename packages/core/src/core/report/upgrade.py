@@ -1,4 +1,4 @@
-"""Upgrade a record of schema_version 1, as plinth-core 0.1 wrote it, to schema_version 2."""
+"""Upgrade a record of schema_version 1, as plinth-core 0.1 wrote it, to schema_version 2. Removed in 0.3.0."""
 
 from __future__ import annotations
 
@@ -6,29 +6,36 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.config.deprecated import upgraded_config
+from core.report.upgrade_evaluation import upgrade_evaluation
 from core.report.upgrade_privacy import upgrade_privacy
+from core.report.upgrade_training import upgrade_training
 
 Content = dict[str, Any]
 
 RENAMED = {"challenger": "baseline"}
 """Section of schema_version 1 -> its name now."""
+SECTIONS: dict[str, Callable[[Content], Content]] = {
+    "privacy": upgrade_privacy,
+    "training": upgrade_training,
+}
+"""Section -> what its schema-1 content becomes."""
 
 
 def upgraded(content: Mapping[str, Any]) -> Content:
     """Return the content of a schema-1 record in the form of schema_version 2; the seal stays that of the file.
 
     Sentences that schema 1 stored are left out where today's are computed from the numbers. What today's sections
-    ask and schema 1 did not record is null.
+    hold and schema 1 did not record is null.
     """
     new: Content = {RENAMED.get(key, key): value for key, value in content.items()}
     new["schema_version"] = 2
-    config = {"domain": new["run"]["domain"], **new["run"].get("config", {})}
-    new["run"] = {**new["run"], "config": upgraded_config(config)}
+    config = upgraded_config({"domain": new["run"]["domain"], **new["run"].get("config", {})})
+    new["run"] = {**new["run"], "config": config}
+    new["model"] = {
+        **new["model"],
+        **{group: config[group]["option"] for group in ("backbone", "adapter") if config.get(group)},
+    }
     for key, upgrade in SECTIONS.items():
         if new.get(key) is not None:
             new[key] = upgrade(new[key])
-    return new
-
-
-SECTIONS: dict[str, Callable[[Content], Content]] = {"privacy": upgrade_privacy}
-"""Section -> what its schema-1 content becomes."""
+    return upgrade_evaluation(new)

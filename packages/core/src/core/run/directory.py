@@ -9,6 +9,8 @@ from typing import Any
 
 from core.config import GROUPS, RunConfig, differences, from_dict, from_yaml, to_dict, to_yaml
 from core.domain import Domain
+from core.fairness.config import validate_run as validate_fairness
+from core.privacy.config import validate_run
 from core.privacy.rng_key import destroy_key
 from core.report.console import print_summary
 from core.report.documents import restore
@@ -79,8 +81,14 @@ class RunDirectory:
             check = getattr(getattr(config, group), "check", None)
             if check is not None:
                 check()
-        config.privacy.check_run(config)
-        config.fairness.check_run(config)
+        validate_run(
+            config.privacy,
+            training=config.training,
+            target=config.target,
+            encoder=config.encoder,
+            adapter=config.adapter,
+        )
+        validate_fairness(config)
 
     def _compare(self) -> None:
         kept = self.path / "config.yaml"

@@ -13,7 +13,7 @@ from core.steps.assess import assess
 from core.steps.design import design
 from core.steps.evaluate import evaluate_run
 from core.steps.prepare import prepare
-from core.steps.train import fit
+from core.steps.train import train_model
 from core.steps.write import write
 from core.training.parallel import ProcessGroup, join_process_group
 
@@ -45,7 +45,7 @@ def _carried_out(config: RunConfig, folder: RunDirectory, parallel: ProcessGroup
     with meter.phase("design"):
         designed = design(config, prepared, folder, parallel)
     with meter.phase("train"):
-        trained = fit(config, prepared, designed, folder, parallel, meter)
+        trained = train_model(config, prepared, designed, folder, parallel, meter)
     all_reduce_meter(meter, parallel)
     if not parallel.is_main:
         parallel.barrier()  # until the main process has written the run

@@ -12,21 +12,16 @@ from core.backbones.model import Model, load_weights
 from core.config import build, derive_seed, from_dict
 from core.data.encoders import restore as restore_encoder
 from core.data.groups import Groups
-from core.data.types import Encoder, EncodedRows, restore_roles
-from core.data.coercion import to_texts
-from core.evaluation.calibration import Scaling
-from core.fairness.threshold_optimizer import decide_by_group
-from core.oversight.section import RuleSection
-from core.oversight.decision_rule import Decisions, DecisionRule, joined_texts
+from core.data.types import Encoder, restore_roles
+from core.fairness.group_thresholds import decide_by_group
+from core.oversight.decision_rule import DecisionRule, Decisions, joined_texts
+from core.privacy.batch_norm import convert_batch_norm
+from core.privacy.config import batch_norm_policy
 from core.report.run import Run
 from core.targets import restore as restore_target
-from core.targets.segmentation import SegmentationTarget
-from core.targets.intent_slots import IntentSlotsTarget
+from core.targets.recalibration import Recalibration
 from core.targets.types import Labels, Target
 from core.training.device import resolve_device
-from core.training.prediction import Masks
-from core.training.prediction import masks as predict_masks
-from core.training.prediction import scores as predict_scores
 from core.training.scorer import ModelScorer
 
 if TYPE_CHECKING:
@@ -34,9 +29,12 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+DENSE_BATCH = 16
+"""Most rows of one forward pass of targets with a score at every place."""
 
-class Loaded:
-    """A finished run ready to predict: the same encoder, weights, recalibration and thresholds as in its record."""
+
+class LoadedRun:
+    """A finished run ready to predict, with the encoder, weights, recalibration and thresholds of its record."""
 
     def __init__(self, run: Run, device: torch.device) -> None:
         import core.backbones.config
@@ -52,173 +50,133 @@ class Loaded:
         self.unit_name: str = state["unit_name"]
         self.device = device
         self.model = self._model(state["architecture"]).to(device).eval()
-        self.scaling = Scaling.restore(run.record.calibration["scaling"])
-        self.thresholds: dict[str, float] | None = run.record.thresholds.get("values") or None
-        self.by_group: dict[str, Any] | None = run.record.thresholds.get("by_group")
-        said = run.record.oversight
-        self.rules: DecisionRule | None = None if said is None else DecisionRule.restore(RuleSection.model_validate(said["rule"]))
-        """Which answers a human decides; None of a run that was made before there were such rules."""
+        self.recalibration = Recalibration.restore(run.record.calibration.recalibration.model_dump())
+        self.thresholds = run.record.thresholds.values or None
+        self.by_group = run.record.thresholds.by_group
+        oversight = run.record.oversight
+        self.decision_rule = None if oversight is None else DecisionRule.restore(oversight.rule)
+        """Which predictions a human decides; None of a run without oversight."""
 
     def _model(self, architecture: dict[str, Any] | None) -> Model:
         seed = derive_seed(self.config["seed"], "weights")
         # Published weights are in model.safetensors already; fetching them again would need a network.
-        chosen = from_dict("backbone", self.config["backbone"])
-        backbone = build(chosen, self.encoder.layout(), seed, architecture=architecture or {})
+        backbone_config = from_dict("backbone", self.config["backbone"])
+        backbone = build(backbone_config, self.encoder.layout(), seed, architecture=architecture or {})
         adapter = from_dict("adapter", self.config["adapter"])
         model: Model = build(adapter, backbone, self.target.width, self.target.reads, seed)
-        from_dict("privacy", self.config["privacy"]).settle(model)
+        convert_batch_norm(model, batch_norm_policy(from_dict("privacy", self.config["privacy"])))
         load_weights(model, self.run.path / "model.safetensors")
         return model
 
     def scorer(self, batch_size: int = 256) -> ModelScorer:
-        """Give the run to those who ask it questions about rows."""
+        """Return the model with its encoder, recalibration and thresholds, for studies that score rows again."""
         return ModelScorer(
             self.model,
             self.encoder,
             self.target,
-            lambda raw: self.scaling.apply(raw, self.target.kind),
+            lambda raw: self.target.recalibrate(raw, self.recalibration),
             self.thresholds,
             self.device,
             str(self.run.record.training.precision),
-            self.config["training"]["views"],
-            batch_size,
+            self.config["training"]["tta_views"],
+            min(batch_size, DENSE_BATCH) if self.target.dense else batch_size,
             by_group=self.by_group,
         )
 
     def scores(
         self, frame: pd.DataFrame, batch_size: int = 256, history: pd.DataFrame | None = None
     ) -> NDArray[np.float64]:
-        """Give recalibrated scores (N, K), of masks (N, K, h, w); ``history``: rows that events may look back to."""
-        raw = self.raw_scores(frame, batch_size, history)
-        return self.scaling.apply(raw, self.target.kind)
+        """Return recalibrated scores (N, K) of raw rows; ``history``: rows that events may look back to.
 
-    def raw_scores(
-        self, frame: pd.DataFrame, batch_size: int = 256, history: pd.DataFrame | None = None
-    ) -> NDArray[np.float64]:
-        """Give scores (N, K) of raw rows as the network has them, raising ValueError for columns that are missing."""
-        return predict_scores(
-            self.model,
-            self.target,
-            self._prepared(frame, history),
-            batch_size=batch_size,
-            device=self.device,
-            precision=str(self.run.record.training.precision),
-            views=self.config["training"]["views"],
-        )
-
-    def masks(self, frame: pd.DataFrame, batch_size: int = 16) -> Masks:
-        """Give the masks of raw rows and what is kept of their probabilities, with few rows in memory."""
-        assert isinstance(self.target, SegmentationTarget), "only a run of target=mask gives masks"
-        likely = None
-        if self.rules is not None and self.rules.method != "none":
-            likely = 1.0 - self.rules.quantiles.of(len(frame), self.groups.names(frame))
-        return predict_masks(
-            self.model,
-            self.target,
-            self._prepared(frame),
-            batch_size=batch_size,
-            device=self.device,
-            precision=str(self.run.record.training.precision),
-            views=self.config["training"]["views"],
-            likely=likely,
-        )
-
-    def _prepared(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> EncodedRows:
-        missing = [column for column in self.roles.inputs() if column not in frame]
-        if missing:
-            raise ValueError(
-                f"column {', '.join(missing)}: not in the table; the run reads {', '.join(self.roles.inputs())}"
-            )
-        return self.encoder.encode(frame, history)
+        Dense targets give their full map, (N, K, h, w). Raises ValueError for a column that is missing.
+        """
+        self._require_columns(frame)
+        return self.scorer(batch_size).scores(frame, history)
 
     def predict(self, frame: pd.DataFrame, batch_size: int = 256) -> pd.DataFrame:
         """Predict raw rows, in their order and with their index.
 
-        Columns: ``prediction`` (class name, ``a;b`` for several labels, a number); ``decision``, which says whether
-        that is the model's to decide (see ``core.oversight.decision_rule.DECISIONS``); ``confidence``; ``set``, the classes
-        that can't be excluded, ``a;b``, or ``low`` and ``high`` of a number; and ``score:<class>`` for each class.
-        For masks ``prediction`` is the mask (H, W) uint8, ``doubtful`` the share of places where several classes can't
-        be excluded, and ``share:<class>`` the class's mean probability; for tokens also ``slots`` (JSON: [start, end,
-        name] in characters) and ``slots_probability``. Raises ValueError for a column that is missing or a value that
-        can't be read, naming row.
+        Columns: ``prediction`` (class name, ``a;b`` for several labels, a number, a mask (H, W) uint8); ``decision``,
+        who decides (see ``core.oversight.decision_rule.DECISIONS``); ``confidence``; ``set``, the classes that can't
+        be excluded, ``a;b``, or ``low`` and ``high`` of a number; ``score:<class>`` for each class. Segmentation:
+        ``doubtful``, the share of places where several classes can't be excluded, and ``share:<class>``, the class's
+        mean probability. Intent and slots: ``slots`` (JSON: [start, end, name] in characters) and
+        ``slots_probability``. Raises ValueError for a column that is missing or a value that can't be read, with its
+        row.
+
+        >>> import core                                                              # doctest: +SKIP
+        >>> core.load("runs/healthcare/2026-11-29").predict(frame)[["prediction", "decision"]]  # doctest: +SKIP
         """
         import pandas as pd
 
-        if isinstance(self.target, SegmentationTarget):
-            found_masks = self.masks(frame, min(batch_size, 16))
-            shares, masks = found_masks.shares, found_masks.labels
-            said = self._overseen(frame, shares, masks, found_masks.sure)
-            if found_masks.doubtful is not None:
-                said["doubtful"] = found_masks.doubtful
-            named = {f"share:{name}": shares[:, k] for k, name in enumerate(self.target.classes)}
-            pictures = pd.Series(list(masks), dtype=object)
-            return pd.DataFrame({"prediction": pictures, **said, **named}).set_index(frame.index)
-        found = self.scores(frame, batch_size)
-        labels = self.decide(found, frame)
-        table: dict[str, Any] = {"prediction": self._named(labels), **self._overseen(frame, found, labels)}
-        if self.target.kind != "regression":
-            table |= {f"score:{name}": found[:, k] for k, name in enumerate(self.target.classes)}
-        if isinstance(self.target, IntentSlotsTarget):
-            texts = to_texts(frame[self.target.text])
-            found_slots = self.target.named(labels, texts)
-            table["slots"] = [json.dumps(slots, ensure_ascii=False) for slots in found_slots]
-            table["slots_probability"] = found[:, len(self.target.classes)]
-        return pd.DataFrame(table, index=frame.index)
+        self._require_columns(frame)
+        decoded = self.scorer(batch_size).decoded(frame, likely=self._likely(frame))
+        scores = self.target.recalibrate(decoded.scores, self.recalibration)
+        labels = decoded.labels if self.target.dense else self.labels(scores, frame)
+        cells = self.target.named(labels, self.target.classes)
+        columns: dict[str, Any] = {
+            "prediction": pd.Series(cells, index=frame.index, dtype=object) if self.target.dense else cells,
+            **self._decision_columns(self.decisions(frame, scores, labels, decoded.sure)),
+            **({} if decoded.doubtful is None else {"doubtful": decoded.doubtful}),
+            **self.target.served_scores(scores),
+            **self.target.served_details(frame, scores, labels),
+        }
+        return pd.DataFrame(columns, index=frame.index)
 
-    def oversee(
+    def decisions(
         self,
         frame: pd.DataFrame,
         scores: NDArray[np.float64],
         labels: NDArray[Any],
         sure: NDArray[np.float64] | None = None,
     ) -> Decisions | None:
-        """Say who decides rows of these scores and labels; None of a run without rules."""
-        if self.rules is None:
+        """Return who decides rows of these scores and labels; None of a run without oversight."""
+        if self.decision_rule is None:
             return None
         texts = joined_texts(frame, self.roles.text)
-        return self.rules.decide(scores, labels, self.groups.names(frame), texts, sure)
+        return self.decision_rule.decide(scores, labels, self.groups.names(frame), texts, sure)
 
-    def _overseen(
-        self,
-        frame: pd.DataFrame,
-        scores: NDArray[np.float64],
-        labels: NDArray[Any],
-        sure: NDArray[np.float64] | None = None,
-    ) -> dict[str, Any]:
-        """Give the columns that say who decides, and between what."""
-        said = self.oversee(frame, scores, labels, sure)
-        if said is None:
-            return {}
-        columns: dict[str, Any] = {"decision": said.decision.astype(object)}
-        if said.confidence is not None:
-            columns["confidence"] = said.confidence
-        if said.region is not None:
-            columns |= said.region.columns(self.target.classes)
-        return columns
-
-    def decide(self, scores: NDArray[np.float64], frame: pd.DataFrame) -> Labels:
+    def labels(self, scores: NDArray[np.float64], frame: pd.DataFrame) -> Labels:
         """Decide from recalibrated scores (N, K) of raw rows, as the run would.
 
-        Raises ValueError where the run decides groups by thresholds of their own and the rows don't name theirs.
+        Raises ValueError where the run decides groups by thresholds of their own and the rows lack their groups.
         """
         groups = self.groups.names(frame) if self.by_group is not None else {}
         return decide_by_group(self.target, scores, self.thresholds, self.by_group, groups)
 
-    def _named(self, labels: NDArray[np.generic]) -> list[Any]:
-        classes = self.target.classes
-        if self.target.kind == "regression":
-            return [float(value) for value in labels]
-        if self.target.kind == "multilabel":
-            return [";".join(c for c, has in zip(classes, row, strict=True) if has) for row in labels]
-        if self.target.kind == "tokens":
-            labels = labels[:, 0]
-        return [classes[int(label)] for label in labels]
+    def _require_columns(self, frame: pd.DataFrame) -> None:
+        missing = [column for column in self.roles.inputs() if column not in frame]
+        if missing:
+            raise ValueError(
+                f"column {', '.join(missing)}: not in the table; the run reads {', '.join(self.roles.inputs())}"
+            )
+
+    def _likely(self, frame: pd.DataFrame) -> NDArray[np.float64] | None:
+        """Return the probability from which a class can't be excluded, (N or 1, K or 1); None where none counts it."""
+        rule = self.decision_rule
+        if not self.target.dense or rule is None or rule.method == "none":
+            return None
+        return 1.0 - rule.quantiles.of(len(frame), self.groups.names(frame))
+
+    def _decision_columns(self, decisions: Decisions | None) -> dict[str, Any]:
+        if decisions is None:
+            return {}
+        columns: dict[str, Any] = {"decision": decisions.decision.astype(object)}
+        if decisions.confidence is not None:
+            columns["confidence"] = decisions.confidence
+        if decisions.region is not None:
+            columns |= decisions.region.columns(self.target.classes)
+        return columns
 
 
-def load(run: str | Path, device: str = "cpu") -> Loaded:
+def load(run: str | Path, device: str = "cpu") -> LoadedRun:
     """Open a finished run's folder, checking that nothing in it was altered.
 
-    Raises ValueError for a folder without a record, with one of another schema version, or whose files differ
+    Raises ValueError for a folder without a record, with one of an unknown schema version, or whose files differ
     from what the record says.
+
+    >>> import core                                                              # doctest: +SKIP
+    >>> run = core.load("runs/healthcare/2026-11-29")                            # doctest: +SKIP
+    >>> run.predict(frame)["prediction"]                                         # doctest: +SKIP
     """
-    return Loaded(Run(run), resolve_device(device))
+    return LoadedRun(Run(run), resolve_device(device))

@@ -1,9 +1,8 @@
-"""Step 5: assess the impact: what is promised about privacy, and how the training showed it."""
+"""Step 5: assess the impact: what is guaranteed about privacy, and how the training showed it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from core.backbones.pretrained import weights_origin
 from core.config import RunConfig
@@ -13,14 +12,15 @@ from core.evaluation.config import NoBaseline
 from core.explanation.section import ExplanationSection
 from core.fairness.section import FairnessSection
 from core.oversight.section import OversightSection, UncertaintySection
-from core.privacy.statement import non_private_statement, non_private_statistics
-from core.steps.membership_inference import attack
-from core.steps.fairness import audit_fairness
+from core.privacy.guarantee import Release, non_private_statistics
+from core.privacy.section import DPSection, NoPrivacySection
+from core.steps.conformal import calibrate_sets
+from core.steps.deferral import assess_deferral
 from core.steps.design import ModelAndData
 from core.steps.evaluate import EvaluationResult
 from core.steps.explain import explain
-from core.steps.conformal import calibrate_sets
-from core.steps.deferral import assess_deferral
+from core.steps.fairness import audit_fairness
+from core.steps.membership_inference import attack_model
 from core.steps.prepare import PreparedData
 from core.training.trainer import TrainingResult
 
@@ -29,7 +29,7 @@ from core.training.trainer import TrainingResult
 class ImpactReport:
     """The record's sections on impact; a concern that this run did not measure is None."""
 
-    privacy: dict[str, Any] | None = None
+    privacy: NoPrivacySection | DPSection
     fairness: FairnessSection | None = None
     explanation: ExplanationSection | None = None
     uncertainty: UncertaintySection | None = None
@@ -44,10 +44,10 @@ def assess(
     judged: EvaluationResult,
     meter: Meter,
 ) -> ImpactReport:
-    """Do step 5, raising ValueError where an audit refutes what the run promises about privacy."""
-    privacy = _privacy(config, prepared, designed, trained)
+    """Do step 5, raising ValueError where an audit refutes the run's privacy guarantee."""
+    privacy = assess_privacy(config, prepared, designed, trained)
     with meter.phase("fairness"):
-        fairness = audit_fairness(config, prepared, judged, privacy.get("epsilon"))
+        fairness = audit_fairness(config, prepared, judged, privacy.epsilon)
     with meter.phase("explain"):
         explanation = explain(config, prepared, designed, judged)
     with meter.phase("conformal"):
@@ -57,10 +57,20 @@ def assess(
     return ImpactReport(privacy, fairness, explanation, uncertainty, oversight)
 
 
-def _privacy(config: RunConfig, prepared: PreparedData, designed: ModelAndData, trained: TrainingResult) -> dict[str, Any]:
-    if designed.private is None:
-        return non_private_statement(attack(config, prepared, designed))
-    challenged = not isinstance(config.baseline, NoBaseline)
-    own = config.encoder.text.tokenizer in TRAINED_TOKENIZERS
-    noiseless = non_private_statistics(prepared.encoder.layout(), prepared.dataset.roles, challenged, own)
-    return designed.private.section(trained.steps, weights_origin(config.backbone), noiseless)
+def assess_privacy(
+    config: RunConfig, prepared: PreparedData, designed: ModelAndData, trained: TrainingResult
+) -> NoPrivacySection | DPSection:
+    """Audit and attack the trained model; return the record's section."""
+    guarantee = designed.setup.guarantee
+    guarantee.run_audits(designed.model, prepared.target, trained.steps)
+    release = Release(
+        initial_weights=weights_origin(config.backbone),
+        non_private_statistics=non_private_statistics(
+            prepared.encoder.layout(),
+            prepared.dataset.roles,
+            has_baseline=not isinstance(config.baseline, NoBaseline),
+            trained_tokenizer=config.encoder.text.tokenizer in TRAINED_TOKENIZERS,
+        ),
+        attack=attack_model(config, prepared, designed),
+    )
+    return guarantee.section(trained.steps, release)

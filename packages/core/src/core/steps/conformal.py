@@ -31,7 +31,7 @@ def calibrate_sets(config: RunConfig, prepared: PreparedData, judged: Evaluation
         config.task.oversight, target.kind, target.classes, options.confirm, options.confirm_words
     )
     rules = replace(
-        rules, method=conformal_method(options, target), log=bool(getattr(target, "log", False))
+        rules, method=conformal_method(options, target), log=target.log_scale()
     )
     parts = judged.evaluation.parts
     pixels = {}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from core.config import RunConfig, derive_seed
+from core.config import RunConfig, build, derive_seed
 from core.energy.meter import Meter
 from core.evaluation.calibration import Scaling
 from core.evaluation.evaluate import compare, evaluate
 from core.evaluation.study import StudyResult, EvaluationContext
 from core.evaluation.types import Comparison, Evaluation
+from core.privacy.config import is_private
 from core.steps.design import ModelAndData
 from core.steps.prepare import PreparedData
 from core.training.prediction import predict
@@ -40,15 +41,15 @@ def evaluate_run(config: RunConfig, prepared: PreparedData, designed: ModelAndDa
                 prepared.parts[name],
                 batch_size=settings.validation_batch_size,
                 device=designed.device,
-                precision=designed.precision.precision,
-                views=settings.views,
+                precision=designed.setup.precision.precision,
+                views=settings.tta_views,
             )
             for name in ("validation", "test")
         )
     seed = derive_seed(config.seed, "evaluation")
     extra = config.task.metrics(prepared.target.kind)
     evaluation = evaluate(
-        validation, test, prepared.target, config.evaluation, extra, seed, config.fairness.decide
+        validation, test, prepared.target, config.evaluation, extra, seed, build(config.fairness).group_thresholds
     )
     challenge = config.baseline.run(
         prepared.frames, prepared.encoder, prepared.dataset.roles, prepared.target, config.seed
@@ -73,7 +74,7 @@ def build_scorer(
         lambda raw: scaling.apply(raw, kind),
         evaluation.decisions or None,
         designed.device,
-        designed.precision.precision,
+        designed.setup.precision.precision,
         config.training.tta_views,
         config.training.validation_batch_size,
         prepared.dataset.frame,
@@ -90,7 +91,7 @@ def run_studies(
 ) -> dict[str, tuple[StudyResult, float]]:
     """Carry out the studies of the task."""
     asked = config.task.studies(prepared.target.kind) if config.evaluation.studies else {}
-    private = designed.private is not None
+    private = is_private(config.privacy)
     held = EvaluationContext(
         prepared.dataset,
         {name: frame for name, frame in prepared.frames.items() if name != "train" or not private},
@@ -101,7 +102,7 @@ def run_studies(
         derive_seed(config.seed, "studies"),
         config.evaluation.resamples,
         config.evaluation.confidence,
-        config.evaluation.minimum_group,
+        config.evaluation.min_group_rows,
     )
     done = {}
     for name, study in asked.items():

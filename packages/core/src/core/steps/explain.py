@@ -78,7 +78,7 @@ def explain(
     weights = np.concatenate(list(resampled_weights(len(rows), units, RESAMPLES, seed)))
     groups = {name: values[rows] for name, values in test.groups.items()}
     large = {
-        name: {g for g in set(values.tolist()) if (values == g).sum() >= config.evaluation.minimum_group}
+        name: {g for g in set(values.tolist()) if (values == g).sum() >= config.evaluation.min_group_rows}
         for name, values in test.groups.items()
     }
     found = section(trial, weights, config.evaluation.confidence, groups, large, settings.minimum_group)
@@ -116,7 +116,7 @@ def trained_passes(designed: ModelAndData, prepared: PreparedData) -> float:
     """Count training's passes of a row through the network, a backward pass as two: planned, so always the same."""
     from core.explanation.integrated_gradients import PASSES
 
-    return PASSES * designed.batches.steps / designed.epoch_steps * len(prepared.parts["train"])
+    return PASSES * designed.setup.batches.steps / designed.setup.epoch_steps * len(prepared.parts["train"])
 
 
 def _shown(examples: int | None, simulated: bool) -> tuple[int, str]:

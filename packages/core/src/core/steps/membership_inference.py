@@ -1,9 +1,10 @@
-"""Part of step 5: attack the finished model as an outsider would who asks whose rows it was trained on."""
+"""Part of step 5: a membership inference attack on the trained model, as an outsider would mount it."""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,80 +13,84 @@ import torch
 from core.backbones.contexts import eval_mode
 from core.config import RunConfig, build, derive_seed
 from core.data.encoded_split import EncodedSplit
+from core.privacy.config import NoPrivacy, attack_options
 from core.privacy.membership_inference import evaluate_attack, lira, rmia
-from core.steps.design import ModelAndData, build_model, shuffled
-from core.steps.lp_ft import linear_probe_settings, train_linear_probe
+from core.steps.design import ModelAndData, build_model
 from core.steps.feature_cache import cache_frozen_features
+from core.steps.lp_ft import train_linear_probe
 from core.steps.prepare import PreparedData
+from core.training.config import standard
 from core.training.loop import fit
 from core.training.parallel import ALONE
-from core.training.trainer import plain_update
+from core.training.setup import TrainingInputs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from core.privacy.section import AttackResult
+    from core.targets.types import Target
 
-def attack(config: RunConfig, prepared: PreparedData, designed: ModelAndData) -> dict[str, Any] | None:
-    """Tell training rows from test rows by the model's losses, for the record; None where not asked for.
+log = logging.getLogger(__name__)
 
-    ``loss`` calls those rows known whose loss is small (Yeom et al. 2018, arXiv:1709.01604). For the others,
-    reference models are trained as the model was, each on a random half of the units of both parts.
+
+def attack_model(config: RunConfig, prepared: PreparedData, designed: ModelAndData) -> AttackResult | None:
+    """Tell training rows from test rows by the model's losses; None where no attack is asked for.
+
+    ``loss`` guesses that rows of small loss are members (Yeom et al. 2018, arXiv:1709.01604). For the other attacks
+    shadow models are trained as the model was, each on a random half of the units of both sets.
     """
-    options = config.privacy
-    if options.attack == "none":
+    options = attack_options(config.privacy)
+    if options is None:
         return None
     if options.attack == "loss":
-        return _by_loss(config, prepared, designed)
+        return _loss_attack(config, options, prepared, designed)
     pool, member, units = _pool(prepared)
-    losses = _losses(config, designed.model, prepared, pool)
-    references, inside = [], []
+    batch_size = standard(config.training).validation_batch_size
+    losses = _losses(designed.model, prepared.target, pool, batch_size)
+    shadow_losses, inside = [], []
     for number in range(options.shadow_models):
         seed = derive_seed(config.seed, "shadow", number)
         chosen = _half(units, member, seed)
-        print(f"attack: reference model {number + 1} of {options.shadow_models}")
-        references.append(
-            _losses(config, _trained(config, prepared, designed, pool, chosen, seed), prepared, pool)
-        )
+        log.info("membership inference: shadow model %d of %d", number + 1, options.shadow_models)
+        shadow = _shadow_model(config, prepared, designed, pool.subset(np.flatnonzero(chosen)), seed)
+        shadow_losses.append(_losses(shadow, prepared.target, pool, batch_size))
         inside.append(chosen)
+    seed = derive_seed(config.seed, "attack")
     if options.attack == "rmia":
-        scores = rmia(losses, np.stack(references))
-    else:
-        scores = lira(losses, np.stack(references), np.stack(inside))
-    found = evaluate_attack(scores, member, units, derive_seed(config.seed, "attack"))
-    return {
-        "attack": options.attack,
-        "reference_models": options.shadow_models,
-        "members": int(member.sum()),
-        "others": int((~member).sum()),
-        **found,
-    }
+        scores = rmia(losses, np.stack(shadow_losses))
+        return evaluate_attack("rmia", scores, member, units, shadow_models=options.shadow_models, seed=seed)
+    scores = lira(losses, np.stack(shadow_losses), np.stack(inside))
+    return evaluate_attack("lira", scores, member, units, shadow_models=options.shadow_models, seed=seed)
 
 
-def _by_loss(config: RunConfig, prepared: PreparedData, designed: ModelAndData) -> dict[str, Any]:
+def _loss_attack(
+    config: RunConfig, options: NoPrivacy, prepared: PreparedData, designed: ModelAndData
+) -> AttackResult:
     rng = np.random.default_rng(derive_seed(config.seed, "attack"))
+    batch_size = standard(config.training).validation_batch_size
     scores, member, units = [], [], []
     seen = 0
     for name in ("train", "test"):
-        part = prepared.parts[name]
-        chosen = np.sort(rng.permutation(len(part))[: config.privacy.attack_rows])
-        scores.append(-_losses(config, designed.model, prepared, part, chosen))
-        codes = np.arange(len(part)) if part.unit_codes is None else part.unit_codes.numpy()
+        split = prepared.parts[name]
+        chosen = np.sort(rng.permutation(len(split))[: options.attack_rows])
+        scores.append(-_losses(designed.model, prepared.target, split, batch_size, chosen))
+        codes = np.arange(len(split)) if split.unit_codes is None else split.unit_codes.numpy()
         own = np.unique(codes[chosen], return_inverse=True)[1]
         units.append(own + seen)
         seen += int(own.max()) + 1
         member.append(np.full(len(chosen), name == "train"))
-    inside = np.concatenate(member)
-    found = evaluate_attack(np.concatenate(scores), inside, np.concatenate(units), derive_seed(config.seed, "attack"))
-    return {
-        "attack": "loss",
-        "reference_models": 0,
-        "members": int(inside.sum()),
-        "others": int((~inside).sum()),
-        **found,
-    }
+    return evaluate_attack(
+        "loss",
+        np.concatenate(scores),
+        np.concatenate(member),
+        np.concatenate(units),
+        shadow_models=0,
+        seed=derive_seed(config.seed, "attack"),
+    )
 
 
 def _pool(prepared: PreparedData) -> tuple[EncodedSplit, NDArray[np.bool_], NDArray[np.int64]]:
+    """Return the rows of training and test set together, which of them are members, and their units."""
     train, test = prepared.parts["train"], prepared.parts["test"]
     pool = EncodedSplit(
         pd.concat([train.frame, test.frame]),
@@ -101,7 +106,7 @@ def _pool(prepared: PreparedData) -> tuple[EncodedSplit, NDArray[np.bool_], NDAr
 
 
 def _half(units: NDArray[np.int64], member: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
-    """Choose half of the units of each side, all rows of each."""
+    """Return which rows belong to a random half of the units of each side."""
     rng = np.random.default_rng(seed)
     chosen = np.zeros(int(units.max()) + 1, dtype=bool)
     for side in (member, ~member):
@@ -110,53 +115,49 @@ def _half(units: NDArray[np.int64], member: NDArray[np.bool_], seed: int) -> NDA
     return np.asarray(chosen[units])
 
 
-def _trained(
-    config: RunConfig,
-    prepared: PreparedData,
-    designed: ModelAndData,
-    pool: EncodedSplit,
-    chosen: NDArray[np.bool_],
-    seed: int,
+def _shadow_model(
+    config: RunConfig, prepared: PreparedData, designed: ModelAndData, split: EncodedSplit, seed: int
 ) -> torch.nn.Module:
-    own = replace(config, seed=seed)
-    settings = config.training
-    model = build_model(own, prepared, designed.device, private=False)
-    share = pool.subset(np.flatnonzero(chosen))
+    """Return a model trained on a split as the run's own was, without validation."""
+    # The run's precision is not measured anew; checkpoints are not written.
+    training = replace(standard(config.training), precision=designed.setup.precision.precision)
+    model = build_model(replace(config, seed=seed), prepared, designed.device)
     augmentation = build(config.augmentation, prepared.encoder.layout())
-    rows, _ = cache_frozen_features(settings, model, share, augmentation)
-    batches = shuffled(own, rows, augmentation, seed)
-    first = linear_probe_settings(config)
-    if first is not None:
-        train_linear_probe(own, model, prepared.target, share, batches, first, ALONE)
-    update = plain_update(
-        settings,
-        config.optimizer.build(model),
-        config.schedule.build(batches.steps),
+    rows, _ = cache_frozen_features(training, model, split, augmentation)
+    train_linear_probe(training, config.adapter, model, prepared.target, split, seed=seed, parallel=ALONE)
+    inputs = TrainingInputs(
+        training,
+        config.optimizer,
+        config.schedule,
         model,
         prepared.target,
-        designed.precision.precision,
-        objective=config.fairness.objective(share, prepared.groups, prepared.target),
+        rows,
+        prepared.parts["validation"],
+        seed=seed,
+        augmentation=augmentation,
+        objective=build(config.fairness).objective(split, prepared.groups, prepared.target),
     )
+    setup = build(config.privacy, inputs)
     model.train()
-    fit(update, batches, seed=seed)
-    if update.ema is not None:
-        update.ema.keep()
+    fit(setup.step, setup.batches, seed=seed)
+    if setup.step.ema is not None:
+        setup.step.ema.copy_to_model()
     return model
 
 
 def _losses(
-    config: RunConfig,
     model: torch.nn.Module,
-    prepared: PreparedData,
-    part: EncodedSplit,
+    target: Target,
+    split: EncodedSplit,
+    batch_size: int,
     rows: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float64]:
-    """Give the losses of a part's rows (all, where none are named), a batch at a time: outputs of masks are large."""
-    chosen = torch.arange(len(part)) if rows is None else torch.from_numpy(rows)
-    device, size, found = next(model.parameters()).device, config.training.validation_batch_size, []
+    """Return the losses of a split's rows (all by default), a batch at a time: outputs of masks are large."""
+    chosen = torch.arange(len(split)) if rows is None else torch.from_numpy(rows)
+    device, found = next(model.parameters()).device, []
     with eval_mode(model), torch.inference_mode():
-        for start in range(0, len(chosen), size):
-            batch = part.batch(chosen[start : start + size]).to(device)
-            losses = prepared.target.losses(model(batch.inputs).float(), batch.targets)
+        for start in range(0, len(chosen), batch_size):
+            batch = split.batch(chosen[start : start + batch_size]).to(device)
+            losses = target.losses(model(batch.inputs).float(), batch.targets)
             found.append(losses.double().cpu().numpy())
     return np.concatenate(found)

@@ -13,7 +13,9 @@ from core.data.groups import Groups
 from core.data.encoded_split import EncodedSplit
 from core.data.splits import subsample, split
 from core.data.types import Dataset, Encoder, Finding
-from core.privacy.config import validate_pretraining
+from core.privacy.config import validate_data, validate_pretraining
+from core.fairness.mitigation import NoMitigation
+from core.oversight.config import check_target
 from core.steps.fairness import check_reference_run
 from core.targets.types import Target
 
@@ -37,7 +39,7 @@ class PreparedData:
 def prepare(config: RunConfig) -> PreparedData:
     """Do step 1, raising ValueError that names every fault the checks found."""
     dataset = build(config.data, config.task, config.seed)
-    config.privacy.check_data(dataset)
+    validate_data(config.privacy, dataset)
     findings = check_dataset(dataset) + pretraining_overlap_findings(config, dataset)
     rows = split(dataset)
     findings += check_splits(dataset, rows)
@@ -49,16 +51,17 @@ def prepare(config: RunConfig) -> PreparedData:
     frames = {name: dataset.frame.iloc[chosen] for name, chosen in rows.items()}
     groups = Groups.fit(frames["train"], dataset)
     plain = build(config.encoder, dataset.roles)
-    encoder = config.fairness.encoder(plain, frames["train"], dataset.roles, groups)
+    mitigation: NoMitigation = build(config.fairness)
+    encoder = mitigation.wrap_encoder(plain, frames["train"], dataset.roles, groups)
     encoder.fit(frames["train"])
     target = config.target.build(frames["train"], dataset.roles)
-    config.oversight.check_target(target, dataset.roles)
+    check_target(config.oversight, target, dataset.roles)
     parts = {
         name: EncodedSplit(frame, rows[name], encoder, target.encode, dataset.roles, groups, dataset.frame)
         for name, frame in frames.items()
     }
-    config.fairness.check_validation(parts["validation"].groups, target)
-    check_reference_run(config, dataset, target, parts["test"])
+    mitigation.check_groups(parts["validation"].groups, target)
+    check_reference_run(config.fairness, dataset, target, parts["test"])
     for finding in findings:
         if finding.level == "warning":
             print(f"warning: {finding.message}")

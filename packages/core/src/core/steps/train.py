@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+import logging
 
 from core.config import RunConfig
 from core.energy.meter import JOULES_PER_WH, Meter
 from core.energy.section import EnergyForecast
 from core.energy.training_energy import TrainingEnergy
-from core.run.directory import RunDirectory
 from core.report.formatting import format_duration, format_si
+from core.run.directory import RunDirectory
 from core.steps.design import ModelAndData
 from core.steps.prepare import PreparedData
-from core.training.torchrun_env import sweep_position
+from core.training.config import standard
 from core.training.parallel import ProcessGroup
-from core.training.trainer import TrainingResult
-from core.training.trainer import train as run_training
+from core.training.torchrun_env import sweep_position
+from core.training.trainer import TrainingResult, run_validator, train
+
+log = logging.getLogger(__name__)
 
 
-def fit(
+def train_model(
     config: RunConfig,
     prepared: PreparedData,
     designed: ModelAndData,
@@ -28,47 +29,38 @@ def fit(
     meter: Meter,
 ) -> TrainingResult:
     """Do step 3."""
-    shown = parallel.is_main and config.training.progress != "none"
+    training = standard(config.training)
+    shown = parallel.is_main and training.progress != "none"
     energy = TrainingEnergy.of(
-        config.energy, meter, designed.batches.steps, forecast_line if shown else None
+        config.energy, meter, designed.setup.batches.steps, log_forecast if shown else None
     )
     fingerprint = {
         "data": prepared.dataset.files or {"simulated": prepared.dataset.name},
         "rows": {name: len(part) for name, part in prepared.parts.items()},
-        "privacy": designed.private.plan.fingerprint() if designed.private else None,
+        "privacy": designed.setup.guarantee.fingerprint(),
     }
-    trained = run_training(
-        config.training,
-        designed.model,
-        prepared.target,
-        designed.batches,
-        designed.update,
-        prepared.parts["validation"],
+    result = train(
+        training,
+        designed.setup,
+        run_validator(training, designed.setup, prepared.target, prepared.parts["validation"], parallel),
         folder.checkpoints,
         fingerprint,
-        seed=designed.seed,
-        epoch_steps=designed.epoch_steps,
-        precision=designed.precision.precision,
-        ema=designed.update.ema,
-        probes=[energy],
-        stops=[energy],
+        callbacks=[energy],
+        stopping=[energy],
         parallel=parallel,
     )
     meter.add("train", energy.before)
-    return trained
+    return result
 
 
-def forecast_line(expected: EnergyForecast) -> None:
-    """Tell what training will take, as soon as a few steps were seen."""
-    print(f"training will take about {_amounts(expected, 1)}", file=sys.stderr)
-    place = sweep_position()
-    if place is not None and place[1] > place[0]:
-        number, of = place
+def log_forecast(expected: EnergyForecast) -> None:
+    """Log what training will take, as soon as a few steps were measured."""
+    log.info("training will take about %s", _amounts(expected, 1))
+    position = sweep_position()
+    if position is not None and position[1] > position[0]:
+        number, of = position
         left = _amounts(expected, of - number + 1)
-        print(
-            f"this is run {number} of {of}; all that are left will take about {left}, if alike",
-            file=sys.stderr,
-        )
+        log.info("this is run %d of %d; all that are left will take about %s, if alike", number, of, left)
 
 
 def _amounts(expected: EnergyForecast, times: int) -> str:

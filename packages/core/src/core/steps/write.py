@@ -28,6 +28,8 @@ from core.steps.prepare import PreparedData
 from core.atomic_io import write_atomically
 from core.training.torchrun_env import launch_command
 from core.training.precision import cpu_name
+from core.training.config import standard
+from core.training.section import TrainingSection
 from core.training.trainer import TrainingResult
 
 
@@ -60,7 +62,7 @@ def write(
                 "run": _run(folder, config, prepared),
                 "data": _data(prepared),
                 "model": _model(folder, designed),
-                "training": _training(designed, trained, footprint),
+                "training": _training(config, designed, trained, footprint),
                 **evaluation.json(),
                 "studies": _studies(folder, judged),
                 "baseline": None if judged.comparison is None else judged.comparison.json(),
@@ -151,35 +153,37 @@ def _model(folder: RunDirectory, designed: ModelAndData) -> dict[str, Any]:
     }
 
 
-def _training(designed: ModelAndData, trained: TrainingResult, footprint: Footprint) -> dict[str, Any]:
-    return {
-        "epochs": trained.steps / designed.epoch_steps,
-        "steps": trained.steps,
-        "reason": trained.reason,
-        "weights": trained.weights,
-        "messages": [*designed.messages, *trained.messages],
-        "precision": designed.precision.precision,
-        "precision_reason": designed.precision.reason,
-        "seconds": footprint.phases["train"].seconds,
-        "phases": footprint.phases,
-        "device": str(designed.device),
-        "history": history(trained.findings),
-        "stopped_early": trained.steps < designed.batches.steps,
-        **trained.findings,
-    }
-
-
-def history(findings: dict[str, Any]) -> list[dict[str, Any]]:
-    """Join the training loss and the looks at validation, by step, for the learning curve."""
-    points = {p["step"]: {"step": p["step"], "loss": p["loss"]} for p in findings["curve"]}
-    for look in findings.get("validation", {}).get("history", []):
-        point = points.setdefault(look["step"], {"step": look["step"], "loss": None})
-        point |= {f"validation_{name}": value for name, value in look.items() if name != "step"}
-    return [points[step] for step in sorted(points)]
+def _training(
+    config: RunConfig, designed: ModelAndData, trained: TrainingResult, footprint: Footprint
+) -> TrainingSection:
+    setup, precision = designed.setup, designed.setup.precision
+    return TrainingSection(
+        epochs=trained.steps / setup.epoch_steps,
+        steps=trained.steps,
+        planned_steps=setup.batches.steps,
+        stopped_early=trained.steps < setup.batches.steps,
+        stop_reason=trained.stop_reason,
+        weights=trained.weights,
+        best=trained.best,
+        precision=precision.precision,
+        precision_reason=precision.reason,
+        bf16_speedup=precision.speedup,
+        time_limit_minutes=standard(config.training).max_minutes or None,
+        seconds=footprint.phases["train"].seconds,
+        device=str(designed.device),
+        processes=trained.processes,
+        unsynchronized_batch_norm=trained.unsynchronized_batch_norm,
+        feature_cache=designed.feature_cache,
+        linear_probe=designed.linear_probe,
+        warnings=trained.warnings,
+        history=trained.history,
+        step_timings=trained.timings,
+        phases=footprint.phases,
+    )
 
 
 def environment() -> dict[str, Any]:
-    """Say where the run was carried out."""
+    """Return where the run was carried out."""
     return {
         "python": platform.python_version(),
         "torch": str(torch.__version__),

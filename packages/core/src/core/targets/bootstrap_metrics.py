@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from core.targets.roc import Ranking
+from core.targets.roc import RocCurve
 from core.targets.types import Array, Predictions, Statistic, Weighted
 
 
@@ -56,7 +56,7 @@ def auroc_auprc(names: tuple[str, str], column: int) -> Statistic:
     """Return AUROC and average precision of one score column against its class."""
 
     def prepare(p: Predictions) -> Weighted:
-        return Ranking(p.scores[:, column], truths(p)[:, column]).areas
+        return RocCurve(p.scores[:, column], truths(p)[:, column]).auroc_auprc
 
     return Statistic(names, prepare)
 
@@ -70,10 +70,10 @@ def macro_auroc_auprc(classes: Sequence[str]) -> Statistic:
     names += [f"{metric}_{name}" for name in classes for metric in ("auroc", "auprc")]
 
     def prepare(p: Predictions) -> Weighted:
-        rankings = [Ranking(p.scores[:, k], truth) for k, truth in enumerate(truths(p).T)]
+        curves = [RocCurve(p.scores[:, k], truth) for k, truth in enumerate(truths(p).T)]
 
         def weighted(weights_RN: Array) -> Array:
-            each_RK2 = np.stack([ranking.areas(weights_RN) for ranking in rankings], axis=1)
+            each_RK2 = np.stack([curve.auroc_auprc(weights_RN) for curve in curves], axis=1)
             means = [mean_defined(each_RK2[:, :, metric]) for metric in (0, 1)]
             return np.column_stack([*means, each_RK2.reshape(len(each_RK2), -1)])
 

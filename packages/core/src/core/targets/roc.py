@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from core.targets.types import Array
 
 
-class Ranking:
+class RocCurve:
     """Rows sorted by falling score once; counts of every threshold for any weights afterwards.
 
-    ``scores`` (N,), higher = more likely yes; ``truth`` (N,) bool. T = distinct scores.
+    ``scores`` (N,), higher = more likely positive; ``truth`` (N,) bool. T = distinct scores.
     """
 
     def __init__(self, scores: Array, truth: NDArray[np.bool_]) -> None:
         self.order = np.argsort(-scores, kind="stable")
         ranked = scores[self.order]
         self.last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else self.order
-        self.cuts: Array = ranked[self.last]
-        """(T,) distinct scores, falling: the threshold "score >= cut" of each column of the counts."""
+        self.thresholds: Array = ranked[self.last]
+        """(T,) distinct scores, falling: the threshold "score >= threshold" of each column of the counts."""
         self.truth = truth[self.order]
         self.tied = len(self.last) < len(ranked)
         # Of each yes row, in rank order: where its group of equal scores starts and ends, among all rows and
@@ -32,17 +32,17 @@ class Ranking:
         self.first_yes_of_yes = np.searchsorted(self.yes, self.first_of_yes)
 
     def counts(self, weights_RN: Array) -> tuple[Array, Array]:
-        """Give (R, T) true and false positives of calling yes at or above each cut."""
+        """Count true and false positives (R, T) at each threshold."""
         drawn_RN = weights_RN[:, self.order]
         yes_RN = np.cumsum(drawn_RN * self.truth, axis=1)
         no_RN = np.cumsum(drawn_RN, axis=1) - yes_RN
         return (yes_RN[:, self.last], no_RN[:, self.last]) if self.tied else (yes_RN, no_RN)
 
-    def areas(self, weights_RN: Array) -> Array:
-        """Give (R, 2): area under the ROC curve (ties count half) and average precision.
+    def auroc_auprc(self, weights_RN: Array) -> Array:
+        """Compute the area under the ROC curve (ties count half) and average precision, (R, 2).
 
-        AUROC is NaN unless both answers occur, average precision unless yes occurs. Both are sums over the
-        rows whose truth is yes, of which there are often few: nothing else is kept at full length.
+        AUROC is NaN unless both classes occur, average precision unless the positive class does. Both are sums over
+        the positive rows, of which there are often few: nothing else is kept at full length.
         """
         all_RN = np.cumsum(weights_RN[:, self.order], axis=1)
         if not all_RN.shape[1]:
@@ -51,10 +51,10 @@ class Ranking:
         tp_RP = np.cumsum(found_RP, axis=1)
         yes = tp_RP[:, -1] if len(self.yes) else np.zeros(len(weights_RN))
         no = all_RN[:, -1] - yes
-        called_RP = all_RN[:, self.last_of_yes]
+        predicted_RP = all_RN[:, self.last_of_yes]
         if self.tied:
             tp_RP = tp_RP[:, self.last_yes_of_yes]
-        above_RP = called_RP - tp_RP
+        above_RP = predicted_RP - tp_RP
         if self.tied:  # those tied with it count half
             before = np.pad(all_RN, ((0, 0), (1, 0)))[:, self.first_of_yes]
             before -= np.pad(np.cumsum(found_RP, axis=1), ((0, 0), (1, 0)))[:, self.first_yes_of_yes]
@@ -62,16 +62,16 @@ class Ranking:
         with np.errstate(divide="ignore", invalid="ignore"):
             auroc = 1 - np.einsum("rp,rp->r", found_RP, above_RP) / (yes * no)
             # a row that was not drawn may have nothing above it: its term is 0, whatever the divisor
-            precision_RP = tp_RP / np.maximum(called_RP, 1e-300)
+            precision_RP = tp_RP / np.maximum(predicted_RP, 1e-300)
             average = np.einsum("rp,rp->r", found_RP, precision_RP) / yes
         auroc[(yes == 0) | (no == 0)] = np.nan
         return np.column_stack([auroc, average])
 
 
-def rates(scores: Array, truth: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
-    """Give cuts (T,), sensitivity (T,) and false-positive rate (T,) of the rows as they are; NaN if one-sided."""
-    ranking = Ranking(scores, truth)
-    tp_RT, fp_RT = ranking.counts(np.ones((1, len(scores))))
+def roc_curve(scores: Array, truth: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
+    """Return thresholds (T,), true positive rate (T,) and false positive rate (T,); NaN where a class is missing."""
+    curve = RocCurve(scores, truth)
+    tp_RT, fp_RT = curve.counts(np.ones((1, len(scores))))
     tp, fp = tp_RT[0], fp_RT[0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return ranking.cuts, tp / tp[-1], fp / fp[-1]
+        return curve.thresholds, tp / tp[-1], fp / fp[-1]

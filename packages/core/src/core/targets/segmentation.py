@@ -162,6 +162,11 @@ class SegmentationTarget(Target):
         """Return encoded masks in the shape of ``labels``, (N, H, W) uint8."""
         return targets.cpu().numpy()
 
+    @classmethod
+    def kept_scores(cls, scores: Array) -> Array:
+        """Return each class's mean probability over a map's places, (N, K)."""
+        return torch.from_numpy(np.asarray(scores, np.float64)).mean(dim=(2, 3)).numpy()
+
     def decode(self, scores: Array, likely: Array | None = None) -> Decoded:
         """Decide pixels and keep the means of probabilities over the map's places.
 
@@ -172,9 +177,8 @@ class SegmentationTarget(Target):
         if likely is not None:
             many = (exact >= likely[:, :, None, None]).sum(axis=1) > 1
             doubtful = many.mean(axis=(1, 2))
-        shares = torch.from_numpy(exact).mean(dim=(2, 3)).numpy()
         sure = torch.from_numpy(exact).amax(dim=1).mean(dim=(1, 2)).numpy()
-        return Decoded(shares, self.labels(scores), sure, doubtful)
+        return Decoded(self.kept_scores(exact), self.labels(scores), sure, doubtful)
 
     # Metrics
 

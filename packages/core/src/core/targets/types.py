@@ -261,6 +261,11 @@ class Target(ABC):
     def truth(self, targets: Tensor) -> Labels:
         """Return encoded targets in the shape of ``labels``."""
 
+    @classmethod
+    def kept_scores(cls, scores: Array) -> Array:
+        """Return what predictions keep of scores, (N, K)."""
+        return scores
+
     def decode(self, scores: Array, likely: Array | None = None) -> Decoded:
         """Decide from scores and keep of them what predictions keep.
 

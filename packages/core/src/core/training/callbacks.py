@@ -1,4 +1,4 @@
-"""What watches a training run: progress for people, the learning curve and step times for the record."""
+"""Callbacks that watch a training: progress for people, the learning curve and step timings for the record."""
 
 from __future__ import annotations
 
@@ -12,85 +12,80 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from core.training.section import HistoryPoint, StepTimings
+from core.training.types import Callback
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from core.training.types import Callback, StepEvent
+    from core.training.types import StepEvent
 
 SMOOTHING = 0.95
-"""Memory of the smoothed training loss, per step."""
-REFRESH = 0.2
-"""Seconds between redrawings of the bar."""
+"""Decay of the smoothed training loss, per step."""
+REFRESH_SECONDS = 0.2
+"""Between redrawings of the progress bar."""
 LINE_SECONDS = 30.0
 LINES = 10
 """Without a terminal: a line each tenth of the run, or every LINE_SECONDS."""
 TRAINING = "training"
-"""What the display is of, where nothing else is said."""
-POINTS = 200
-"""Points of the learning curve."""
+"""What the display is of, where nothing else is named."""
+CURVE_POINTS = 200
 
 
 class SmoothedLoss:
-    """Exponential mean of a series, corrected for its start (as Adam's moments are)."""
+    """Exponential moving average of a series with bias correction (as Adam's moments have)."""
 
     def __init__(self) -> None:
-        """Start with nothing seen."""
+        """Start without a value."""
         self.total = 0.0
         self.weight = 0.0
 
     def add(self, value: float) -> float:
-        """See a value and give the mean so far."""
+        """Add a value; return the average so far."""
         self.total = SMOOTHING * self.total + (1 - SMOOTHING) * value
         self.weight = SMOOTHING * self.weight + (1 - SMOOTHING)
         return self.total / self.weight
 
 
-class LearningCurve:
+class LearningCurve(Callback):
     """The smoothed training loss along the run; it stays empty where the loss is private."""
 
     def __init__(self, steps: int) -> None:
-        """Keep about POINTS points of a run of so many steps."""
-        self.every = max(steps // POINTS, 1)
-        self.points: list[dict[str, float]] = []
+        """Keep about CURVE_POINTS points of a run of so many steps."""
+        self.every = max(steps // CURVE_POINTS, 1)
+        self.points: list[HistoryPoint] = []
         self.step = 0
         """The last step seen."""
         self._loss = SmoothedLoss()
 
     def on_step(self, event: StepEvent) -> None:
-        """Take up the loss."""
+        """Add the loss of a step."""
         self.step = event.step
         if event.loss is None:
             return
         smoothed = self._loss.add(event.loss)
         if event.step == 1 or event.step % self.every == 0:
-            assert event.rate is not None, "training has a rate"
-            self.points.append({"step": event.step, "loss": smoothed, "rate": event.rate})
-
-    def on_end(self) -> None:
-        """Have nothing to do."""
-
-    def findings(self) -> dict[str, Any]:
-        """Give the points: step, smoothed loss, learning rate."""
-        return {"curve": self.points}
+            self.points.append(HistoryPoint(step=event.step, loss=smoothed, lr=event.lr))
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the points and the running mean."""
+        """Return the points and the running average."""
         return {
             "step": self.step,
-            "points": self.points,
+            "points": [[point.step, point.loss, point.lr] for point in self.points],
             "total": self._loss.total,
             "weight": self._loss.weight,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a saved curve."""
-        self.step, self.points = state["step"], list(state["points"])
+        """Load a saved curve."""
+        self.step = state["step"]
+        self.points = [HistoryPoint(step=step, loss=loss, lr=lr) for step, loss, lr in state["points"]]
         self._loss.total, self._loss.weight = state["total"], state["weight"]
 
 
-class StepTimes:
-    """How long steps took since this process started; not carried over a resume."""
+class StepTimer(Callback):
+    """Measures how long steps take since this process started."""
 
     def __init__(self) -> None:
         """Start the clock."""
@@ -99,48 +94,43 @@ class StepTimes:
         self._examples: int | None = 0
 
     def on_step(self, event: StepEvent) -> None:
-        """Take the time since the last step, its batch, checkpoint and validation included."""
+        """Add the time since the last step, its batch, checkpoint and validation included."""
         now = time.perf_counter()
         self._seconds.append(now - self._last)
         self._last = now
         if self._examples is not None:
             self._examples = None if event.examples is None else self._examples + event.examples
 
-    def on_end(self) -> None:
-        """Have nothing to do."""
-
-    def findings(self) -> dict[str, Any]:
-        """Give the total; median and 95th percentile in milliseconds, and throughput, where batch sizes are public.
-
-        A step's time tells its batch's size.
-        """
+    def timings(self) -> StepTimings:
+        """Return the total; median, 95th percentile and throughput only where batch sizes are public."""
         if not self._seconds:
-            return {"times": {"steps": 0}}
+            return StepTimings()
         seconds = np.frombuffer(self._seconds)
-        times: dict[str, Any] = {
-            "steps": len(seconds),
-            "seconds": float(seconds.sum()),
-        }
-        if self._examples is not None:
-            times["step_ms_median"] = float(np.median(seconds) * 1e3)
-            times["step_ms_p95"] = float(np.quantile(seconds, 0.95) * 1e3)
-            times["examples_per_second"] = self._examples / float(seconds.sum())
-        return {"times": times}
+        total = float(seconds.sum())
+        if self._examples is None:
+            return StepTimings(steps=len(seconds), seconds=total)
+        return StepTimings(
+            steps=len(seconds),
+            seconds=total,
+            step_ms_median=float(np.median(seconds) * 1e3),
+            step_ms_p95=float(np.quantile(seconds, 0.95) * 1e3),
+            examples_per_second=self._examples / total,
+        )
 
 
-class ProgressBar:
-    """A progress bar on a terminal: loss (where it is public), rate and time left."""
+class ProgressBar(Callback):
+    """A progress bar on a terminal: loss (where it is public), learning rate and remaining time."""
 
     def __init__(self, steps: int, start: int, stream: TextIO | None = None, what: str = TRAINING) -> None:
         """Open the bar at the first step that is seen."""
         self.steps = steps
-        self._left = TimeLeft(steps, start)
+        self._remaining = RemainingTime(steps, start)
         self._loss = SmoothedLoss()
         columns = (
             TextColumn(what),
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[says]}"),
+            TextColumn("{task.fields[status]}"),
         )
         console = Console(file=stream if stream is not None else sys.stderr, force_terminal=True)
         # Drawn from on_step and not from a thread of its own, which would take time from the step's.
@@ -149,61 +139,52 @@ class ProgressBar:
         self._drawn = 0.0
 
     def on_step(self, event: StepEvent) -> None:
-        """Move the bar, redrawn at most every REFRESH seconds."""
+        """Move the bar, redrawn at most every REFRESH_SECONDS."""
         loss = None if event.loss is None else self._loss.add(event.loss)
         now = time.monotonic()
-        if now - self._drawn < REFRESH and event.step < self.steps:
+        if now - self._drawn < REFRESH_SECONDS and event.step < self.steps:
             return
         self._drawn = now
         if self._task is None:
             self._bar.start()
-            self._task = self._bar.add_task("", total=self.steps, says="")
-        self._bar.update(self._task, completed=event.step, says=format_progress(event, loss, self._left(event.step)))
+            self._task = self._bar.add_task("", total=self.steps, status="")
+        status = format_progress(event, loss, self._remaining(event.step))
+        self._bar.update(self._task, completed=event.step, status=status)
         self._bar.refresh()
 
     def on_end(self) -> None:
-        """Clear the bar away."""
+        """Clear the bar."""
         self._bar.stop()
 
-    def findings(self) -> dict[str, Any]:
-        """Leave nothing in the record."""
-        return {}
 
-
-class LogProgress:
-    """Progress where there is no terminal: a line now and then."""
+class LogProgress(Callback):
+    """Progress where there is no terminal: a line at intervals."""
 
     def __init__(self, steps: int, start: int, stream: TextIO | None = None, what: str = TRAINING) -> None:
-        """Write to ``stream``, the process's error stream by default; of other work than training if it takes long."""
+        """Write to ``stream``, by default the standard error; of other work than training only if it takes long."""
         self.steps = steps
         self._what = "" if what == TRAINING else f"{what}: "
         self.stream = stream if stream is not None else sys.stderr
         self.every = max(steps // LINES, 1)
-        self._left = TimeLeft(steps, start)
+        self._remaining = RemainingTime(steps, start)
         self._loss = SmoothedLoss()
         self._written = time.monotonic()
 
     def on_step(self, event: StepEvent) -> None:
-        """Write a line if a tenth of the run or LINE_SECONDS have passed."""
+        """Write a line if one is due."""
         loss = None if event.loss is None else self._loss.add(event.loss)
         now = time.monotonic()
         due = now - self._written >= LINE_SECONDS
         if not due and (self._what or (event.step % self.every and event.step != self.steps)):
             return
         self._written = now
-        text = format_progress(event, loss, self._left(event.step))
-        print(f"{self._what}step {event.step}/{self.steps}  {text}", file=self.stream, flush=True)
-
-    def on_end(self) -> None:
-        """Have nothing to do."""
-
-    def findings(self) -> dict[str, Any]:
-        """Leave nothing in the record."""
-        return {}
+        status = format_progress(event, loss, self._remaining(event.step))
+        self.stream.write(f"{self._what}step {event.step}/{self.steps}  {status}\n")
+        self.stream.flush()
 
 
-class TimeLeft:
-    """Seconds to the end of the run, from the pace since this process took it up."""
+class RemainingTime:
+    """Seconds to the end of the run, from the pace since this process started."""
 
     def __init__(self, steps: int, start: int) -> None:
         """Start the clock at step ``start`` of ``steps``."""
@@ -212,21 +193,21 @@ class TimeLeft:
         self._since = time.monotonic()
 
     def __call__(self, step: int) -> float:
-        """Give the seconds left after ``step``."""
+        """Return the seconds that remain after ``step``."""
         return (time.monotonic() - self._since) / max(step - self.start, 1) * (self.steps - step)
 
 
-def format_progress(event: StepEvent, loss: float | None, left: float) -> str:
-    """Put a step's figures in words; nothing of the loss where it is private."""
-    minutes, seconds = divmod(round(left), 60)
-    remaining = f"{minutes} min {seconds:02d} s left" if minutes else f"{seconds} s left"
-    figures = [remaining] if event.rate is None else [f"rate {event.rate:.2e}", remaining]
-    return "  ".join(figures if loss is None else [f"loss {loss:.4f}", *figures])
+def format_progress(event: StepEvent, loss: float | None, remaining: float) -> str:
+    """Return a step's loss (where it is public), learning rate and remaining time as one line."""
+    minutes, seconds = divmod(round(remaining), 60)
+    left = f"{minutes} min {seconds:02d} s left" if minutes else f"{seconds} s left"
+    values = [left] if event.lr is None else [f"lr {event.lr:.2e}", left]
+    return "  ".join(values if loss is None else [f"loss {loss:.4f}", *values])
 
 
 @contextmanager
 def progress(kind: str, steps: int, start: int, what: str = TRAINING) -> Iterator[list[Callback]]:
-    """Give the display of ``training.progress`` (auto: a bar on a terminal, else lines), cleared away on any exit."""
+    """Yield the display of ``training.progress`` (auto: a bar on a terminal, else lines), cleared on any exit."""
     if kind == "none":
         yield []
     elif kind == "bar" or (kind == "auto" and sys.stderr.isatty()):

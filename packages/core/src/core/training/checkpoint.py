@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from core.training.types import Stateful
 
-SCHEMA = 1
-"""Raised whenever an older checkpoint can no longer be taken up."""
+SCHEMA = 2
+"""Incremented whenever an older checkpoint can no longer be resumed."""
 
 log = logging.getLogger(__name__)
 
@@ -35,54 +35,54 @@ class DamagedError(ValueError):
 
 
 class Checkpoints:
-    """Writes what the parts of a run need to go on, and finds the newest whole one again."""
+    """Writes what a run needs to resume, and finds the newest intact checkpoint again."""
 
     def __init__(
         self,
         folder: Path,
-        parts: Mapping[str, Stateful],
+        states: Mapping[str, Stateful],
         fingerprint: Mapping[str, Any],
         *,
         every: int = 0,
         minutes: float = 0.0,
         keep: int = 2,
     ) -> None:
-        """Keep the ``keep`` newest checkpoints of ``parts`` in ``folder``, every so many steps and minutes.
+        """Keep the ``keep`` newest checkpoints of ``states`` in ``folder``, every so many steps and minutes.
 
         ``fingerprint`` (JSON: configuration, data hashes) must be the same on resume; the schema of the code
         is added to it. 0 steps and 0 minutes write only at the end and when interrupted.
         """
         self.folder = folder
-        self.parts = dict(parts)
+        self.states = dict(states)
         self.fingerprint = _flat({"schema": SCHEMA, **fingerprint})
         self.every = every
         self.seconds = minutes * 60
         self.keep = keep
-        self.messages: list[str] = []
-        """What a resume had to say, for the record."""
+        self.warnings: list[str] = []
+        """What a resume warned of, for the record."""
         self._written = time.monotonic()
 
     def after(self, step: int, *, last: bool = False) -> None:
-        """Write a checkpoint after ``step`` (counted from 1) if its number or the clock says so, or it is the last."""
+        """Write a checkpoint after ``step`` (counted from 1) if one is due by steps or the clock, or it is the last."""
         due = self.every > 0 and step % self.every == 0
         if last or due or (self.seconds > 0 and time.monotonic() - self._written >= self.seconds):
             self.save(step)
 
     def save(self, step: int) -> None:
-        """Write a checkpoint after ``step`` steps; the former ones stay whole whatever happens meanwhile.
+        """Write a checkpoint after ``step`` steps; the former ones stay intact whatever happens meanwhile.
 
-        Raises ValueError that says what to do where the disk is full.
+        Raises ValueError with the remedy where the disk is full.
         """
         tensors: dict[str, torch.Tensor] = {}
         values: dict[str, dict[str, Any]] = {}
-        for part, stateful in self.parts.items():
-            values[part] = {}
+        for owner, stateful in self.states.items():
+            values[owner] = {}
             for name, value in stateful.state_dict().items():
                 if isinstance(value, torch.Tensor):
                     # A copy of its own: safetensors refuses tensors that share memory, such as tied weights.
-                    tensors[f"{part}/{name}"] = value.detach().to("cpu", copy=True).contiguous()
+                    tensors[f"{owner}/{name}"] = value.detach().to("cpu", copy=True).contiguous()
                 else:
-                    values[part][name] = value
+                    values[owner][name] = value
         content = save_tensors(tensors)
         body = {
             "step": step,
@@ -101,58 +101,63 @@ class Checkpoints:
                 raise
             raise ValueError(self._full(step, len(content))) from error
         self._written = time.monotonic()
-        self._forget_old()
+        self._remove_old()
 
     def resume(self) -> int:
-        """Load the newest whole checkpoint into the parts and give its step; 0 where there is none.
+        """Load the newest intact checkpoint into the states and return its step; 0 where there is none.
 
-        A torn or altered one is passed over with a message for the one before it. Raises ValueError where none
-        is whole, and where the fingerprint differs (naming the key, its old and its new value).
+        A torn or altered one is skipped with a warning for the one before it. Raises ValueError where none
+        is intact, and where the fingerprint differs (naming the key, its old and its new value).
         """
         manifests = sorted(self.folder.glob("step-*.json"), reverse=True)
         for manifest in manifests:
             try:
                 body, tensors = _read(manifest)
             except DamagedError as error:
-                self._say(f"{error}; passed over for the checkpoint before it")
+                self._warn(f"{error}; skipped for the checkpoint before it")
                 continue
             self._compare(body["fingerprint"])
             for key, now in _machine().items():
                 if body["machine"].get(key) != now:
-                    self._say(
+                    self._warn(
                         f"the checkpoint was written with {key}={body['machine'].get(key)}, this is {now}: "
-                        "the run goes on, but not bit for bit as it would have"
+                        "the run resumes, but not bit for bit as it would have"
                     )
-            for part, stateful in self.parts.items():
-                if part not in body["values"] and isinstance(stateful, OptionalState):
-                    self._say(f"{manifest.name} lacks {part}: {stateful.missing()}")
+            for owner, stateful in self.states.items():
+                if owner not in body["values"] and isinstance(stateful, OptionalState):
+                    self._warn(f"{manifest.name} lacks {owner}: {stateful.missing()}")
                     continue
-                if part not in body["values"]:
+                if owner not in body["values"]:
                     raise ValueError(
-                        f"{manifest} holds nothing of {part}: it was written by a run that was watched or stopped "
-                        "otherwise; train anew in another folder (hydra.run.dir)"
+                        f"{manifest} holds no state of {owner}: it was written by a run with other callbacks or "
+                        "limits; train anew in another folder (hydra.run.dir)"
                     )
-                cut = len(part) + 1
-                own = {name[cut:]: t for name, t in tensors.items() if name.startswith(f"{part}/")}
-                stateful.load_state_dict({**body["values"][part], **own})
+                cut = len(owner) + 1
+                own = {name[cut:]: t for name, t in tensors.items() if name.startswith(f"{owner}/")}
+                stateful.load_state_dict({**body["values"][owner], **own})
             return int(body["step"])
         if manifests:
             raise ValueError(
-                f"no checkpoint in {self.folder} is whole: {'; '.join(self.messages)}. "
+                f"no checkpoint in {self.folder} is intact: {'; '.join(self.warnings)}. "
                 f"Delete the folder to train anew, or restore its files"
             )
         return 0
 
     def _compare(self, former: dict[str, Any]) -> None:
+        if former.get("schema") != SCHEMA:
+            raise ValueError(
+                f"{self.folder} holds checkpoints that another version of plinth-core wrote: finish the run with that "
+                "version, or train anew in another folder (hydra.run.dir)"
+            )
         for key in sorted(former.keys() | self.fingerprint.keys()):
             old, new = former.get(key, "(absent)"), self.fingerprint.get(key, "(absent)")
             if old != new:
                 raise ValueError(
                     f"{self.folder} holds checkpoints of a run with {key}={old!r}, but it is now {new!r}: "
-                    "use the former value to go on, or another folder (hydra.run.dir) to train anew"
+                    "use the former value to resume, or another folder (hydra.run.dir) to train anew"
                 )
 
-    def _forget_old(self) -> None:
+    def _remove_old(self) -> None:
         for manifest in sorted(self.folder.glob("step-*.json"), reverse=True)[self.keep :]:
             manifest.unlink()
         for tensors in self.folder.glob("step-*.safetensors"):
@@ -166,15 +171,15 @@ class Checkpoints:
         kept = [
             int(found[1]) for p in self.folder.glob("step-*.json") if (found := re.search(r"(\d+)", p.name))
         ]
-        went = f"the checkpoint of step {max(kept)} is whole" if kept else "none was written before"
+        went = f"the checkpoint of step {max(kept)} is intact" if kept else "none was written before"
         return (
             f"no space left in {self.folder} for the checkpoint of step {step} ({size / 1e6:.0f} MB needed, "
-            f"{free / 1e6:.0f} MB free); {went}: free some space and run the same command again to go on"
+            f"{free / 1e6:.0f} MB free); {went}: free some space and run the same command again to resume"
         )
 
-    def _say(self, message: str) -> None:
-        self.messages.append(message)
-        log.warning(message)
+    def _warn(self, message: str) -> None:
+        self.warnings.append(message)
+        log.warning("%s", message)
 
 
 def _sealed(body: dict[str, Any]) -> bytes:
@@ -185,7 +190,7 @@ def _sealed(body: dict[str, Any]) -> bytes:
 
 
 def _read(manifest: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Read and check both files of a checkpoint, raising DamagedError that names the file."""
+    """Return the content of both files of a checkpoint, raising DamagedError that names the file."""
     try:
         sealed = json.loads(manifest.read_bytes())
         body: dict[str, Any] = sealed["body"]
@@ -214,7 +219,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Name every leaf by its dotted key, in the values that JSON gives back."""
+    """Return every leaf by its dotted key, with the value that JSON reads back."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, dict) and value:

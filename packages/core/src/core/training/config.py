@@ -204,14 +204,16 @@ class StandardTraining(TrainingConfig):
         0, help="examples per forward pass, gradients accumulated; 0: the whole batch at once"
     )
     drop_last: bool = field(
-        True, help="drop the incomplete last batch of an epoch (other rows each epoch): all batches have one size"
+        True,
+        help="drop the incomplete last batch of an epoch (other rows each epoch): all batches have one size",
     )
     sampling: str = field(
         "uniform",
         help="uniform (each row once an epoch), or weighted: class_balanced, group_balanced, group_class_balanced",
     )
     sampling_power: float = field(
-        1.0, help="weighted sampling in proportion to 1 / count^power: 1 is balanced, 0.5 square-root sampling"
+        1.0,
+        help="weighted sampling in proportion to 1 / count^power: 1 is balanced, 0.5 square-root sampling",
     )
     precision: str = field(
         "auto", help="auto (bf16 where native and measured faster), fp32, bf16, fp16 (CUDA)"
@@ -225,7 +227,8 @@ class StandardTraining(TrainingConfig):
     )
     max_grad_norm: float = field(1.0, help="gradient clipping by global norm; 0: none")
     ema: float | None = field(
-        None, help="decay of an exponential moving average of the weights that is validated and kept, e.g. 0.999"
+        None,
+        help="decay of an exponential moving average of the weights that is validated and kept, e.g. 0.999",
     )
     validate_every_epochs: int = field(1, help="epochs between validations; 0: only at the end")
     monitor: str = field(
@@ -288,3 +291,9 @@ class StandardTraining(TrainingConfig):
     def total_steps(self, examples: int) -> int:
         """Return the number of optimizer steps of the whole run over so many training examples."""
         return self.steps or self.epochs * self.epoch_steps(examples)
+
+
+def standard(training: TrainingConfig) -> StandardTraining:
+    """Return the option as what it is: ``training=`` has but one."""
+    assert isinstance(training, StandardTraining)
+    return training

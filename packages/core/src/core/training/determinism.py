@@ -1,4 +1,4 @@
-"""Random streams that are a pure function of (seed, step), so that a resumed run draws what a straight one would."""
+"""Random states that are a pure function of (seed, step), so that a resumed run draws what a straight one would."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def seed_step(seed: int, step: int) -> None:
-    """Seed torch's streams for one step (counted from 0): dropout and augmentation draw from them."""
+    """Seed torch's generators for one step (counted from 0): dropout and augmentation draw from them."""
     derived = derive_seed(seed, "step", step)
-    # torch.manual_seed does the same for every backend torch knows, at forty times the price per step.
+    # torch.manual_seed does the same for every backend torch knows, at forty times the cost per step.
     torch.default_generator.manual_seed(derived)
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(derived)
@@ -28,7 +28,7 @@ def seed_step(seed: int, step: int) -> None:
 
 
 def seeded(batches: Batches, seed: int, start: int) -> Iterator[Batch]:
-    """Yield the batches from step ``start`` on, each step's random streams seeded before its batch is drawn."""
+    """Yield the batches from step ``start`` on, torch's generators seeded for each step before its batch is drawn."""
     stream = batches.from_step(start)
     for step in range(start, batches.steps):
         seed_step(seed, step)
@@ -36,7 +36,7 @@ def seeded(batches: Batches, seed: int, start: int) -> Iterator[Batch]:
 
 
 def choose_deterministic_kernels(device: torch.device) -> None:
-    """Make CUDA choose kernels that give the same bits every time; CPU kernels do so by themselves.
+    """Select CUDA kernels that return the same bits every time; CPU kernels do so by themselves.
 
     Where an operation has no such kernel torch warns and names it.
     """

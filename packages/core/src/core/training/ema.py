@@ -1,4 +1,4 @@
-"""An exponential moving average of the weights, judged and kept instead of the last ones."""
+"""An exponential moving average of the weights, validated and kept instead of the last ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Ema:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        """Start from the model's weights as they are."""
+        """Start from the model's current weights."""
         self.decay = decay
         self.steps = 0
         self._live = averaged_tensors(model)
@@ -30,7 +30,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average towards the model's weights; call it after each optimizer step."""
+        """Update the average by the model's weights; call it after each optimizer step."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         average, live = list(self._average.values()), list(self._live.values())
@@ -39,8 +39,8 @@ class Ema:
         )
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Put the average into the model, and the live weights back afterwards."""
+    def average_parameters(self) -> Iterator[None]:
+        """Swap the average into the model, and the live weights back afterwards."""
         kept = {name: tensor.detach().clone() for name, tensor in self._live.items()}
         _copy(self._average, self._live)
         try:
@@ -48,16 +48,16 @@ class Ema:
         finally:
             _copy(kept, self._live)
 
-    def keep(self) -> None:
-        """Put the average into the model for good."""
+    def copy_to_model(self) -> None:
+        """Copy the average into the model for good."""
         _copy(self._average, self._live)
 
     def state(self) -> dict[str, Tensor]:
-        """Give the average by weight name."""
+        """Return the average by weight name."""
         return dict(self._average)
 
     def load(self, state: dict[str, Tensor], steps: int) -> None:
-        """Take up a saved average, raising ValueError where the names differ."""
+        """Load a saved average, raising ValueError where the names differ."""
         if state.keys() != self._average.keys():
             raise ValueError("the checkpoint's weight average is of another model")
         _copy(state, self._average)
@@ -65,7 +65,7 @@ class Ema:
 
 
 def averaged_tensors(model: nn.Module) -> dict[str, Tensor]:
-    """Name a model's trainable weights and floating-point buffers, the live tensors themselves."""
+    """Return a model's trainable weights and floating-point buffers by name, the live tensors."""
     weights = {n: p for n, p in model.named_parameters() if p.requires_grad}
     return weights | {n: b for n, b in model.named_buffers() if b.is_floating_point()}
 

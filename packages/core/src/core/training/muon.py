@@ -1,4 +1,4 @@
-"""Muon in single precision, for processors that only imitate bf16: torch's own is many times slower there."""
+"""Muon in single precision, for processors that only emulate bf16: torch's own is many times slower there."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-_MATCHED = 0.2
-"""An update's root mean square is brought to about AdamW's (Liu et al. 2025, arXiv:2502.16982, eq. 4)."""
+_RMS_SCALE = 0.2
+"""Scales an update's root mean square to about AdamW's (Liu et al. 2025, arXiv:2502.16982, eq. 4)."""
 
 
-def orthogonalised(
-    matrix: Tensor, coefficients: tuple[float, float, float], rounds: int, eps: float
+def newton_schulz(
+    matrix: Tensor, coefficients: tuple[float, float, float], iterations: int, eps: float
 ) -> Tensor:
-    """Bring all singular values of a matrix (m, n) near 1 by Newton-Schulz rounds of a quintic (Jordan et al. 2024)."""
+    """Return a matrix (m, n) with all singular values near 1, by Newton-Schulz iterations (Jordan et al. 2024)."""
     a, b, c = coefficients
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
     x = x / x.norm().clamp(min=eps)
-    for _ in range(rounds):
+    for _ in range(iterations):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
     return x.T if tall else x  # type: ignore[no-any-return]
@@ -40,7 +40,7 @@ class ExactMuon(torch.optim.Muon):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            rate, momentum = float(group["lr"]), group["momentum"]
+            lr, momentum = float(group["lr"]), group["momentum"]
             assert group["adjust_lr_fn"] == "match_rms_adamw"
             for weight in group["params"]:
                 if weight.grad is None:
@@ -51,7 +51,7 @@ class ExactMuon(torch.optim.Muon):
                 kept = state["momentum_buffer"]
                 kept.lerp_(weight.grad, 1 - momentum)
                 ahead = weight.grad.lerp(kept, momentum) if group["nesterov"] else kept
-                update = orthogonalised(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
-                weight.mul_(1 - rate * group["weight_decay"])
-                weight.add_(update, alpha=-rate * _MATCHED * max(weight.shape) ** 0.5)
+                update = newton_schulz(ahead, group["ns_coefficients"], group["ns_steps"], group["eps"])
+                weight.mul_(1 - lr * group["weight_decay"])
+                weight.add_(update, alpha=-lr * _RMS_SCALE * max(weight.shape) ** 0.5)
         return loss

@@ -84,7 +84,7 @@ def muon(config: MuonConfig, model: nn.Module) -> list[Optimizer]:
 
 
 def optimizer_state(optimizers: Sequence[Optimizer], model: nn.Module) -> dict[str, Tensor]:
-    """Return every optimizer's tensors under ``<number>.<weight>.<field>``; learning rates and decays come from the config."""
+    """Return every optimizer's tensors under ``<number>.<weight>.<field>``; learning rates come from the config."""
     names = {id(p): n for n, p in model.named_parameters()}
     state: dict[str, Tensor] = {}
     for number, optimizer in enumerate(optimizers):

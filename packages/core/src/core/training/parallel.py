@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WAIT_LIMIT = timedelta(days=7)
-"""How long a process waits for another, which may validate, write or audit meanwhile; torchrun ends all when one dies."""
+"""How long a process waits for another, which may validate or write meanwhile; torchrun ends all when one dies."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
-"""Which number format the forward pass computes in, and how ``auto`` decides: once, by measuring, on record."""
+"""The number format of the forward pass, and how ``auto`` chooses it: once, by measuring, on record."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import platform
 import statistics
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.config import config_error
 from core.atomic_io import write_atomically
+from core.config import config_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +27,12 @@ if TYPE_CHECKING:
 
     from core.data.types import Batch
     from core.targets.types import Target
+    from core.training.section import PrecisionReason
+
+log = logging.getLogger(__name__)
 
 MIN_SPEEDUP = 1.15
-"""How many times faster bf16 must be to be chosen: below, the noise of a measurement would decide."""
+"""How many times faster bf16 must be to be chosen: below, the variance of a measurement would decide."""
 MIN_STEPS = 200
 """Runs of fewer steps than this take fp32 unmeasured."""
 PAIRS = 5
@@ -37,22 +41,24 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 @dataclass(frozen=True)
 class PrecisionDecision:
-    """The chosen format and why; ``ratio`` is fp32's step time over bf16's where it was measured."""
+    """The chosen format and why."""
 
     precision: str
-    reason: str
-    ratio: float | None = None
+    """fp32, bf16 or fp16."""
+    reason: PrecisionReason
+    speedup: float | None = None
+    """fp32's step time over bf16's, where it was measured."""
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """Give a reusable context in which a forward pass computes in fp32, bf16 or fp16."""
+    """Return a reusable context in which a forward pass computes in fp32, bf16 or fp16."""
     if precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=DTYPES[precision])
 
 
 def native_bf16(device: torch.device) -> bool:
-    """Tell whether the processor or GPU multiplies bf16 in hardware, not by conversion."""
+    """Return whether the processor or GPU multiplies bf16 in hardware, not by conversion."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type == "cpu":
@@ -66,35 +72,36 @@ def choose_precision(
     target: Target,
     batch: Batch,
     steps: int,
-    folder: Path,
+    folder: Path | None,
     *,
     device: torch.device,
     cache: Path | None = None,
 ) -> PrecisionDecision:
-    """Settle the precision of a run and keep it in ``folder/precision.json``, before its first step.
+    """Return the precision of a run, kept in ``folder/precision.json`` before its first step.
 
     ``auto`` takes bf16 only where the device has it natively and forward and backward of this model on this
-    batch (of the size that is in memory at a time) are at least ``GAIN`` times faster with it. The measured
-    answer is remembered for this machine, so that two runs of the same shape decide alike. Measuring touches
-    neither weights, buffers, gradients nor random streams. Raises ValueError for what the device can't do.
+    batch (of the size that is in memory at a time) are at least ``GAIN`` times faster with it. The
+    measurement is cached for this machine, so that two runs of the same shape choose alike. Measuring changes
+    neither weights, buffers, gradients nor random states. Raises ValueError for what the device can't do.
     """
     if asked == "fp16" and device.type != "cuda":
         raise config_error(
             "training.precision", "fp16", f"needs a CUDA device, not {device.type}; choose bf16 or fp32"
         )
     if asked != "auto":
-        return PrecisionDecision(asked, f"training.precision={asked} was asked for")
+        return PrecisionDecision(asked, "requested")
     key = _key(model, batch, device)
-    kept = folder / "precision.json"
-    if kept.exists() and (former := _read(kept))["key"] == key:
+    kept = None if folder is None else folder / "precision.json"
+    if kept is not None and kept.exists() and (former := _read(kept))["key"] == key:
         return PrecisionDecision(**former["decision"])
     decision = _decide(key, model, target, batch, steps, device, cache or cache_file())
-    write_atomically(kept, json.dumps({"key": key, "decision": asdict(decision)}, indent=2).encode())
+    if kept is not None:
+        write_atomically(kept, json.dumps({"key": key, "decision": asdict(decision)}, indent=2).encode())
     return decision
 
 
 def cache_file() -> Path:
-    """Where measured decisions are kept for this machine: under PLINTH_CACHE, XDG_CACHE_HOME or ~/.cache."""
+    """Return where this machine's measurements are cached: under PLINTH_CACHE, XDG_CACHE_HOME or ~/.cache."""
     root = os.environ.get("PLINTH_CACHE")
     if root is not None:
         return Path(root, "precision.json")
@@ -111,18 +118,20 @@ def _decide(
     cache: Path,
 ) -> PrecisionDecision:
     if not native_bf16(device):
-        return PrecisionDecision("fp32", f"this {device.type} has no native bf16")
+        return PrecisionDecision("fp32", "no_native_bf16")
     if steps < MIN_STEPS:
-        return PrecisionDecision("fp32", f"not measured: the run has {steps} steps, under {MIN_STEPS}")
+        return PrecisionDecision("fp32", "short_run")
     known: dict[str, float] = _read(cache) if cache.exists() else {}
     if key in known:
-        return _by_ratio(known[key], "measured by an earlier run of the same model, shapes and machine")
-    ratio = measure_speedup(model, target, batch, device)
+        return _by_speedup(known[key], "measured_before")
+    speedup = measure_speedup(model, target, batch, device)
     try:
-        write_atomically(cache, json.dumps(known | {key: ratio}, indent=1).encode())
+        write_atomically(cache, json.dumps(known | {key: speedup}, indent=1).encode())
     except OSError as error:
-        return _by_ratio(ratio, f"measured for this run alone ({cache} can't be written: {error.strerror})")
-    return _by_ratio(ratio, "measured on this model and batch")
+        log.warning(
+            "the precision was measured for this run alone: %s can't be written: %s", cache, error.strerror
+        )
+    return _by_speedup(speedup, "measured")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -132,13 +141,12 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged ({error}): delete it, and precision is measured anew") from error
 
 
-def _by_ratio(ratio: float, how: str) -> PrecisionDecision:
-    chosen = "bf16" if ratio >= MIN_SPEEDUP else "fp32"
-    return PrecisionDecision(chosen, f"{how}: bf16 is {ratio:.2f} times as fast as fp32; {MIN_SPEEDUP} is asked", ratio)
+def _by_speedup(speedup: float, reason: PrecisionReason) -> PrecisionDecision:
+    return PrecisionDecision("bf16" if speedup >= MIN_SPEEDUP else "fp32", reason, speedup)
 
 
 def measure_speedup(model: nn.Module, target: Target, batch: Batch, device: torch.device) -> float:
-    """Time forward and backward in fp32 and bf16 in turn, and give the median ratio (above 1: bf16 is faster)."""
+    """Return how many times faster bf16 is: the median ratio of forward and backward times, measured in turn."""
     weights = [p for p in model.parameters() if p.requires_grad]
     batch = batch.to(device)
 
@@ -152,7 +160,7 @@ def measure_speedup(model: nn.Module, target: Target, batch: Batch, device: torc
         _wait(device)
         return time.perf_counter() - start
 
-    with _untouched(model, device):
+    with _unchanged(model, device):
         warm = seconds("fp32") + seconds("bf16")
         ratios = []
         for _ in range(PAIRS if warm < 10 else 2):
@@ -162,8 +170,8 @@ def measure_speedup(model: nn.Module, target: Target, batch: Batch, device: torc
 
 
 @contextlib.contextmanager
-def _untouched(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put back what forward passes change: batch norm's running figures and random streams."""
+def _unchanged(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Restore what forward passes change: batch norm's running statistics and random states."""
     kept: dict[str, Tensor] = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         yield
@@ -193,7 +201,7 @@ def _key(model: nn.Module, batch: Batch, device: torch.device) -> str:
 
 
 def _cpu_line(*names: str) -> str:
-    """Read one line of Linux's list of processors; empty on other systems."""
+    """Return one line of Linux's list of processors; empty on other systems."""
     listing = Path("/proc/cpuinfo")
     if not listing.exists():
         return ""
@@ -206,5 +214,5 @@ def _cpu_flags() -> set[str]:
 
 
 def cpu_name() -> str:
-    """Name the processor as the system does, such as its model."""
+    """Return the processor's name as the system reports it, such as its model."""
     return _cpu_line("model name") or platform.processor() or platform.machine()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +9,7 @@ import torch
 from torch import nn
 
 from core.backbones.contexts import eval_mode
-from core.targets.segmentation import SegmentationTarget
-from core.targets.types import Predictions, slots_of
+from core.targets.types import Decoded, Predictions
 from core.training.precision import autocast
 
 if TYPE_CHECKING:
@@ -21,8 +19,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.model import Model
-    from core.targets.types import Labels, Target
-    from core.training.types import HeldOut, Rows
+    from core.data.encoded_split import EncodedSplit
+    from core.data.types import EncodedRows
+    from core.targets.types import Target
 
 STRAIGHT = (0, False)
 """The view of an image as it is."""
@@ -31,115 +30,69 @@ STRAIGHT = (0, False)
 def predict(
     model: nn.Module,
     target: Target,
-    part: HeldOut,
+    split: EncodedSplit,
     *,
     batch_size: int = 256,
     device: torch.device | None = None,
     precision: str = "fp32",
     views: int = 1,
 ) -> Predictions:
-    """Predict every row of a held-out part, in its order; labels are decided by the target's usual rule.
+    """Predict every row of a held-out split, in its order; labels are decided by the target's usual rule.
 
     See ``scores`` for ``views`` and errors. The model is left in the mode it was in.
     """
-    if isinstance(target, SegmentationTarget):
-        found_masks = masks(
-            model,
-            target,
-            part.encoded,
-            batch_size=batch_size,
-            device=device,
-            precision=precision,
-            views=views,
-        )
-        return _beside(found_masks.shares, found_masks.labels, target, part, found_masks.sure)
-    found = scores(
-        model, target, part.encoded, batch_size=batch_size, device=device, precision=precision, views=views
+    decoded = decode_rows(
+        model, target, split.encoded, batch_size=batch_size, device=device, precision=precision, views=views
     )
-    return as_predictions(found, target, part)
+    return _as_predictions(decoded, target, split)
 
 
-def as_predictions(found: NDArray[np.float64], target: Target, part: HeldOut) -> Predictions:
-    """Put scores (N, K), of masks (N, K, h, w), beside the truth, groups and units of the part they are of."""
-    if not isinstance(target, SegmentationTarget):
-        return _beside(found, target.labels(found), target, part)
-    sure = found.max(axis=1).mean(axis=(1, 2))
-    return _beside(found.mean(axis=(2, 3)), target.labels(found), target, part, sure)
+def as_predictions(found: NDArray[np.float64], target: Target, split: EncodedSplit) -> Predictions:
+    """Return scores (N, K), of dense targets (N, K, h, w), with the truth, groups and units of their split."""
+    return _as_predictions(target.decode(found), target, split)
 
 
-def _beside(
-    kept: NDArray[np.float64],
-    labels: Labels,
-    target: Target,
-    part: HeldOut,
-    sure: NDArray[np.float64] | None = None,
-) -> Predictions:
-    return Predictions(
-        scores=kept,
-        labels=labels,
-        targets=target.truth(part.targets),
-        classes=target.classes,
-        kind=target.kind,
-        groups=part.groups,
-        units=part.units,
-        index=part.rows,
-        slots=slots_of(target),
-        sure=sure,
+def _as_predictions(decoded: Decoded, target: Target, split: EncodedSplit) -> Predictions:
+    truth = target.truth(split.targets)
+    return target.predictions(
+        decoded.scores, decoded.labels, truth, split.groups, split.units, split.rows, decoded.sure
     )
 
 
-@dataclass(frozen=True)
-class Masks:
-    """Masks of N pictures, and of their probabilities what can be kept of many pictures."""
-
-    shares: NDArray[np.float64]
-    """(N, K) each class's mean probability."""
-    labels: NDArray[np.uint8]
-    """(N, H, W) decided classes."""
-    sure: NDArray[np.float64]
-    """(N,) mean over the places of the likeliest class's probability."""
-    doubtful: NDArray[np.float64] | None = None
-    """(N,) share of places where more than one class is as likely as was asked."""
-
-
-def masks(
+def decode_rows(
     model: nn.Module,
-    target: SegmentationTarget,
-    rows: Rows | dict[str, Tensor],
+    target: Target,
+    rows: EncodedRows | dict[str, Tensor],
     *,
     batch_size: int = 256,
     device: torch.device | None = None,
     precision: str = "fp32",
     views: int = 1,
     likely: NDArray[np.float64] | None = None,
-) -> Masks:
-    """Decide masks batch by batch; ``scores`` would keep the probability of every class at every place.
+) -> Decoded:
+    """Predict encoded rows and decide them by the target's usual rule; dense targets are decoded batch by batch.
 
-    ``likely`` (N or 1, K or 1): the probability from which a class counts for ``doubtful``. Errors as in ``scores``.
+    ``scores`` would keep the probability of every class at every place. ``likely`` (N or 1, K or 1): the probability
+    from which a class counts for ``Decoded.doubtful``. Errors as in ``scores``.
     """
-    shares, labels, sure, doubtful, done = [], [], [], [], 0
+    if not target.dense:
+        found = scores(
+            model, target, rows, batch_size=batch_size, device=device, precision=precision, views=views
+        )
+        return target.decode(found)
+    pieces, done = [], 0
     for several in _forward(model, rows, batch_size, device, precision, views):
-        found = torch.stack([target.scores(raw) for raw in several]).mean(dim=0)
-        shares.append(found.double().mean(dim=(2, 3)).numpy())
-        labels.append(target.labels(found.numpy()))
-        sure.append(found.double().amax(dim=1).mean(dim=(1, 2)).numpy())
-        if likely is not None:
-            own = likely if len(likely) == 1 else likely[done : done + len(found)]
-            many = (found.double().numpy() >= own[:, :, None, None]).sum(axis=1) > 1
-            doubtful.append(many.mean(axis=(1, 2)))
-        done += len(found)
-    return Masks(
-        np.concatenate(shares),
-        np.concatenate(labels),
-        np.concatenate(sure),
-        np.concatenate(doubtful) if doubtful else None,
-    )
+        piece = torch.stack([target.scores(raw) for raw in several]).mean(dim=0).numpy()
+        own = likely if likely is None or len(likely) == 1 else likely[done : done + len(piece)]
+        pieces.append(target.decode(piece, own))
+        done += len(piece)
+    return Decoded.joined(pieces)
 
 
 def scores(
     model: nn.Module,
     target: Target,
-    rows: Rows | dict[str, Tensor],
+    rows: EncodedRows | dict[str, Tensor],
     *,
     batch_size: int = 256,
     device: torch.device | None = None,
@@ -161,7 +114,7 @@ def scores(
 
 def outputs(
     model: nn.Module,
-    rows: Rows | dict[str, Tensor],
+    rows: EncodedRows | dict[str, Tensor],
     *,
     batch_size: int = 256,
     device: torch.device | None = None,
@@ -173,7 +126,7 @@ def outputs(
 
 def pooled(
     model: Model,
-    rows: Rows | dict[str, Tensor],
+    rows: EncodedRows | dict[str, Tensor],
     *,
     batch_size: int = 256,
     device: torch.device | None = None,
@@ -195,7 +148,7 @@ def pooled(
 
 def _forward(
     model: nn.Module,
-    rows: Rows | dict[str, Tensor],
+    rows: EncodedRows | dict[str, Tensor],
     batch_size: int,
     device: torch.device | None,
     precision: str,
@@ -218,7 +171,9 @@ def _forward(
             yield several
 
 
-def _inputs(rows: Rows | dict[str, Tensor], start: int, end: int, device: torch.device) -> dict[str, Tensor]:
+def _inputs(
+    rows: EncodedRows | dict[str, Tensor], start: int, end: int, device: torch.device
+) -> dict[str, Tensor]:
     taken = (
         {n: t[start:end] for n, t in rows.items()}
         if isinstance(rows, dict)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from core.fairness.threshold_optimizer import decide_by_group
-from core.training.prediction import outputs, pooled, scores
+from core.fairness.group_thresholds import decide_by_group
+from core.training.prediction import decode_rows, outputs, pooled, scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.backbones.model import Model
-    from core.data.types import Encoder, Layout, EncodedRows
-    from core.targets.types import Array, Labels, Target
+    from core.data.types import EncodedRows, Encoder, Layout
+    from core.fairness.section import GroupThresholds
+    from core.targets.types import Array, Decoded, Labels, Target
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class ModelScorer:
     batch_size: int = 256
     past: pd.DataFrame | None = None
     """Rows that events may look back to where a call gives no history of its own."""
-    by_group: Mapping[str, Any] | None = None
-    """Thresholds of single groups: see ``core.fairness.threshold_optimizer``."""
+    by_group: GroupThresholds | None = None
+    """Thresholds of single groups: see ``core.fairness.group_thresholds``."""
 
     def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> dict[str, Tensor]:
         """Encode raw rows as the model reads them, raising ValueError with column and row."""
@@ -54,8 +55,14 @@ class ModelScorer:
         return self.encoder.column_positions()
 
     def scores(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
-        """Give the recalibrated scores (N, K) of raw or encoded rows."""
-        found = scores(
+        """Return the recalibrated scores (N, K) of raw or encoded rows."""
+        return self.rescale(self.raw_scores(rows, history))
+
+    def raw_scores(
+        self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None
+    ) -> Array:
+        """Return the network's own scores (N, K) of raw or encoded rows."""
+        return scores(
             self.model,
             self.target,
             self._rows(rows, history),
@@ -64,7 +71,27 @@ class ModelScorer:
             precision=self.precision,
             views=self.views,
         )
-        return self.rescale(found)
+
+    def decoded(
+        self,
+        rows: pd.DataFrame | dict[str, Tensor],
+        history: pd.DataFrame | None = None,
+        likely: Array | None = None,
+    ) -> Decoded:
+        """Return what predictions keep of the network's own scores, decided by the target's usual rule.
+
+        ``likely`` (N or 1, K or 1): see ``core.training.prediction.decode_rows``.
+        """
+        return decode_rows(
+            self.model,
+            self.target,
+            self._rows(rows, history),
+            batch_size=self.batch_size,
+            device=self.device,
+            precision=self.precision,
+            views=self.views,
+            likely=likely,
+        )
 
     def labels(self, scores: Array, groups: Mapping[str, NDArray[np.str_]] | None = None) -> Labels:
         """Decide from scores (N, K) by the run's own thresholds; without groups, by the common ones."""

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from core.config.section import Section
+from core.energy.section import EnergyUse
 
 StopReason = Literal["all_steps", "patience", "time_limit", "energy_budget", "other"]
 PrecisionReason = Literal[
@@ -73,6 +74,8 @@ class TrainingSection(Section):
     epochs: float | None = None
     steps: int | None = None
     planned_steps: int | None = None
+    stopped_early: bool | None = None
+    """Before its planned steps."""
     stop_reason: StopReason | None = None
     weights: Literal["best", "average", "last"] | None = None
     """Those kept: best on validation, the average of the last steps, or those of the last step."""
@@ -94,10 +97,5 @@ class TrainingSection(Section):
     """What a resume logged: a damaged checkpoint that was skipped, another version of torch."""
     history: list[HistoryPoint] = Field(default_factory=list)
     step_timings: StepTimings | None = None
-
-    @property
-    def stopped_early(self) -> bool | None:
-        """Whether training ended before its planned steps; None where that is not known."""
-        if self.steps is None or self.planned_steps is None:
-            return None
-        return self.steps < self.planned_steps
+    phases: dict[str, EnergyUse] = Field(default_factory=dict)
+    """Phase of the whole run -> time, and energy where it is measured."""

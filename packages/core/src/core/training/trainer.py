@@ -1,229 +1,207 @@
-"""One training run put together: precision settled, probes and checkpoints set up, the loop, the best weights."""
+"""One training: callbacks, validation, limits and checkpoints around the loop; the best weights at its end."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 
-from core.training.budget import TimeBudget
+from core.targets.metrics import monitored
+from core.training.callbacks import LearningCurve, StepTimer, progress
 from core.training.checkpoint import Checkpoints
 from core.training.determinism import choose_deterministic_kernels
 from core.training.loop import fit
 from core.training.parallel import ALONE, ProcessGroup
-from core.training.precision import choose_precision
 from core.training.prediction import as_predictions, outputs
-from core.training.callbacks import LearningCurve, StepTimes, progress
+from core.training.section import HistoryPoint
 from core.training.types import Stateful
-from core.training.step import TrainStep, microbatches, to_device
 from core.training.validator import Validator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from torch import nn
-    from torch.optim import Optimizer
-
+    from core.data.encoded_split import EncodedSplit
     from core.targets.types import Target
-    from core.training.config import Schedule, StandardTraining
-    from core.training.ema import Ema
-    from core.training.precision import PrecisionDecision
-    from core.training.types import Batches, HeldOut, Objective, Callback, StoppingCriterion, Step
+    from core.training.config import StandardTraining
+    from core.training.section import BestValidation, StepTimings, StopReason
+    from core.training.setup import TrainingSetup
+    from core.training.types import Callback, StoppingCriterion
 
 
 @dataclass
 class TrainingResult:
-    """How a training run went; the model holds the weights it ended with."""
+    """How a training went; the model holds the weights it ended with."""
 
     steps: int
     """Steps taken in all, those before a resume included."""
-    reason: str
-    """Why it ended, in a sentence."""
-    weights: str
-    """Which weights were kept: best on validation, average or last."""
+    stop_reason: StopReason
+    weights: Literal["best", "average", "last"]
+    """Which weights were kept."""
+    history: list[HistoryPoint]
+    """The learning curve and the validations, by step."""
+    timings: StepTimings
+    best: BestValidation | None = None
     findings: dict[str, Any] = field(default_factory=dict)
-    """What the probes saw, as JSON: curve, validation, times, and what other probes gave."""
-    spent: dict[str, float] = field(default_factory=dict)
-    messages: list[str] = field(default_factory=list)
-    """What the resume had to say (a damaged checkpoint passed over, another torch), and several processes."""
+    """What further callbacks found, by name."""
+    warnings: list[str] = field(default_factory=list)
+    """What the resume warned of: a damaged checkpoint that was skipped, another version of torch."""
+    processes: int = 1
+    unsynchronized_batch_norm: bool = False
+    """Batch normalization took each process's share of a batch by itself."""
 
 
-def settle_precision(
-    config: StandardTraining,
-    model: nn.Module,
-    target: Target,
-    batches: Batches,
-    folder: Path,
-    parallel: ProcessGroup = ALONE,
-) -> PrecisionDecision:
-    """Decide the precision of the run on its first batch, without touching weights or random streams.
+class TimeLimit:
+    """Ends training after so many minutes, those before a resume included.
 
-    The main process decides for all.
+    A run that it ends depends on the machine's pace, so it is the one thing that isn't repeatable bit for bit.
     """
-    device = next(model.parameters()).device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        batch = next(iter(batches.from_step(0)))
-    if config.channels_last:
-        model.to(memory_format=torch.channels_last)
-    first = next(microbatches(to_device(batch, device, config.channels_last), config.micro_batch))
-    return parallel.broadcast_from_main(
-        lambda: choose_precision(config.precision, model, target, first, batches.steps, folder, device=device)
-    )
 
+    def __init__(self, minutes: float) -> None:
+        """Start the clock; 0 minutes set no limit."""
+        self.minutes = minutes
+        self._before = 0.0
+        self._since = time.monotonic()
 
-def plain_update(
-    config: StandardTraining,
-    optimizers: Sequence[Optimizer],
-    schedule: Schedule,
-    model: nn.Module,
-    target: Target,
-    precision: str,
-    *,
-    objective: Objective | None = None,
-    parallel: ProcessGroup = ALONE,
-) -> TrainStep:
-    """Make the update of ``privacy=none`` with the settings of ``training=``."""
-    return TrainStep(
-        model,
-        target,
-        optimizers,
-        schedule,
-        objective=objective,
-        precision=precision,
-        micro_batch=config.micro_batch,
-        max_grad_norm=config.max_grad_norm,
-        ema=config.ema,
-        channels_last=config.channels_last,
-        compile=config.compile,
-        parallel=parallel,
-    )
+    def should_stop(self) -> str | None:
+        """Return "time_limit" once the time is over."""
+        return "time_limit" if 0 < self.minutes * 60 <= self._spent() else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seconds spent."""
+        return {"seconds": self._spent()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Add the seconds that an earlier process spent."""
+        self._before = float(state["seconds"])
+
+    def _spent(self) -> float:
+        return self._before + time.monotonic() - self._since
 
 
 def train(
     config: StandardTraining,
-    model: nn.Module,
-    target: Target,
-    batches: Batches,
-    update: Step,
-    validation: HeldOut | None,
+    setup: TrainingSetup,
+    validator: Validator | None,
     folder: Path,
     fingerprint: Mapping[str, Any],
     *,
-    seed: int,
-    epoch_steps: int,
-    precision: str = "fp32",
-    ema: Ema | None = None,
-    probes: Sequence[Callback] = (),
-    stops: Sequence[StoppingCriterion] = (),
+    callbacks: Sequence[Callback] = (),
+    stopping: Sequence[StoppingCriterion] = (),
     parallel: ProcessGroup = ALONE,
+    deterministic: bool = True,
 ) -> TrainingResult:
-    """Train, or go on training, in ``folder``, and leave the weights that were best on validation in the model.
+    """Train, or resume a run of the same fingerprint in ``folder``, to the end; return how it went.
 
-    ``fingerprint`` holds what decides the outcome besides the code: configuration and data hashes. Probes and
-    stops that have ``state_dict`` are carried over a resume. Raises ``Stopped`` when interrupted and ValueError
-    for a folder of another run, a damaged one, a full disk, or a loss that is no longer finite.
+    ``validator`` (see ``run_validator``) None trains without validation. ``fingerprint`` (JSON) is what a resumed run must share:
+    configuration and data hashes. Callbacks and criteria that have ``state_dict`` are kept in the checkpoints.
+    ``deterministic`` selects CUDA kernels that repeat bit for bit, at a cost of speed.
+    Raises ``TrainingInterrupted`` when interrupted and ValueError for a folder of another run, a damaged one, a full
+    disk, an unknown ``training.monitor``, or a loss that is no longer finite.
     """
-    choose_deterministic_kernels(next(model.parameters()).device)
-    curve, clock = LearningCurve(batches.steps), TimeBudget(config.max_minutes)
-    own_stops: list[StoppingCriterion] = [clock, *stops]
-    parts: dict[str, Any] = {"update": update, "curve": curve, "clock": clock}
-    watching: list[Callback] = [StepTimes(), curve]
-    judged: Validator | None = None
-    if validation is not None:
-        judge = Judge(model, target, validation, config.validation_batch_size, precision)
-        judged = Validator(
-            model,
-            lambda: parallel.broadcast_from_main(judge),  # one verdict for all, so that all keep and stop alike
-            resolve_monitor(config.metric, target),
-            every=config.evaluate_every * epoch_steps,
-            steps=batches.steps,
-            patience=config.patience,
-            keep_best=config.restore_best,
-            weights=nullcontext if ema is None else ema.applied,
-        )
-        parts["validation"] = judged
-        own_stops.append(judged)
-        watching.append(judged)
-    others = {id(other): other for other in [*probes, *stops]}  # one object may be both
+    step, batches = setup.step, setup.batches
+    if deterministic:
+        choose_deterministic_kernels(next(step.model.parameters()).device)
+    curve, timer, limit = LearningCurve(batches.steps), StepTimer(), TimeLimit(config.max_minutes)
+    states: dict[str, Stateful] = {"step": step, "curve": curve, "time_limit": limit}
+    criteria: list[StoppingCriterion] = [limit, *stopping]
+    if validator is not None:
+        states["validator"] = validator
+        criteria.append(validator)
+    others = {id(other): other for other in [*callbacks, *stopping]}  # one object may be both
     for number, other in enumerate(others.values()):
         if isinstance(other, Stateful):
-            parts[f"{type(other).__name__}{number}"] = other
+            states[f"{type(other).__name__}{number}"] = other
     checkpoints = Checkpoints(
         folder,
-        parts,
+        states,
         fingerprint,
-        every=config.checkpoint_every,
-        minutes=config.checkpoint_minutes,
-        keep=config.keep,
+        every=config.checkpoint_every_steps,
+        minutes=config.checkpoint_every_minutes,
+        keep=config.keep_checkpoints,
     )
     start = checkpoints.resume()
     if parallel.reduce_sum(start) != start * parallel.world:
         raise ValueError(
             f"{folder} is not the same in all processes: it must lie where all of them can read it"
         )
-    model.train()
-    with progress(config.progress if parallel.is_main else "none", batches.steps, start) as shown:
+    step.model.train()
+    with progress(config.progress if parallel.is_main else "none", batches.steps, start) as display:
         reason = fit(
-            update,
+            step,
             batches,
-            seed=seed,
-            probes=[*shown, *watching, *probes],
+            seed=setup.seed,
+            callbacks=[*display, timer, curve, *callbacks],
+            validator=validator,
             checkpoints=checkpoints,
-            stops=own_stops,
+            stopping=criteria,
             start=start,
             parallel=parallel,
         )
+    weights: Literal["best", "average", "last"] = "last"
+    if validator is not None and validator.restore_best():
+        weights = "best"
+    elif step.ema is not None:
+        step.ema.copy_to_model()
+        weights = "average"
     findings: dict[str, Any] = {}
-    for probe in (*watching, *probes):
-        findings |= probe.findings()
-    if judged is not None and judged.restore_best():
-        weights = f"best on validation ({judged.metric}, after step {judged.best_step})"
-    elif ema is not None:
-        ema.keep()
-        weights = "the average of the last steps"
-    else:
-        weights = "those of the last step"
-    messages = [*checkpoints.messages, *_apart(model, parallel)]
-    return TrainingResult(curve.step, reason, weights, findings, update.spent(), messages)
+    for callback in callbacks:
+        findings |= callback.findings()
+    has_batch_norm = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in step.model.modules())
+    return TrainingResult(
+        steps=curve.step,
+        stop_reason=cast("StopReason", reason),
+        weights=weights,
+        history=_joined(curve.points, validator.history if validator else []),
+        timings=timer.timings(),
+        best=validator.best() if validator else None,
+        findings=findings,
+        warnings=checkpoints.warnings,
+        processes=parallel.world,
+        unsynchronized_batch_norm=parallel.world > 1 and has_batch_norm,
+    )
 
 
-def _apart(model: nn.Module, parallel: ProcessGroup) -> list[str]:
-    """Say what several processes do otherwise than one."""
-    normalised = any(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
-    if parallel.world == 1 or not normalised:
-        return []
-    return [
-        f"batch normalisation took each of {parallel.world} processes' share of a batch by itself, and its running "
-        "figures are the main process's: not the same as one process with whole batches"
-    ]
+def run_validator(
+    config: StandardTraining,
+    setup: TrainingSetup,
+    target: Target,
+    validation: EncodedSplit,
+    parallel: ProcessGroup = ALONE,
+) -> Validator:
+    """Return the validator of a run: the target's metrics on the validation set, raising ValueError for the monitor."""
+    step = setup.step
+
+    def evaluate() -> dict[str, float]:
+        """Return the mean loss and the target's metrics on the validation set, from one prediction."""
+        raw = outputs(
+            step.model,
+            validation.encoded,
+            batch_size=config.validation_batch_size,
+            precision=setup.precision.precision,
+        )
+        loss = float(target.losses(raw, validation.targets).double().mean())
+        found = as_predictions(target.scores(raw).double().numpy(), target, validation)
+        return {"loss": loss} | {name: metric(found) for name, metric in target.metrics().items()}
+
+    return Validator(
+        step.model,
+        lambda: parallel.broadcast_from_main(evaluate),  # one result for all, so that all keep and stop alike
+        monitored(target, config.monitor),
+        every=config.validate_every_epochs * setup.epoch_steps,
+        steps=setup.batches.steps,
+        patience=config.patience,
+        keep_best=config.restore_best,
+        ema=step.ema,
+    )
 
 
-class Judge:
-    """Gives the figures of the validation part: its mean loss and the target's metrics."""
-
-    def __init__(
-        self, model: nn.Module, target: Target, part: HeldOut, batch_size: int, precision: str
-    ) -> None:
-        """Hold what a look needs."""
-        self.model, self.target, self.part = model, target, part
-        self.batch_size, self.precision = batch_size, precision
-
-    def __call__(self) -> dict[str, float]:
-        """Predict the part once and judge it."""
-        raw = outputs(self.model, self.part.encoded, batch_size=self.batch_size, precision=self.precision)
-        loss = float(self.target.losses(raw, self.part.targets).double().mean())
-        found = as_predictions(self.target.scores(raw).double().numpy(), self.target, self.part)
-        return {"loss": loss} | {name: metric(found) for name, metric in self.target.metrics().items()}
-
-
-def resolve_monitor(asked: str, target: Target) -> str:
-    """Resolve ``training.monitor``: auto is the target's first, raising ValueError for a name it doesn't have."""
-    names = list(target.metrics())
-    if asked == "auto":
-        return names[0]
-    if asked != "loss" and asked not in names:
-        raise ValueError(f"training.monitor={asked!r}: this target has loss, {', '.join(names)}")
-    return asked
+def _joined(curve: Sequence[HistoryPoint], validations: Sequence[HistoryPoint]) -> list[HistoryPoint]:
+    """Return the points of the learning curve and of the validations, those of one step as one."""
+    points = {point.step: point for point in curve}
+    for found in validations:
+        point = points.get(found.step, HistoryPoint(step=found.step))
+        points[found.step] = point.model_copy(update={"validation": found.validation})
+    return [points[step] for step in sorted(points)]

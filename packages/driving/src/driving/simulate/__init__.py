@@ -1,1 +1,1 @@
-"""The embedded defaults: simulated signs and street scenes."""
+"""The embedded defaults: simulated signs and street scenes with a known ground truth and a planted bias."""

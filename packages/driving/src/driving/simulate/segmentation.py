@@ -1,4 +1,4 @@
-"""Simulated street scenes: a road between buildings, with signs, cars and people at distances that shrink them."""
+"""Simulated street scenes: a road between buildings, with signs, cars and people at different distances."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from driving.classes import SCENE_CLASSES
 
 HEIGHT, WIDTH = 48, 64
 FRAMES = 5
-"""Pictures of one drive."""
+"""Images of one drive."""
 CODE = {name: k for k, name in enumerate(SCENE_CLASSES)}
 COLORS = {
     "sky": (0.62, 0.75, 0.90), "building": (0.55, 0.45, 0.40), "pole": (0.35, 0.35, 0.33), "road": (0.33, 0.33, 0.36),
@@ -31,13 +31,13 @@ PEOPLE = ("pedestrian", "bicyclist")
 
 @dataclass
 class _Street:
-    """What stays of a drive from frame to frame."""
+    """Constants of one drive."""
 
     horizon: int
     vanishing: float
     """Column where the road's edges meet."""
     shift: NDArray[np.float64]
-    """Change of each class's colour, (11, 3)."""
+    """Change of each class's color, (11, 3)."""
     grain: NDArray[np.float64]
 
 
@@ -51,7 +51,7 @@ def _street(rng: Generator) -> _Street:
 
 
 def _frame(rng: Generator, street: _Street) -> NDArray[np.uint8]:
-    """Lay out one frame's classes, (48, 64), from far to near."""
+    """Return one frame's classes, (48, 64), drawn from far to near."""
     mask = np.full((HEIGHT, WIDTH), CODE["sky"], np.uint8)
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
     horizon, middle = street.horizon, street.vanishing
@@ -81,7 +81,7 @@ def _frame(rng: Generator, street: _Street) -> NDArray[np.uint8]:
 
 
 def _place(rng: Generator, mask: NDArray[np.uint8], kind: str, horizon: int, middle: float) -> None:
-    """Put one thing on the ground: the nearer, the lower and the larger."""
+    """Draw one object on the ground: the nearer, the lower and the larger."""
     near = rng.uniform(0.2, 0.95)
     foot = int(horizon + near * (HEIGHT - horizon) * 0.9)
     tall = {"car": 9, "pedestrian": 15, "bicyclist": 14, "sign": 18}[kind] * (0.35 + 0.65 * near)
@@ -105,33 +105,33 @@ def _place(rng: Generator, mask: NDArray[np.uint8], kind: str, horizon: int, mid
         mask[top:bottom, left:right] = CODE[kind]
 
 
-def _seen(
+def _render(
     rng: Generator, mask: NDArray[np.uint8], street: _Street, night: bool, bias: float
 ) -> NDArray[np.uint8]:
-    """Photograph a layout, (48, 64, 3): at night the light falls, and people melt into what is behind them."""
-    colours = np.array([COLORS[name] for name in SCENE_CLASSES]) + street.shift
+    """Return the image of a mask, (48, 64, 3): at night the light falls, and people lose contrast to the ground."""
+    colors = np.array([COLORS[name] for name in SCENE_CLASSES]) + street.shift
     if night:
         dark = 1 - 0.85 * bias
         for name in PEOPLE:
-            # half road, half pavement: what people usually stand before
-            behind = (colours[CODE["road"]] + colours[CODE["pavement"]]) / 2
-            colours[CODE[name]] = behind + dark * (colours[CODE[name]] - behind)
-        colours = colours * 0.55
+            # half road, half pavement: the usual background of people
+            behind = (colors[CODE["road"]] + colors[CODE["pavement"]]) / 2
+            colors[CODE[name]] = behind + dark * (colors[CODE[name]] - behind)
+        colors = colors * 0.55
     grain = street.grain[mask][..., None]
     blotches = np.asarray(
         Image.fromarray((rng.random((12, 16)) * 255).astype(np.uint8)).resize((WIDTH, HEIGHT)), np.float64
     )
     seen = (
-        colours[mask] + grain * rng.normal(size=(HEIGHT, WIDTH, 3)) + 0.08 * (blotches[..., None] / 255 - 0.5)
+        colors[mask] + grain * rng.normal(size=(HEIGHT, WIDTH, 3)) + 0.08 * (blotches[..., None] / 255 - 0.5)
     )
     return (np.clip(seen, 0, 1) * 255).astype(np.uint8)
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
-    """Draw ``rows`` frames of 48 x 64 pixels with a mask of CamVid's eleven classes, five frames a drive.
+    """Return ``rows`` frames of 48 x 64 pixels with a mask of CamVid's eleven classes, five frames a drive.
 
-    The planted bias: at night (a third of the drives) people on foot and bicycles keep only ``1 - 0.85 * bias`` of
-    what tells them from the ground, while all else only grows darker.
+    The planted bias: at night (a third of the drives) pedestrians and bicyclists keep only ``1 - 0.85 * bias``
+    of their contrast to the ground, while everything else only gets darker.
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated scenes"))
     columns: dict[str, list[object]] = {k: [] for k in ("image", "mask", "drive", "light", "brightness")}
@@ -139,7 +139,7 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         street, night = _street(rng), bool(rng.random() < 1 / 3)
         for _ in range(min(FRAMES, rows - number * FRAMES)):
             mask = _frame(rng, street)
-            pixels = _seen(rng, mask, street, night, bias)
+            pixels = _render(rng, mask, street, night, bias)
             out = io.BytesIO()
             Image.fromarray(pixels).save(out, "PNG")
             columns["image"].append(out.getvalue())

@@ -1,4 +1,4 @@
-"""Simulated traffic signs: shapes, rims and symbols drawn on a street's colours, seen on several frames of a drive."""
+"""Simulated traffic signs: shapes, rims and symbols on a street's colors, on several frames of a drive."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from core.data.types import ColumnRoles, Dataset, SplitPlan
 
 SIDE = 32
 FRAMES = 5
-"""Pictures of one sign on one pass."""
-FINE = 3
-"""Drawn so many times larger, then averaged: no jagged edges."""
+"""Images of one sign on one pass."""
+SUPERSAMPLING = 3
+"""Signs are drawn so many times larger, then averaged (antialiasing)."""
 RED, BLUE, YELLOW, WHITE, BLACK = (190, 20, 30), (20, 70, 180), (245, 200, 20), (240, 240, 240), (15, 15, 15)
 CLASSES = (
     "stop", "yield", "priority road", "no entry", "speed limit 30", "speed limit 80", "pedestrians", "children",
@@ -27,25 +27,25 @@ Point = tuple[float, float]
 
 
 def _at(x: float, y: float) -> Point:
-    """Place a point of the unit square (0 to 1) on the fine canvas, inside a small margin."""
-    span = SIDE * FINE
+    """Return the canvas coordinates of a point of the unit square, inside a small margin."""
+    span = SIDE * SUPERSAMPLING
     return span * (0.12 + 0.76 * x), span * (0.12 + 0.76 * y)
 
 
 def draw_polygon(
-    draw: ImageDraw.ImageDraw, corners: int, turn: float, size: float, colour: tuple[int, ...]
+    draw: ImageDraw.ImageDraw, corners: int, turn: float, size: float, color: tuple[int, ...]
 ) -> None:
-    """Fill a polygon about the middle, its first corner turned by so many radians."""
+    """Fill a regular polygon around the center, its first corner rotated by so many radians."""
     around = [2 * math.pi * (n / corners) + turn for n in range(corners)]
-    draw.polygon([_at(0.5 + size * math.cos(a), 0.5 + size * math.sin(a)) for a in around], fill=colour)
+    draw.polygon([_at(0.5 + size * math.cos(a), 0.5 + size * math.sin(a)) for a in around], fill=color)
 
 
-def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, colour: tuple[int, ...]) -> None:
-    draw.ellipse([*_at(x - radius, y - radius), *_at(x + radius, y + radius)], fill=colour)
+def _disc(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, color: tuple[int, ...]) -> None:
+    draw.ellipse([*_at(x - radius, y - radius), *_at(x + radius, y + radius)], fill=color)
 
 
-def _line(draw: ImageDraw.ImageDraw, points: list[Point], width: float, colour: tuple[int, ...]) -> None:
-    draw.line([_at(*p) for p in points], fill=colour, width=round(width * SIDE * FINE), joint="curve")
+def _line(draw: ImageDraw.ImageDraw, points: list[Point], width: float, color: tuple[int, ...]) -> None:
+    draw.line([_at(*p) for p in points], fill=color, width=round(width * SIDE * SUPERSAMPLING), joint="curve")
 
 
 def _person(draw: ImageDraw.ImageDraw, x: float, top: float, tall: float) -> None:
@@ -67,7 +67,7 @@ def _arrow(draw: ImageDraw.ImageDraw, turn: float) -> None:
 
 
 def _digits(draw: ImageDraw.ImageDraw, text: str) -> None:
-    """Draw digits from seven bars, as on a clock."""
+    """Draw digits from seven segments."""
     bars = {"0": "abcdef", "3": "abcdg", "8": "abcdefg"}
     for n, digit in enumerate(text):
         left, right = 0.27 + 0.27 * n, 0.45 + 0.27 * n
@@ -81,8 +81,8 @@ def _digits(draw: ImageDraw.ImageDraw, text: str) -> None:
 
 
 def draw_sign(name: str) -> Image.Image:
-    """Draw one sign on a transparent canvas, three times as large as a picture."""
-    canvas = Image.new("RGBA", (SIDE * FINE, SIDE * FINE))
+    """Return one sign on a transparent canvas, three times as large as an image."""
+    canvas = Image.new("RGBA", (SIDE * SUPERSAMPLING, SIDE * SUPERSAMPLING))
     draw = ImageDraw.Draw(canvas)
     if name == "stop":
         draw_polygon(draw, 8, math.pi / 8, 0.52, RED)
@@ -123,17 +123,17 @@ def draw_sign(name: str) -> Image.Image:
 
 
 def _background(rng: Generator) -> np.ndarray:
-    """Give a blurred street's colours, (32, 32, 3) from 0 to 1."""
+    """Return a blurred background, (32, 32, 3) from 0 to 1."""
     coarse = rng.uniform(0.2, 0.6) + rng.normal(0, 0.06, (4, 4, 3))
     small = Image.fromarray((np.clip(coarse, 0, 1) * 255).astype(np.uint8))
     return np.asarray(small.resize((SIDE, SIDE), Image.Resampling.BICUBIC), np.float64) / 255
 
 
 def photograph(
-    rng: Generator, sign: Image.Image, zoom: float, lean: float, light: float, noise: float
+    rng: Generator, sign: Image.Image, zoom: float, lean: float, light: float, grain: float
 ) -> np.ndarray:
-    """Photograph a sign, (32, 32, 3) uint8: far away it is small and blurred, at night dim and noisy."""
-    fine = SIDE * FINE
+    """Return an image of a sign, (32, 32, 3) uint8: far away it is small and blurred, at night dim and grainy."""
+    fine = SIDE * SUPERSAMPLING
     turned = sign.rotate(lean + rng.normal(0, 1.5), Image.Resampling.BILINEAR)
     side = max(8, round(SIDE * zoom))
     small = turned.resize((side, side), Image.Resampling.BOX).resize((fine, fine), Image.Resampling.BILINEAR)
@@ -145,16 +145,15 @@ def photograph(
     pixels = np.asarray(placed.resize((SIDE, SIDE), Image.Resampling.BOX), np.float64) / 255
     opacity = pixels[..., 3:]
     seen = _background(rng) * (1 - opacity) + pixels[..., :3] * opacity
-    seen = seen * light * rng.normal(1, 0.04) + rng.normal(0, noise, seen.shape)
+    seen = seen * light * rng.normal(1, 0.04) + rng.normal(0, grain, seen.shape)
     return (np.clip(seen, 0, 1) * 255).astype(np.uint8)
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
-    """Draw ``rows`` pictures of 32 x 32 pixels in twelve classes, five frames a pass of one sign.
+    """Return ``rows`` images of 32 x 32 pixels in twelve classes, five frames a pass of one sign.
 
-    Signs come nearer from frame to frame. The planted bias: at night (a quarter of the passes) signs keep only
-    ``1 - 0.65 * bias`` of their light, under the noise of the camera. Day and night show the same
-    signs.
+    Signs approach from frame to frame. The planted bias: at night (a quarter of the passes) signs keep only
+    ``1 - 0.65 * bias`` of their light, under the same camera grain. Day and night have the same signs.
     """
     rng = np.random.default_rng(derive_seed(seed, "simulated signs"))
     drawn = {name: draw_sign(name) for name in CLASSES}

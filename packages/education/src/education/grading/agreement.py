@@ -139,7 +139,7 @@ def correlation(a: Array, b: Array) -> float:
 def _groups(context: EvaluationContext) -> dict[str, NDArray[np.bool_]]:
     masks: dict[str, NDArray[np.bool_]] = {}
     for attribute, names in context.parts["test"].groups.items():
-        found = {str(n): names == n for n in np.unique(names) if (names == n).sum() >= context.minimum_group}
+        found = {str(n): names == n for n in np.unique(names) if (names == n).sum() >= context.min_group_rows}
         if len(found) > 1:
             masks |= {f"{attribute}: {name}": mask for name, mask in found.items()}
     return masks

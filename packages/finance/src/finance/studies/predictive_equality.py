@@ -28,11 +28,11 @@ def predictive_equality(context: EvaluationContext, max_difference: float) -> St
     gates: list[Gate] = []
     notes: list[str] = []
     for attribute, names in part.groups.items():
-        shown = [g for g in np.unique(names) if int((negative & (names == g)).sum()) >= context.minimum_group]
+        shown = [g for g in np.unique(names) if int((negative & (names == g)).sum()) >= context.min_group_rows]
         small = [str(g) for g in np.unique(names) if g not in shown]
         if small:
             notes.append(
-                f"{attribute}: {', '.join(small)} have fewer than {context.minimum_group} negatives."
+                f"{attribute}: {', '.join(small)} have fewer than {context.min_group_rows} negatives."
             )
         rows = []
         for group in shown:

@@ -1,1 +1,1 @@
-"""The embedded defaults: data with a known truth."""
+"""The embedded defaults: simulated data with a known ground truth and a planted bias."""

@@ -1,4 +1,4 @@
-"""Simulated homes that speak commands, some of them in a dialect."""
+"""Simulated commands to homes, some of them in a dialect."""
 
 from __future__ import annotations
 
@@ -8,19 +8,26 @@ import numpy as np
 import pandas as pd
 
 from core.config import derive_seed
-from core.data.types import Dataset, ColumnRoles, SplitPlan
-from smarthome.simulate.text_corruption import changed, in_dialect
-from smarthome.simulate.phrases import ASKED, COMMANDS, OUTSIDE, PEOPLE, device_name, written
+from core.data.types import ColumnRoles, Dataset, SplitPlan
+from smarthome.simulate.phrases import (
+    COMMANDS,
+    OUT_OF_SCOPE,
+    OUT_OF_SCOPE_PHRASES,
+    PEOPLE,
+    device_name,
+    sample_phrase,
+)
+from smarthome.simulate.text_corruption import corrupt_words, to_dialect
 
 DIALECTS = ("standard", "regional")
-POLITE = ("", "", "", "please ", "hey ", "could you ", "ok ", "now ", "would you ")
-AFTER = ("", "", "", "", " please", " now", " thanks", " right away")
-SAID_OUTSIDE = 0.15
-"""Share of what is said that no home can do."""
+PREFIXES = ("", "", "", "please ", "hey ", "could you ", "ok ", "now ", "would you ")
+SUFFIXES = ("", "", "", "", " please", " now", " thanks", " right away")
+OUT_OF_SCOPE_FRACTION = 0.15
+"""Fraction of out-of-scope utterances."""
 
 
 def simulate(rows: int, seed: int, bias: float) -> Dataset:
-    """Draw ``rows`` utterances of about rows / 25 homes; repeated ones are left out.
+    """Return ``rows`` utterances of about rows / 25 homes, without repetitions.
 
     Each home has its own names for its devices. The planted bias: in homes that speak the regional dialect (three in
     ten), each word is in dialect or garbled with probability ``0.05 + 0.55 * bias`` (elsewhere 0.05).
@@ -37,25 +44,23 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         for owner in owners
     ]
     intents = list(COMMANDS)
-    share = np.array([3.0 if i in ("HassTurnOn", "HassTurnOff") else 1.0 for i in intents])
-    made = []
+    weights = np.array([3.0 if i in ("HassTurnOn", "HassTurnOff") else 1.0 for i in intents])
+    utterances = []
     for home in np.sort(rng.integers(0, homes, rows)):
-        if rng.random() < SAID_OUTSIDE:
-            text, slots = written(str(rng.choice(ASKED)), {}, rng)
-            intent, slots = OUTSIDE, []
+        if rng.random() < OUT_OF_SCOPE_FRACTION:
+            text, slots = sample_phrase(str(rng.choice(OUT_OF_SCOPE_PHRASES)), {}, rng)
+            intent, slots = OUT_OF_SCOPE, []
         else:
-            intent = str(rng.choice(intents, p=share / share.sum()))
+            intent = str(rng.choice(intents, p=weights / weights.sum()))
             words = {kind: str(rng.choice(some)) for kind, some in names[home].items()}
-            text, slots = written(str(rng.choice(COMMANDS[intent])), words, rng)
-        before, after = str(rng.choice(POLITE)), str(rng.choice(AFTER))
+            text, slots = sample_phrase(str(rng.choice(COMMANDS[intent])), words, rng)
+        before, after = str(rng.choice(PREFIXES)), str(rng.choice(SUFFIXES))
         slots = [(a + len(before), b + len(before), s) for a, b, s in slots]
-        wrong = 0.05 + 0.55 * bias * (dialect[home] == DIALECTS[1])
-        text, slots = changed(before + text + after, slots, wrong, in_dialect, rng)
-        made.append((f"H{home:04d}", dialect[home], text, intent, json.dumps(slots)))
-    frame = pd.DataFrame(made, columns=["home", "dialect", "text", "intent", "slots"])
-    frame = frame.drop_duplicates(
-        "text", ignore_index=True
-    )  # what two homes say alike would straddle the parts
+        probability = 0.05 + 0.55 * bias * (dialect[home] == DIALECTS[1])
+        text, slots = corrupt_words(before + text + after, slots, probability, to_dialect, rng)
+        utterances.append((f"H{home:04d}", dialect[home], text, intent, json.dumps(slots)))
+    frame = pd.DataFrame(utterances, columns=["home", "dialect", "text", "intent", "slots"])
+    frame = frame.drop_duplicates("text", ignore_index=True)  # a repeated utterance could land in two splits
     return Dataset(
         frame,
         ColumnRoles(target=("intent",), text=("text",), slots="slots", sensitive=("dialect",), unit="home"),
@@ -63,6 +68,8 @@ def simulate(rows: int, seed: int, bias: float) -> Dataset:
         simulated=True,
         split=SplitPlan(by="unit", seed=seed),
         unit_name="home",
-        ground_truth={"bias": {"attribute": "dialect", "against": "regional", "strength": bias, "through": "text"}},
-        notes=[f"{rows - len(frame)} utterances that another home had said before were left out."],
+        ground_truth={
+            "bias": {"attribute": "dialect", "against": "regional", "strength": bias, "through": "text"}
+        },
+        notes=[f"{rows - len(frame)} utterances that repeat another home's were dropped."],
     )

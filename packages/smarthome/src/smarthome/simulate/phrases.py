@@ -1,6 +1,6 @@
-"""What people say to a home: phrases with marked places, and what is said that no home can do.
+"""Phrases of commands with annotated slots, and out-of-scope phrases.
 
-A phrase is written with ``{slot}`` or ``{slot:list}`` places, ``[optional]`` parts and ``(one|or another)``.
+A phrase has ``{slot}`` or ``{slot:list}`` placeholders, ``[optional]`` words and ``(alternative|alternative)``.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ LOCKS = (
 ALARMS = ("burglar alarm", "house alarm", "alarm system", "alarm")
 OVENS = ("oven", "hob", "stove", "grill")
 MEDIA = ("television", "speaker", "stereo", "projector", "soundbar")
-COLOURS = ("red", "green", "blue", "orange", "yellow", "purple", "pink", "white", "turquoise", "warm white")
+COLORS = ("red", "green", "blue", "orange", "yellow", "purple", "pink", "white", "turquoise", "warm white")
 ITEMS: tuple[str, ...] = (
     "milk",
     "apples",
@@ -189,9 +189,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-OUTSIDE = "OutOfScope"
-"""The intent of what no home can do."""
-ASKED = (
+OUT_OF_SCOPE = "OutOfScope"
+"""The intent of out-of-scope utterances."""
+OUT_OF_SCOPE_PHRASES = (
     "what is the capital of {country}",
     "how old is {person}",
     "tell me a joke about {animal}s",
@@ -205,7 +205,7 @@ ASKED = (
     "call {person} at work",
     "how many legs does a {animal} have",
 )
-UNSEEN = (
+HELD_OUT_PHRASES = (
     "order a pizza with {thing}",
     "write a poem for {person}",
     "what is {number} times {few}",
@@ -215,7 +215,7 @@ UNSEEN = (
     "what did {person} post yesterday",
     "recommend a book about {animal}s",
 )
-"""Kept out of training: what is out of scope in another way."""
+"""Out-of-scope phrases of other kinds, never in training data."""
 LISTS: dict[str, Sequence[str]] = {
     "country": ("France", "Japan", "Kenya", "Peru", "Norway", "Egypt", "Canada", "Vietnam", "Chile", "Ghana"),
     "city": ("Lisbon", "Oslo", "Nairobi", "Kyoto", "Lima", "Prague", "Toronto", "Hanoi", "Leeds", "Turin"),
@@ -234,7 +234,7 @@ LISTS: dict[str, Sequence[str]] = {
     ),
     "person": PEOPLE,
     "area": AREAS,
-    "color": COLOURS,
+    "color": COLORS,
     "item": ITEMS,
     "lights": ("lights", "lamps", "lighting", "fans", "switches"),
     "covers": ("blinds", "curtains", "shutters"),
@@ -248,22 +248,22 @@ LISTS: dict[str, Sequence[str]] = {
     "alarm": ALARMS,
     "oven": OVENS,
 }
-_PLACE = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 _CHOICE = re.compile(r"\(([^()]*)\)")
 _OPTION = re.compile(r"\[([^\[\]]*)\]")
 
 
 def device_name(kind: str, owner: str, rng: np.random.Generator) -> str:
-    """Make a name that a home gives to a device: ``reading lamp``, ``Anna's speaker``, ``left curtain``."""
+    """Return a random name of a device: ``reading lamp``, ``Anna's speaker``, ``left curtain``."""
     nouns = {"lamp": LAMPS, "cover": COVERS, "media": MEDIA, "device": (*LAMPS, *SWITCHED)}[kind]
     noun = str(rng.choice(nouns))
     return f"{owner}'s {noun}" if rng.random() < 0.25 else f"{rng.choice(ADJECTIVES)} {noun}"
 
 
-def written(phrase: str, words: Mapping[str, str], rng: np.random.Generator) -> tuple[str, Slots]:
-    """Choose a phrase's parts and fill its places; give the text and the slots in it, in characters.
+def sample_phrase(phrase: str, words: Mapping[str, str], rng: np.random.Generator) -> tuple[str, Slots]:
+    """Return a random text of a phrase and its slots in characters.
 
-    ``words`` gives what a home says for a list (``device``, ``lamp``); other lists are drawn from.
+    ``words``: a home's own value of a list (``device``, ``lamp``); other lists are sampled.
     """
     while found := _CHOICE.search(phrase):
         phrase = phrase[: found.start()] + str(rng.choice(found[1].split("|"))) + phrase[found.end() :]
@@ -272,11 +272,11 @@ def written(phrase: str, words: Mapping[str, str], rng: np.random.Generator) -> 
         phrase = phrase[: found.start()] + kept + phrase[found.end() :]
     phrase = " ".join(phrase.split())
     text, slots, last = "", [], 0
-    for found in _PLACE.finditer(phrase):
+    for found in _PLACEHOLDER.finditer(phrase):
         text += phrase[last : found.start()]
         source = found[2] or found[1]
-        said = words.get(source) or str(rng.choice(LISTS[source]))
-        slots.append((len(text), len(text) + len(said), found[1]))
-        text += said
+        value = words.get(source) or str(rng.choice(LISTS[source]))
+        slots.append((len(text), len(text) + len(value), found[1]))
+        text += value
         last = found.end()
     return text + phrase[last:], slots

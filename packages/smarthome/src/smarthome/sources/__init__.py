@@ -1,1 +1,1 @@
-"""Real data sets in their published layouts, and own utterances."""
+"""Public data sets in their published layouts, and your own utterances."""

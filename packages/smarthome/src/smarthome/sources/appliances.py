@@ -4,29 +4,35 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, TaskConfig, config_error, field, register
+from core.config import DataConfig, TaskConfig, config_error, field, register, split_fractions
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
 
 LAGS = (1, 2, 3, 6, 12, 143)
-"""Steps of ten minutes back at which consumption is shown beside the present one; 143 is the same time yesterday."""
+"""Lags of consumption in steps of ten minutes, beside the present one; 143 is the same time yesterday."""
 
 
 @register("data", "appliances", builds="smarthome.sources.appliances:read")
 class Appliances(DataConfig):
-    """Consumption of the next ten minutes from the present and past; split by time."""
+    """Consumption of the next ten minutes from the present and past readings; split by time."""
 
     path: str = field(
         "smarthome/uci_appliances_energy/energydata_complete.csv.xz", "the table, here or under PLINTH_DATA"
     )
-    ahead: int = field(1, "steps of ten minutes ahead")
+    horizon: int = field(1, "forecast horizon in steps of ten minutes")
     validation_fraction: float = field(0.15, "fraction of the time in the validation set, before the test")
     test_fraction: float = field(0.2, "fraction of the time in the test set, the latest")
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right."""
+        split_fractions("data", self.validation_fraction, self.test_fraction)
+        if self.horizon < 1:
+            raise config_error("data.horizon", self.horizon, "1 or more: the present value is an input")
+
 
 def read(config: Appliances, task: TaskConfig, seed: int) -> Dataset:
-    """Return the data set; the two random columns of the publication are left out."""
+    """Return the data set; without the two random columns of the publication."""
     import pandas as pd
 
     from core.data.coercion import to_numbers
@@ -35,8 +41,6 @@ def read(config: Appliances, task: TaskConfig, seed: int) -> Dataset:
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    if config.ahead < 1:
-        raise config_error("data.ahead", config.ahead, "1 or more: the present is among the inputs")
     path = resolve_path(config.path)
     table = read_table(path)
     require_columns(table.frame, {"data.path": ["date", "Appliances", "lights", "T1", "T_out"]}, path)
@@ -55,7 +59,7 @@ def read(config: Appliances, task: TaskConfig, seed: int) -> Dataset:
     }
     hour = (frame["date"].dt.hour * 60 + frame["date"].dt.minute) / 60.0
     frame = frame.assign(**lagged, **recent, hour=hour, weekday=frame["date"].dt.day_name())
-    frame["next"] = frame["Appliances"].shift(-config.ahead)
+    frame["next"] = frame["Appliances"].shift(-config.horizon)
     frame["day"] = frame["date"].dt.strftime("%Y-%m-%d")
     frame = frame[frame["next"].notna()].reset_index(drop=True)
     return Dataset(
@@ -68,11 +72,13 @@ def read(config: Appliances, task: TaskConfig, seed: int) -> Dataset:
             time="date",
         ),
         name="UCI appliances energy",
-        split=SplitPlan(by="time", validation_fraction=config.validation_fraction, test_fraction=config.test_fraction),
+        split=SplitPlan(
+            by="time", validation_fraction=config.validation_fraction, test_fraction=config.test_fraction
+        ),
         unit_name="day",
         files=table.files,
         notes=[
             *table.notes,
-            f"The answer is the consumption (Wh) {10 * config.ahead} minutes after each row; rows are split by time.",
+            f"The target is the consumption (Wh) {10 * config.horizon} minutes after each row; rows are split by time.",
         ],
     )

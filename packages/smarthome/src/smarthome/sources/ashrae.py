@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.config import DataConfig, TaskConfig, field, register
-from core.config.validate import at_least_zero
+from core.config import DataConfig, TaskConfig, at_least_zero, field, register, split_fractions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,17 +18,22 @@ PLACE = ("season", "climate", "building_type", "cooling_type")
 
 @register("data", "ashrae", builds="smarthome.sources.ashrae:read")
 class Ashrae(DataConfig):
-    """Thermal preference (cooler, no change, warmer) of people in buildings; buildings never in two parts."""
+    """Thermal preference (cooler, no change, warmer) of people in buildings; a building is in one set only."""
 
     path: str = field("smarthome/ashrae_thermal_comfort_db2", "the folder, here or under PLINTH_DATA")
-    indices: bool = field(False, "also show the computed comfort indices PMV, PPD and SET")
+    comfort_indices: bool = field(False, "use the comfort indices PMV, PPD and SET as inputs too")
     validation_fraction: float = field(0.2, "fraction of the votes in the validation set, by building")
     test_fraction: float = field(0.2, "fraction of the votes in the test set, by building")
-    most: int = field(0, "votes to keep, whole buildings in random order; 0: all")
+    max_rows: int = field(0, "votes to keep, whole buildings in random order; 0: all")
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right."""
+        split_fractions("data", self.validation_fraction, self.test_fraction)
+        at_least_zero("data", max_rows=self.max_rows)
 
 
 def read(config: Ashrae, task: TaskConfig, seed: int) -> Dataset:
-    """Return the data set of the votes that state a preference."""
+    """Return the data set of the votes with a preference."""
     import numpy as np
 
     from core.config import derive_seed
@@ -39,26 +43,27 @@ def read(config: Ashrae, task: TaskConfig, seed: int) -> Dataset:
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    at_least_zero("data", most=config.most)
     folder = resolve_path(config.path)
-    votes = _one(folder, "db_measurements")
-    places = _one(folder, "db_metadata")
-    table, about = read_table(votes), read_table(places)
+    votes_path = _find_file(folder, "db_measurements")
+    buildings_path = _find_file(folder, "db_metadata")
+    table, buildings = read_table(votes_path), read_table(buildings_path)
     columns = ["building_id", "thermal_preference", "gender", "age", "season", *CLIMATE, *INDICES]
-    require_columns(table.frame, {"data.path": columns}, votes)
-    require_columns(about.frame, {"data.path": ["building_id", *PLACE[1:]]}, places)
-    frame = table.frame[columns].merge(about.frame[["building_id", *PLACE[1:]]], on="building_id", how="left")
-    answered = frame["thermal_preference"].notna()
-    frame = frame[answered].reset_index(drop=True)
-    numeric = (*CLIMATE, *(INDICES if config.indices else ()))
+    require_columns(table.frame, {"data.path": columns}, votes_path)
+    require_columns(buildings.frame, {"data.path": ["building_id", *PLACE[1:]]}, buildings_path)
+    frame = table.frame[columns].merge(
+        buildings.frame[["building_id", *PLACE[1:]]], on="building_id", how="left"
+    )
+    has_preference = frame["thermal_preference"].notna()
+    frame = frame[has_preference].reset_index(drop=True)
+    numeric = (*CLIMATE, *(INDICES if config.comfort_indices else ()))
     for column in numeric:
         frame[column] = to_numbers(frame[column], column)
     frame["building_id"] = "B" + frame["building_id"].astype(str)
-    if config.most:
+    if config.max_rows:
         rng = np.random.default_rng(derive_seed(seed, "ashrae buildings"))
         sizes = frame["building_id"].value_counts()
         order = rng.permutation(np.array(sorted(sizes.index)))
-        kept = order[np.cumsum(sizes.loc[order].to_numpy()) <= config.most]
+        kept = order[np.cumsum(sizes.loc[order].to_numpy()) <= config.max_rows]
         frame = frame[frame["building_id"].isin(kept)].reset_index(drop=True)
     return Dataset(
         frame,
@@ -70,15 +75,20 @@ def read(config: Ashrae, task: TaskConfig, seed: int) -> Dataset:
             unit="building_id",
         ),
         name="ASHRAE thermal comfort II",
-        split=SplitPlan(by="unit", validation_fraction=config.validation_fraction, test_fraction=config.test_fraction, seed=seed),
+        split=SplitPlan(
+            by="unit",
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+            seed=seed,
+        ),
         unit_name="building",
-        files={**table.files, **about.files},
-        notes=[f"{int((~answered).sum()):,} votes without a preference were left out."],
+        files={**table.files, **buildings.files},
+        notes=[f"{int((~has_preference).sum()):,} votes without a preference were dropped."],
     )
 
 
-def _one(folder: Path, start: str) -> Path:
-    found = sorted(f for f in folder.glob(f"{start}*.csv*"))
+def _find_file(folder: Path, prefix: str) -> Path:
+    found = sorted(f for f in folder.glob(f"{prefix}*.csv*"))
     if len(found) != 1:
-        raise ValueError(f"{folder}: {len(found)} files named {start}*.csv*, one is needed")
+        raise ValueError(f"{folder}: {len(found)} files named {prefix}*.csv*, exactly one is needed")
     return found[0]

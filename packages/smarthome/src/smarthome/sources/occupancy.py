@@ -1,4 +1,4 @@
-"""``data=occupancy``: an office room's sensors, one reading a minute, and whether anyone was there (UCI 357)."""
+"""``data=occupancy``: an office room's sensors, one reading a minute, and the occupancy (UCI 357)."""
 
 from __future__ import annotations
 
@@ -11,29 +11,40 @@ if TYPE_CHECKING:
     from core.data.types import Dataset
 
 CHANGES = (10, 30, 60)
-"""Minutes over which a sensor's change is shown."""
-DAY = 24 * 60
+"""Minutes over which changes of sensors are computed."""
+MINUTES_PER_DAY = 24 * 60
 INPUTS = ("sensors", "sensors_clock", "clock")
-TESTS = ("1", "2", "both")
+TEST_SETS = ("1", "2", "both")
 SENSORS = ("Temperature", "Humidity", "CO2", "HumidityRatio")
 
 
 @register("data", "occupancy", builds="smarthome.sources.occupancy:read")
 class Occupancy(DataConfig):
-    """Occupancy of a room from temperature, humidity and CO2. ``Light`` gives it away and is left out."""
+    """Occupancy of a room from temperature, humidity and CO2. ``Light`` nearly reveals it and is not used."""
 
     path: str = field("smarthome/uci_occupancy", "the folder of the three files, here or under PLINTH_DATA")
-    test_set: str = field("both", "test part: 1 (datatest, door mostly closed), 2 (datatest2, mostly open), both")
-    inputs: str = field(
-        "sensors", "sensors (their changes, and height above the day's lowest), sensors_clock, clock"
+    test_set: str = field(
+        "both", "test set: 1 (datatest, door mostly closed), 2 (datatest2, mostly open), both"
     )
-    levels: bool = field(False, "also show the sensors' readings themselves, which drift from week to week")
-    light: bool = field(False, "also show Light, beside the sensors: then the task is nearly trivial")
-    validation_from: str = field("2015-02-09", "readings of the training file from this day on validate")
+    inputs: str = field(
+        "sensors", "sensors (changes, and differences from the day's minimum), sensors_clock, clock"
+    )
+    levels: bool = field(False, "use the sensors' readings themselves too, which drift from week to week")
+    light: bool = field(False, "use Light beside the sensors too, which makes the task nearly trivial")
+    validation_from: str = field("2015-02-09", "the validation set starts with this day of the training file")
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right."""
+        one_of("data.inputs", self.inputs, INPUTS)
+        one_of("data.test_set", self.test_set, TEST_SETS)
+        if self.light and self.inputs == "clock":
+            raise config_error(
+                "data.light", True, "Light is never used without the other sensors; set data.inputs=sensors"
+            )
 
 
 def read(config: Occupancy, task: TaskConfig, seed: int) -> Dataset:
-    """Return the data set: the published files are the parts, the last days of the training file validate."""
+    """Return the data set: the published files, with the last days of the training file as the validation set."""
     import io
 
     import pandas as pd
@@ -42,21 +53,12 @@ def read(config: Occupancy, task: TaskConfig, seed: int) -> Dataset:
     from core.data.roles import require_columns
     from core.data.types import ColumnRoles, Dataset, SplitPlan
 
-    one_of("data.inputs", config.inputs, INPUTS)
-    one_of("data.test_set", config.test_set, TESTS)
-    if config.light and config.inputs == "clock":
-        raise config_error(
-            "data.light", True, "Light is never shown without the other sensors; data.inputs=sensors"
-        )
     folder = resolve_path(config.path)
     files: dict[str, str] = {}
+    names = {"1": ("datatest",), "2": ("datatest2",), "both": ("datatest", "datatest2")}[config.test_set]
     frames = []
     for name, part in (("datatraining", "train"), ("datatest", "test"), ("datatest2", "test")):
-        if (
-            part == "test"
-            and config.test_set != "both"
-            and name != {"1": "datatest", "2": "datatest2"}[config.test_set]
-        ):
+        if name not in ("datatraining", *names):
             continue
         path = next((folder / f for f in (f"{name}.txt", f"{name}.txt.gz") if (folder / f).is_file()), None)
         if path is None:
@@ -73,8 +75,10 @@ def read(config: Occupancy, task: TaskConfig, seed: int) -> Dataset:
         for column in SENSORS:
             for minutes in CHANGES:
                 frame[f"{column}_{minutes}_min"] = frame[column] - frame[column].shift(minutes)
-            # What the room has without anyone drifts from week to week; the day's lowest reading so far follows it.
-            frame[f"{column}_above"] = frame[column] - frame[column].rolling(DAY, min_periods=1).min()
+            # The baseline of the empty room drifts from week to week; the minimum of the last 24 hours follows it.
+            frame[f"{column}_above"] = (
+                frame[column] - frame[column].rolling(MINUTES_PER_DAY, min_periods=1).min()
+            )
         frame["part"] = part
         if part == "train":
             frame.loc[frame["date"] >= pd.Timestamp(config.validation_from), "part"] = "validation"
@@ -110,12 +114,12 @@ def read(config: Occupancy, task: TaskConfig, seed: int) -> Dataset:
         notes=[
             f"Inputs: {', '.join(numeric)}{'' if config.inputs == 'sensors' else ', weekday'}. "
             + (
-                "Light is among them, which nearly gives the answer. "
+                "Light is among them, which nearly reveals the target. "
                 if config.light
-                else "Light is left out. "
+                else "Light is not used. "
             )
-            + "In this office the clock alone tells presence nearly as well, so a home with other hours needs a model "
-            "without it.",
-            f"Readings of the training file from {config.validation_from} on are the validation part.",
+            + "In this office the clock alone predicts occupancy nearly as well, so a home with other hours needs a "
+            "model without it.",
+            f"Readings of the training file from {config.validation_from} on are the validation set.",
         ],
     )

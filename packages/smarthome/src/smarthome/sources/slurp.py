@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, TaskConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register, split_fractions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,20 +15,24 @@ if TYPE_CHECKING:
     from core.data.types import Dataset
 
 
-FEWEST = 5
-"""Development utterances in which a slot must be marked to be learnt."""
+MIN_SLOT_COUNT = 5
+"""Slots in fewer development utterances are dropped."""
 
 
 @register("data", "slurp", builds="smarthome.sources.slurp:read")
 class Slurp(DataConfig):
-    """SLURP: the development utterances train and validate, the test ones test; 59 intents."""
+    """SLURP: training and validation on the development utterances, the published test set; 59 intents."""
 
     path: str = field("smarthome/slurp", "the folder of devel and test, here or under PLINTH_DATA")
     validation_fraction: float = field(0.15, "fraction of the development utterances in the validation set")
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right."""
+        split_fractions("data", self.validation_fraction)
+
 
 def read(config: Slurp, task: TaskConfig, seed: int) -> Dataset:
-    """Return the data set; the intent is scenario and action together."""
+    """Return the data set; an intent is scenario and action."""
     import pandas as pd
 
     from core.data.readers.files import resolve_path
@@ -42,13 +46,13 @@ def read(config: Slurp, task: TaskConfig, seed: int) -> Dataset:
     copied = (frame["part"] == "train") & key.isin(set(key[frame["part"] == "test"]))
     known = set(frame["intent"][(frame["part"] == "train") & ~copied])
     unseen = ~frame["intent"].isin(known)
-    marks = Counter(
+    slot_counts = Counter(
         slot[2]
         for cell, part in zip(frame["slots"], frame["part"], strict=True)
         if part == "train"
         for slot in json.loads(cell)
     )
-    slots_known = {name for name, count in marks.items() if count >= FEWEST}
+    slots_known = {name for name, count in slot_counts.items() if count >= MIN_SLOT_COUNT}
     dropped = 0
     cells = []
     for cell in frame["slots"]:
@@ -61,14 +65,16 @@ def read(config: Slurp, task: TaskConfig, seed: int) -> Dataset:
         frame,
         ColumnRoles(target=("intent",), text=("text",), slots="slots"),
         name="SLURP utterances",
-        split=SplitPlan(by="column", column="part", validation_fraction=config.validation_fraction, seed=seed),
+        split=SplitPlan(
+            by="column", column="part", validation_fraction=config.validation_fraction, seed=seed
+        ),
         unit_name="utterance",
         files=files,
         notes=[
-            f"{int(copied.sum())} development utterances that also stand in the test part were left out.",
-            f"{int(unseen.sum())} test utterances of intents that training lacks were left out: over all test "
-            "utterances the figures are lower by that share.",
-            f"{dropped} marks of slots that are in fewer than {FEWEST} development utterances were left out.",
+            f"{int(copied.sum())} development utterances that are also in the test set were dropped.",
+            f"{int(unseen.sum())} test utterances of intents without training utterances were dropped: over all "
+            "test utterances metrics are lower by that fraction.",
+            f"{dropped} annotations of slots in fewer than {MIN_SLOT_COUNT} development utterances were dropped.",
         ],
     )
 
@@ -87,15 +93,15 @@ def _frame(folder: Path, name: str, part: str, files: dict[str, str]) -> pd.Data
     require_columns(table, {"data.path": ["sentence", "scenario", "action", "entities", "tokens"]}, path)
     files[path.name] = sha256(path)
     rows = zip(table["tokens"], table["entities"], table["scenario"], table["action"], strict=True)
-    made = [
-        (*marked(list(tokens), entities), f"{scenario}_{action}", part)
+    utterances = [
+        (*slots_from_tokens(list(tokens), entities), f"{scenario}_{action}", part)
         for tokens, entities, scenario, action in rows
     ]
-    return pd.DataFrame(made, columns=["text", "slots", "intent", "part"])
+    return pd.DataFrame(utterances, columns=["text", "slots", "intent", "part"])
 
 
-def marked(tokens: list[str], entities: Any) -> tuple[str, str]:
-    """Join tokens with spaces and turn entities' token numbers into slots in characters, as JSON."""
+def slots_from_tokens(tokens: list[str], entities: Any) -> tuple[str, str]:
+    """Return the tokens joined by spaces, and the entities as slots in characters, as JSON."""
     starts = [sum(len(t) + 1 for t in tokens[:n]) for n in range(len(tokens))]
     slots: list[list[Any]] = []
     for entity in entities:

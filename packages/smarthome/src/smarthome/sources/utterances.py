@@ -1,10 +1,10 @@
-"""``data=utterances``: your own table of what is said: text, intent, slots."""
+"""``data=utterances``: your own table of utterances: text, intent, slots."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, TaskConfig, field, register
+from core.config import DataConfig, TaskConfig, field, register, split_fractions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,15 +23,19 @@ class Utterances(DataConfig):
         "slots", "column of the slots: lists of [start, end, name] in characters, or such JSON"
     )
     sensitive: Any = field([], "columns of groups to compare, such as language or dialect")
-    unit: str | None = field(None, "column that says which home an utterance belongs to; kept in one part")
+    unit: str | None = field(None, "column of the home of an utterance; all of a home are in one set")
     split: str = field("auto", "auto (unit if given, else stratified), column, unit, stratified")
     split_column: str | None = field(None, "column that holds train, validation and test")
     validation_fraction: float = field(0.2, "fraction of the rows in the validation set")
     test_fraction: float = field(0.2, "fraction of the rows in the test set")
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that can't be right."""
+        split_fractions("data", self.validation_fraction, self.test_fraction)
+
 
 def read(config: Utterances, task: TaskConfig, seed: int) -> Dataset:
-    """Return the data set; repeated utterances of the same intent are kept once, so that none is in two parts."""
+    """Return the data set; repeated utterances are kept once, so that none is in two sets."""
     import json
 
     from core.config import config_error
@@ -47,12 +51,12 @@ def read(config: Utterances, task: TaskConfig, seed: int) -> Dataset:
     path = resolve_path(config.path)
     table = read_table(path)
     sensitive = as_list(config.sensitive)
-    named: dict[str, Sequence[str]] = {
+    required: dict[str, Sequence[str]] = {
         f"data.{key}": [getattr(config, key)] for key in ("text", "intent", "slots")
     }
-    named["data.sensitive"] = sensitive
-    named |= {f"data.{k}": [getattr(config, k)] for k in ("unit", "split_column") if getattr(config, k)}
-    require_columns(table.frame, named, path)
+    required["data.sensitive"] = sensitive
+    required |= {f"data.{k}": [getattr(config, k)] for k in ("unit", "split_column") if getattr(config, k)}
+    require_columns(table.frame, required, path)
     frame = table.frame
     cells = zip(frame.index, frame[config.slots], strict=True)
     frame[config.slots] = [
@@ -66,7 +70,7 @@ def read(config: Utterances, task: TaskConfig, seed: int) -> Dataset:
         before = len(frame)
         frame = frame[~frame[config.text].astype(str).str.lower().duplicated()].reset_index(drop=True)
         if len(frame) < before:
-            notes.append(f"{before - len(frame)} repeated utterances were left out.")
+            notes.append(f"{before - len(frame)} repeated utterances were dropped.")
     return Dataset(
         frame,
         ColumnRoles(

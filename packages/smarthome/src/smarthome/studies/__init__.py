@@ -1,1 +1,1 @@
-"""What the field asks of a run beyond figures of its predictions."""
+"""Studies of a smart home, beyond metrics of the predictions."""

@@ -1,4 +1,4 @@
-"""Study ``footprint``: size, memory, latency and energy of one command on this machine."""
+"""Study ``footprint``: model size, memory, latency and energy of one command on this machine."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ from collections.abc import Callable
 
 import numpy as np
 
-from core.evaluation.study import StudyResult, EvaluationContext
+from core.evaluation.study import EvaluationContext, StudyResult
 
-WARM, TIMED = 20, 200
-"""Commands before the clock starts, and those that are timed, one at a time."""
+WARM_UP, TIMED = 20, 200
+"""Warm-up commands, and those that are timed, one at a time."""
 
 
 def footprint(watts: float, cores: int) -> Callable[[EvaluationContext], StudyResult]:
-    """Make the study for a processor package of so many watts and cores: joules = processor seconds * watts / cores."""
+    """Return the study for a processor package of ``watts`` and ``cores``: joules = CPU seconds * watts / cores."""
 
     def measure(context: EvaluationContext) -> StudyResult:
         frame = context.frames["test"]
         times, processor = [], []
-        for n in range(WARM + TIMED):
+        for n in range(WARM_UP + TIMED):
             row = frame.iloc[[n % len(frame)]]
             wall, used = time.perf_counter(), time.process_time()
             context.scorer.labels(context.scorer.scores(row))
             times.append(time.perf_counter() - wall)
             processor.append(time.process_time() - used)
-        took = 1000 * np.array(times[WARM:])
-        joules = float(np.mean(processor[WARM:])) * watts / cores
+        milliseconds = 1000 * np.array(times[WARM_UP:])
+        joules = float(np.mean(processor[WARM_UP:])) * watts / cores
         weights, numbers = _weights(context)
-        p50, p95, p99 = (float(np.percentile(took, p)) for p in (50, 95, 99))
+        p50, p95, p99 = (float(np.percentile(milliseconds, p)) for p in (50, 95, 99))
         memory = _resident()
-        figures = {
+        metrics = {
             "p50_ms": _plain(p50),
             "p95_ms": _plain(p95),
             "p99_ms": _plain(p99),
@@ -43,12 +43,12 @@ def footprint(watts: float, cores: int) -> Callable[[EvaluationContext], StudyRe
         return StudyResult(
             f"One command takes {p95:.1f} ms at the 95th percentile and about {joules:.3f} J; the weights are "
             f"{weights / 1e6:.1f} MB.",
-            figures,
+            metrics,
             notes=[
-                f"{TIMED} test commands, one at a time, from words to decision, on {os.cpu_count()} cores.",
-                f"Energy is a model, not a measurement: processor seconds x {watts:g} W / {cores} cores (task.watts, "
+                f"{TIMED} test commands, one at a time, from text to decision, on {os.cpu_count()} cores.",
+                f"Energy is modeled, not measured: CPU seconds x {watts:g} W / {cores} cores (task.watts, "
                 "task.cores).",
-                "Resident memory is the whole process's, training included; a server that only predicts needs less.",
+                "Resident memory is the whole process's, training included; a server without training needs less.",
             ],
         )
 
@@ -60,7 +60,7 @@ def _plain(value: float) -> dict[str, float | None]:
 
 
 def _weights(context: EvaluationContext) -> tuple[int, int]:
-    """Bytes and count of the model's weights."""
+    """Return bytes and number of the model's parameters."""
     model = getattr(context.scorer, "model", None)
     if model is None:
         return 0, 0
@@ -69,7 +69,7 @@ def _weights(context: EvaluationContext) -> tuple[int, int]:
 
 
 def _resident() -> float:
-    """Resident memory of this process in MB; NaN where the system does not tell."""
+    """Return the resident memory of this process in MB; NaN where the system does not report it."""
     try:
         with open("/proc/self/statm") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,24 +1,24 @@
-"""Study ``languages``: how far the worst language (or dialect) is behind."""
+"""Study ``languages``: metrics by language (or dialect), and the worst-off group."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from core.evaluation.study import StudyResult, EvaluationContext
+from core.evaluation.study import EvaluationContext, StudyResult
 from core.targets.slot_metrics import all_right, intent_accuracy, slot_f1
 from smarthome.studies.intervals import share
 
 
 def languages(context: EvaluationContext) -> StudyResult:
-    """Compare exact match between the groups of each sensitive attribute, the worst with the whole."""
+    """Compare exact match of the groups of each sensitive attribute, and of the worst-off group with all rows."""
     test = context.parts["test"]
     right = all_right(test)
-    tables, figures, said = {}, {}, []
+    tables, metrics, sentences = {}, {}, []
     for attribute, groups in test.groups.items():
         rows = []
         for name in sorted(set(groups.tolist())):
             members = groups == name
-            if int(members.sum()) < context.minimum_group:
+            if int(members.sum()) < context.min_group_rows:
                 continue
             inside = test.take(members)
             figure = share(context, right, members, test.units)
@@ -39,24 +39,25 @@ def languages(context: EvaluationContext) -> StudyResult:
         tables[f"By {attribute}"] = rows
         worst, best = rows[0], rows[-1]
         gap = float(right.mean()) - worst["exact match"]
-        figures[f"gap_{attribute}"] = {
+        metrics[f"gap_{attribute}"] = {
             "value": best["exact match"] - worst["exact match"],
             "low": None,
             "high": None,
         }
-        figures[f"worst_{attribute}"] = share(context, right, groups == worst[attribute], test.units)
-        said.append(
-            f"{attribute}: {worst[attribute]} is lowest with {worst['exact match']:.3f}, {100 * gap:.1f} points below "
-            "the whole"
+        metrics[f"worst_{attribute}"] = share(context, right, groups == worst[attribute], test.units)
+        sentences.append(
+            f"{attribute}: {worst[attribute]} is worst off with exact match {worst['exact match']:.3f}, "
+            f"{100 * gap:.1f} points below all rows"
         )
-    if not said:
+    if not sentences:
         return StudyResult(
-            "No two groups have enough rows to compare.", notes=[f"{context.minimum_group} rows are needed."]
+            "No two groups have enough rows to be compared.",
+            notes=[f"{context.min_group_rows} rows are needed."],
         )
     spread = float(np.mean([len(rows) for rows in tables.values()]))
     return StudyResult(
-        "; ".join(said) + ".",
-        figures,
+        "; ".join(sentences) + ".",
+        metrics,
         tables,
         notes=[f"{spread:.0f} groups compared; the worst of many is partly chance."],
     )

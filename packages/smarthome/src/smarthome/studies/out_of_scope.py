@@ -1,4 +1,4 @@
-"""Study ``out_of_scope``: does the run refuse what no home can do?"""
+"""Study ``out_of_scope``: out-of-scope detection by the confidence of the intent."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.evaluation.study import StudyResult, EvaluationContext
-from smarthome.simulate.phrases import OUTSIDE, UNSEEN, written
+from core.evaluation.study import EvaluationContext, StudyResult
+from smarthome.simulate.phrases import HELD_OUT_PHRASES, OUT_OF_SCOPE, sample_phrase
 from smarthome.studies.intervals import resampled, share
 
 if TYPE_CHECKING:
     from core.targets.intent_slots import IntentSlotsTarget
 
 Array = NDArray[np.float64]
-DRAWN = 400
-"""Sentences out of scope, of kinds that no training part has."""
+SENTENCES = 400
+"""Out-of-scope sentences of kinds that are never in training data."""
 
 
-def in_scope(scores: Array, classes: tuple[str, ...]) -> Array:
-    """Give the largest probability of an intent that a home can do, (N,)."""
-    inside = [k for k, name in enumerate(classes) if name != OUTSIDE]
+def in_scope_score(scores: Array, classes: tuple[str, ...]) -> Array:
+    """Return the maximum probability of an in-scope intent, (N,)."""
+    inside = [k for k, name in enumerate(classes) if name != OUT_OF_SCOPE]
     best: Array = scores[:, inside].max(axis=1)
     return best
 
 
 def auroc(inside: Array, outside: Array) -> float:
-    """Give the chance that a command scores above what is out of scope; ties count half."""
+    """Return the AUROC of in-scope against out-of-scope scores; ties count half."""
     if not len(inside) or not len(outside):
         return float("nan")
     order = np.sort(outside)
@@ -36,42 +36,42 @@ def auroc(inside: Array, outside: Array) -> float:
     return float(below.mean() / (2 * len(outside)))
 
 
-def unseen_outside(rng: np.random.Generator, count: int = DRAWN) -> list[str]:
-    """Draw distinct sentences of the kinds that are kept out of training."""
-    said: dict[str, None] = {}
+def held_out_sentences(rng: np.random.Generator, count: int = SENTENCES) -> list[str]:
+    """Return distinct sentences of the kinds that are held out of training."""
+    sentences: dict[str, None] = {}
     for _ in range(20 * count):
-        said.setdefault(written(str(rng.choice(UNSEEN)), {}, rng)[0])
-        if len(said) == count:
+        sentences.setdefault(sample_phrase(str(rng.choice(HELD_OUT_PHRASES)), {}, rng)[0])
+        if len(sentences) == count:
             break
-    return list(said)
+    return list(sentences)
 
 
-def rejection(context: EvaluationContext) -> StudyResult:
-    """Compare commands of the test part with sentences that no home can do.
+def out_of_scope(context: EvaluationContext) -> StudyResult:
+    """Compute how well confidence separates commands of the test set from out-of-scope sentences.
 
-    The score is the largest probability of an intent that can be done; the threshold keeps 95 (and 99) of 100 commands
-    of the validation part.
+    The score is the maximum probability of an in-scope intent; thresholds keep 95 % and 99 % of the validation set's
+    commands.
     """
     target: IntentSlotsTarget = context.target  # type: ignore[assignment]
     classes = target.classes
-    parts = {}
+    scores = {}
     for name, part in context.parts.items():
         names = np.asarray(classes, object)[part.targets[:, 0]]
-        parts[name] = in_scope(part.scores, classes), names == OUTSIDE
-    validation = parts["validation"][0][~parts["validation"][1]]
-    cuts = {keep: float(np.quantile(validation, 1 - keep / 100)) for keep in (95, 99)}
-    score, is_outside = parts["test"]
+        scores[name] = in_scope_score(part.scores, classes), names == OUT_OF_SCOPE
+    validation = scores["validation"][0][~scores["validation"][1]]
+    thresholds = {keep: float(np.quantile(validation, 1 - keep / 100)) for keep in (95, 99)}
+    score, is_outside = scores["test"]
     inside = score[~is_outside]
     rng = np.random.default_rng(context.seed)
-    unseen = pd.DataFrame({target.text: unseen_outside(rng)})
+    unseen = pd.DataFrame({target.text: held_out_sentences(rng)})
     for column in context.dataset.roles.inputs():
         if column not in unseen:
             unseen[column] = None
-    kinds = {"unseen kinds (drawn)": in_scope(context.scorer.scores(unseen), classes)}
+    kinds = {"held-out kinds (simulated)": in_scope_score(context.scorer.scores(unseen), classes)}
     if is_outside.any():
-        kinds = {"test part": score[is_outside], **kinds}
+        kinds = {"test set": score[is_outside], **kinds}
     rows: list[dict[str, Any]] = []
-    figures: dict[str, dict[str, Any]] = {}
+    metrics: dict[str, dict[str, Any]] = {}
     accepted: list[float] = []
     for kind, outside in kinds.items():
         both = np.concatenate([inside, outside])
@@ -80,29 +80,29 @@ def rejection(context: EvaluationContext) -> StudyResult:
             values, mark = both[chosen], chosen < len(inside)
             return auroc(values[mark], values[~mark])
 
-        name = "" if kind == "test part" or len(kinds) == 1 else "_unseen"
-        figures[f"auroc{name}"] = resampled(context, len(both), area)
-        figures[f"fpr_at_95_tpr{name}"] = share(context, (outside >= cuts[95]).astype(np.float64))
-        accepted.append(float((outside >= cuts[95]).mean()))
+        name = "" if kind == "test set" or len(kinds) == 1 else "_held_out"
+        metrics[f"auroc{name}"] = resampled(context, len(both), area)
+        metrics[f"fpr_at_95_tpr{name}"] = share(context, (outside >= thresholds[95]).astype(np.float64))
+        accepted.append(float((outside >= thresholds[95]).mean()))
         rows.append(
             {
                 "out of scope": kind,
                 "sentences": len(outside),
                 "auroc": round(auroc(inside, outside), 4),
-                "accepted at 95 % of commands": round(accepted[-1], 4),
-                "accepted at 99 % of commands": round(float((outside >= cuts[99]).mean()), 4),
+                "FPR at 95 % TPR": round(accepted[-1], 4),
+                "FPR at 99 % TPR": round(float((outside >= thresholds[99]).mean()), 4),
             }
         )
-    for keep, cut in cuts.items():
-        figures[f"threshold_{keep}"] = {"value": cut, "low": None, "high": None}
-        figures[f"commands_kept_{keep}"] = share(context, (inside >= cut).astype(np.float64))
+    for keep, threshold in thresholds.items():
+        metrics[f"threshold_{keep}"] = {"value": threshold, "low": None, "high": None}
+        metrics[f"tpr_at_threshold_{keep}"] = share(context, (inside >= threshold).astype(np.float64))
     worst = max(accepted)
     return StudyResult(
-        f"With 95 of 100 commands kept, at most {100 * worst:.1f} % of what is out of scope is taken for a command.",
-        figures,
+        f"At 95 % true positive rate, at most {100 * worst:.1f} % of out-of-scope sentences are accepted as commands.",
+        metrics,
         {"Out of scope": rows},
         notes=[
-            "Thresholds are quantiles of the validation part's commands; figures are of the test part.",
-            "Sentences of unseen kinds are English, drawn from phrases that are in no training part.",
+            "Thresholds are quantiles of the validation set's commands; metrics are of the test set.",
+            "Sentences of held-out kinds are English, from phrases that are never in training data.",
         ],
     )

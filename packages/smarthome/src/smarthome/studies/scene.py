@@ -1,4 +1,4 @@
-"""Studies of sensed scenes: what acting on them would cost in comfort and in waste, and what a plain rule does."""
+"""Studies of sensor models: the errors of the control policy, and simple baselines (schedule, persistence)."""
 
 from __future__ import annotations
 
@@ -9,70 +9,70 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.evaluation.intervals import interval, resampled_weights
-from core.evaluation.study import StudyResult, EvaluationContext, Study
-from smarthome.scene_policy import PRESENT
+from core.evaluation.study import EvaluationContext, Study, StudyResult
+from smarthome.scene_policy import OCCUPIED
 from smarthome.studies.intervals import share
 
 Array = NDArray[np.float64]
 
 
-def presence(context: EvaluationContext) -> StudyResult:
-    """Count readings in which a plan would leave someone in the dark, and those in which it would light for no one."""
+def occupancy(context: EvaluationContext) -> StudyResult:
+    """Compute missed and false occupancy, switches a day, and the accuracy of a schedule baseline."""
     target, test = context.target, context.parts["test"]
-    there = [k for k, name in enumerate(target.classes) if name.strip().lower() in PRESENT]
-    if len(there) != 1:
-        return StudyResult(f"The classes {', '.join(target.classes)} do not say who is there.")
-    present, decided = test.targets == there[0], test.labels == there[0]
-    figures = {
-        "left_in_the_dark": share(context, (~decided).astype(np.float64), present, test.units),
-        "lit_for_no_one": share(context, decided.astype(np.float64), ~present, test.units),
-        "switchings_per_day": {"value": _switchings(context, decided), "low": None, "high": None},
+    occupied = [k for k, name in enumerate(target.classes) if name.strip().lower() in OCCUPIED]
+    if len(occupied) != 1:
+        return StudyResult(f"The classes {', '.join(target.classes)} do not state occupancy.")
+    present, predicted = test.targets == occupied[0], test.labels == occupied[0]
+    metrics = {
+        "missed_occupancy_rate": share(context, (~predicted).astype(np.float64), present, test.units),
+        "false_occupancy_rate": share(context, predicted.astype(np.float64), ~present, test.units),
+        "switches_per_day": {"value": _switches(context, predicted), "low": None, "high": None},
     }
-    rows = [{"rule": "this model", "accuracy": float(np.mean(present == decided))}]
-    clock = by_the_clock(context, there[0])
-    notes = ["Readings count alike; a plan acts on each one."]
-    if clock is not None:
+    rows = [{"rule": "model", "accuracy": float(np.mean(present == predicted))}]
+    schedule = schedule_baseline(context, occupied[0])
+    notes = ["All readings have the same weight; the policy acts on each one."]
+    if schedule is not None:
         rows.append(
             {
-                "rule": "the clock alone (hour and weekday, from training)",
-                "accuracy": float(np.mean(clock == present)),
+                "rule": "schedule baseline (hour and weekday or weekend, from training)",
+                "accuracy": float(np.mean(schedule == present)),
             }
         )
-        figures["accuracy_of_the_clock"] = share(
-            context, (clock == present).astype(np.float64), None, test.units
+        metrics["accuracy_schedule_baseline"] = share(
+            context, (schedule == present).astype(np.float64), None, test.units
         )
         notes.append(
-            "The clock's rule says what the training part did most at that hour of a working day or weekend: where it "
-            "is as good as the model, the model may have learnt no more than office hours."
+            "The schedule baseline predicts the majority of the training set at that hour of a weekday or weekend: "
+            "where it is as good as the model, the model may have learned no more than office hours."
         )
-    dark, waste = figures["left_in_the_dark"]["value"], figures["lit_for_no_one"]["value"]
+    missed, false = metrics["missed_occupancy_rate"]["value"], metrics["false_occupancy_rate"]["value"]
     return StudyResult(
-        f"Someone is there and the plan says no one in {100 * (dark or 0):.1f} % of such readings; "
-        f"{100 * (waste or 0):.1f} % of the empty ones are lit.",
-        figures,
-        {"Presence": rows},
+        f"Occupancy is missed in {100 * (missed or 0):.1f} % of the occupied readings, and predicted in "
+        f"{100 * (false or 0):.1f} % of the empty ones.",
+        metrics,
+        {"Occupancy": rows},
         notes=notes,
     )
 
 
-def by_the_clock(context: EvaluationContext, there: int) -> NDArray[np.bool_] | None:
-    """Decide the test part by hour and kind of day alone, as training was at that time; None without a clock."""
+def schedule_baseline(context: EvaluationContext, occupied: int) -> NDArray[np.bool_] | None:
+    """Return occupancy of the test set by hour and weekday or weekend alone, as in training; None without times."""
     time = context.dataset.roles.time
     if time is None or "train" not in context.frames:
         return None
-    train, test = (_slot(context.frames[part][time]) for part in ("train", "test"))
-    truth = context.target.truth(context.target.encode(context.frames["train"])) == there
+    train, test = (_hour_of_day_type(context.frames[part][time]) for part in ("train", "test"))
+    truth = context.target.truth(context.target.encode(context.frames["train"])) == occupied
     rates = pd.Series(truth.astype(np.float64)).groupby(train).mean()
     return np.asarray(pd.Series(test).map(rates).fillna(float(truth.mean())).to_numpy() > 0.5, np.bool_)
 
 
-def _slot(times: pd.Series) -> NDArray[np.int64]:
+def _hour_of_day_type(times: pd.Series) -> NDArray[np.int64]:
     when = pd.to_datetime(times)
     return np.asarray(when.dt.hour + 24 * (when.dt.dayofweek >= 5), np.int64)
 
 
-def _switchings(context: EvaluationContext, decided: NDArray[np.bool_]) -> float | None:
-    """Count changes of the decision from reading to reading of a unit, a day."""
+def _switches(context: EvaluationContext, predicted: NDArray[np.bool_]) -> float | None:
+    """Return changes of the prediction between consecutive readings of a unit, a day."""
     time, unit = context.dataset.roles.time, context.dataset.roles.unit
     if time is None or unit is None:
         return None
@@ -80,7 +80,7 @@ def _switchings(context: EvaluationContext, decided: NDArray[np.bool_]) -> float
         {
             "unit": context.frames["test"][unit].to_numpy(),
             "time": pd.to_datetime(context.frames["test"][time]).to_numpy(),
-            "on": decided,
+            "on": predicted,
         }
     ).sort_values(["unit", "time"])
     same = frame["unit"].eq(frame["unit"].shift())
@@ -91,61 +91,64 @@ def _switchings(context: EvaluationContext, decided: NDArray[np.bool_]) -> float
 
 
 def forecast(context: EvaluationContext) -> StudyResult:
-    """Compare the forecast with the value that the last reading had (persistence), on the same rows."""
+    """Compare the forecast with persistence (the value of the last reading), on the same rows."""
     test = context.parts["test"]
-    name = persistent(context.dataset.frame, context.dataset.roles.numeric)
+    name = persistence_forecast(context.dataset.frame, context.dataset.roles.numeric)
     if name is None:
-        return StudyResult(
-            "No input is the answer's own last value, so there is no persistence to compare with."
-        )
+        return StudyResult("No input is the target's own last value: there is no persistence forecast.")
     last = context.frames["test"][name].to_numpy(np.float64)
     truth = np.asarray(test.targets, np.float64)
     errors = np.column_stack([(test.scores[:, 0] - truth) ** 2, (last - truth) ** 2])
     weights = np.concatenate(list(resampled_weights(len(truth), test.units, context.resamples, context.seed)))
     roots = np.sqrt(weights @ errors / weights.sum(axis=1, keepdims=True))
     ours, theirs = np.sqrt(errors.mean(axis=0))
-    figures = {
+    metrics = {
         "rmse": interval(float(ours), roots[:, 0], context.confidence),
         "rmse_persistence": interval(float(theirs), roots[:, 1], context.confidence),
-        "gain": interval(float(1 - ours / theirs), 1 - roots[:, 0] / roots[:, 1], context.confidence),
+        "skill_score": interval(float(1 - ours / theirs), 1 - roots[:, 0] / roots[:, 1], context.confidence),
     }
     return StudyResult(
-        f"RMSE {ours:.1f} against {theirs:.1f} for 'as it is now'.",
-        figures,
-        notes=[f"Persistence gives the present value of {name}."],
+        f"RMSE {ours:.1f}, {theirs:.1f} for persistence.",
+        metrics,
+        notes=[
+            f"Persistence predicts the present value of {name}; skill score: 1 - RMSE / RMSE of persistence."
+        ],
     )
 
 
-def persistent(frame: pd.DataFrame, numeric: tuple[str, ...]) -> str | None:
-    """Name the input whose next value the answer is: ``Appliances`` where the answer is ``next``."""
+def persistence_forecast(frame: pd.DataFrame, numeric: tuple[str, ...]) -> str | None:
+    """Return the input whose next value is predicted: ``Appliances``; None where it is not among the inputs."""
     return "Appliances" if "Appliances" in numeric and "Appliances" in frame else None
 
 
-def comfort(context: EvaluationContext) -> StudyResult:
-    """Count votes for warmer that would be cooled and votes for cooler that would be warmed."""
+def thermal_preference(context: EvaluationContext) -> StudyResult:
+    """Compute how often a preference would get the opposite change, a needless one, or the right one."""
     classes, test = list(context.target.classes), context.parts["test"]
     if not {"warmer", "cooler"} <= set(classes):
-        return StudyResult(f"The classes {', '.join(classes)} hold no wish for warmer or cooler.")
+        return StudyResult(f"The classes {', '.join(classes)} have no preference for warmer or cooler.")
     warm, cool = classes.index("warmer"), classes.index("cooler")
-    wrong = ((test.targets == warm) & (test.labels == cool)) | (
+    opposite = ((test.targets == warm) & (test.labels == cool)) | (
         (test.targets == cool) & (test.labels == warm)
     )
-    asked = (test.targets == warm) | (test.targets == cool)
-    moved = (test.labels == warm) | (test.labels == cool)
-    figures = {
-        "wrong_way": share(context, wrong.astype(np.float64), asked, test.units),
-        "moved_for_the_content": share(context, moved.astype(np.float64), ~asked, test.units),
-        "wishes_met": share(context, (test.labels == test.targets).astype(np.float64), asked, test.units),
+    wants_change = (test.targets == warm) | (test.targets == cool)
+    changed = (test.labels == warm) | (test.labels == cool)
+    metrics = {
+        "opposite_change_rate": share(context, opposite.astype(np.float64), wants_change, test.units),
+        "needless_change_rate": share(context, changed.astype(np.float64), ~wants_change, test.units),
+        "preference_recall": share(
+            context, (test.labels == test.targets).astype(np.float64), wants_change, test.units
+        ),
     }
     return StudyResult(
-        f"{100 * (figures['wrong_way']['value'] or 0):.1f} % of the wishes would be answered the wrong way.",
-        figures,
+        f"{100 * (metrics['opposite_change_rate']['value'] or 0):.1f} % of the preferences would get the opposite "
+        "change.",
+        metrics,
     )
 
 
 STUDIES: Mapping[str, Mapping[str, Study]] = {
-    "binary": {"presence": presence},
-    "multiclass": {"comfort": comfort},
+    "binary": {"occupancy": occupancy},
+    "multiclass": {"thermal_preference": thermal_preference},
     "regression": {"forecast": forecast},
 }
 """Kind of target -> the studies of it."""

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from core.data.encoders.decorrelated import DecorrelatedEncoder
-    from core.data.encoders.columns import ColumnsEncoder
-    from core.data.types import Json
+from core.data.encoders.columns import ColumnsEncoder
+from core.data.encoders.decorrelated import DecorrelatedEncoder
+from core.data.groups import Groups
+from core.data.types import Encoder, Json
 
 
-def restore(state: Mapping[str, Json]) -> ColumnsEncoder | DecorrelatedEncoder:
-    """Rebuild a fitted encoder from the JSON that its ``state()`` gave; it gives bit-identical tensors."""
-    from core.data.encoders.decorrelated import DecorrelatedEncoder
-    from core.data.encoders.columns import ColumnsEncoder
-    from core.data.groups import Groups
-
+def restore(state: Mapping[str, Json]) -> Encoder:
+    """Rebuild a fitted encoder from the JSON of its ``state()``; its tensors are bit-identical."""
     if "decorrelated" not in state:
         return ColumnsEncoder.restore(state)
     about = state["decorrelated"]

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from core.data.coercion import to_categories
 from core.data.encoders.storage import DenseRows, Storage
 from core.data.types import Layout
-from core.data.coercion import to_categories
 
 if TYPE_CHECKING:
-    from core.data.config import ColumnsEncoderConfig
+    from core.data.encoder_config import ColumnsEncoderConfig
     from core.data.types import Json
 
 
@@ -30,7 +30,9 @@ class CategoricalColumns:
     """Whether code 1 stands for infrequent categories; their names are not kept, for they may name a person."""
 
     @classmethod
-    def fit(cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], frame: pd.DataFrame) -> CategoricalColumns:
+    def fit(
+        cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], frame: pd.DataFrame
+    ) -> CategoricalColumns:
         """Fit the names to training rows: most frequent first, equal counts by name."""
         kept, rare = [], []
         for column in columns:
@@ -39,7 +41,9 @@ class CategoricalColumns:
             order = sorted(
                 zip(counts.tolist(), found, strict=True), key=lambda pair: (-pair[0], str(pair[1]))
             )
-            names = [str(name) for count, name in order if count >= config.min_frequency][: config.max_categories]
+            names = [str(name) for count, name in order if count >= config.min_frequency][
+                : config.max_categories
+            ]
             kept.append(names)
             rare.append(len(names) < len(order))
         return cls(columns, kept, rare)

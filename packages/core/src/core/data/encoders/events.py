@@ -1,10 +1,8 @@
-"""Events: what the same unit did up to a row, as a sequence; nothing later, nothing of the same moment."""
+"""Events: rows of the same unit up to a row, as a sequence; nothing later, nothing of the same moment."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,37 +10,33 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from core.data.coercion import format_rows, to_categories
 from core.data.encoders.categorical import CategoricalColumns
 from core.data.encoders.numeric import NumericColumns
 from core.data.encoders.storage import LazyRows, Storage
 from core.data.times import to_times
 from core.data.types import Layout
-from core.data.coercion import format_rows, to_categories
 
-if TYPE_CHECKING:
-    from core.data.config import ColumnsEncoderConfig
-    from core.data.types import Json
-
-MOST_FLAGS = 24
-"""A category is shown in events as flags of its first codes; the rest share the last flag."""
+MAX_ONE_HOT = 24
+"""A category is one-hot encoded in events by its first codes; the rest share the last column."""
 
 
 @dataclass
 class EventSequences:
     """The last rows of the row's own unit, oldest first, the row itself last. E events of F features.
 
-    Features of an event: numbers (scaled), their missing flags, categories as flags, and log(1 + time) back from the
+    Features of an event: numbers (scaled), their missing flags, categories one-hot, and log(1 + time) back from the
     row, in the time's unit. A row of the same unit at exactly the same time was not known yet and is left out.
     """
 
     unit: str
     time: str
-    length: int
+    max_events: int
     numbers: NumericColumns
     categories: CategoricalColumns
 
-    def stores(self, frame: pd.DataFrame, history: pd.DataFrame) -> dict[str, Storage]:
-        """Give ``events`` (N, E, F) and ``events_mask`` (N, E), made batch by batch.
+    def encode(self, frame: pd.DataFrame, history: pd.DataFrame) -> dict[str, Storage]:
+        """Return ``events`` (N, E, F) and ``events_mask`` (N, E), computed batch by batch.
 
         ``history``: rows that may come before; those of ``frame`` count too, once (by their index).
         """
@@ -57,66 +51,55 @@ class EventSequences:
         width = features.shape[1] + 1
 
         def events(index: NDArray[np.int64]) -> Tensor:
-            rows = past.rows(index, self.length)
+            rows = past.rows(index, self.max_events)
             real = rows >= 0
-            made = np.zeros((len(index), self.length, width), np.float32)
-            made[real, :-1] = features[rows[real]]
+            event = np.zeros((len(index), self.max_events, width), np.float32)
+            event[real, :-1] = features[rows[real]]
             back = times[index][:, None] - times[np.maximum(rows, 0)]
-            made[..., -1] = np.where(real, np.log1p(np.maximum(back, 0.0)), 0.0)
-            return torch.from_numpy(made)
+            event[..., -1] = np.where(real, np.log1p(np.maximum(back, 0.0)), 0.0)
+            return torch.from_numpy(event)
 
         def mask(index: NDArray[np.int64]) -> Tensor:
-            return torch.from_numpy((past.rows(index, self.length) >= 0).astype(np.float32))
+            return torch.from_numpy((past.rows(index, self.max_events) >= 0).astype(np.float32))
 
         return {"events": LazyRows(len(frame), events), "events_mask": LazyRows(len(frame), mask)}
 
     def _features(self, table: pd.DataFrame) -> NDArray[np.float32]:
         every = torch.arange(len(table))
-        columns = [store.take(every).numpy() for store in self.numbers.stores(table).values()]
-        codes = self.categories.stores(table)["categorical"].take(every).numpy()
-        for i, flags in enumerate(self._flags()):
-            columns.append(np.eye(flags, dtype=np.float32)[np.minimum(codes[:, i], flags - 1)])
+        columns = [stored.take(every).numpy() for stored in self.numbers.encode(table).values()]
+        codes = self.categories.encode(table)["categorical"].take(every).numpy()
+        for i, width in enumerate(self._one_hot_widths()):
+            columns.append(np.eye(width, dtype=np.float32)[np.minimum(codes[:, i], width - 1)])
         return np.concatenate(columns, axis=1).astype(np.float32)
 
-    def _flags(self) -> list[int]:
-        return [min(size, MOST_FLAGS) for size in self.categories.layout(Layout()).cardinalities]
+    def _one_hot_widths(self) -> list[int]:
+        return [min(size, MAX_ONE_HOT) for size in self.categories.layout(Layout()).cardinalities]
 
     def column_positions(self) -> dict[str, list[int]]:
-        """Say which features of an event hold each column."""
+        """Return column -> the features of an event that hold it."""
         n = len(self.numbers.columns)
         at = {column: [i, n + i] for i, column in enumerate(self.numbers.columns)}
         start = 2 * n
-        for column, flags in zip(self.categories.columns, self._flags(), strict=True):
-            at[column] = list(range(start, start + flags))
-            start += flags
+        for column, width in zip(self.categories.columns, self._one_hot_widths(), strict=True):
+            at[column] = list(range(start, start + width))
+            start += width
         return at
 
     def layout(self, layout: Layout) -> Layout:
-        """Add what a backbone must know."""
-        return replace(layout, events=(self.length, 2 * len(self.numbers.columns) + sum(self._flags()) + 1))
-
-    def state(self) -> dict[str, Json]:
-        """Events learn nothing of their own: numbers and categories are shared with the row's."""
-        return {}
-
-    @classmethod
-    def restore(cls, config: ColumnsEncoderConfig, unit: str, time: str, parts: Mapping[str, object]) -> EventSequences:
-        """Rebuild from the restored numbers and categories."""
-        numbers, categories = parts["numeric"], parts["categorical"]
-        assert isinstance(numbers, NumericColumns)
-        assert isinstance(categories, CategoricalColumns)
-        return cls(unit, time, config.history, numbers, categories)
+        """Add events and their features to the layout."""
+        features = 2 * len(self.numbers.columns) + sum(self._one_hot_widths()) + 1
+        return replace(layout, events=(self.max_events, features))
 
 
 @dataclass
 class _Past:
-    """Rows sorted by unit and time, so that a row's past is a stretch of the order."""
+    """Rows sorted by unit and time, so that a row's past is a slice of the order."""
 
     order: NDArray[np.int64]
     first: NDArray[np.int64]
-    """For each row: the place in the order at which its unit starts."""
+    """For each row: the position in the order at which its unit starts."""
     moment: NDArray[np.int64]
-    """For each row: the place at which its own moment starts; what lies between the two came earlier."""
+    """For each row: the position at which its own moment starts; what lies between the two came earlier."""
 
     @classmethod
     def of(cls, names: NDArray[np.object_], times: NDArray[np.float64]) -> _Past:
@@ -133,7 +116,7 @@ class _Past:
         return cls(order, first, moment)
 
     def rows(self, index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-        """Find the earlier rows of some rows: (B, length), -1 for none, the row itself last."""
+        """Return the earlier rows of some rows: (B, length), -1 for none, the row itself last."""
         earlier = self.moment[index][:, None] - np.arange(length - 1, 0, -1)
         known = earlier >= self.first[index][:, None]
         return np.column_stack([np.where(known, self.order[np.maximum(earlier, 0)], -1), index])

@@ -63,7 +63,9 @@ class ImageColumn:
         if per_image * len(frame) <= self.cache_mib * 2**20:
             return {"image": DenseRows(self._decoded(values))}
         for row, value in values.items():
-            open_image(value, row, self.column).close()  # what is no image at all is reported before training starts
+            open_image(
+                value, row, self.column
+            ).close()  # what is no image at all is reported before training starts
         return {"image": LazyRows(len(frame), lambda index: self._decoded(values.iloc[index]))}
 
     def _decoded(self, values: pd.Series[Any]) -> Tensor:

@@ -11,12 +11,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from core.data.coercion import to_numbers
 from core.data.encoders.storage import DenseRows, Storage
 from core.data.types import Layout
-from core.data.coercion import to_numbers
 
 if TYPE_CHECKING:
-    from core.data.config import ColumnsEncoderConfig
+    from core.data.encoder_config import ColumnsEncoderConfig
     from core.data.types import Json
 
 _REFERENCES = 1000
@@ -41,7 +41,9 @@ class NumericColumns:
     edges: tuple[tuple[float, ...], ...]
 
     @classmethod
-    def fit(cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], frame: pd.DataFrame) -> NumericColumns:
+    def fit(
+        cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], frame: pd.DataFrame
+    ) -> NumericColumns:
         """Fit means, deviations (of the population, as StandardScaler does) and quantiles to training rows."""
         values = _read(frame, columns)
         known = ~np.isnan(values)
@@ -74,7 +76,11 @@ class NumericColumns:
             scaled = np.column_stack([_to_normal(values[:, i], r) for i, r in enumerate(self.references)])
         else:
             scaled = (values - self.mean) / self.scale
-        return np.clip(scaled, -self.clip_std, self.clip_std) if self.clip_std and self.scaling != "none" else scaled
+        return (
+            np.clip(scaled, -self.clip_std, self.clip_std)
+            if self.clip_std and self.scaling != "none"
+            else scaled
+        )
 
     def layout(self, layout: Layout) -> Layout:
         """Add the columns and their bin edges to the layout."""
@@ -90,7 +96,9 @@ class NumericColumns:
         }
 
     @classmethod
-    def restore(cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], state: Mapping[str, Json]) -> NumericColumns:
+    def restore(
+        cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], state: Mapping[str, Json]
+    ) -> NumericColumns:
         """Rebuild from ``state()``."""
         return cls(
             columns,

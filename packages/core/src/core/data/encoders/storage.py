@@ -118,14 +118,6 @@ class StoredRows:
                     inputs[name] = inputs[name][:, :longest]
         return inputs
 
-    def to(self, device: torch.device) -> StoredRows:
-        """Return the same rows with the dense inputs on a device."""
-        moved: dict[str, Storage] = {
-            name: DenseRows(stored.rows.to(device), stored.dtype) if isinstance(stored, DenseRows) else stored
-            for name, stored in self._inputs.items()
-        }
-        return StoredRows(moved, self._length, self._pad_token_id, self._size)
-
 
 class Subset:
     """Some of the rows of other encoded rows (as ``torch.utils.data.Subset`` of a data set)."""
@@ -144,10 +136,6 @@ class Subset:
     def take_for_augmentation(self, index: Tensor) -> dict[str, Tensor]:
         """Return the same as ``take``, but images in the size kept for random crops."""
         return self._rows.take_for_augmentation(self._indices[index])
-
-    def to(self, device: torch.device) -> Subset:
-        """Return the same rows with what is dense on a device."""
-        return Subset(self._rows.to(device), self._indices)
 
 
 def resized(image: Tensor, size: tuple[int, int]) -> Tensor:

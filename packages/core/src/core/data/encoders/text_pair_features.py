@@ -1,4 +1,4 @@
-"""A text beside the texts it is judged against: numbers that say how they overlap, fitted on training rows only."""
+"""A text compared with its references and its prompt: how much they overlap, fitted on training rows only."""
 
 from __future__ import annotations
 
@@ -7,28 +7,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import log, log1p
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.utils.extmath import randomized_svd
 
-from core.data.text_similarity import TextProfile, lcs_length, soft_coverage, dice_coefficient, profile_text, weighted_overlap
 from core.data.coercion import to_texts
+from core.data.text_similarity import (
+    STEMMERS,
+    TextProfile,
+    dice_coefficient,
+    lcs_length,
+    profile_text,
+    soft_coverage,
+    weighted_overlap,
+)
 
 if TYPE_CHECKING:
-    from core.data.config import ColumnsEncoderConfig
+    from core.data.encoder_config import TextEncoding
     from core.data.types import ColumnRoles, Json
 
-_MOST_PROFILES = 100_000
-COMPANIONS = "prompt and references"
+_MAX_PROFILES = 100_000
+PAIR_COLUMN = "prompt and references"
 """Column of the joined texts that tokens may hold after the text itself."""
-_TELLING = 1.0 + log(15.0)
-"""A word is worth telling a pupil if fewer than about one in fifteen training texts hold it."""
+_MIN_IDF = 1.0 + log(15.0)
+"""A word is worth reporting to a pupil if fewer than about one in fifteen training texts hold it."""
 _BEST_ONLY = (
-    "new_precision",
-    "order_precision",
-    "alike_precision",
+    "novel_precision",
+    "lcs_precision",
+    "soft_precision",
     "negation",
     "negations",
     "missing",
@@ -38,15 +48,15 @@ _BEST_ONLY = (
 _UNION = (
     "idf_precision",
     "idf_recall",
-    "new_precision",
-    "new_recall",
-    "alike_recall",
-    "alike_precision",
-    "alike_new",
+    "novel_precision",
+    "novel_recall",
+    "soft_recall",
+    "soft_precision",
+    "soft_novel",
     "extra",
-    "letters_recall",
+    "trigram_recall",
 )
-_PROMPT = ("idf_precision", "idf_recall", "alike_precision", "letters")
+_PROMPT = ("idf_precision", "idf_recall", "soft_precision", "trigram_dice")
 Array = NDArray[np.float64]
 
 
@@ -54,9 +64,9 @@ Array = NDArray[np.float64]
 class TextPairFeatures:
     """The first text column compared with each reference, with all references together, and with the prompt.
 
-    Words count by inverse document frequency in training texts (Sparck Jones 1972); a reference's words that the
-    prompt has already count for nothing in the ``new`` figures. ``topic`` is the cosine in the first directions of
-    the training texts' TF-IDF (latent semantic analysis, Deerwester et al. 1990).
+    Words count by inverse document frequency in training texts (Sparck Jones 1972); words that the prompt has already
+    count for nothing in the ``novel`` features; ``soft`` ones count misspellings in part. ``lsa`` is the cosine in the
+    first components of the training texts' TF-IDF (latent semantic analysis, Deerwester et al. 1990).
     """
 
     text: str
@@ -66,39 +76,39 @@ class TextPairFeatures:
     """Distinct training texts that frequencies were counted in."""
     idf: dict[str, float]
     """Stems that two or more training texts hold: one that a single text holds may name a person."""
-    topics: NDArray[np.float64]
-    """(stems, topics) directions, rows in the order of ``idf``."""
+    components: NDArray[np.float64]
+    """(stems, components) of latent semantic analysis, rows in the order of ``idf``."""
+    stemmer: str = "porter2"
+    """Name in ``text_similarity.STEMMERS``."""
     _profiles: dict[str, TextProfile] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def fit(cls, config: ColumnsEncoderConfig, columns: ColumnRoles, frame: pd.DataFrame) -> TextPairFeatures:
-        """Count words in the distinct training texts: answers, references, prompts."""
+    def fit(cls, config: TextEncoding, columns: ColumnRoles, frame: pd.DataFrame) -> TextPairFeatures:
+        """Fit frequencies and components to the distinct training texts: answers, references, prompts."""
         assert columns.references, "nothing to compare with"
         text = compared_text(columns)
-        made = cls(text, columns.references, columns.prompt, 0, {}, np.zeros((0, 0)))
-        answers, references, prompts = made._read(frame)
+        fitted = cls(text, columns.references, columns.prompt, 0, {}, np.zeros((0, 0)))
+        answers, references, prompts = fitted._read(frame)
         distinct = list(dict.fromkeys([*answers, *(r for row in references for r in row), *prompts]))
         counts: Counter[str] = Counter()
         for one in distinct:
-            counts.update(set(made._profile(one).stems))
-        made.texts = len(distinct)
-        made.idf = {s: log((1 + len(distinct)) / (1 + n)) + 1.0 for s, n in sorted(counts.items()) if n >= 2}
-        made.topics = made._directions(distinct, config.compare_topics)
-        return made
+            counts.update(set(fitted._profile(one).stems))
+        fitted.texts = len(distinct)
+        fitted.idf = {
+            s: log((1 + len(distinct)) / (1 + n)) + 1.0 for s, n in sorted(counts.items()) if n >= 2
+        }
+        fitted.components = fitted._lsa(distinct, config.lsa_components)
+        return fitted
 
-    def _directions(self, texts: Sequence[str], topics: int) -> Array:
-        from sklearn.utils.extmath import randomized_svd  # takes a second to import
-
-        most = min(topics, len(self.idf) - 1, len(texts) - 1)
+    def _lsa(self, texts: Sequence[str], components: int) -> Array:
+        most = min(components, len(self.idf) - 1, len(texts) - 1)
         if most < 2:
             return np.zeros((len(self.idf), 0))
         _, size, right = randomized_svd(self._weights(texts), n_components=most, random_state=0)
         return np.asarray(right.T[:, size > 1e-9 * size[0]], np.float64)
 
-    def _weights(self, texts: Sequence[str]) -> Any:
-        """Give TF-IDF of stems as a sparse matrix of unit rows (N, stems)."""
-        from scipy.sparse import csr_array
-
+    def _weights(self, texts: Sequence[str]) -> csr_array:
+        """Compute TF-IDF of stems as a sparse matrix of unit rows (N, stems)."""
         place = {s: i for i, s in enumerate(self.idf)}
         data, columns, starts = [], [], [0]
         for one in texts:
@@ -116,17 +126,17 @@ class TextPairFeatures:
         )
 
     def features(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Compare each row, (N, features) float64 under names that start with ``pair:``."""
+        """Compute the features of each row, (N, features) float64 under names that start with ``pair:``."""
         answers, references, prompts = self._read(frame)
         joined = [" ".join(row) for row in references]
         distinct = list(dict.fromkeys([*answers, *(r for row in references for r in row), *prompts, *joined]))
         place = {t: i for i, t in enumerate(distinct)}
         weights = self._weights(distinct)
-        topics = weights @ self.topics
-        topics /= np.maximum(np.linalg.norm(topics, axis=1, keepdims=True), 1e-12)
-        dense = _Cosines(weights, topics)
+        lsa = weights @ self.components
+        lsa /= np.maximum(np.linalg.norm(lsa, axis=1, keepdims=True), 1e-12)
+        cosines = _Cosines(weights, lsa)
         rows = [
-            list(self._row(answer, row, prompt, together, place, dense).values())
+            list(self._row(answer, row, prompt, together, place, cosines).values())
             for answer, row, prompt, together in zip(answers, references, prompts, joined, strict=True)
         ]
         values = np.array(rows, np.float64).reshape(len(rows), -1)
@@ -134,28 +144,30 @@ class TextPairFeatures:
         return pd.DataFrame(values, columns=self.names(), index=frame.index)
 
     def names(self) -> list[str]:
-        """Name the features."""
+        """Return the names of the features."""
         return [f"pair: {name}" for name in self._row("a", ["b"], "c", "b", {"a": 0, "b": 1, "c": 2}, None)]
 
-    def companions(self, frame: pd.DataFrame) -> list[str]:
-        """Join each row's prompt and references, for tokens that hold the pair."""
+    def pair_texts(self, frame: pd.DataFrame) -> list[str]:
+        """Return each row's prompt and references joined, for tokens that hold the pair."""
         _, references, prompts = self._read(frame)
         return ["\n".join([*([p] if p else []), *row]) for p, row in zip(prompts, references, strict=True)]
 
     def missing(self, answer: str, references: Sequence[str], prompt: str = "") -> tuple[str, list[str]]:
-        """Give the reference that is nearest to the answer, and its words that the answer lacks, weightiest first.
+        """Return the reference that is nearest to the answer, and its words that the answer lacks, weightiest first.
 
-        Words of the prompt, frequent words, and words that the answer spells nearly alike are not missing.
+        Words of the prompt, frequent words, and words that the answer spells similarly are not missing.
         """
         mine, asked = self._profile(answer), self._profile(prompt)
         if not references:
             return "", []
-        best = max(references, key=lambda r: weighted_overlap(mine.counts, self._profile(r).counts, self._idf)[2])
+        best = max(
+            references, key=lambda r: weighted_overlap(mine.counts, self._profile(r).counts, self._idf)[2]
+        )
         wanted = self._profile(best)
         lacking: dict[str, str] = {}
         for word, one in zip(wanted.words, wanted.stems, strict=True):
-            telling = self._idf(one) > _TELLING and one not in asked.counts
-            if telling and not soft_coverage([one], mine.stems, lambda _: 1.0):
+            informative = self._idf(one) > _MIN_IDF and one not in asked.counts
+            if informative and not soft_coverage([one], mine.stems, lambda _: 1.0):
                 lacking.setdefault(one, word)
         return best, [lacking[s] for s in sorted(lacking, key=lambda s: -self._idf(s))]
 
@@ -172,8 +184,8 @@ class TextPairFeatures:
         each = [self._one(a, self._profile(r), q) for r in references] or [self._one(a, self._profile(""), q)]
         if cosines is not None:
             for one, reference in zip(each, references, strict=False):
-                one["cosine"], one["topic"] = cosines.of(place[answer], place[reference])
-        best = max(each, key=lambda one: one["idf_dice"] + one["letters"])
+                one["cosine"], one["lsa"] = cosines.of(place[answer], place[reference])
+        best = max(each, key=lambda one: one["idf_dice"] + one["trigram_dice"])
         row: dict[str, float] = {}
         for name in each[0]:
             row[f"best {name}"] = best[name]
@@ -185,10 +197,10 @@ class TextPairFeatures:
         asked = self._one(a, q, self._profile(""))
         row |= {f"prompt {name}": asked[name] for name in _PROMPT}
         if cosines is not None:
-            row["all cosine"], row["all topic"] = cosines.of(place[answer], place[together])
-            row["prompt cosine"], row["prompt topic"] = cosines.of(place[answer], place[prompt])
+            row["all cosine"], row["all lsa"] = cosines.of(place[answer], place[together])
+            row["prompt cosine"], row["prompt lsa"] = cosines.of(place[answer], place[prompt])
         else:
-            row |= dict.fromkeys(("all cosine", "all topic", "prompt cosine", "prompt topic"), 0.0)
+            row |= dict.fromkeys(("all cosine", "all lsa", "prompt cosine", "prompt lsa"), 0.0)
         known = len(a.counts) or 1
         return row | {
             "words": log1p(len(a.words)),
@@ -201,14 +213,16 @@ class TextPairFeatures:
         }
 
     def _one(self, a: TextProfile, r: TextProfile, q: TextProfile) -> dict[str, float]:
-        """Compare the answer with one reference; what the prompt has counts for nothing in ``new``."""
+        """Compare the answer with one reference; what the prompt has counts for nothing in ``novel``."""
         precision, recall, both = weighted_overlap(a.counts, r.counts, lambda _: 1.0)
         idf_precision, idf_recall, idf_dice = weighted_overlap(a.counts, r.counts, self._idf)
         new_a = {s: n for s, n in a.counts.items() if s not in q.counts}
         new_r = {s: n for s, n in r.counts.items() if s not in q.counts}
-        new_precision, new_recall, new_dice = weighted_overlap(new_a, new_r, self._idf)
-        letters_precision, letters_recall, letters = weighted_overlap(a.letters, r.letters, lambda _: 1.0)
-        order = lcs_length(a.stems, r.stems)
+        novel_precision, novel_recall, novel_dice = weighted_overlap(new_a, new_r, self._idf)
+        trigram_precision, trigram_recall, trigram_dice = weighted_overlap(
+            a.char_trigrams, r.char_trigrams, lambda _: 1.0
+        )
+        lcs = lcs_length(a.stems, r.stems)
         return {
             "precision": precision,
             "recall": recall,
@@ -216,26 +230,26 @@ class TextPairFeatures:
             "idf_precision": idf_precision,
             "idf_recall": idf_recall,
             "idf_dice": idf_dice,
-            "new_precision": new_precision,
-            "new_recall": new_recall if new_r else 1.0,
-            "new_dice": new_dice,
-            "pairs": dice_coefficient(a.pairs, r.pairs),
-            "letters_precision": letters_precision,
-            "letters_recall": letters_recall,
-            "letters": letters,
-            "runs": dice_coefficient(a.runs, r.runs),
-            "alike_recall": soft_coverage(list(r.counts), list(a.counts), self._idf),
-            "alike_precision": soft_coverage(list(a.counts), list(r.counts), self._idf),
-            "alike_new": soft_coverage(list(new_r), list(a.counts), self._idf),
-            "order_recall": order / max(len(r.stems), 1),
-            "order_precision": order / max(len(a.stems), 1),
+            "novel_precision": novel_precision,
+            "novel_recall": novel_recall if new_r else 1.0,
+            "novel_dice": novel_dice,
+            "bigram_dice": dice_coefficient(a.pairs, r.pairs),
+            "trigram_precision": trigram_precision,
+            "trigram_recall": trigram_recall,
+            "trigram_dice": trigram_dice,
+            "char_4gram_dice": dice_coefficient(a.char_4grams, r.char_4grams),
+            "soft_recall": soft_coverage(list(r.counts), list(a.counts), self._idf),
+            "soft_precision": soft_coverage(list(a.counts), list(r.counts), self._idf),
+            "soft_novel": soft_coverage(list(new_r), list(a.counts), self._idf),
+            "lcs_recall": lcs / max(len(r.stems), 1),
+            "lcs_precision": lcs / max(len(a.stems), 1),
             "negation": float((a.negations > 0) != (r.negations > 0)),
             "negations": float(a.negations - r.negations),
             "missing": sum(self._idf(s) for s in new_r if s not in a.counts),
             "extra": sum(self._idf(s) for s in new_a if s not in r.counts),
             "length": log((1 + len(a.words)) / (1 + len(r.words))),
             "cosine": 0.0,
-            "topic": 0.0,
+            "lsa": 0.0,
         }
 
     def _idf(self, one: str) -> float:
@@ -245,9 +259,9 @@ class TextPairFeatures:
     def _profile(self, text: str) -> TextProfile:
         found = self._profiles.get(text)
         if found is None:
-            if len(self._profiles) >= _MOST_PROFILES:
+            if len(self._profiles) >= _MAX_PROFILES:
                 self._profiles.clear()
-            found = self._profiles[text] = profile_text(text)
+            found = self._profiles[text] = profile_text(text, STEMMERS[self.stemmer])
         return found
 
     def _read(self, frame: pd.DataFrame) -> tuple[list[str], list[list[str]], list[str]]:
@@ -255,43 +269,44 @@ class TextPairFeatures:
         return to_texts(frame[self.text]), reference_lists(frame, self.references), prompts
 
     def state(self) -> dict[str, Json]:
-        """Give what ``restore`` needs, as JSON."""
-        return {"texts": self.texts, "idf": self.idf, "topics": self.topics.tolist()}
+        """Return what ``restore`` needs, as JSON."""
+        return {
+            "texts": self.texts, "idf": self.idf, "topics": self.components.tolist(), "stemmer": self.stemmer,
+        }  # fmt: skip
 
     @classmethod
     def restore(cls, columns: ColumnRoles, state: Mapping[str, Json]) -> TextPairFeatures:
         """Rebuild from ``state()``."""
-        topics = np.array(state["topics"], np.float64).reshape(len(state["idf"]), -1)
+        components = np.array(state["topics"], np.float64).reshape(len(state["idf"]), -1)
         return cls(
             compared_text(columns),
             columns.references,
             columns.prompt,
             state["texts"],
             dict(state["idf"]),
-            topics,
+            components,
+            state.get("stemmer", "suffix"),  # of runs written before 0.2.0
         )
 
 
 class _Cosines:
-    """Cosines between texts: of TF-IDF and of topics."""
+    """Cosines between texts: of TF-IDF and of latent semantic analysis."""
 
-    def __init__(self, weights: Any, topics: Array) -> None:
+    def __init__(self, weights: csr_array, lsa: Array) -> None:
         starts, columns, data = weights.indptr, weights.indices, weights.data
         self.rows = [
             dict(zip(columns[i:j].tolist(), data[i:j].tolist(), strict=True)) for i, j in pairwise(starts)
         ]
-        self.topics = topics
+        self.lsa = lsa
 
     def of(self, a: int, b: int) -> tuple[float, float]:
-        """Give both cosines of two texts by their places."""
+        """Return both cosines of two texts by their positions."""
         first, second = self.rows[a], self.rows[b]
-        return sum(w * second[k] for k, w in first.items() if k in second), float(
-            self.topics[a] @ self.topics[b]
-        )
+        return sum(w * second[k] for k, w in first.items() if k in second), float(self.lsa[a] @ self.lsa[b])
 
 
 def compared_text(columns: ColumnRoles) -> str:
-    """Name the column that is compared with the references, raising ValueError where there is not one alone."""
+    """Return the column that is compared with the references; raises ValueError where there is not one alone."""
     if len(columns.text) != 1:
         raise ValueError(
             f"data.references={list(columns.references)}: one text column is compared with them, the data names "

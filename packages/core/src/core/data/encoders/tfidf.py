@@ -1,22 +1,24 @@
-"""Texts as a bag: TF-IDF of words and characters, the classical features beside the tokens."""
+"""Texts as TF-IDF features of word and character n-grams, the classical features beside the tokens."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix, hstack
+from sklearn.feature_extraction.text import TfidfVectorizer
 
-from core.data.encoders.storage import SparseRows, Storage
-from core.data.text_similarity import profile_text
-from core.data.types import Layout
 from core.data.coercion import to_texts
+from core.data.encoders.storage import SparseRows, Storage
+from core.data.text_similarity import STEMMERS, profile_text
+from core.data.types import Layout
 
 if TYPE_CHECKING:
-    from core.data.config import ColumnsEncoderConfig
+    from core.data.encoder_config import TextEncoding
     from core.data.types import Json
 
 
@@ -28,22 +30,28 @@ class TfidfFeatures:
     """
 
     columns: tuple[str, ...]
-    vectorizers: list[Any]
+    vectorizers: list[TfidfVectorizer]
     prompt: str | None = None
-    within: Any = None
-    """Vectorizer of n-grams that are told apart by the prompt which the text answers; None where there is none."""
+    per_prompt: TfidfVectorizer | None = None
+    """Vectorizer of n-grams that are distinct for each prompt which the text answers; None where there is none."""
+    ngrams_per_prompt: int = 1
+    """Longest n-gram of ``per_prompt``."""
+    stemmer: str = "porter2"
+    """Name in ``text_similarity.STEMMERS``, of ``per_prompt``."""
 
     @classmethod
     def fit(
-        cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], frame: pd.DataFrame, prompt: str | None = None
+        cls, config: TextEncoding, columns: tuple[str, ...], frame: pd.DataFrame, prompt: str | None = None
     ) -> TfidfFeatures:
-        """Choose the n-grams that are most frequent in training texts, and weigh them there."""
+        """Fit vocabulary and weights to training texts: the most frequent n-grams."""
         texts = _joined(columns, frame)
-        kinds = [("word", (1, config.bag_words))] if config.bag_words else []
-        kinds += [("char_wb", (2, config.bag_chars))] if config.bag_chars else []
+        kinds = [("word", (1, config.tfidf_word_ngrams))] if config.tfidf_word_ngrams else []
+        kinds += [("char_wb", (2, config.tfidf_char_ngrams))] if config.tfidf_char_ngrams else []
         vectorizers = []
         for i, (kind, ngrams) in enumerate(kinds):
-            most = (config.bag + i) // len(kinds)  # both together are exactly the size that was asked for
+            most = (config.tfidf_features + i) // len(
+                kinds
+            )  # both together are exactly the size that was asked for
             vectorizer = tfidf(kind, ngrams, config.lowercase, max_features=most)
             try:
                 vectorizer.fit(texts)
@@ -52,22 +60,21 @@ class TfidfFeatures:
                     f"encoder.text.tfidf_features: the training texts ({', '.join(columns)}) share no {kind} n-grams"
                 ) from error
             vectorizers.append(vectorizer)
-        made = cls(columns, vectorizers, prompt)
-        if config.bag_prompt and prompt is not None:
-            made.within = _within(max(config.bag_words, 1), config.bag_prompt)
-            made.within.fit(made._prompted(frame))
-        return made
+        fitted = cls(columns, vectorizers, prompt)
+        if config.tfidf_per_prompt and prompt is not None:
+            fitted.ngrams_per_prompt = max(config.tfidf_word_ngrams, 1)
+            fitted.per_prompt = _per_prompt(fitted.ngrams_per_prompt, fitted.stemmer, config.tfidf_per_prompt)
+            fitted.per_prompt.fit(fitted._prompted(frame))
+        return fitted
 
-    def stores(self, frame: pd.DataFrame) -> dict[str, Storage]:
-        """Give ``bag`` (N, V) float32, kept sparse."""
-        from scipy.sparse import hstack
-
+    def encode(self, frame: pd.DataFrame) -> dict[str, Storage]:
+        """Return ``tfidf`` (N, V) float32, kept sparse."""
         texts = _joined(self.columns, frame)
         parts = [v.transform(texts) for v in self.vectorizers]
-        parts += [] if self.within is None else [self.within.transform(self._prompted(frame))]
+        parts += [] if self.per_prompt is None else [self.per_prompt.transform(self._prompted(frame))]
         matrix = hstack(parts, format="csr")
         return {
-            "bag": SparseRows(
+            "tfidf": SparseRows(
                 matrix.data.astype(np.float32),
                 matrix.indices.astype(np.int32),
                 matrix.indptr.astype(np.int64),
@@ -76,23 +83,19 @@ class TfidfFeatures:
         }
 
     def layout(self, layout: Layout) -> Layout:
-        """Add what a backbone must know."""
+        """Add the number of features to the layout."""
         return replace(layout, tfidf_size=sum(len(v.vocabulary_) for v in self._all()))
 
-    def names(self) -> list[str]:
-        """Name the V features: the n-grams."""
-        return [str(name) for v in self._all() for name in v.get_feature_names_out()]
-
-    def tfidf_matrix(self, texts: Sequence[str]) -> Any:
-        """Tell which of the V n-grams plain texts hold, (n, V) CSR; those of one prompt alone are left out."""
-        from scipy.sparse import csr_matrix, hstack
-
+    def matrix(self, texts: Sequence[str]) -> csr_matrix:
+        """Compute the features of plain texts, (n, V); those of a single prompt are 0."""
         parts = [v.transform(texts) for v in self.vectorizers]
-        parts += [] if self.within is None else [csr_matrix((len(texts), len(self.within.vocabulary_)))]
+        parts += (
+            [] if self.per_prompt is None else [csr_matrix((len(texts), len(self.per_prompt.vocabulary_)))]
+        )
         return hstack(parts, format="csr")
 
-    def _all(self) -> list[Any]:
-        return self.vectorizers + ([] if self.within is None else [self.within])
+    def _all(self) -> list[TfidfVectorizer]:
+        return self.vectorizers + ([] if self.per_prompt is None else [self.per_prompt])
 
     def _prompted(self, frame: pd.DataFrame) -> list[tuple[str, str]]:
         assert self.prompt is not None
@@ -100,7 +103,7 @@ class TfidfFeatures:
         return list(zip(prompts, _joined(self.columns, frame), strict=True))
 
     def state(self) -> dict[str, Json]:
-        """Give what ``restore`` needs, as JSON."""
+        """Return what ``restore`` needs, as JSON."""
         return {
             "parts": [
                 {
@@ -113,21 +116,18 @@ class TfidfFeatures:
                 for v in self.vectorizers
             ],
             "within": None
-            if self.within is None
+            if self.per_prompt is None
             else {
-                "ngrams": self.within.longest,
-                "terms": self.within.get_feature_names_out().tolist(),
-                "idf": self.within.idf_.tolist(),
+                "ngrams": self.ngrams_per_prompt,
+                "terms": self.per_prompt.get_feature_names_out().tolist(),
+                "idf": self.per_prompt.idf_.tolist(),
+                "stemmer": self.stemmer,
             },
         }
 
     @classmethod
     def restore(
-        cls,
-        config: ColumnsEncoderConfig,
-        columns: tuple[str, ...],
-        state: Mapping[str, Json],
-        prompt: str | None = None,
+        cls, columns: tuple[str, ...], state: Mapping[str, Json], prompt: str | None = None
     ) -> TfidfFeatures:
         """Rebuild from ``state()``."""
         vectorizers = []
@@ -137,33 +137,36 @@ class TfidfFeatures:
             )
             vectorizer.idf_ = np.array(part["idf"], dtype=np.float64)
             vectorizers.append(vectorizer)
-        made, kept = cls(columns, vectorizers, prompt), state.get("within")
-        if kept is not None:
-            made.within = _within(kept["ngrams"], None, kept["terms"])
-            made.within.idf_ = np.array(kept["idf"], dtype=np.float64)
-        return made
+        restored, within = cls(columns, vectorizers, prompt), state.get("within")
+        if within is not None:
+            restored.stemmer = within.get("stemmer", "suffix")  # of runs written before 0.2.0
+            restored.ngrams_per_prompt = within["ngrams"]
+            restored.per_prompt = _per_prompt(within["ngrams"], restored.stemmer, None, within["terms"])
+            restored.per_prompt.idf_ = np.array(within["idf"], dtype=np.float64)
+        return restored
 
 
 def prompt_key(prompt: str) -> str:
-    """Name a prompt by a short hash of its words."""
+    """Return a short hash of a prompt's words."""
     line = " ".join(prompt.lower().split())
     return hashlib.blake2b(line.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
-def _within(longest: int, most: int | None, vocabulary: list[str] | None = None) -> Any:
-    """Make a vectorizer of (prompt, text) pairs: n-grams of stems, each with its prompt's key before it."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+def _per_prompt(
+    longest: int, stemmer: str, most: int | None, vocabulary: list[str] | None = None
+) -> TfidfVectorizer:
+    """Return an unfitted vectorizer of (prompt, text) pairs: n-grams of stems, each with its prompt's key before it."""
 
     def ngrams(pair: tuple[str, str]) -> list[str]:
         key, text = pair
-        stems = profile_text(text).stems
+        stems = profile_text(text, STEMMERS[stemmer]).stems
         return [
             f"{key} {' '.join(stems[i : i + n])}"
             for n in range(1, longest + 1)
             for i in range(len(stems) - n + 1)
         ]
 
-    made = TfidfVectorizer(
+    return TfidfVectorizer(
         analyzer=ngrams,
         sublinear_tf=True,
         min_df=2,
@@ -171,8 +174,6 @@ def _within(longest: int, most: int | None, vocabulary: list[str] | None = None)
         vocabulary=vocabulary,
         dtype=np.float64,
     )
-    made.longest = longest
-    return made
 
 
 def tfidf(
@@ -181,10 +182,8 @@ def tfidf(
     lowercase: bool,
     max_features: int | None = None,
     vocabulary: list[str] | None = None,
-) -> Any:
-    """Make scikit-learn's vectorizer of this kind of n-grams, unfitted."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second to import
-
+) -> TfidfVectorizer:
+    """Return scikit-learn's vectorizer of this kind of n-grams, unfitted."""
     # an n-gram that a single training text holds teaches nothing and may name a person
     return TfidfVectorizer(
         analyzer=kind,

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from core.data.encoders.storage import DenseRows, Storage
-from core.data.types import Layout
 from core.data.coercion import to_texts
+from core.data.encoders.storage import DenseRows, Storage
 from core.data.slot_alignment import word_spans
+from core.data.types import Layout, TokenOffsets
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.config import ColumnsEncoderConfig
+    from core.data.encoder_config import TextEncoding
     from core.data.types import Json
 
 EDGE = ("<s>", "</s>")
 """What stands before the first and after the last word."""
-LEAST = 2
+MIN_COUNT = 2
 """Training words that a feature must describe to be kept."""
 
 
@@ -36,14 +36,15 @@ class WordFeatures:
 
     column: str
     codes: dict[str, int]
-    length: int
+    max_length: int
 
     @classmethod
-    def fit(cls, config: ColumnsEncoderConfig, columns: tuple[str, ...], frame: pd.DataFrame) -> WordFeatures:
+    def fit(cls, config: TextEncoding, columns: tuple[str, ...], frame: pd.DataFrame) -> WordFeatures:
         """Count the features of training words; keep the most frequent ``encoder.text.max_word_features`` of them."""
         if len(columns) != 1:
             raise ValueError(
-                f"encoder.text.word_features reads one text column; the data names {', '.join(columns)}: choose one (data.text)"
+                f"encoder.text.word_features reads one text column; the data names "
+                f"{', '.join(columns)}: choose one (data.text)"
             )
         counts: Counter[str] = Counter()
         longest = 1
@@ -51,19 +52,19 @@ class WordFeatures:
             rows = list(features(text))
             longest = max(longest, len(rows))
             counts.update(f for row in rows for f in row)
-        order = sorted((f for f, n in counts.items() if n >= LEAST), key=lambda f: (-counts[f], f))
-        kept = order[: config.word_features]
+        order = sorted((f for f, n in counts.items() if n >= MIN_COUNT), key=lambda f: (-counts[f], f))
+        kept = order[: config.max_word_features]
         # Longer texts than training had may come later; their words should be read too.
-        length = min(config.length, longest + 8)
+        length = min(config.max_length, longest + 8)
         return cls(columns[0], {f: i for i, f in enumerate(kept, 1)}, length)
 
-    def stores(self, frame: pd.DataFrame) -> dict[str, Storage]:
-        """Give ``words`` (N, T, M) int64, and ``words_mask`` (N, T) float32, 1 where there is a word."""
+    def encode(self, frame: pd.DataFrame) -> dict[str, Storage]:
+        """Return ``words`` (N, T, M) int64, and ``words_mask`` (N, T) float32, 1 where there is a word."""
         texts = to_texts(frame[self.column])
-        words = np.zeros((len(texts), self.length, KINDS), np.int32)
-        mask = np.zeros((len(texts), self.length), np.float32)
+        words = np.zeros((len(texts), self.max_length, KINDS), np.int32)
+        mask = np.zeros((len(texts), self.max_length), np.float32)
         for n, text in enumerate(texts):
-            for t, row in zip(range(self.length), features(text), strict=False):
+            for t, row in zip(range(self.max_length), features(text), strict=False):
                 words[n, t] = [self.codes.get(f, 0) for f in row]
                 mask[n, t] = 1.0
         return {
@@ -72,17 +73,17 @@ class WordFeatures:
         }
 
     def starts(
-        self, frame: pd.DataFrame, spans: Sequence[Sequence[tuple[str, int, int] | None]]
+        self, frame: pd.DataFrame, offsets: Sequence[Sequence[TokenOffsets | None]]
     ) -> dict[str, Storage]:
-        """Give ``word_starts`` (N, T) int64: the token that each word begins with, 0 where the row has none of it.
+        """Return ``word_starts`` (N, T) int64: the token that each word begins with, 0 where the row has none of it.
 
-        ``spans`` says on which characters each token of a row stands, as ``Tokens.spans`` gives it.
+        ``offsets``: the characters that each token of a row stands on, see ``TokenColumns.token_offsets``.
         """
-        found = np.zeros((len(frame), self.length), np.int32)
+        found = np.zeros((len(frame), self.max_length), np.int32)
         for n, text in enumerate(to_texts(frame[self.column])):
-            own = [(k, p[1], p[2]) for k, p in enumerate(spans[n]) if p is not None and p[0] == self.column]
+            own = [(k, p[1], p[2]) for k, p in enumerate(offsets[n]) if p is not None and p[0] == self.column]
             at = 0
-            for t, (start, end) in zip(range(self.length), word_spans(text), strict=False):
+            for t, (start, end) in zip(range(self.max_length), word_spans(text), strict=False):
                 while at < len(own) and own[at][2] <= start:
                     at += 1
                 if at < len(own) and own[at][1] < end:
@@ -90,12 +91,12 @@ class WordFeatures:
         return {"word_starts": DenseRows(torch.from_numpy(found), torch.int64)}
 
     def layout(self, layout: Layout) -> Layout:
-        """Add what a backbone must know."""
-        return replace(layout, words=(self.length, KINDS), word_vocab_size=len(self.codes) + 1)
+        """Add words and their features to the layout."""
+        return replace(layout, words=(self.max_length, KINDS), word_vocab_size=len(self.codes) + 1)
 
     def state(self) -> dict[str, Json]:
-        """Give what ``restore`` needs, as JSON."""
-        return {"codes": list(self.codes), "length": self.length}
+        """Return what ``restore`` needs, as JSON."""
+        return {"codes": list(self.codes), "length": self.max_length}
 
     @classmethod
     def restore(cls, columns: tuple[str, ...], state: Mapping[str, Json]) -> WordFeatures:
@@ -104,7 +105,11 @@ class WordFeatures:
 
 
 def shape(word: str) -> str:
-    """Write a word's kinds of characters, runs shortened: ``Xx`` for Paris, ``d`` for 22, ``xdx`` for b2b."""
+    """Return a word's kinds of characters, runs shortened.
+
+    >>> shape("Paris"), shape("22"), shape("b2b")
+    ('Xx', 'd', 'xdx')
+    """
     kinds = ["X" if c.isupper() else "x" if c.isalpha() else "d" if c.isdigit() else c for c in word]
     return "".join(k for n, k in enumerate(kinds) if n == 0 or k != kinds[n - 1])[:6]
 

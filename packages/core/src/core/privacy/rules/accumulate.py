@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from core.privacy.rules.per_example_grads import PerExampleGrad, FactoredGrad, Units, factored_norms, squared_row_norms, sum_dense
+from core.privacy.rules.per_example_grads import (
+    FactoredGrad,
+    PerExampleGrad,
+    Units,
+    factored_norms,
+    squared_row_norms,
+    sum_dense,
+)
 from core.privacy.rules.trace import Trace
 from core.privacy.rules.traced_parameter import TracedParameter
 

@@ -8,8 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.privacy.rules.per_example_grads import DenseGrad, PerExampleGrad, Units, gram_is_cheaper, norm_precision, squared_row_norms
 from core.privacy.rules.linear import label_of, require_unmodified
+from core.privacy.rules.per_example_grads import (
+    DenseGrad,
+    PerExampleGrad,
+    Units,
+    gram_is_cheaper,
+    norm_precision,
+    squared_row_norms,
+)
 from core.privacy.rules.trace import Trace, is_batched
 from core.privacy.rules.traced_parameter import TracedParameter, per_example_rule, value_of
 

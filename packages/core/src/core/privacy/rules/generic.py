@@ -104,10 +104,17 @@ def _elementwise(
     tensors = [leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)]
     dims = max(tensor.dim() for tensor in tensors)
     leading = (
-        max(t.shape[0] for t in tensors if not isinstance(t, TracedParameter) and t.dim() == dims) if dims else 0
+        max(t.shape[0] for t in tensors if not isinstance(t, TracedParameter) and t.dim() == dims)
+        if dims
+        else 0
     )
     rows = next(
-        (t for t in tensors if not isinstance(t, TracedParameter) and t.dim() == dims and t.shape[0] == leading), None
+        (
+            t
+            for t in tensors
+            if not isinstance(t, TracedParameter) and t.dim() == dims and t.shape[0] == leading
+        ),
+        None,
     )
     if rows is None:
         raise ValueError(f"{label}: broadcast over the batch dimension; examples can't be told apart")

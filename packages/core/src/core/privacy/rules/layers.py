@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.privacy.rules.per_example_grads import DenseGrad, norm_precision
 from core.privacy.rules.linear import label_of, linear, require_unmodified
+from core.privacy.rules.per_example_grads import DenseGrad, norm_precision
 from core.privacy.rules.trace import Trace, is_batched, mark_batched
 from core.privacy.rules.traced_parameter import Function, TracedParameter, per_example_rule, value_of
 
@@ -232,7 +232,11 @@ def multi_head_attention(
             return None
         E = tensor.shape[0] // 3
         piece = slice(i * E, (i + 1) * E)
-        return trace.run_on_parameters(Tensor.__getitem__, tensor, piece) if isinstance(tensor, TracedParameter) else tensor[piece]
+        return (
+            trace.run_on_parameters(Tensor.__getitem__, tensor, piece)
+            if isinstance(tensor, TracedParameter)
+            else tensor[piece]
+        )
 
     q_BTE, k_BSE, v_BSE = (tensor.transpose(0, 1) for tensor in (query, key, value))
     for tensor in (q_BTE, k_BSE, v_BSE):

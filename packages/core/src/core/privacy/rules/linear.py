@@ -48,7 +48,12 @@ def require_unmodified(tensor: Tensor, version: int, label: str) -> None:
 @per_example_rule(torch.matmul, Tensor.matmul, Tensor.__matmul__, torch.mm, Tensor.mm)
 def matmul(trace: Trace, func: Function, input: Tensor, other: Tensor) -> Any:  # noqa: A002
     """Return a matrix product: x @ W as a linear layer with the weight transposed, every other one mapped."""
-    if isinstance(other, TracedParameter) and not isinstance(input, TracedParameter) and other.dim() == 2 and input.dim() > 1:
+    if (
+        isinstance(other, TracedParameter)
+        and not isinstance(input, TracedParameter)
+        and other.dim() == 2
+        and input.dim() > 1
+    ):
         return linear(trace, F.linear, input, trace.run_on_parameters(Tensor.t, other))
     return generic.apply(trace, func, "matmul", (input, other), {})
 
@@ -66,7 +71,9 @@ def addmm(
 ) -> Any:
     """Return b + x @ W, as GPT-2 writes its linear layers."""
     if beta == alpha == 1 and bias.dim() == 1 and not isinstance(input, TracedParameter):
-        transposed = trace.run_on_parameters(Tensor.t, weight) if isinstance(weight, TracedParameter) else weight.t()
+        transposed = (
+            trace.run_on_parameters(Tensor.t, weight) if isinstance(weight, TracedParameter) else weight.t()
+        )
         return linear(trace, F.linear, input, transposed, bias)
     return generic.apply(trace, func, "addmm", (bias, input, weight), {"beta": beta, "alpha": alpha})
 
@@ -97,18 +104,20 @@ def embedding(
     return _lookup(trace, func, input, weight, padding_idx)
 
 
-def _lookup(trace: Trace, func: Function, input: Tensor, weight: TracedParameter, padding_idx: int | None) -> Tensor:  # noqa: A002
-    trace.rows_per_example(input, weight.label)
+def _lookup(
+    trace: Trace, func: Function, indices: Tensor, weight: TracedParameter, padding_idx: int | None
+) -> Tensor:
+    trace.rows_per_example(indices, weight.label)
     trace.expect_grads(weight)
 
     def receive(gradient: Tensor) -> None:
-        index = input.reshape(trace.rows, -1)
+        index = indices.reshape(trace.rows, -1)
         right = norm_precision(gradient).reshape(trace.rows, -1, weight.shape[1])
         if padding_idx is not None:
             right = right.masked_fill((index == padding_idx)[..., None], 0.0)
         trace.add_grad(weight, FactoredGrad(index, right, weight.shape[0]))
 
-    return trace.on_output_grad(func(input, weight.value, padding_idx), receive)
+    return trace.on_output_grad(func(indices, weight.value, padding_idx), receive)
 
 
 @per_example_rule(Tensor.__getitem__)

@@ -126,7 +126,9 @@ def gram_is_cheaper(positions: int, width_out: int, width_in: int) -> bool:
     return 2 * positions * positions <= width_out * width_in
 
 
-def factored_norms(factored: Sequence[FactoredGrad], units: Units, ones: bool) -> tuple[Tensor, list[PerExampleGrad]]:
+def factored_norms(
+    factored: Sequence[FactoredGrad], units: Units, ones: bool
+) -> tuple[Tensor, list[PerExampleGrad]]:
     """Return squared norms (U,) of the summed gradient of several uses, and the forms to keep for its sum.
 
     `ones` adds the gradient of a bias, which is the same product with inputs of one.
@@ -162,7 +164,11 @@ def sum_dense(gradients: Sequence[PerExampleGrad]) -> Tensor:
 
 
 def _pair_norms(
-    first: FactoredGrad, second: FactoredGrad, pairs: tuple[Tensor, Tensor, Tensor] | None, units: Units, ones: bool
+    first: FactoredGrad,
+    second: FactoredGrad,
+    pairs: tuple[Tensor, Tensor, Tensor] | None,
+    units: Units,
+    ones: bool,
 ) -> Tensor:
     """Return inner products (U,) of two uses' gradients: <L1^T R1, L2^T R2> = sum (L1 L2^T) o (R1 R2^T)."""
     left1, right1, left2, right2 = first.left, first.right, second.left, second.right

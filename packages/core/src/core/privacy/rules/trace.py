@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from core.privacy.rules.per_example_grads import DenseGrad, PerExampleGrad, FactoredGrad
+from core.privacy.rules.per_example_grads import DenseGrad, FactoredGrad, PerExampleGrad
 from core.privacy.rules.traced_parameter import Function, TracedParameter, leaves, map_nested, source_of
 
 _VIEWS = frozenset(

@@ -9,7 +9,7 @@ from core.report.formatting import (
     format_percent,
 )
 from core.report.glossary import display_name, verdict
-from core.report.record import Record, plain
+from core.report.record import Record
 
 BASELINES = {
     "boosting": "gradient boosting",
@@ -27,7 +27,7 @@ RULES = {
     "0.5": "One half",
 }
 """How a threshold is chosen -> its name."""
-SCALINGS = {
+RECALIBRATIONS = {
     "none": "The probabilities are the model's own",
     "platt": "The probabilities were recalibrated by Platt scaling (a logistic curve fitted on validation)",
     "temperature": "The probabilities were recalibrated by temperature scaling, fitted on validation",
@@ -53,7 +53,7 @@ def detail(record: Record) -> str:
     if metric is None:
         return ""
     estimate = record.metrics[metric]
-    confidence = plain(record.intervals).get("confidence")
+    confidence = record.intervals.confidence
     sentences = []
     if format_interval(estimate):
         kind = f"{100 * confidence:.4g} % interval" if confidence else "Interval"
@@ -86,62 +86,67 @@ def rule_name(record: Record, rule: str) -> str:
 
 
 def method(record: Record) -> str:
-    """Return on which rows the metrics were measured and how their intervals were computed."""
-    intervals = plain(record.intervals)
-    if not intervals.get("confidence"):
+    """Return how the intervals were computed."""
+    intervals = record.intervals
+    if intervals.confidence is None:
         return "No intervals were computed."
-    unit = f"{record.data.unit_name}s" if intervals["resampled"] == "units" else "rows"
+    unit = f"{record.data.unit_name}s" if intervals.resampled == "units" else "rows"
     paired = (
         " Model and baseline were trained on the same rows and are compared on the same resamples."
         if record.baseline
         else ""
     )
     return (
-        f"Ranges are {format_percent(intervals['confidence'])} intervals from {format_count(intervals['resamples'])} "
+        f"Ranges are {format_percent(intervals.confidence)} intervals from {format_count(intervals.resamples)} "
         f"bootstrap resamples of the test set's {unit}.{paired}"
     )
 
 
 def undefined(record: Record) -> str:
     """Return in how many resamples a metric was undefined and left out; empty where in none."""
-    counts = {name: plain(metric).get("undefined") or 0 for name, metric in record.metrics.items()}
-    listed = [f"{display_name(name)} {count:,}" for name, count in counts.items() if count]
+    listed = [f"{display_name(name)} {m.undefined:,}" for name, m in record.metrics.items() if m.undefined]
     return f"Resamples in which a metric is undefined and left out: {', '.join(listed[:12])}." if listed else ""
 
 
 def costs(record: Record) -> str:
     """Return the costs of errors and the prevalence that predictive values refer to; empty without them."""
-    thresholds = plain(record.thresholds)
-    if thresholds.get("cost_threshold") is None:
+    t = record.thresholds
+    if t.cost_threshold is None:
         return ""
     return (
-        f"A false negative is taken to cost {thresholds['cost_false_negative']:g}, a false positive "
-        f"{thresholds['cost_false_positive']:g}, which makes acting worth it from a probability of "
-        f"{format_number(thresholds['cost_threshold'])}. PPV and NPV in the table of metrics refer to a prevalence of "
-        f"{format_number(thresholds['prevalence'])}."
+        f"A false negative is taken to cost {t.cost_false_negative:g}, a false positive {t.cost_false_positive:g}, "
+        f"which makes acting worth it from a probability of {format_number(t.cost_threshold)}. PPV and NPV in the "
+        f"table of metrics refer to a prevalence of {format_number(t.prevalence)}."
     )
 
 
 def recalibration(record: Record) -> str:
-    """Return whether and how the probabilities were recalibrated; empty where there are none."""
-    scaling = plain(record.calibration).get("scaling")
-    if not scaling or plain(record.curves).get("residuals"):
+    """Return whether and how the probabilities were recalibrated, and why; empty where there are none."""
+    found = record.calibration.recalibration
+    if found.reason == "no_probabilities" or record.curves.residuals:
         return ""
-    return f"{SCALINGS.get(scaling['method'], scaling['method'])}: {scaling['reason']}."
+    gain = f"the cross-fitted log loss on validation changes by {format_number(-(found.gain or 0.0), signed=True)}"
+    figures = f"{gain} (standard error {format_number(found.standard_error)})"
+    reason = {
+        "requested": "as the configuration asks",
+        "improves": figures,
+        "no_clear_gain": f"{figures}, no clear gain",
+        "too_few_rows": "too few rows on validation, or no increasing fit",
+        "kept_by_network": "those of pixels are not recalibrated",
+    }.get(found.reason, "no recalibration was asked for")
+    unfitted = f" Left as they are for want of rows: {', '.join(found.unfitted)}." if found.unfitted else ""
+    return f"{RECALIBRATIONS.get(found.method, found.method)}: {reason}.{unfitted}"
 
 
 def group_gap(record: Record) -> tuple[str, str]:
     """Return headline and detail of the largest difference of the headline metric between groups, without an audit."""
     metric = headline_metric(record)
     widest: tuple[float, str] | None = None
-    for attribute, table in plain(record.groups).items():
+    for attribute, table in record.groups.items():
         if " × " in attribute or metric is None:
             continue
-        values = {
-            name: group["metrics"][metric]["value"]
-            for name, group in table["groups"].items()
-            if (group["metrics"].get(metric) or {}).get("value") is not None
-        }
+        found = {name: group.metrics[metric].value for name, group in table.groups.items() if metric in group.metrics}
+        values = {name: value for name, value in found.items() if value is not None}
         if len(values) < 2:
             continue
         low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)

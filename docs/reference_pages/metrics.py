@@ -1,0 +1,130 @@
+"""The page of metrics and studies, from the targets and tasks that report them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+
+from core.config import OPTIONS
+from core.domain import Task
+from core.report.glossary import LOWER, UNDIRECTED, display_name, metric_gloss
+from core.targets.types import _TYPES, MetricSettings, Target, target_type
+from reference_pages.markdown_table import NOTE, cell, code, first_line, table
+from reference_pages.options import PACKAGES, home
+
+CLASS = "<class>"
+"""Stands for the name of a class in a metric's key."""
+
+
+@dataclasses.dataclass
+class MetricRow:
+    """A metric's key, what it means, which way is better, and the kinds of target or tasks that report it."""
+
+    key: str
+    meaning: str
+    better: str
+    where: list[str]
+
+
+def kinds() -> list[type[Target]]:
+    """Return the class of every kind of target, in the order of their names."""
+    for path in sorted((PACKAGES / "core/src/core/targets").glob("*.py")):
+        importlib.import_module(f"core.targets.{path.stem}")
+    return [target_type(kind) for kind in sorted(_TYPES)]
+
+
+def tasks() -> dict[str, Task]:
+    """Return every task by its name and domain."""
+    return {
+        f"{name} ({home(option)})": option()
+        for (group, name), option in sorted(OPTIONS.items())
+        if group == "task" and issubclass(option, Task)
+    }
+
+
+def example(kind: type[Target]) -> Target:
+    """Return a target of a kind whose classes are placeholders, to be asked for its metrics."""
+    needed = {
+        field.name
+        for field in dataclasses.fields(kind)  # type: ignore[arg-type]
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    classes = ("no", "yes") if kind.kind == "binary" else (CLASS,)
+    named = {"classes": classes, "slots": ("<slot>",), "columns": classes}
+    return kind(**{name: named.get(name, "<column>") for name in needed | {"classes"}})
+
+
+def words_of(function: object) -> str:
+    """Return the first sentence on a metric or study: of the function, or of the one that returned it."""
+    path, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
+    outer = getattr(importlib.import_module(module), path.split(".")[0], function) if module else function
+    words = re.split(r"[.;] |\.$", first_line(function) or first_line(outer))[0]
+    return re.sub(r"^(Return|Compute) (the )?((metric|study)( of|:)? ?)?", "", words)
+
+
+def direction(key: str) -> str:
+    """Return which way a metric is better: higher, lower, or a value."""
+    if key in UNDIRECTED:
+        return f"{UNDIRECTED[key]:g}"
+    return "lower" if key in LOWER else "higher"
+
+
+def metric_rows() -> list[MetricRow]:
+    """Return every metric of the kinds of target and of tasks, in the order of their keys."""
+    found: dict[str, MetricRow] = {}
+
+    def add(key: str, function: object | None, where: str) -> None:
+        words = metric_gloss(key) or metric_gloss(key.removesuffix(f"_{CLASS}"))
+        words = words or (words_of(function) if function is not None else "")
+        row = found.setdefault(key, MetricRow(key, words, direction(key), []))
+        row.where += [where] if where not in row.where else []
+
+    for kind in kinds():
+        target = example(kind)
+        for key, metric in target.metrics().items():
+            add(key, metric, kind.kind)
+        for statistic in kind.statistics(target.classes, MetricSettings()):
+            for key in statistic.names:
+                add(key, None, kind.kind)
+    for name, task in tasks().items():
+        for kind in kinds():
+            for key, metric in task.metrics(kind.kind).items():
+                add(key, metric, name)
+    return sorted(found.values(), key=lambda row: row.key)
+
+
+def metrics_table() -> str:
+    """Return the table of all metrics."""
+    rows = [
+        (
+            code(row.key),
+            cell(display_name(row.key)),
+            row.better,
+            cell(row.meaning),
+            cell(", ".join(row.where)),
+        )
+        for row in metric_rows()
+    ]
+    return table(("metric", "name", "better", "meaning", "reported for"), rows)
+
+
+def metrics_page() -> str:
+    """Return the page of metrics and studies."""
+    lines = [
+        NOTE,
+        "# Metrics\n",
+        "Every metric is computed on the test set and has an interval (section `metrics` of the record). "
+        f"`{CLASS}` stands for the name of a class.\n",
+        metrics_table(),
+        "\n## Studies\n",
+        "What a task evaluates beyond metrics of its predictions (section `studies` of the record); "
+        "`evaluation.studies=false` leaves them out.",
+    ]
+    for name, task in tasks().items():
+        studies: dict[str, object] = {}
+        for kind in kinds():
+            studies |= task.studies(kind.kind)
+        rows = [(code(key), cell(words_of(study))) for key, study in studies.items()]
+        lines += [f"\n### {name}\n", table(("study", "what"), rows)] if rows else []
+    return "\n".join(lines).rstrip() + "\n"

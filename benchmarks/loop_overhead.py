@@ -31,6 +31,7 @@ from torch import nn
 from core.backbones.config import ResNetGNConfig, FullConfig, TabularConfig
 from core.config import build
 from core.data.batches import ShuffledBatches
+from core.data.encoders.columns import ColumnsEncoder
 from core.data.config import ColumnsEncoderConfig
 from core.data.groups import Groups
 from core.data.encoded_split import EncodedSplit
@@ -177,7 +178,7 @@ class ByHand:
 def prepared(case: Case) -> tuple[EncodedSplit, Target, Callable[[], nn.Module]]:
     """Encode a case's rows; the last member makes its network anew."""
     dataset = Dataset(case.frame, case.roles, case.name, simulated=True)
-    encoder = ColumnsEncoderConfig().build(case.roles)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(), case.roles)
     encoder.fit(case.frame)
     target = BinaryOption().build(case.frame, case.roles)
     rows = np.arange(len(case.frame))

@@ -15,11 +15,12 @@ from core.data.encoders.columns import ColumnsEncoder
 from core.data.types import ColumnRoles, Layout
 from core.explanation.aggregate import TextAlignment
 from core.explanation.masker import Masker
+from core.targets.regression import RegressionTarget
 
 
 @dataclass
-class Asked:
-    """A scorer without recalibration."""
+class CountingScorer:
+    """A scorer without recalibration, which counts the rows it was asked for."""
 
     model: nn.Module
     encoder: ColumnsEncoder
@@ -45,29 +46,20 @@ class Asked:
     labels = features = scores
 
 
-class Kind:
-    """The target of a kind, as far as questions read it."""
-
-    def __init__(self, kind: str, classes: tuple[str, ...]) -> None:
-        self.kind, self.classes = kind, classes
-
-    def scores(self, outputs: Tensor) -> Tensor:
-        return outputs.float() if self.kind == "regression" else torch.softmax(outputs.float(), dim=1)
-
-
-VALUE = Kind("regression", ())
+VALUE = RegressionTarget("y")
+"""A target whose explained output is the model's output itself."""
 
 
 def fitted(frame: pd.DataFrame, roles: ColumnRoles, config: ColumnsEncoderConfig | None = None) -> ColumnsEncoder:
-    encoder = (config or ColumnsEncoderConfig()).build(roles)
+    encoder = ColumnsEncoder(config or ColumnsEncoderConfig(), roles)
     encoder.fit(frame)
     return encoder
 
 
-def cut(model: nn.Module, encoder: ColumnsEncoder, frame: pd.DataFrame, **changes: int) -> Masker:
-    given = {"patches": 4, "stretches": 5, "references": 4} | changes
-    return Masker.of(Asked(model, encoder), frame, encoder.roles.text, **given)  # type: ignore[arg-type]
+def masker_of(model: nn.Module, encoder: ColumnsEncoder, frame: pd.DataFrame, **changes: int) -> Masker:
+    given = {"patches": 4, "segments": 5, "num_references": 4} | changes
+    return Masker.from_frame(CountingScorer(model, encoder), frame, encoder.roles.text, **given)  # type: ignore[arg-type]
 
 
-def reading(encoder: ColumnsEncoder) -> TextAlignment:
+def alignment_of(encoder: ColumnsEncoder) -> TextAlignment:
     return TextAlignment(encoder.token_offsets, encoder.tfidf_matrix)

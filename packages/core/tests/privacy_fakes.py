@@ -1,4 +1,4 @@
-"""A small part with units and a private training over it, for the tests of the privacy room.
+"""A small split with units and a private training over it, for the tests of the privacy room.
 
 Run as a script it trains in a folder in one process after another, each killed with SIGKILL after the step given
 (0: lives to the end): ``python privacy_fakes.py FOLDER 3 8 0``.
@@ -9,23 +9,25 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from safetensors.torch import save_file
 from training_fakes import Held, Killer, Net, Yes
 
+from core.config import OptimizerConfig, build
 from core.data.types import Batch
 from core.privacy.config import DifferentialPrivacy
 from core.training.config import AdamWConfig, ConstantSchedule, SgdConfig, StandardTraining
+from core.training.dp_sgd import DPGradient
 from core.training.parallel import ALONE
-from core.training.dp_setup import private_training
-from core.training.trainer import train
+from core.training.setup import TrainingInputs, TrainingSetup
+from core.training.trainer import run_validator, train
 
 
 class Rows(Held):
-    """A part in memory from which batches are taken; ``per_unit`` rows belong to each unit."""
+    """A split in memory from which batches are taken; ``per_unit`` rows belong to each unit."""
 
     def __init__(self, rows: int = 96, seed: int = 3, per_unit: int = 1) -> None:
         super().__init__(rows, seed)
@@ -39,71 +41,78 @@ class Rows(Held):
         return Batch(self.encoded.take(index), self.targets[index], index)
 
 
-def settings(optimizer=None, **changes):
-    """The parts of a run's configuration that a private training reads; changes to ``privacy`` or ``training``."""
-    own = {"steps": 12, "precision": "fp32", "progress": "none", "checkpoint_every": 5}
-    training = StandardTraining(
-        **{**own, **{k: v for k, v in changes.items() if hasattr(StandardTraining, k)}}
-    )
+@dataclass
+class Settings:
+    """What of a run's configuration a private training is set up from."""
+
+    privacy: DifferentialPrivacy
+    training: StandardTraining
+    optimizer: OptimizerConfig
+
+
+def settings(optimizer=None, **changes) -> Settings:
+    """Return settings; changes of ``privacy`` begin with ``dp_``, all others are of ``training``."""
+    own = {"steps": 12, "precision": "fp32", "progress": "none", "checkpoint_every_steps": 5}
+    own |= {k: v for k, v in changes.items() if not k.startswith("dp_")}
     asked = {"batch_size": 24.0, "accountant": "rdp", "noise_seed": 5}
     asked |= {k.removeprefix("dp_"): v for k, v in changes.items() if k.startswith("dp_")}
-    return SimpleNamespace(
-        privacy=DifferentialPrivacy(**asked),
-        training=training,
-        optimizer=optimizer or SgdConfig(rate=0.5, momentum=0.0),
-        schedule=ConstantSchedule(),
+    return Settings(
+        DifferentialPrivacy(**asked), StandardTraining(**own), optimizer or SgdConfig(lr=0.5, momentum=0.0)
     )
 
 
-def private(config, folder: Path, part=None, model=None, parallel=ALONE):
-    """Make a private training of a small network, and give both."""
-    model = model if model is not None else Net(dropout=0.0, norm=False)
-    made = private_training(
-        config,
-        model,
+def private(config: Settings, folder: Path, split=None, model=None, parallel=ALONE) -> TrainingSetup:
+    """Set up the private training of a small network."""
+    inputs = TrainingInputs(
+        config.training,
+        config.optimizer,
+        ConstantSchedule(),
+        model if model is not None else Net(dropout=0.0, norm=False),
         Yes(),
-        part if part is not None else Rows(),
+        split if split is not None else Rows(),
         Rows(seed=5),
+        seed=0,
+        checkpoints=folder,
         unit_name="patient",
-        augmentation=None,
-        replaced=[],
-        folder=folder,
         parallel=parallel,
     )
-    assert made is not None
-    return made, model
+    return build(config.privacy, inputs)
+
+
+def gradient_of(setup: TrainingSetup) -> DPGradient:
+    """Return the private gradient of a set-up training."""
+    assert isinstance(setup.step.gradient, DPGradient)
+    return setup.step.gradient
 
 
 def resumable(folder: Path, kill_after: int = 0, **changes):
-    """Train, or go on, in a folder with dropout, adaptive clipping and an audit; write the weights."""
-    asked = {"dp_clipping": "adaptive", "dp_audit": 64, "dp_noise_seed": None, "ema": 0.9, "micro_batch": 7}
-    config = settings(AdamWConfig(rate=0.05), **{**asked, **changes})
-    made, model = private(config, folder / "checkpoints", model=Net(dropout=0.2, norm=False))
-    model.train()
-    trained = train(
+    """Train, or resume, in a folder with dropout, adaptive clipping and an audit; write the weights."""
+    asked = {
+        "dp_clipping": "adaptive",
+        "dp_audit_canaries": 64,
+        "dp_noise_seed": None,
+        "ema": 0.9,
+        "micro_batch_size": 7,
+    }
+    config = settings(AdamWConfig(lr=0.05), **{**asked, **changes})
+    setup = private(config, folder / "checkpoints", model=Net(dropout=0.2, norm=False))
+    result = train(
         config.training,
-        model,
-        Yes(),
-        made.batches,
-        made.update,
-        Rows(seed=5),
+        setup,
+        run_validator(config.training, setup, Yes(), Rows(seed=5)),
         folder / "checkpoints",
-        {"data": "abc", "privacy": made.plan.fingerprint()},
-        seed=made.seed,
-        epoch_steps=made.epoch_steps,
-        ema=made.update.ema,
-        probes=[Killer(kill_after)] if kill_after else [],
+        {"data": "abc", "privacy": setup.guarantee.fingerprint()},
+        callbacks=[Killer(kill_after)] if kill_after else [],
     )
-    save_file(model.state_dict(), folder / "model.safetensors")
-    return trained, made
+    save_file(setup.step.model.state_dict(), folder / "model.safetensors")
+    return result, setup
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
     where, *kills = sys.argv[1:]
-    private(
-        settings(AdamWConfig(), dp_audit=64), Path(where)
-    )  # loads what torch loads late, once for all children
+    # Loads what torch loads late, once for all children.
+    private(settings(AdamWConfig(), dp_audit_canaries=64), Path(where))
     for after in map(int, kills):
         child = os.fork()
         if child == 0:

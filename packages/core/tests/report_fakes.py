@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from core.config.section import Estimate
+from core.data.section import FindingSection
 from core.energy.section import (
     Carbon,
     EnergySection,
@@ -16,7 +17,6 @@ from core.energy.section import (
 )
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.evaluate import compare, evaluate
-from core.evaluation.types import BaselineResult
 from core.fairness.section import Comparison, FairnessSection, WorstGroup
 from core.privacy.section import (
     AttackResult,
@@ -26,10 +26,8 @@ from core.privacy.section import (
     PreflightSection,
 )
 from core.report.record import (
-    BaselineSection,
     DataSection,
     EnvironmentSection,
-    FindingSection,
     ModelSection,
     Record,
     RunSection,
@@ -38,27 +36,24 @@ from core.report.record import (
     sealed,
 )
 from core.targets.binary import BinaryTarget
-from core.targets.metrics import macro_f1, rmse
-from core.targets.types import Predictions
+from core.targets.multiclass import MulticlassTarget
+from core.targets.multilabel import MultilabelTarget
+from core.targets.regression import RegressionTarget
+from core.targets.types import FittedBaseline, Predictions, Target
+from core.training.section import HistoryPoint
 
 CONFIG = StandardEvaluation(resamples=40, resamples_slow=20, min_group_rows=40)
 
 
-class Decider:
-    """A target that decides by the highest probability."""
-
-    def __init__(self, kind: str, classes: tuple[str, ...]) -> None:
-        self.kind, self.classes = kind, classes
-
-    def labels(self, scores, thresholds=None):
-        """Decide."""
-        if self.kind == "multilabel":
-            return (scores >= np.array([(thresholds or {}).get(c, 0.5) for c in self.classes])).astype(int)
-        return scores[:, 0] if self.kind == "regression" else scores.argmax(axis=1)
-
-    def metrics(self):
-        """Judge."""
-        return {"rmse": rmse} if self.kind == "regression" else {"macro_f1": macro_f1}
+def target_of(kind: str, classes: tuple[str, ...]) -> Target:
+    """Return a target of a kind."""
+    if kind == "regression":
+        return RegressionTarget("y")
+    if kind == "multilabel":
+        return MultilabelTarget(tuple(f"y_{name}" for name in classes), classes, ((1.0, 1.0),) * len(classes))
+    if kind == "multiclass":
+        return MulticlassTarget("y", classes, (1.0,) * len(classes), (1 / len(classes),) * len(classes))
+    return BinaryTarget("y", classes)
 
 
 def rows(kind: str, classes: tuple[str, ...], seed: int) -> Predictions:
@@ -84,10 +79,10 @@ def record(kind: str = "binary", simulated: bool = True, classes: tuple[str, ...
     """Evaluate a model and a baseline, and record them."""
     default = {"binary": ("no", "yes"), "regression": ()}.get(kind, ("a", "b", "c"))
     classes = default if classes is None else classes
-    target = BinaryTarget("y", classes) if kind == "binary" else Decider(kind, classes)
+    target = target_of(kind, classes)
     validation, test = rows(kind, classes, 0), rows(kind, classes, 1)
     evaluation = evaluate(validation, test, target, CONFIG)
-    other = compare(evaluation, BaselineResult("boosting", validation, test, {}), target, CONFIG)
+    other = compare(evaluation, FittedBaseline("boosting", validation, test, {}), target, CONFIG)
     return Record(
         run=RunSection(
             domain="healthcare",
@@ -103,10 +98,12 @@ def record(kind: str = "binary", simulated: bool = True, classes: tuple[str, ...
         ),
         model=ModelSection(backbone="tabular", parameters=1234),
         training=TrainingSection(
-            history=[{"step": s, "loss": 1 / (1 + s), "validation_auroc": 0.5 + s / 100} for s in range(10)]
+            history=[
+                HistoryPoint(step=s, loss=1 / (1 + s), validation={"auroc": 0.5 + s / 100}) for s in range(10)
+            ]
         ),
-        baseline=BaselineSection(**plain(other.json())),
-        **plain(evaluation.json()),
+        baseline=other.section,
+        **evaluation.sections(),
     )
 
 
@@ -126,7 +123,7 @@ def whole(simulated: bool = True) -> Record:
     )
     found.model = ModelSection(backbone="tabular", adapter="full", parameters=1234, trainable=1200)
     found.training = TrainingSection(
-        epochs=3.0, steps=12, seconds=0.25, precision="fp32", reason="all steps were taken"
+        epochs=3.0, steps=12, seconds=0.25, precision="fp32", stop_reason="all_steps"
     )
     found.environment = EnvironmentSection(python="3.11.7", cpu="a processor", threads=1)
     found.data.roles = {"target": ["y"], "numeric": [f"x_{k}" for k in range(12)], "sensitive": ["sex"]}

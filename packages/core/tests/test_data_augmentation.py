@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from core.config import build
 from core.data.augmentation import Augmentation
 from core.data.config import ImageAugmentation, NoAugmentation, SignalAugmentation, TableAugmentation
 from core.data.types import Layout
@@ -25,7 +26,7 @@ def _images(count: int = 32, side: int = 16) -> Tensor:
 
 
 def _changes(side: int = 16, **settings: object) -> Augmentation:
-    made = ImageAugmentation(**(STILL | settings)).build(Layout(image=(3, side, side)))  # type: ignore[call-arg]
+    made = build(ImageAugmentation(**(STILL | settings)), Layout(image=(3, side, side)))
     assert made is not None
     return made
 
@@ -36,7 +37,7 @@ def _apply(changes: Augmentation, images: Tensor, seed: int = 0) -> Tensor:
 
 def test_at_rest_nothing_changes() -> None:
     assert torch.equal(_apply(_changes(), _images()), _images())
-    assert NoAugmentation().build(Layout()) is None
+    assert build(NoAugmentation(), Layout()) is None
 
 
 def test_all_eight_mirrored_turns_come_and_nothing_else() -> None:
@@ -58,7 +59,7 @@ def test_quarter_turns_by_resampling_are_exact_too() -> None:
     assert max(near) <= 1
 
 
-def test_a_random_crop_is_a_part_of_the_image() -> None:
+def test_a_random_crop_is_a_piece_of_the_image() -> None:
     ramp = torch.linspace(0, 255, 64).to(torch.uint8).expand(50, 3, 64, 64).contiguous()
     found = _apply(_changes(64, scale=0.25), ramp).float()
     widths = (found[:, 0, 0, -1] - found[:, 0, 0, 0]) / 255
@@ -71,7 +72,7 @@ def test_a_random_crop_is_a_part_of_the_image() -> None:
 def test_a_turn_keeps_the_shape_of_what_is_round_also_in_wide_images() -> None:
     rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(64.0), indexing="ij")
     disc = (255 * (((rows - 15.5) ** 2 + (columns - 31.5) ** 2) < 100)).to(torch.uint8).expand(20, 3, 32, 64)
-    made = ImageAugmentation(**(STILL | {"rotation": 180.0})).build(Layout(image=(3, 32, 64)))  # type: ignore[call-arg]
+    made = build(ImageAugmentation(**(STILL | {"rotation": 180.0})), Layout(image=(3, 32, 64)))
     assert made is not None
     # in the middle: what lies outside is mirrored in
     difference = (_apply(made, disc).float() - disc.float())[..., 16:48].abs().mean((1, 2, 3))
@@ -79,7 +80,7 @@ def test_a_turn_keeps_the_shape_of_what_is_round_also_in_wide_images() -> None:
 
 
 def test_examples_are_changed_alone_and_by_the_generator_only() -> None:
-    changes = _changes(scale=0.5, rotation=30.0, brightness=0.3, hue=0.1, cutout=0.3, balance=0.1)
+    changes = _changes(scale=0.5, rotation=30.0, brightness=0.3, hue=0.1, cutout=0.3, color_balance=0.1)
     images = _images()
     found = _apply(changes, images)
     assert torch.equal(found, _apply(changes, images))
@@ -91,17 +92,17 @@ def test_examples_are_changed_alone_and_by_the_generator_only() -> None:
     assert found.dtype == torch.uint8
 
 
-def test_colours_keep_grey_grey_and_brightness_within_its_strength() -> None:
-    grey = torch.full((64, 3, 4, 4), 100, dtype=torch.uint8)
-    turned = _apply(_changes(4, saturation=0.9, hue=0.5), grey)
+def test_colors_keep_gray_gray_and_brightness_within_its_strength() -> None:
+    gray = torch.full((64, 3, 4, 4), 100, dtype=torch.uint8)
+    turned = _apply(_changes(4, saturation=0.9, hue=0.5), gray)
     assert (turned.int() - 100).abs().max() <= 1
-    light = _apply(_changes(4, brightness=0.2), grey).float()
+    light = _apply(_changes(4, brightness=0.2), gray).float()
     assert light.min() >= 79
     assert light.max() <= 121
     assert light.std() > 5
 
 
-def test_a_hole_has_its_size() -> None:
+def test_cutout_has_its_size() -> None:
     holed = _apply(_changes(16, cutout=0.5), _images())
     changed = (holed != _images()).any(1).float().sum((1, 2))
     assert changed.max() <= 64
@@ -125,10 +126,10 @@ def test_larger_sources_come_out_in_the_layouts_size() -> None:
 
 def test_signals_are_shifted_scaled_and_disturbed_within_strengths() -> None:
     signal = torch.sin(torch.linspace(0, 12, 200)).expand(64, 2, 200)
-    still = {"gain": 0.0, "shift": 0.0, "noise": 0.0, "wander": 0.0}
+    still = {"gain": 0.0, "shift": 0.0, "jitter": 0.0, "baseline_wander": 0.0}
 
     def apply(**settings: float) -> Tensor:
-        made = SignalAugmentation(**(still | settings)).build(Layout(signal=(2, 200)))  # type: ignore[call-arg]
+        made = build(SignalAugmentation(**(still | settings)), Layout(signal=(2, 200)))
         assert made is not None
         return made({"signal": signal}, _generator())["signal"]
 
@@ -136,9 +137,9 @@ def test_signals_are_shifted_scaled_and_disturbed_within_strengths() -> None:
     gains = apply(gain=0.2).std(2) / signal.std(2)
     assert 0.8 <= gains.min() < 0.85
     assert 1.15 < gains.max() <= 1.2
-    noise = apply(noise=0.1) - signal
-    assert noise.std() == pytest.approx(0.1 * float(signal[0, 0].std()), rel=0.05)
-    wander = apply(wander=0.5) - signal
+    jitter = apply(jitter=0.1) - signal
+    assert jitter.std() == pytest.approx(0.1 * float(signal[0, 0].std()), rel=0.05)
+    wander = apply(baseline_wander=0.5) - signal
     assert wander.abs().max() <= 0.5 * float(signal[0, 0].std()) + 1e-6
     assert wander.diff(dim=2).abs().max() < 0.02, "the baseline moves slowly"
     shifted = apply(shift=0.1)
@@ -159,7 +160,10 @@ def test_table_features_are_hidden_as_missing() -> None:
         "tokens": torch.full((500, 20), 7),
         "tfidf": torch.ones(500, 30),
     }
-    changes = TableAugmentation(numeric=0.2, categorical=0.3, tokens=0.4, bag=0.5).build(layout)  # type: ignore[call-arg]
+    config = TableAugmentation(
+        numeric_dropout=0.2, categorical_dropout=0.3, token_dropout=0.4, tfidf_dropout=0.5
+    )
+    changes = build(config, layout)
     assert changes is not None
     found = changes(inputs, _generator())
     assert torch.equal(found["missing"] == 1, found["numeric"] == 0)
@@ -175,8 +179,8 @@ def test_strengths_that_cannot_be_are_refused_by_key() -> None:
     with pytest.raises(ValueError, match=r"augmentation\.scale=1\.5"):
         _changes(scale=1.5)
     with pytest.raises(ValueError, match=r"augmentation\.gain=2\.0"):
-        SignalAugmentation(gain=2.0).build(Layout(signal=(1, 9)))  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match=r"augmentation\.tokens=1\.0"):
-        TableAugmentation(tokens=1.0).build(Layout())  # type: ignore[call-arg]
+        SignalAugmentation(gain=2.0)
+    with pytest.raises(ValueError, match=r"augmentation\.token_dropout=1\.0"):
+        TableAugmentation(token_dropout=1.0)
     with pytest.raises(ValueError, match="no image column"):
-        ImageAugmentation().build(Layout())
+        build(ImageAugmentation(), Layout())

@@ -10,24 +10,32 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from core.data.batches import ShuffledBatches, sequential
-from core.data.config import ColumnsEncoderConfig, ImageAugmentation, SignalAugmentation, TableAugmentation
-from core.data.groups import Groups
+from core.config import build
+from core.data.batches import ShuffledBatches
+from core.data.config import (
+    ColumnsEncoderConfig,
+    ImageAugmentation,
+    ImageEncoding,
+    SignalAugmentation,
+    TableAugmentation,
+    TextEncoding,
+)
 from core.data.encoded_split import EncodedSplit
-from core.data.types import Dataset, ColumnRoles
+from core.data.encoders.columns import ColumnsEncoder
+from core.data.groups import Groups
+from core.data.types import ColumnRoles, Dataset
+from core.training.config import StandardTraining
 
 CLASSES = ("often", "rare")
 
 
-class Answers:
-    """Reads the class, or a set of two labels."""
+def classes(frame: pd.DataFrame) -> Tensor:
+    return torch.tensor([CLASSES.index(v) for v in frame["y"]])
 
-    def __init__(self, labels: bool = False) -> None:
-        self.labels = labels
 
-    def encode(self, frame: pd.DataFrame) -> Tensor:
-        codes = torch.tensor([CLASSES.index(v) for v in frame["y"]])
-        return torch.stack([codes, 1 - codes], 1).float() if self.labels else codes
+def two_labels(frame: pd.DataFrame) -> Tensor:
+    codes = classes(frame)
+    return torch.stack([codes, 1 - codes], 1).float()
 
 
 def _part(rows: int = 100, labels: bool = False, rare: float = 0.1) -> EncodedSplit:
@@ -41,13 +49,15 @@ def _part(rows: int = 100, labels: bool = False, rare: float = 0.1) -> EncodedSp
         index=pd.RangeIndex(1, rows + 1),
     )
     roles = ColumnRoles(("y",), ("x",), sensitive=("sex",), unit="who")
-    encoder = ColumnsEncoderConfig(numeric="none").build(roles)  # type: ignore[call-arg]
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(numeric="none"), roles)
     encoder.fit(frame)
     groups = Groups.fit(frame, Dataset(frame, roles, "t"))
-    return EncodedSplit(frame, np.arange(rows) + 500, encoder, Answers(labels), roles, groups)
+    return EncodedSplit(
+        frame, np.arange(rows) + 500, encoder, two_labels if labels else classes, roles, groups
+    )
 
 
-def test_a_part_gives_inputs_answers_groups_and_units_of_the_same_rows() -> None:
+def test_a_split_gives_inputs_targets_groups_and_units_of_the_same_rows() -> None:
     part = _part()
     batch = part.batch(torch.tensor([7, 0, 42]))
     assert batch.inputs["numeric"][:, 0].tolist() == [7, 0, 42]
@@ -78,7 +88,7 @@ def test_an_epoch_has_every_row_once_and_orders_differ() -> None:
 @pytest.mark.parametrize("sampling", ["uniform", "class_balanced"])
 def test_resumed_at_any_step_the_batches_are_the_same(start: int, sampling: str) -> None:
     part = _part()
-    changes = TableAugmentation(numeric=0.5).build(part.layout)  # type: ignore[call-arg]
+    changes = build(TableAugmentation(numeric_dropout=0.5), part.layout)
     batches = ShuffledBatches(part, 10, seed=3, epochs=2, sampling=sampling, augmentation=changes)
     straight = list(batches.from_step(0))[start:]
     resumed = list(batches.from_step(start))
@@ -88,7 +98,7 @@ def test_resumed_at_any_step_the_batches_are_the_same(start: int, sampling: str)
         assert torch.equal(one.inputs["numeric"], other.inputs["numeric"])
 
 
-def test_odd_rows_are_left_out_or_make_a_small_batch() -> None:
+def test_odd_rows_are_left_out_or_are_a_small_batch() -> None:
     part = _part(25)
     dropped = [len(b) for b in ShuffledBatches(part, 10, seed=0, epochs=1).from_step(0)]
     kept = [len(b) for b in ShuffledBatches(part, 10, seed=0, epochs=1, drop_last=False).from_step(0)]
@@ -121,13 +131,7 @@ def test_balanced_by_group_and_by_both() -> None:
     )
     assert all(n / 8000 == pytest.approx(0.25, abs=0.02) for n in cells.values())
     with pytest.raises(ValueError, match=r"training\.sampling='sex'"):
-        ShuffledBatches(part, 10, seed=0, epochs=1, sampling="sex")
-
-
-def test_evaluation_sees_every_row_once_in_order() -> None:
-    batches = list(sequential(_part(25), 10))
-    assert [len(b) for b in batches] == [10, 10, 5]
-    assert torch.cat([b.index for b in batches]).tolist() == list(range(25))
+        StandardTraining(sampling="sex")
 
 
 def test_an_empty_batch_has_the_shapes_of_a_full_one() -> None:
@@ -143,22 +147,24 @@ def test_an_empty_batch_has_the_shapes_of_a_full_one() -> None:
         }
     )
     roles = ColumnRoles(("y",), ("x",), ("k",), ("t",), "image", "wave")
-    config = ColumnsEncoderConfig(bag=5, image_size=4, image_source=8)  # type: ignore[call-arg]
-    encoder = config.build(roles)
+    config = ColumnsEncoderConfig(
+        text=TextEncoding(tfidf_features=5), image=ImageEncoding(size=4, pre_crop_size=8)
+    )
+    encoder = ColumnsEncoder(config, roles)
     encoder.fit(frame)
     groups = Groups.fit(frame, Dataset(frame, roles, "t"))
-    part = EncodedSplit(frame, np.arange(20), encoder, Answers(), roles, groups)
+    part = EncodedSplit(frame, np.arange(20), encoder, classes, roles, groups)
     none = torch.empty(0, dtype=torch.int64)
     changes = [
         None,
-        ImageAugmentation(cutout=0.5).build(part.layout),
-        SignalAugmentation(stretch=0.1).build(part.layout),
-    ]  # type: ignore[call-arg]
+        build(ImageAugmentation(cutout=0.5), part.layout),
+        build(SignalAugmentation(time_stretch=0.1), part.layout),
+    ]
     for changed in (
         *changes,
-        ImageAugmentation(scale=1.0, ratio=1.0).build(part.layout),
-        TableAugmentation().build(part.layout),
-    ):  # type: ignore[call-arg]
+        build(ImageAugmentation(scale=1.0, ratio=1.0), part.layout),
+        build(TableAugmentation(), part.layout),
+    ):
         full = part.batch(torch.arange(3), changed, torch.Generator())
         empty = part.batch(none, changed, torch.Generator())
         assert len(empty) == 0

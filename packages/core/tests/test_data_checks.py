@@ -9,7 +9,7 @@ import pytest
 from core.data.checks.dataset_checks import check_dataset
 from core.data.checks.split_checks import check_splits
 from core.data.splits import split
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.data.types import ColumnRoles, Dataset, SplitPlan
 
 
 def _dataset(rows: int = 300, **roles: object) -> Dataset:
@@ -49,7 +49,7 @@ def test_all_errors_come_in_one_message() -> None:
         check_dataset(dataset)
     message = str(told.value)
     assert "the target 'y' is empty in rows 2, 3" in message
-    assert "drop_unlabelled=true" in message
+    assert "drop_unlabeled=true" in message
     assert "column 'x' should hold numbers but has 'high' in row 5" in message
     assert "column 'z' is infinite in row 9" in message
 
@@ -73,7 +73,7 @@ def test_missing_columns_are_named_with_their_role() -> None:
         (
             "y",
             ["rare"] * 2 + ["no", "yes"] * 149,
-            r"too rare to be in all three parts: 'rare' \(2 patients\)",
+            r"too rare to be in all three splits: 'rare' \(2 patients\)",
         ),
     ],
 )
@@ -108,14 +108,14 @@ def test_a_feature_that_is_the_target_is_refused(disguise: str) -> None:
         dataset.frame["z"] = y.map({"no": 7.0, "yes": 3.0})
     else:
         dataset.frame["ward"] = y if disguise == "same" else y.map({"no": "left", "yes": "right"})
-    with pytest.raises(ValueError, match="is the target 'y', or stands for it one to one"):
+    with pytest.raises(ValueError, match="equals the target 'y', or maps to it one to one"):
         check_dataset(dataset)
 
 
 def test_a_quantity_in_other_units_is_the_target_too() -> None:
     dataset = _dataset()
     dataset.frame["y"] = dataset.frame["x"] * 2.5 + 1
-    with pytest.raises(ValueError, match="the input 'x' is the target 'y'"):
+    with pytest.raises(ValueError, match="the input 'x' equals the target 'y'"):
         check_dataset(dataset)
 
 
@@ -136,7 +136,7 @@ def test_a_frequent_identifier_is_no_leak() -> None:
     assert "near-perfect feature" not in _checks(dataset), "a category's own row must not speak for it"
 
 
-def test_a_unit_in_two_parts_is_found() -> None:
+def test_a_unit_in_two_splits_is_found() -> None:
     dataset = _dataset()
     rows = split(dataset)
     moved = rows["test"][:1]
@@ -145,11 +145,11 @@ def test_a_unit_in_two_parts_is_found() -> None:
     name = dataset.frame["who"].iloc[moved[0]]
     if not (dataset.frame["who"].iloc[rows["test"]] == name).any():
         rows["test"] = np.concatenate([rows["test"], moved])
-    with pytest.raises(ValueError, match=rf"patients are in the train and the test part \(who: {name}\)"):
+    with pytest.raises(ValueError, match=rf"patients are in the train and the test set \(who: {name}\)"):
         check_splits(dataset, rows)
 
 
-def test_the_same_row_in_two_parts_is_found_also_with_text() -> None:
+def test_the_same_row_in_two_splits_is_found_also_with_text() -> None:
     dataset = _dataset(unit=None)
     frame = dataset.frame
     frame["part"] = np.repeat(["train", "validation", "test"], 100)
@@ -177,7 +177,7 @@ def test_coarse_tables_repeat_by_chance_and_pass() -> None:
     assert {f.level for f in check_splits(dataset, split(dataset))} == {"note"}
 
 
-def test_classes_that_a_part_lacks_are_found() -> None:
+def test_classes_that_a_split_lacks_are_found() -> None:
     dataset = _dataset(unit=None)
     dataset.frame["part"] = np.repeat(["train", "validation", "test"], 100)
     dataset.split = SplitPlan("column", "part")
@@ -185,7 +185,7 @@ def test_classes_that_a_part_lacks_are_found() -> None:
     [finding] = check_splits(dataset, split(dataset))
     assert finding.check == "absent class"
     dataset.frame.loc[300, "y"] = "new"
-    with pytest.raises(ValueError, match="the test part has classes that training lacks: 'new'"):
+    with pytest.raises(ValueError, match="the test set has classes that the training set lacks: 'new'"):
         check_splits(dataset, split(dataset))
 
 
@@ -238,11 +238,11 @@ def test_images_in_the_hub_layout_are_compared_by_their_bytes() -> None:
         check_splits(dataset, split(dataset))
 
 
-def test_a_unit_may_come_again_in_parts_that_follow_in_time_only_where_the_plan_says_so() -> None:
+def test_a_unit_may_come_again_in_splits_that_follow_in_time_only_where_the_plan_says_so() -> None:
     dataset = _dataset()
     dataset.frame["part"] = np.repeat(["train", "validation", "test"], 100)
     dataset.split = SplitPlan("column", "part")
-    with pytest.raises(ValueError, match="patients are in the train and the validation part"):
+    with pytest.raises(ValueError, match="patients are in the train and the validation set"):
         check_splits(dataset, split(dataset))
     dataset.split = SplitPlan("column", "part", disjoint_entities=False)
     found = check_splits(dataset, split(dataset))

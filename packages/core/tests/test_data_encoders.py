@@ -1,6 +1,7 @@
 """Encoders agree with scikit-learn, survive JSON bit for bit, and read later raw rows as they read training rows."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
-from core.data.config import ColumnsEncoderConfig
+from core.data.config import ColumnsEncoderConfig, SignalEncoding, TextEncoding
 from core.data.encoders import restore
 from core.data.encoders.columns import ColumnsEncoder
 from core.data.types import ColumnRoles
@@ -37,11 +38,17 @@ def _frame(rows: int = 200, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
-def _fitted(frame: pd.DataFrame, roles: ColumnRoles, **settings: object) -> ColumnsEncoder:
-    config = ColumnsEncoderConfig()
-    for key, value in settings.items():
-        setattr(config, key, value)
-    encoder = config.build(roles)
+def _fitted(
+    frame: pd.DataFrame,
+    roles: ColumnRoles,
+    text: dict[str, Any] | None = None,
+    signal: dict[str, Any] | None = None,
+    **settings: Any,
+) -> ColumnsEncoder:
+    config = ColumnsEncoderConfig(
+        text=TextEncoding(**(text or {})), signal=SignalEncoding(**(signal or {})), **settings
+    )
+    encoder = ColumnsEncoder(config, roles)
     encoder.fit(frame)
     return encoder
 
@@ -50,25 +57,24 @@ ALL = ColumnRoles(numeric=("a", "b"), categorical=("k", "code"), text=("note", "
 
 
 @pytest.mark.parametrize("numeric", ["standard", "quantile", "none"])
-@pytest.mark.parametrize("tokenizer", ["own", "words"])
+@pytest.mark.parametrize("tokenizer", ["bpe", "words"])
 def test_restored_from_json_it_gives_identical_tensors(numeric: str, tokenizer: str) -> None:
-    encoder = _fitted(
-        _frame(), ALL, numeric=numeric, tokenizer=tokenizer, vocabulary=400, bag=50, bag_chars=3
-    )
-    text = json.dumps(encoder.state(), allow_nan=False)
-    again = restore(json.loads(text))
+    text = {"tokenizer": tokenizer, "vocab_size": 400, "tfidf_features": 50, "tfidf_char_ngrams": 3}
+    encoder = _fitted(_frame(), ALL, text, numeric=numeric)
+    saved = json.dumps(encoder.state(), allow_nan=False)
+    again = restore(json.loads(saved))
     later = _frame(50, seed=1)
     straight, restored = encoder.transform(later), again.transform(later)
     assert set(straight) == {"numeric", "missing", "categorical", "tokens", "tfidf", "signal"}
     for name, tensor in straight.items():
         assert torch.equal(tensor, restored[name]), name
-    assert json.dumps(again.state()) == text
+    assert json.dumps(again.state()) == saved
     assert again.layout() == encoder.layout()
 
 
-def test_standardised_as_scikit_learn_does() -> None:
+def test_standardized_as_scikit_learn_does() -> None:
     train, later = _frame(), _frame(60, seed=1)
-    encoder = _fitted(train, ColumnRoles(numeric=("a", "b")), clip=0.0)
+    encoder = _fitted(train, ColumnRoles(numeric=("a", "b")), clip_std=0.0)
     scaled = StandardScaler().fit(train[["a", "b"]]).transform(later[["a", "b"]])
     found = encoder.transform(later)
     np.testing.assert_allclose(found["numeric"], np.nan_to_num(scaled), rtol=1e-5, atol=1e-6)
@@ -79,7 +85,7 @@ def test_quantiles_to_a_normal_as_scikit_learn_does() -> None:
     train, later = _frame(3000), _frame(500, seed=1)
     for frame in (train, later):
         frame["b"] = frame["b"].round(1)  # ties
-    encoder = _fitted(train, ColumnRoles(numeric=("a", "b")), numeric="quantile", clip=0.0)
+    encoder = _fitted(train, ColumnRoles(numeric=("a", "b")), numeric="quantile", clip_std=0.0)
     mapped = QuantileTransformer(n_quantiles=1000, output_distribution="normal").fit(train[["a", "b"]])
     expected = mapped.transform(later[["a", "b"]])
     found = encoder.transform(later)["numeric"].numpy()
@@ -92,7 +98,7 @@ def test_quantiles_to_a_normal_as_scikit_learn_does() -> None:
     np.testing.assert_allclose(lowest, torch.special.ndtri(torch.tensor(share / 2)).item(), atol=0.05)
 
 
-def test_edges_part_training_rows_into_equal_bins() -> None:
+def test_edges_split_training_rows_into_equal_bins() -> None:
     train = _frame(1600)
     encoder = _fitted(train, ColumnRoles(numeric=("a", "b")), bins=8)
     scaled = encoder.transform(train)["numeric"][:, 1].numpy().astype(np.float64)
@@ -106,7 +112,7 @@ def test_edges_part_training_rows_into_equal_bins() -> None:
 
 
 def test_later_raw_rows_may_hold_text_missing_and_other_types() -> None:
-    encoder = _fitted(_frame(), ALL, bag=20)
+    encoder = _fitted(_frame(), ALL, {"tfidf_features": 20})
     rows = _frame(3, seed=2)
     as_text = rows.assign(a=["?", " 4.5 ", None], code=["1", "2.0", "NA"], note=[None, "pain", ""])
     as_numbers = rows.assign(a=[np.nan, 4.5, np.nan], code=[1.0, 2.0, np.nan], note=["", "pain", None])
@@ -124,7 +130,7 @@ def test_later_raw_rows_may_hold_text_missing_and_other_types() -> None:
 
 
 def test_rows_are_encoded_alone() -> None:
-    encoder = _fitted(_frame(), ALL, bag=20)
+    encoder = _fitted(_frame(), ALL, {"tfidf_features": 20})
     rows = _frame(5, seed=3)
     together = encoder.transform(rows)
     for i in range(5):
@@ -138,38 +144,45 @@ def test_rows_are_encoded_alone() -> None:
 
 def test_rare_categories_share_a_code_and_their_names_are_not_kept() -> None:
     train = pd.DataFrame({"k": ["x"] * 10 + ["y"] * 6 + ["rare1", "rare2", None]})
-    encoder = _fitted(train, ColumnRoles(categorical=("k",)), rare=5)
+    encoder = _fitted(train, ColumnRoles(categorical=("k",)), min_frequency=5)
     later = pd.DataFrame({"k": ["x", "y", "rare1", "never", None]})
     assert encoder.transform(later)["categorical"][:, 0].tolist() == [2, 3, 1, 1, 0]
     assert encoder.layout().cardinalities == (4,)
     assert "rare1" not in json.dumps(encoder.state())
-    frequent = _fitted(train.iloc[:16], ColumnRoles(categorical=("k",)), rare=5)
+    frequent = _fitted(train.iloc[:16], ColumnRoles(categorical=("k",)), min_frequency=5)
     assert frequent.transform(later)["categorical"][:, 0].tolist() == [1, 2, 0, 0, 0]
-    most = _fitted(train, ColumnRoles(categorical=("k",)), rare=1, categories=2)
+    most = _fitted(train, ColumnRoles(categorical=("k",)), min_frequency=1, max_categories=2)
     assert most.layout().cardinalities == (4,)
 
 
-def test_the_bag_is_scikit_learns() -> None:
+def test_tf_idf_is_scikit_learns() -> None:
     train, later = _frame(), _frame(40, seed=1)
-    encoder = _fitted(train, ColumnRoles(text=("note",)), bag=60, tokens=False)
+    encoder = _fitted(train, ColumnRoles(text=("note",)), {"tfidf_features": 60, "tokens": False})
     oracle = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), min_df=2, max_features=60).fit(
         train["note"]
     )
     np.testing.assert_allclose(
         encoder.transform(later)["tfidf"], oracle.transform(later["note"]).toarray(), atol=1e-6
     )
-    assert encoder.feature_names()["tfidf"] == list(oracle.get_feature_names_out())
-    both = _fitted(train, ColumnRoles(text=("note",)), bag=61, bag_chars=3, tokens=False)
+    assert encoder.tfidf is not None
+    assert list(encoder.tfidf.vectorizers[0].get_feature_names_out()) == list(oracle.get_feature_names_out())
+    both = _fitted(
+        train, ColumnRoles(text=("note",)), {"tfidf_features": 61, "tfidf_char_ngrams": 3, "tokens": False}
+    )
     assert both.layout().tfidf_size == 61
     with pytest.raises(ValueError, match="share no word n-grams"):
-        _fitted(pd.DataFrame({"note": ["a", "b"]}), ColumnRoles(text=("note",)), bag=10, tokens=False)
+        _fitted(
+            pd.DataFrame({"note": ["a", "b"]}),
+            ColumnRoles(text=("note",)),
+            {"tfidf_features": 10, "tokens": False},
+        )
 
 
-def test_own_tokens_are_lossless_deterministic_and_framed() -> None:
+def test_trained_tokens_are_lossless_deterministic_and_framed() -> None:
     train = _frame()
-    one, other = (_fitted(train, ColumnRoles(text=("note",)), vocabulary=400) for _ in range(2))
+    one, other = (_fitted(train, ColumnRoles(text=("note",)), {"vocab_size": 400}) for _ in range(2))
     assert one.state() == other.state()
-    tokenizer = one._pieces["tokens"].tokenizer  # type: ignore[union-attr]
+    tokenizer = one.tokens.tokenizer  # type: ignore[union-attr]
     rows = pd.DataFrame({"note": ["Pain – 3°C [SEP] naïve", "", "cough"]})
     tokens = one.transform(rows)["tokens"]
     start, end = tokenizer.token_to_id("[CLS]"), tokenizer.token_to_id("[SEP]")
@@ -181,26 +194,28 @@ def test_own_tokens_are_lossless_deterministic_and_framed() -> None:
         assert tokenizer.decode(real[1:-1]).strip() == text.lower()
 
 
-@pytest.mark.parametrize(("cut", "kept"), [("end", "abcd"), ("start", "ghij"), ("middle", "abij")])
-def test_long_texts_are_cut_as_asked(cut: str, kept: str) -> None:
+@pytest.mark.parametrize(("truncation", "kept"), [("end", "abcd"), ("start", "ghij"), ("middle", "abij")])
+def test_long_texts_are_truncated_as_asked(truncation: str, kept: str) -> None:
     words = [c * 2 for c in "abcdefghij"]
     train = pd.DataFrame({"t": [" ".join(words)] * 2})
-    encoder = _fitted(train, ColumnRoles(text=("t",)), tokenizer="words", length=6, cut=cut)
-    tokenizer = encoder._pieces["tokens"].tokenizer  # type: ignore[union-attr]
+    encoder = _fitted(
+        train, ColumnRoles(text=("t",)), {"tokenizer": "words", "max_length": 6, "truncation": truncation}
+    )
+    tokenizer = encoder.tokens.tokenizer  # type: ignore[union-attr]
     row = encoder.transform(train)["tokens"][0].tolist()
     assert [tokenizer.id_to_token(t) for t in row[1:-1]] == [c * 2 for c in kept]
 
 
-def test_several_texts_are_parted_and_share_the_room() -> None:
+def test_several_texts_are_separated_and_share_the_length() -> None:
     train = pd.DataFrame(
         {"q": ["aa bb"] * 2, "a": [" ".join(c * 2 for c in "cdefghijkl")] * 2, "r": ["aa cc"] * 2}
     )
-    encoder = _fitted(train, ColumnRoles(text=("q", "a", "r")), tokenizer="words", length=12)
-    tokenizer = encoder._pieces["tokens"].tokenizer  # type: ignore[union-attr]
+    encoder = _fitted(train, ColumnRoles(text=("q", "a", "r")), {"tokenizer": "words", "max_length": 12})
+    tokenizer = encoder.tokens.tokenizer  # type: ignore[union-attr]
     shown = " ".join(tokenizer.id_to_token(t) for t in encoder.transform(train)["tokens"][0].tolist())
     assert shown == "[CLS] aa bb [SEP] cc dd ee ff [SEP] aa cc [SEP]"
-    with pytest.raises(ValueError, match=r"encoder\.length=5: too short for 3 texts"):
-        _fitted(train, ColumnRoles(text=("q", "a", "r")), tokenizer="words", length=5)
+    with pytest.raises(ValueError, match=r"encoder\.text\.max_length=5: too short for 3 texts"):
+        _fitted(train, ColumnRoles(text=("q", "a", "r")), {"tokenizer": "words", "max_length": 5})
 
 
 def test_a_pretrained_tokenizer_is_read_from_a_folder_with_its_own_padding(tmp_path) -> None:  # type: ignore[no-untyped-def]
@@ -212,7 +227,9 @@ def test_a_pretrained_tokenizer_is_read_from_a_folder_with_its_own_padding(tmp_p
     pretrained.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
     pretrained.enable_truncation(4)
     pretrained.save(str(tmp_path / "tokenizer.json"))
-    encoder = _fitted(_frame(), ColumnRoles(text=("note", "head")), tokenizer=str(tmp_path), length=64)
+    encoder = _fitted(
+        _frame(), ColumnRoles(text=("note", "head")), {"tokenizer": str(tmp_path), "max_length": 64}
+    )
     assert (encoder.layout().pad_token_id, encoder.layout().vocab_size) == (1, len(vocabulary))
     rows = pd.DataFrame({"note": ["chest pain", "rash"], "head": ["fever", "left cough"]})
     pretrained.no_truncation()
@@ -223,31 +240,31 @@ def test_a_pretrained_tokenizer_is_read_from_a_folder_with_its_own_padding(tmp_p
     again = restore(json.loads(json.dumps(encoder.state())))
     (tmp_path / "tokenizer.json").unlink()
     assert again.transform(rows)["tokens"].tolist() == tokens
-    with pytest.raises(ValueError, match=r"encoder\.tokenizer='.*': no tokenizer\.json"):
-        _fitted(_frame(), ColumnRoles(text=("note",)), tokenizer=str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ValueError, match=r"encoder\.text\.tokenizer='.*': no tokenizer\.json"):
+        _fitted(_frame(), ColumnRoles(text=("note",)), {"tokenizer": str(tmp_path / "tokenizer.json")})
 
 
 def test_batches_of_short_texts_are_short() -> None:
     train = pd.DataFrame({"t": [" ".join(WORDS * 4), "chest pain", "fever", "rash"] * 2})
-    prepared = _fitted(train, ColumnRoles(text=("t",)), tokenizer="words").encode(train)
+    prepared = _fitted(train, ColumnRoles(text=("t",)), {"tokenizer": "words"}).encode(train)
     assert prepared.take(torch.tensor([0, 1]))["tokens"].shape == (2, 62)
     assert prepared.take(torch.tensor([1, 2]))["tokens"].shape == (2, 16)
 
 
 def test_signals_get_one_length_and_scale() -> None:
     train = _frame()
-    padded = _fitted(train, ColumnRoles(signal="wave"), signal_length=30).transform(train)["signal"]
+    padded = _fitted(train, ColumnRoles(signal="wave"), signal={"length": 30}).transform(train)["signal"]
     first = train["wave"].iloc[0]
     expected = ((first - first.mean()) / first.std())[:30]
     np.testing.assert_allclose(padded[0, 0, : len(expected)], expected, rtol=1e-5, atol=1e-6)
     assert not padded[0, 0, len(first) :].any()
     ramp = pd.DataFrame({"wave": [np.arange(11.0), np.arange(21.0)]})
     resampled = _fitted(
-        ramp, ColumnRoles(signal="wave"), signal_fit="resample", signal_length=21, signal_scale="none"
+        ramp, ColumnRoles(signal="wave"), signal={"fit": "resample", "length": 21, "scale": "none"}
     )
     np.testing.assert_allclose(resampled.transform(ramp)["signal"][0, 0], np.arange(21) / 2)
     two = pd.DataFrame({"wave": [np.ones((5, 2)), np.zeros((5, 2))]})
-    scaled = _fitted(two, ColumnRoles(signal="wave"), signal_scale="train")
+    scaled = _fitted(two, ColumnRoles(signal="wave"), signal={"scale": "train"})
     assert scaled.layout().signal == (2, 5)
     np.testing.assert_allclose(scaled.transform(two)["signal"][0], 1.0)
     for bad, message in (
@@ -270,7 +287,7 @@ def test_events_are_the_units_own_earlier_rows_only() -> None:
         }
     )
     roles = ColumnRoles(numeric=("amount",), categorical=("shop",), unit="card", time="when")
-    encoder = _fitted(frame, roles, history=length, numeric="none")
+    encoder = _fitted(frame, roles, max_events=length, numeric="none")
     inputs = encoder.transform(frame)
     width = 2 + 3 + 1
     assert encoder.layout().events == (length, width)
@@ -293,20 +310,20 @@ def test_events_without_categories_take_every_scaling() -> None:
     frame = pd.DataFrame({"x": [1.0, 2, 3, 4], "who": ["p", "p", "q", "p"], "when": [1.0, 2, 3, 4]})
     roles = ColumnRoles(numeric=("x",), unit="who", time="when")
     for numeric in ("standard", "quantile", "none"):
-        encoder = _fitted(frame, roles, history=2, numeric=numeric)
+        encoder = _fitted(frame, roles, max_events=2, numeric=numeric)
         inputs = encoder.transform(frame)
         assert torch.equal(inputs["events_mask"], torch.tensor([[0.0, 1], [1, 1], [0, 1], [1, 1]]))
         assert torch.equal(inputs["events"][:, -1, 0], inputs["numeric"][:, 0])
 
 
-def test_events_of_a_part_look_back_into_the_history() -> None:
+def test_events_of_a_split_include_the_history() -> None:
     frame = pd.DataFrame({"card": ["a"] * 6, "when": range(6), "amount": np.arange(6.0)})
     roles = ColumnRoles(numeric=("amount",), unit="card", time="when")
-    encoder = _fitted(frame.iloc[:4], roles, history=3, numeric="none")
+    encoder = _fitted(frame.iloc[:4], roles, max_events=3, numeric="none")
     later = frame.iloc[4:]
     alone = encoder.encode(later).take(torch.arange(2))
     seen = encoder.encode(later, frame).take(torch.arange(2))
     assert alone["events_mask"].sum(1).tolist() == [1, 2]
     assert seen["events"][:, :, 0].tolist() == [[2, 3, 4], [3, 4, 5]]
     with pytest.raises(ValueError, match=r"events need data\.unit and data\.time"):
-        _fitted(frame, ColumnRoles(numeric=("amount",)), history=3)
+        _fitted(frame, ColumnRoles(numeric=("amount",)), max_events=3)

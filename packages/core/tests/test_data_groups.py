@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from core.data.groups import Groups, bin_labels
-from core.data.types import Dataset, ColumnRoles
+from core.data.types import ColumnRoles, Dataset
 
 
 def _groups(frame: pd.DataFrame, **more: object) -> Groups:

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from core.data.config import ColumnsEncoderConfig
+from core.data.config import ColumnsEncoderConfig, ImageEncoding
 from core.data.encoders.columns import ColumnsEncoder
 from core.data.types import ColumnRoles
 
-FIELDS = ColumnRoles(image="image")
+ROLES = ColumnRoles(image="image")
 
 
 def _bytes(pixels: np.ndarray, kind: str = "PNG", **options: object) -> bytes:  # type: ignore[type-arg]
@@ -26,11 +27,8 @@ def _pixels(height: int, width: int, seed: int = 0) -> np.ndarray:  # type: igno
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-def _fitted(frame: pd.DataFrame, **settings: object) -> ColumnsEncoder:
-    config = ColumnsEncoderConfig()
-    for key, value in settings.items():
-        setattr(config, key, value)
-    encoder = config.build(FIELDS)
+def _fitted(frame: pd.DataFrame, **settings: Any) -> ColumnsEncoder:
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(image=ImageEncoding(**settings)), ROLES)
     encoder.fit(frame)
     return encoder
 
@@ -51,7 +49,7 @@ def test_pixels_come_as_they_are_where_the_size_fits(tmp_path: Path) -> None:
 
 def test_decoded_when_wanted_equals_decoded_at_once() -> None:
     frame = pd.DataFrame({"image": [_bytes(_pixels(12, 9, seed)) for seed in range(20)]})
-    eager, lazy = _fitted(frame, image_size=8), _fitted(frame, image_size=8, cache_mb=0)
+    eager, lazy = _fitted(frame, size=8), _fitted(frame, size=8, cache_mib=0)
     index = torch.tensor([3, 17, 3, 0])
     assert torch.equal(eager.encode(frame).take(index)["image"], lazy.encode(frame).take(index)["image"])
 
@@ -67,23 +65,23 @@ def test_a_photo_is_turned_as_its_exif_says() -> None:
     assert found[5:].min() > 225
 
 
-@pytest.mark.parametrize(("how", "columns"), [("squash", 8), ("pad", 4), ("crop", 8)])
+@pytest.mark.parametrize(("how", "columns"), [("stretch", 8), ("pad", 4), ("crop", 8)])
 def test_shapes_are_fitted_as_asked(how: str, columns: int) -> None:
     white = np.full((16, 8, 3), 255, np.uint8)
     frame = pd.DataFrame({"image": [_bytes(white)]})
-    found = _fitted(frame, image_size=8, image_fit=how).transform(frame)["image"][0, 0]
+    found = _fitted(frame, size=8, resize_mode=how).transform(frame)["image"][0, 0]
     assert found.shape == (8, 8)
     assert int((found > 128).any(0).sum()) == columns
 
 
-def test_grey_sixteen_bit_and_colour_are_brought_together() -> None:
+def test_gray_sixteen_bit_and_color_are_brought_together() -> None:
     deep = np.full((4, 4), 0x8000, np.uint16)
     frame = pd.DataFrame(
         {"image": [_bytes(deep), _bytes(np.full((4, 4), 128, np.uint8)), _bytes(_pixels(4, 4))]}
     )
-    grey = _fitted(frame, image_channels=1).transform(frame)["image"]
-    assert grey.shape == (3, 1, 4, 4)
-    assert grey[:2].unique().tolist() == [128]
+    gray = _fitted(frame, channels=1).transform(frame)["image"]
+    assert gray.shape == (3, 1, 4, 4)
+    assert gray[:2].unique().tolist() == [128]
     assert _fitted(frame).transform(frame)["image"].shape == (3, 3, 4, 4)
 
 
@@ -96,20 +94,20 @@ def test_sizes_that_differ_become_one_square_of_at_most_224() -> None:
 
 def test_larger_sources_are_kept_for_crops_and_finished_small() -> None:
     frame = pd.DataFrame({"image": [_bytes(_pixels(32, 32, s)) for s in range(4)]})
-    encoder = _fitted(frame, image_size=16, image_source=32)
+    encoder = _fitted(frame, size=16, pre_crop_size=32)
     prepared = encoder.encode(frame)
     assert encoder.layout().image == (3, 16, 16)
     assert prepared.take(torch.tensor([1]))["image"].shape == (1, 3, 16, 16)
     assert prepared.take_for_augmentation(torch.tensor([1]))["image"].shape == (1, 3, 32, 32)
-    with pytest.raises(ValueError, match=r"encoder\.image_source=8 is smaller"):
-        _fitted(frame, image_size=16, image_source=8)
+    with pytest.raises(ValueError, match=r"encoder\.image\.pre_crop_size=8 is smaller"):
+        _fitted(frame, size=16, pre_crop_size=8)
 
 
-@pytest.mark.parametrize("cache_mb", [0, 100])
-def test_what_is_no_image_is_named_by_row(tmp_path: Path, cache_mb: int) -> None:
+@pytest.mark.parametrize("cache_mib", [0, 100])
+def test_what_is_no_image_is_named_by_row(tmp_path: Path, cache_mib: int) -> None:
     good = _bytes(_pixels(8, 8))
     train = pd.DataFrame({"image": [good]})
-    encoder = _fitted(train, cache_mb=cache_mb)
+    encoder = _fitted(train, cache_mib=cache_mib)
     for bad, message in (
         (b"no image", "row 12: the image can't be decoded"),
         (None, "row 12: there is no image"),

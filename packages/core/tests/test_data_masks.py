@@ -9,15 +9,17 @@ import pytest
 import torch
 from PIL import Image
 
+import core.targets.config  # noqa: F401 - registers the target
+from core.config import OPTIONS, build
 from core.data.checks.dataset_checks import check_dataset
 from core.data.checks.split_checks import check_splits
-from core.data.config import ColumnsEncoderConfig, ImageAugmentation, MaskFolderData
+from core.data.config import ColumnsEncoderConfig, ImageAugmentation, ImageEncoding, MaskFolderData
+from core.data.encoded_split import EncodedSplit
+from core.data.encoders.columns import ColumnsEncoder
 from core.data.groups import Groups
 from core.data.labels import label_matrix
-from core.data.encoded_split import EncodedSplit
 from core.data.splits import split
 from core.data.types import Dataset, Layout
-from core.targets.config import MaskOption
 
 
 def folder(root: Path, below: str = "", count: int = 12, seed: int = 0) -> Path:
@@ -37,7 +39,8 @@ def folder(root: Path, below: str = "", count: int = 12, seed: int = 0) -> Path:
 
 def read(root: Path, **settings: object) -> Dataset:
     config = MaskFolderData(path=str(root), **settings)  # type: ignore[call-arg]
-    return config.read(None, 0)  # type: ignore[arg-type]
+    dataset: Dataset = build(config, None, 0)
+    return dataset
 
 
 def test_a_folder_is_paired_split_and_encoded(tmp_path: Path) -> None:
@@ -54,22 +57,22 @@ def test_a_folder_is_paired_split_and_encoded(tmp_path: Path) -> None:
     rows = split(dataset)
     assert {name: len(r) for name, r in rows.items()} == {"train": 8, "validation": 2, "test": 2}
     check_splits(dataset, rows)
-    encoder = ColumnsEncoderConfig().build(dataset.roles)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(), dataset.roles)
     train = dataset.frame.iloc[rows["train"]]
     encoder.fit(train)
-    target = MaskOption().build(train, dataset.roles)
-    part = EncodedSplit(train, rows["train"], encoder, target, dataset.roles, Groups({}))
+    target = build(OPTIONS["target", "segmentation"](), train, dataset.roles)
+    part = EncodedSplit(train, rows["train"], encoder, target.encode, dataset.roles, Groups({}))
     assert encoder.layout().image == (3, 8, 12)
     assert part.targets.shape == (8, 8, 12)
     assert set(part.targets.unique().tolist()) == {0, 1, 255}
-    changed = ImageAugmentation(scale=1.0, ratio=1.0, side=0.5).build(encoder.layout())
+    changed = build(ImageAugmentation(scale=1.0, ratio=1.0, train_resolution=0.5), encoder.layout())
     batch = part.batch(torch.arange(4), changed, torch.Generator().manual_seed(0))
     assert batch.inputs["image"].shape == (4, 3, 4, 6)
     assert batch.targets.shape == (4, 4, 6)
     assert "mask" not in batch.inputs
 
 
-def test_part_folders_give_the_parts(tmp_path: Path) -> None:
+def test_folders_of_splits_give_the_split(tmp_path: Path) -> None:
     for number, part in enumerate(("train", "val", "test")):
         folder(tmp_path, part, 3 + number, number)
     rows = split(read(tmp_path))
@@ -103,8 +106,10 @@ def _with_classes(root: Path) -> Path:
 
 def test_cropped_images_have_no_masks_beside_them(tmp_path: Path) -> None:
     dataset = read(folder(tmp_path))
-    with pytest.raises(ValueError, match=r"encoder\.image_fit"):
-        ColumnsEncoderConfig(image_fit="crop").build(dataset.roles).fit(dataset.frame)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match=r"encoder\.image\.resize_mode"):
+        ColumnsEncoder(ColumnsEncoderConfig(image=ImageEncoding(resize_mode="crop")), dataset.roles).fit(
+            dataset.frame
+        )
 
 
 def _blobs(count: int = 24, side: int = 32) -> torch.Tensor:
@@ -120,18 +125,18 @@ def _blobs(count: int = 24, side: int = 32) -> torch.Tensor:
         {"flip": True},
         {"dihedral": True},
         {"scale": 0.4, "rotation": 30.0, "shear": 10.0},
-        {"scale": 0.5, "side": 0.5},
+        {"scale": 0.5, "train_resolution": 0.5},
     ],
 )
 def test_the_mask_moves_with_its_image_and_keeps_its_values(settings: dict[str, object]) -> None:
     still = {"scale": 1.0, "ratio": 1.0, "flip": False, "hue": 0.0, "saturation": 0.0}
     light = {"brightness": 0.1, "contrast": 0.1}
-    made = ImageAugmentation(**(still | light | settings)).build(Layout(image=(3, 32, 32)))  # type: ignore[arg-type]
+    made = build(ImageAugmentation(**(still | light | settings)), Layout(image=(3, 32, 32)))  # type: ignore[arg-type]
     assert made is not None
     mask = _blobs()
     image = (mask * 200)[:, None].expand(-1, 3, -1, -1).contiguous()
     found = made({"image": image, "mask": mask}, torch.Generator().manual_seed(1))
-    side = 16 if "side" in settings else 32
+    side = 16 if "train_resolution" in settings else 32
     assert found["mask"].shape == (24, side, side)
     assert found["mask"].dtype == torch.uint8
     assert set(found["mask"].unique().tolist()) == {0, 1}
@@ -145,9 +150,10 @@ def test_the_mask_moves_with_its_image_and_keeps_its_values(settings: dict[str, 
 
 def test_images_may_be_wider_than_high(tmp_path: Path) -> None:
     dataset = read(folder(tmp_path))
-    encoder = ColumnsEncoderConfig(image_size=4, image_width=10).build(dataset.roles)  # type: ignore[call-arg]
+    image = ImageEncoding(size=4, width=10)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(image=image), dataset.roles)
     encoder.fit(dataset.frame)
     assert encoder.layout().image == (3, 4, 10)
     assert encoder.transform(dataset.frame.iloc[:2])["image"].shape == (2, 3, 4, 10)
-    with pytest.raises(ValueError, match=r"encoder\.image_width"):
-        ColumnsEncoderConfig(image_width=10).check()  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match=r"encoder\.image\.width"):
+        ImageEncoding(width=10)

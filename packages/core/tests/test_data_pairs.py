@@ -11,15 +11,22 @@ import pandas as pd
 import pytest
 import torch
 
-from core.config import build
-from core.data.config import ColumnsEncoderConfig
+from core.data.config import ColumnsEncoderConfig, TextEncoding
 from core.data.encoders import restore
 from core.data.encoders.columns import ColumnsEncoder
 from core.data.encoders.text_pair_features import reference_lists
-from core.data.text_similarity import spelling_similarity, lcs_length, soft_coverage, profile_text, weighted_overlap, stem
+from core.data.text_similarity import (
+    lcs_length,
+    profile_text,
+    soft_coverage,
+    spelling_similarity,
+    stem,
+    suffix_stem,
+    weighted_overlap,
+)
 from core.data.types import ColumnRoles
 
-FIELDS = ColumnRoles(target=("grade",), text=("answer",), references=("keys",), prompt="question")
+ROLES = ColumnRoles(target=("grade",), text=("answer",), references=("keys",), prompt="question")
 
 
 def frame() -> pd.DataFrame:
@@ -40,15 +47,16 @@ def frame() -> pd.DataFrame:
 
 
 def encoder(**settings: Any) -> ColumnsEncoder:
-    made = ColumnsEncoderConfig(vocabulary=300, length=32, **settings).build(FIELDS)
-    made.fit(frame())
-    return made
+    text = TextEncoding(vocab_size=300, max_length=32, **settings)
+    fitted = ColumnsEncoder(ColumnsEncoderConfig(text=text), ROLES)
+    fitted.fit(frame())
+    return fitted
 
 
 def test_overlap_by_hand() -> None:
-    assert [stem(w) for w in ("circuits", "evaporated", "evaporates", "glass", "is")] == [
-        "circuit", "evaporat", "evaporat", "glass", "is",
-    ]  # fmt: skip
+    words = ("circuits", "evaporated", "evaporates", "glass", "is")
+    assert [stem(w) for w in words] == ["circuit", "evapor", "evapor", "glass", "is"]
+    assert [suffix_stem(w) for w in words] == ["circuit", "evaporat", "evaporat", "glass", "is"]
     a, b = profile_text("the red gap"), profile_text("the gap")
     precision, recall, dice = weighted_overlap(a.counts, b.counts, lambda _: 1.0)
     assert (precision, recall, dice) == pytest.approx((2 / 3, 1.0, 0.8))
@@ -75,7 +83,7 @@ def test_features_say_what_the_texts_share() -> None:
 
 
 def test_frequencies_are_those_of_the_training_texts() -> None:
-    pairs = encoder().pairs
+    pairs = encoder().text_pairs
     assert pairs is not None
     distinct = {*frame()["answer"], *(k for row in frame()["keys"] for k in row), *frame()["question"]}
     assert pairs.texts == len(distinct)
@@ -85,7 +93,7 @@ def test_frequencies_are_those_of_the_training_texts() -> None:
 
 
 def test_the_reference_with_most_in_common_tells_what_is_missing() -> None:
-    pairs = encoder().pairs
+    pairs = encoder().text_pairs
     assert pairs is not None
     pairs.idf = {}  # every word counts alike, and enough to be told
     pairs.texts = 100
@@ -100,7 +108,8 @@ def test_the_reference_with_most_in_common_tells_what_is_missing() -> None:
 
 def test_a_restored_encoder_gives_the_same_tensors() -> None:
     settings: dict[str, Any] = {
-        "bag": 100, "bag_prompt": 100, "examples": 2, "companions": True, "compare_topics": 4,
+        "tfidf_features": 100, "tfidf_per_prompt": 100, "knn_examples_per_class": 2, "text_pair": True,
+        "lsa_components": 4,
     }  # fmt: skip
     made = encoder(**settings)
     again = restore(json.loads(json.dumps(made.state())))
@@ -110,44 +119,46 @@ def test_a_restored_encoder_gives_the_same_tensors() -> None:
         assert first.keys() == second.keys()
         for name in first:
             assert torch.equal(first[name], second[name]), name
-    names = made.feature_names()["numeric"]
-    assert len(names) == len(made.layout().numeric) == first["numeric"].shape[1]
+    names = made.layout().numeric
+    assert len(names) == first["numeric"].shape[1]
     assert any(n.startswith("pair:") for n in names)
-    assert any(n.startswith("examples:") for n in names)
+    assert any(n.startswith("knn:") for n in names)
 
 
 def test_tokens_hold_the_pair() -> None:
-    alone, paired = encoder().transform(frame()), encoder(companions=True).transform(frame())
+    alone, paired = encoder().transform(frame()), encoder(text_pair=True).transform(frame())
     longer = (paired["tokens"] != 0).sum(1) > (alone["tokens"] != 0).sum(1)
     assert longer.all()
 
 
 def test_an_answer_never_sees_its_own_grade() -> None:
     def near(rows: pd.DataFrame) -> np.ndarray:
-        made = ColumnsEncoderConfig(examples=2).build(FIELDS)
+        made = ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(knn_examples_per_class=2)), ROLES)
         made.fit(rows)
-        assert made.examples is not None
-        return made.examples.features(rows).loc[10].to_numpy()
+        assert made.knn is not None
+        return made.knn.features(rows).loc[10].to_numpy()
 
     flipped = frame()
     flipped.loc[10, "grade"] = "no"
     np.testing.assert_array_equal(near(frame()), near(flipped))
     flipped.loc[11, "grade"] = "no"
-    assert not np.array_equal(near(frame()), near(flipped)), "but it sees its neighbours'"
+    assert not np.array_equal(near(frame()), near(flipped)), "but it sees its neighbors'"
 
 
 def test_examples_are_those_of_the_same_prompt() -> None:
-    made = encoder(examples=2)
-    assert made.examples is not None
+    made = encoder(knn_examples_per_class=2)
+    assert made.knn is not None
     other = frame().head(1).assign(question="Something new?")
-    assert made.examples.features(other).isna().all(axis=None), "no example answers it: unknown, not zero"
+    assert made.knn.features(other).isna().all(axis=None), "no example answers it: unknown, not zero"
     assert torch.equal(made.transform(other)["missing"][0, -6:], torch.ones(6))
 
 
 def test_ngrams_within_a_prompt_are_apart() -> None:
-    made = encoder(bag=50, bag_prompt=50)
-    bag = made.feature_names()["bag"]
-    circuit = [n for n in bag if n.endswith(" circuit") and len(n.split()) == 2 and len(n.split()[0]) == 12]
+    made = encoder(tfidf_features=50, tfidf_per_prompt=50)
+    assert made.tfidf is not None
+    assert made.tfidf.per_prompt is not None
+    names = made.tfidf.per_prompt.get_feature_names_out()
+    circuit = [n for n in names if n.endswith(" circuit") and len(n.split()) == 2 and len(n.split()[0]) == 12]
     assert len(circuit) == 1, "two answers to the first question have it, one to the second"
 
 
@@ -157,20 +168,21 @@ def test_references_come_from_lists_and_columns() -> None:
     with pytest.raises(ValueError, match="column 'a', row 4: a reference is a text"):
         reference_lists(pd.DataFrame({"a": [["x"], [1]]}, index=[3, 4]), ["a"])
     with pytest.raises(ValueError, match=r"data\.references"):
-        ColumnsEncoderConfig().build(
-            ColumnRoles(target=("grade",), text=("answer", "question"), references=("keys",))
+        ColumnsEncoder(
+            ColumnsEncoderConfig(),
+            ColumnRoles(target=("grade",), text=("answer", "question"), references=("keys",)),
         ).fit(frame())
     numbers = frame().assign(grade=range(8))
     many = pd.concat([numbers.assign(grade=numbers["grade"] + 8 * k) for k in range(3)])
-    with pytest.raises(ValueError, match=r"encoder\.examples"):
-        ColumnsEncoderConfig(examples=1).build(FIELDS).fit(many)
+    with pytest.raises(ValueError, match=r"encoder\.text\.knn_examples_per_class"):
+        ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(knn_examples_per_class=1)), ROLES).fit(many)
 
 
 def test_numbers_that_differ_by_rounding_have_one_edge() -> None:
     from core.backbones.inputs import PiecewiseLinearEncoding
 
     rows = pd.DataFrame({"x": [1.0, 1.0 - 2**-53, 1.0, 1.0 - 2**-53, 0.5, 0.2] * 5, "grade": ["a", "b"] * 15})
-    made = ColumnsEncoderConfig(bins=8).build(ColumnRoles(target=("grade",), numeric=("x",)))
+    made = ColumnsEncoder(ColumnsEncoderConfig(bins=8), ColumnRoles(target=("grade",), numeric=("x",)))
     made.fit(rows)
     inputs = made.transform(rows)
     pieces = PiecewiseLinearEncoding(made.layout())(inputs["numeric"], inputs["missing"])

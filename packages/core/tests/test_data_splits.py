@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.splits import SplitRows, subsample, split, stratify
-from core.data.types import Dataset, ColumnRoles, SplitPlan
+from core.data.splits import SplitRows, split, stratify, subsample
+from core.data.types import ColumnRoles, Dataset, SplitPlan
 
 
 def _dataset(frame: pd.DataFrame, plan: SplitPlan, **roles: object) -> Dataset:
@@ -38,11 +38,13 @@ def _shared(values: pd.Series, parts: SplitRows) -> set[object]:  # type: ignore
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(12, 200), st.integers(6, 60), st.sampled_from([0.1, 0.2, 0.3]))
-def test_a_unit_never_straddles_and_every_row_has_one_part(
+def test_a_unit_never_straddles_and_every_row_has_one_split(
     seed: int, rows: int, units: int, share: float
 ) -> None:
     frame = _frame(rows, units, seed)
-    dataset = _dataset(frame, SplitPlan("unit", validation_fraction=share, test_fraction=share, seed=seed), unit="who")
+    dataset = _dataset(
+        frame, SplitPlan("unit", validation_fraction=share, test_fraction=share, seed=seed), unit="who"
+    )
     try:
         parts = split(dataset)
     except ValueError:
@@ -65,7 +67,7 @@ def test_row_order_does_not_matter(seed: int, grouped: bool) -> None:
         assert set(frame.index[rows]) == set(mixed.index[again[part]])
 
 
-def test_shares_of_rows_and_classes_are_kept() -> None:
+def test_fractions_of_rows_and_classes_are_kept() -> None:
     frame = _frame(5000, 900)
     for roles in ({}, {"unit": "who"}):
         parts = split(_dataset(frame, SplitPlan(validation_fraction=0.2, test_fraction=0.1), **roles))
@@ -76,7 +78,7 @@ def test_shares_of_rows_and_classes_are_kept() -> None:
                 assert own[label] == pytest.approx(rate, abs=0.005)
 
 
-def test_a_class_of_three_reaches_every_part() -> None:
+def test_a_class_of_three_reaches_every_split() -> None:
     frame = _frame(200, 200)
     frame["y"] = ["rare"] * 3 + ["often"] * 197
     for seed in range(5):
@@ -118,7 +120,7 @@ def test_rows_with_equal_inputs_stay_together_where_no_unit_is_named() -> None:
     assert not _shared(frame["x"], parts)
 
 
-def test_time_orders_the_parts_and_keeps_equal_moments_together() -> None:
+def test_time_orders_the_splits_and_keeps_equal_moments_together() -> None:
     frame = _frame(1000, 300)
     parts = split(_dataset(frame, SplitPlan("time"), time="when"))
     moments = [frame["when"].iloc[parts[p]] for p in ("train", "validation", "test")]
@@ -137,18 +139,18 @@ def test_a_gap_leaves_out_what_was_not_known_yet() -> None:
     assert test.min() - validation.max() > pd.Timedelta(days=7)
 
 
-def test_by_time_a_unit_stays_in_its_first_part_unless_allowed() -> None:
+def test_by_time_a_unit_stays_in_its_first_split_unless_allowed() -> None:
     frame = _frame(1000, 700)
     apart = split(_dataset(frame, SplitPlan("time"), time="when", unit="who"))
     assert not _shared(frame["who"], apart)
     again = split(_dataset(frame, SplitPlan("time", disjoint_entities=False), time="when", unit="who"))
     assert sum(map(len, again.values())) == 1000
     frame["who"] = 1
-    with pytest.raises(ValueError, match=r"validation part is empty .* data\.units_apart=false"):
+    with pytest.raises(ValueError, match=r"validation set is empty .* data\.disjoint_entities=false"):
         split(_dataset(frame, SplitPlan("time"), time="when", unit="who"))
 
 
-def test_a_column_gives_the_parts_and_validation_is_cut_by_unit_where_it_lacks() -> None:
+def test_a_column_gives_the_split_and_validation_is_cut_by_unit_where_it_lacks() -> None:
     frame = _frame(300, 60)
     frame["part"] = np.where(frame["who"] < 40, "train", "Test")
     frame.loc[1, "part"] = None
@@ -163,16 +165,16 @@ def test_a_column_gives_the_parts_and_validation_is_cut_by_unit_where_it_lacks()
         split(_dataset(frame, SplitPlan("column", "part"), unit="who"))
 
 
-def test_an_empty_part_is_refused() -> None:
+def test_an_empty_split_is_refused() -> None:
     frame = _frame(300, 60)
     frame["part"] = "train"
-    with pytest.raises(ValueError, match="the test part is empty after the split by column"):
+    with pytest.raises(ValueError, match="the test set is empty after the split by column"):
         split(_dataset(frame, SplitPlan("column", "part"), unit="who"))
-    with pytest.raises(ValueError, match="part is empty"):
+    with pytest.raises(ValueError, match="set is empty"):
         split(_dataset(frame.head(2), SplitPlan()))
 
 
-def test_few_large_units_are_dealt_close_to_the_shares() -> None:
+def test_few_large_units_are_allocated_close_to_the_fractions() -> None:
     rng = np.random.default_rng(1)
     units = np.repeat(np.arange(40), rng.integers(20, 60, 40))
     counts = np.eye(2)[(rng.random(len(units)) < 0.3).astype(int)]
@@ -183,7 +185,7 @@ def test_few_large_units_are_dealt_close_to_the_shares() -> None:
         assert counts[part == 2, 1].mean() == pytest.approx(counts[:, 1].mean(), abs=0.04)
 
 
-def test_a_share_is_whole_units_with_labels_in_proportion() -> None:
+def test_a_fraction_is_whole_units_with_labels_in_proportion() -> None:
     frame = _frame(4000, 700)
     dataset = _dataset(frame, SplitPlan(), unit="who")
     rows = split(dataset)["train"]
@@ -198,5 +200,5 @@ def test_a_share_is_whole_units_with_labels_in_proportion() -> None:
     assert not np.array_equal(some, subsample(dataset, rows, 0.1, 1))
     assert subsample(dataset, rows, 1.0, 0) is rows
     alone = _dataset(frame.assign(who=1), SplitPlan(), unit="who")
-    with pytest.raises(ValueError, match=r"training\.share=0\.1: no unit"):
+    with pytest.raises(ValueError, match=r"training\.train_fraction=0\.1: no unit"):
         subsample(alone, rows, 0.1, 0)

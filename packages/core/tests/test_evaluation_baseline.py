@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 
 from core.data.config import ColumnsEncoderConfig
+from core.data.encoders.columns import ColumnsEncoder
 from core.data.types import ColumnRoles
 from core.evaluation.baseline import suited
 from core.evaluation.config import AutoBaseline, Boosting, LinearProbe, Logistic, NoBaseline, Tfidf
-from core.evaluation.means import MeanEncoder
 from core.evaluation.handcrafted_features import image_features, signal_features
+from core.evaluation.means import MeanEncoder
 from core.targets import metrics as m
 from core.targets.config import (
     BinaryOption,
@@ -57,7 +58,7 @@ def parts(make, sizes=(500, 200, 300)) -> dict[str, pd.DataFrame]:
 
 def fitted(roles: ColumnRoles, frames: dict[str, pd.DataFrame]):
     """Fit the model's own encoder."""
-    encoder = ColumnsEncoderConfig().build(roles)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(), roles)
     encoder.fit(frames["train"])
     return encoder
 

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from core.data.config import ColumnsEncoderConfig
+from core.data.encoders.columns import ColumnsEncoder
 from core.data.masks import to_png
 from core.data.types import ColumnRoles
 from core.evaluation.config import AutoBaseline, Boosting, Logistic, StandardEvaluation
@@ -37,7 +38,7 @@ def rows(count: int, seed: int) -> pd.DataFrame:
 
 def test_boosted_pixels_learn_and_are_compared() -> None:
     frames = {"train": rows(40, 0), "validation": rows(12, 1), "test": rows(12, 2)}
-    encoder = ColumnsEncoderConfig().build(FIELDS)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(), FIELDS)
     encoder.fit(frames["train"])
     target = MaskOption().build(frames["train"], FIELDS)
     found = AutoBaseline().run(frames, encoder, FIELDS, target, 0)

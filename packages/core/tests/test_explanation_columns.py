@@ -1,4 +1,4 @@
-"""Effects of columns against a model whose effects are known, and the places of columns against the encoder itself."""
+"""Effects of columns against a model whose effects are known, and the positions of columns against the encoder itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from core.data.config import ColumnsEncoderConfig
+from core.data.encoders.columns import ColumnsEncoder
 from core.data.types import ColumnRoles, Layout
 from core.explanation.column_occlusion import HISTORY, occlude, quantile_references
 
-PLACES: dict[str, dict[str, list[int] | None]] = {
+POSITIONS: dict[str, dict[str, list[int] | None]] = {
     "a": {"numeric": [0], "missing": [0]},
     "b": {"numeric": [1], "missing": [1]},
     "c": {"categorical": [0]},
@@ -48,7 +49,7 @@ def given(rows: int, seed: int) -> dict[str, Tensor]:
 
 def test_effects_of_a_linear_model_are_its_terms() -> None:
     model, inputs, references = Logistic(), given(7, 0), given(50, 1)
-    found = occlude(model, inputs, references, PLACES)  # type: ignore[arg-type]
+    found = occlude(model, inputs, references, POSITIONS)  # type: ignore[arg-type]
     assert found.names == ("a", "b", "c")
     for j in range(2):
         term = inputs["numeric"][:, j] * model.w[j] + inputs["missing"][:, j] * model.u[j]
@@ -60,25 +61,25 @@ def test_effects_of_a_linear_model_are_its_terms() -> None:
 
 def test_a_group_is_replaced_together_and_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs, references = Logistic(), given(9, 2), given(20, 3)
-    alone = occlude(model, inputs, references, PLACES)  # type: ignore[arg-type]
+    alone = occlude(model, inputs, references, POSITIONS)  # type: ignore[arg-type]
     groups = {"both": ("a", "c"), "b": ("b",)}
-    together = occlude(model, inputs, references, PLACES, groups)  # type: ignore[arg-type]
+    together = occlude(model, inputs, references, POSITIONS, groups)  # type: ignore[arg-type]
     np.testing.assert_allclose(together.effects[:, 0], alone.effects[:, 0] + alone.effects[:, 2], atol=1e-5)
-    monkeypatch.setattr("core.explanation.column_occlusion.AT_ONCE", 40)
-    small = occlude(model, inputs, references, PLACES, groups)  # type: ignore[arg-type]
+    monkeypatch.setattr("core.explanation.column_occlusion.BATCH_ROWS", 40)
+    small = occlude(model, inputs, references, POSITIONS, groups)  # type: ignore[arg-type]
     np.testing.assert_allclose(small.effects, together.effects, atol=1e-6)
 
 
 def test_strongest_raise_the_score() -> None:
     model = Logistic()
-    found = occlude(model, given(6, 4), given(30, 5), PLACES)  # type: ignore[arg-type]
-    for row, said in zip(found.effects, found.strongest(2), strict=True):
-        assert [effect for _, effect in said] == sorted((e for e in row if e >= 0.01), reverse=True)[:2]
+    found = occlude(model, given(6, 4), given(30, 5), POSITIONS)  # type: ignore[arg-type]
+    for row, names in zip(found.effects, found.strongest(2), strict=True):
+        assert [effect for _, effect in names] == sorted((e for e in row if e >= 0.01), reverse=True)[:2]
 
 
 def test_a_column_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="'z': no input columns"):
-        occlude(Logistic(), given(2, 0), given(2, 1), PLACES, {"z": ("z",)})  # type: ignore[arg-type]
+        occlude(Logistic(), given(2, 0), given(2, 1), POSITIONS, {"z": ("z",)})  # type: ignore[arg-type]
 
 
 class Earlier:
@@ -101,8 +102,8 @@ def test_history_and_the_own_event_are_told_apart() -> None:
         "events_mask": torch.tensor([[1.0, 1, 1], [0, 1, 1], [0, 0, 1], [1, 1, 1]]),
     }
     references = quantile_references(Layout(numeric=("a",), bin_edges=((-1.0, 0.0, 1.0),), events=(3, 2)))
-    places = {"a": {"numeric": [0], "missing": [0], "events": [0, 1]}}
-    found = occlude(Earlier(), inputs, references, places, value=True)  # type: ignore[arg-type]
+    positions = {"a": {"numeric": [0], "missing": [0], "events": [0, 1]}}
+    found = occlude(Earlier(), inputs, references, positions, value=True)  # type: ignore[arg-type]
     assert found.names == ("a", HISTORY)
     past = (events[:, :-1, 0] * inputs["events_mask"][:, :-1]).sum(1)
     np.testing.assert_allclose(found.effects[:, 1], past.numpy(), atol=1e-4)
@@ -110,7 +111,7 @@ def test_history_and_the_own_event_are_told_apart() -> None:
     np.testing.assert_allclose(found.effects[:, 0], (110 * (numeric[:, 0] - usual)).numpy(), atol=1e-3)
 
 
-def test_places_are_those_that_a_column_changes() -> None:
+def test_positions_are_those_that_a_column_changes() -> None:
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -123,7 +124,7 @@ def test_places_are_those_that_a_column_changes() -> None:
         }
     )
     roles = ColumnRoles(numeric=("x", "y"), categorical=("k", "l"), unit="who", time="when")
-    encoder = ColumnsEncoderConfig(history=4, rare=1).build(roles)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(max_events=4, min_frequency=1), roles)
     encoder.fit(frame)
     before = encoder.transform(frame)
     changes = {"x": None, "y": 2.5, "k": "b", "l": "v"}

@@ -356,10 +356,10 @@ def test_correlation_is_removed_as_fairlearn_removes_it_and_comes_back_from_its_
         b=np.arange(ROWS) * 1.0,
     )
     roles = ColumnRoles(target=("y",), numeric=("a", "b"), sensitive=("sex", "skin"))
-    plain = OPTIONS["encoder", "fields"](numeric="none").build(roles)
+    plain = build(OPTIONS["encoder", "columns"](numeric="none"), roles)
     made = build(DecorrelateConfig()).wrap_encoder(plain, frame, roles, groups)
     made.fit(frame)
-    removed = made.removed(frame)
+    removed = made.decorrelate(frame)
     female = (frame["sex"] == "f").astype(float).to_numpy()
     theirs = CorrelationRemover(sensitive_feature_ids=[0]).fit_transform(
         np.column_stack([female, frame[["a", "b"]].to_numpy()])

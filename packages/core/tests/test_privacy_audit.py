@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,24 @@ import torch
 from scipy.stats import binom
 
 sys.path.insert(0, str(Path(__file__).parent))
-from privacy_fakes import private, settings
-from training_fakes import Net
+from privacy_fakes import gradient_of, private, settings
+from training_fakes import Net, Yes
 
-from core.privacy.one_run_audit import Guessing, choose_tests, log_odds, lower_bound, p_value, verdict
-from core.privacy.whitebox_audit import BLOCK, Canaries, WhiteBoxAudit, hadamard
 from core.privacy.clipping import FlatClip, PerExampleClipper
+from core.privacy.guarantee import Release
+from core.privacy.mechanism import GaussianMechanism
+from core.privacy.one_run_audit import (
+    GuessRule,
+    audit_epsilon,
+    choose_rules,
+    log_odds,
+    lower_bound,
+    p_value,
+)
 from core.privacy.plan import PrivacyPlan
 from core.privacy.sampling import PoissonBatches
-from core.training.dp_sgd import PrivateUpdate
+from core.privacy.whitebox_audit import BLOCK, Canaries, WhiteBoxAudit
+from core.training.config import SgdConfig
 
 
 def brute_force(epsilon: float, delta: float, m: int, r: int, v: int) -> float:
@@ -62,10 +72,11 @@ def test_the_bound_covers_randomised_response() -> None:
 def test_guesses_are_the_highest_and_the_lowest_scores() -> None:
     scores = np.array([5.0, 4.0, 3.0, 0.0, -1.0, -2.0])
     included = np.array([True, False, True, True, False, False])
-    assert Guessing("", 2, 0).correct(scores, included) == 1
-    assert Guessing("", 3, 2).correct(scores, included) == 4
-    found = verdict([Guessing("a", 2, 0), Guessing("b", 3, 2)], scores, included, 0.0)
-    assert (found["canaries"], found["included"], len(found["tests"])) == (6, 3, 2)
+    assert GuessRule("", 2, 0).correct(scores, included) == 1
+    assert GuessRule("", 3, 2).correct(scores, included) == 4
+    rules = [GuessRule("a", 2, 0), GuessRule("b", 3, 2)]
+    found = audit_epsilon("white_box", rules, scores, included, delta=0.0, claim=1.0)
+    assert (found.canaries, found.included, len(found.tests)) == (6, 3, 2)
 
 
 def test_log_odds_are_those_of_the_mixture() -> None:
@@ -81,7 +92,8 @@ def test_canaries_are_orthonormal_directions_within_one_weight_and_clipped_by_th
     clipper = PerExampleClipper(model, rule=FlatClip(0.7))
     canaries = Canaries(clipper.parameters, 300, 3)
     assert sum(canaries.shares.values()) == 300
-    assert torch.equal(hadamard(BLOCK) @ hadamard(BLOCK), BLOCK * torch.eye(BLOCK))
+    rows = canaries._hadamard
+    assert torch.equal(rows @ rows.T, BLOCK * torch.eye(BLOCK))
     assert 110 < int(canaries.included.sum()) < 190
     whole = torch.zeros_like(clipper.flat)
     for name, (start, end) in canaries.range.items():
@@ -114,23 +126,29 @@ class Wide(torch.nn.Module):
         return self.head(self.body(inputs["numeric"]))
 
 
-def audited(tmp_path: Path, epsilon: float, update: type = PrivateUpdate, rule: type = FlatClip):
+def audited(tmp_path: Path, epsilon: float, begin=None, rule: type = FlatClip):
     config = settings(
-        dp_epsilon=epsilon, dp_audit=12_000, dp_delta=1e-6, dp_batch_size=19.0, dp_accountant="prv", steps=80
+        SgdConfig(lr=0.01, momentum=0.0),
+        dp_epsilon=epsilon,
+        dp_audit_canaries=12_000,
+        dp_delta=1e-6,
+        dp_batch_size=19.0,
+        dp_accountant="prv",
+        steps=80,
     )
-    config.optimizer.lr = 0.01
-    made, _ = private(config, tmp_path, model=Wide())
-    made.update.__class__ = update
-    made.update.clipper.rule = made.update.audit.clipper.rule = rule(1.0)
-    for batch in made.batches.from_step(0):
-        made.update(batch)
-    return made
+    setup = private(config, tmp_path, model=Wide())
+    gradient = gradient_of(setup)
+    if begin is not None:
+        gradient.mechanism.begin = partial(begin, gradient.mechanism)
+    gradient.clipper.rule = gradient.whitebox.clipper.rule = rule(1.0)
+    for batch in setup.batches.from_step(0):
+        setup.step(batch)
+    return setup
 
 
-class Quieter(PrivateUpdate):
-    def _start_with_noise(self, total):
-        super()._start_with_noise(total)
-        total.div_(4)
+def quieter(mechanism: GaussianMechanism, step: int, *, add_noise: bool) -> None:
+    GaussianMechanism.begin(mechanism, step, add_noise=add_noise)
+    mechanism.total.div_(4)
 
 
 class Unclipped(FlatClip):
@@ -138,69 +156,86 @@ class Unclipped(FlatClip):
         return torch.ones_like(norms_GU)
 
 
+def section_of(setup, steps: int = 80):
+    setup.guarantee.run_audits(setup.step.model, Yes(), steps)
+    return setup.guarantee.section(steps, Release())
+
+
 def test_an_honest_run_passes_and_its_bound_is_not_empty(tmp_path: Path) -> None:
-    made = audited(tmp_path, 4.0)
-    section = made.section(80, "", [])
-    assert 0.8 < section["audit"]["lower_bound"] < section["epsilon"]
-    assert section["audit"]["claim"] == section["epsilon"]
-    assert section["audit"]["canaries"] == 12_000
+    section = section_of(audited(tmp_path, 4.0))
+    assert 0.8 < section.audit.lower_bound < section.epsilon
+    assert section.audit.claim == section.epsilon
+    assert section.audit.canaries == 12_000
+    assert sum(section.audit.weights.values()) == 12_000
 
 
-@pytest.mark.parametrize("fault", [{"update": Quieter}, {"rule": Unclipped}])
-def test_a_faulty_run_fails_and_forgets_its_secret(tmp_path: Path, fault) -> None:
-    made = audited(tmp_path, 3.0, **fault)
-    (tmp_path / "secret").write_text("0")
-    with pytest.raises(ValueError, match=r"privacy\.audit: .*at least .* but claims"):
-        made.section(80, "", [])
-    assert not (tmp_path / "secret").exists()
+@pytest.mark.parametrize("fault", [{"begin": quieter}, {"rule": Unclipped}])
+def test_a_faulty_run_fails_and_its_key_is_destroyed(tmp_path: Path, fault) -> None:
+    setup = audited(tmp_path, 3.0, **fault)
+    (tmp_path / "rng_key").write_text("0")
+    with pytest.raises(ValueError, match=r"privacy audit \(white_box\): .*at least .* but claims"):
+        setup.guarantee.run_audits(setup.step.model, Yes(), 80)
+    assert not (tmp_path / "rng_key").exists()
+
+
+def test_a_section_audits_nothing_and_keeps_the_key(tmp_path: Path) -> None:
+    setup = private(settings(dp_noise_seed=None, dp_audit_canaries=64), tmp_path)
+    assert setup.guarantee.section(12, Release()).audit is None
+    assert (tmp_path / "rng_key").exists()
+    setup.guarantee.destroy_key()
+    assert not (tmp_path / "rng_key").exists()
 
 
 def test_canaries_cost_the_units_nothing(tmp_path: Path) -> None:
     """The plan and the batches of an audited run are those of the run without."""
-    plain, _ = private(settings(), tmp_path)
-    audit, _ = private(settings(dp_audit=64), tmp_path)
-    assert plain.plan == audit.plan
-    assert isinstance(audit.update.audit, WhiteBoxAudit)
+    plain, audit = (private(settings(dp_audit_canaries=n), tmp_path) for n in (0, 64))
+    assert plain.guarantee.plan == audit.guarantee.plan
+    assert isinstance(gradient_of(audit).whitebox, WhiteBoxAudit)
     for step in range(12):
         assert torch.equal(plain.batches.rows(step), audit.batches.rows(step))
 
 
-def test_outsiders_know_no_poisson_coin() -> None:
+def test_outsiders_know_no_bernoulli_draw() -> None:
     from privacy_fakes import Rows
 
     plan = PrivacyPlan(3.0, 1e-6, 96, "row", 24.0, 5, 1.0, 1.0, "rdp")
-    assert PoissonBatches(Rows(), plan, 3, canaries=10).slots(0) is None
+    assert PoissonBatches(Rows(), plan, 3, canaries=10).known_canaries(0) is None
 
 
-def test_tests_are_chosen_before_and_apart_from_the_run() -> None:
+def test_rules_are_chosen_before_and_apart_from_the_run() -> None:
     plan = PrivacyPlan(3.0, 1e-6, 96, "row", 24.0, 50, 1.0, 1.0, "rdp")
-    assert choose_tests(plan, 1000) == choose_tests(plan, 1000)
-    assert all(test.top + test.bottom <= 1000 for test in choose_tests(plan, 1000))
+    assert choose_rules(plan, 1000) == choose_rules(plan, 1000)
+    assert all(rule.top + rule.bottom <= 1000 for rule in choose_rules(plan, 1000))
 
 
-def remembered(tmp_path: Path, noise: float | None):
+def memorized(tmp_path: Path, noise: float | None):
     config = settings(
-        dp_audit_examples=300, dp_epsilon=4.0, dp_delta=1e-6, dp_batch_size=48.0, dp_clip_norm=5.0, steps=300
+        SgdConfig(lr=0.2, momentum=0.9),
+        dp_blackbox_canaries=300,
+        dp_epsilon=4.0,
+        dp_delta=1e-6,
+        dp_batch_size=48.0,
+        dp_l2_clip_norm=5.0,
+        steps=300,
     )
-    config.optimizer.lr, config.optimizer.momentum = 0.2, 0.9
-    made, _ = private(config, tmp_path, model=Wide())
+    setup = private(config, tmp_path, model=Wide())
     if noise is not None:
-        object.__setattr__(made.plan, "noise_multiplier", noise)
-    for batch in made.batches.from_step(0):
-        made.update(batch)
-    return made.update.examples.verdict(made.update.model, made.update.target, 100.0)
+        object.__setattr__(setup.guarantee.plan, "noise_multiplier", noise)
+    for batch in setup.batches.from_step(0):
+        setup.step(batch)
+    return gradient_of(setup).blackbox.result(setup.step.model, Yes(), 100.0)
 
 
-def test_the_black_box_audit_sees_what_a_model_without_noise_remembers(tmp_path: Path) -> None:
-    honest, without = remembered(tmp_path, None), remembered(tmp_path, 0.0)
-    assert honest["lower_bound"] < 4
-    assert without["lower_bound"] > 0.3
-    assert without["canaries"] == 300
+def test_the_black_box_audit_sees_what_a_model_without_noise_memorizes(tmp_path: Path) -> None:
+    honest, without = memorized(tmp_path, None), memorized(tmp_path, 0.0)
+    assert honest.lower_bound < 4
+    assert without.lower_bound > 0.3
+    assert without.canaries == 300
 
 
 def test_the_black_box_examples_belong_to_nobody(tmp_path: Path) -> None:
-    made, _ = private(settings(dp_audit=64, dp_audit_examples=30), tmp_path)
-    examples = made.update.examples
+    setup = private(settings(dp_audit_canaries=64, dp_blackbox_canaries=30), tmp_path)
+    examples = gradient_of(setup).blackbox
     drawn = [examples.batch(step).index for step in range(12)]
     assert sum(len(rows) for rows in drawn) > 20
     assert all(bool(examples.included[rows].all()) for rows in drawn)

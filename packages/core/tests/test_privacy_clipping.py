@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel
 
+from core.privacy.batch_norm import convert_batch_norm
 from core.privacy.clipping import (
     AdaptiveClip,
     AutomaticClip,
@@ -20,7 +21,6 @@ from core.privacy.clipping import (
     PerExampleClipper,
     PerLayerClip,
 )
-from core.privacy.batch_norm import convert_batch_norm
 
 torch.set_num_threads(1)
 Losses = Callable[[Tensor], Tensor]

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parent))
-from privacy_fakes import private, settings
+from privacy_fakes import gradient_of, private, settings
 
 from core.training.config import AdamWConfig
 from core.training.loop import fit
@@ -23,20 +23,23 @@ from core.training.parallel import ALONE, ProcessGroup
 
 STEPS = 8
 CASES = {
-    "adaptive": {"dp_clipping": "adaptive", "dp_clip_norm": 0.5, "dp_audit": 64},
+    "adaptive": {"dp_clipping": "adaptive", "dp_l2_clip_norm": 0.5, "dp_audit_canaries": 64},
     "empty_shares": {"dp_batch_size": 1.5},
 }
 
 
-def train(folder: Path, case: str, parallel: ProcessGroup, secret: int | None = 5) -> dict[str, torch.Tensor]:
-    config = settings(AdamWConfig(rate=0.01), steps=STEPS, dp_noise_seed=secret, **CASES[case])
-    made, model = private(config, folder, parallel=parallel)
-    fit(made.update, made.batches, seed=made.seed, parallel=parallel)
-    clip, spent = made.update.clipper.rule.clip_norm, made.update.spent()["epsilon"]
-    audit = made.update.audit
+def train(folder: Path, case: str, parallel: ProcessGroup, key: int | None = 5) -> dict[str, torch.Tensor]:
+    config = settings(AdamWConfig(lr=0.01), steps=STEPS, dp_noise_seed=key, **CASES[case])
+    setup = private(config, folder, parallel=parallel)
+    fit(setup.step, setup.batches, seed=setup.seed, parallel=parallel)
+    clip, spent = (
+        gradient_of(setup).clipper.rule.clip_norm,
+        setup.guarantee.plan.privacy_spent(setup.step.step),
+    )
+    audit = gradient_of(setup).whitebox
     scores = torch.zeros(1) if audit is None else torch.from_numpy(audit.scores)
-    kept = {"clip": torch.tensor(clip), "spent": torch.tensor(spent), "scores": scores}
-    return {**{name: tensor.clone() for name, tensor in model.state_dict().items()}, **kept}
+    kept = {"clip": torch.tensor(clip), "spent": torch.tensor(spent.epsilon), "scores": scores}
+    return {**{name: tensor.clone() for name, tensor in setup.step.model.state_dict().items()}, **kept}
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +61,11 @@ def test_two_processes_equal_one(folder: Path, tmp_path: Path, case: str) -> Non
             )
 
 
-def test_the_secret_is_one_and_the_main_process_alone_writes_it(folder: Path) -> None:
-    a, b = (load_file(folder / f"secret{rank}.safetensors") for rank in (0, 1))
+def test_the_key_is_one_and_the_main_process_alone_writes_it(folder: Path) -> None:
+    a, b = (load_file(folder / f"key{rank}.safetensors") for rank in (0, 1))
     for name, tensor in a.items():
         assert torch.equal(tensor, b[name]), name
-    assert (folder / "kept0" / "secret").exists()
+    assert (folder / "kept0" / "rng_key").exists()
     assert not (folder / "kept1").exists()
 
 
@@ -74,7 +77,7 @@ def process(folder: Path, rank: int) -> None:
     for case in CASES:
         save_file(train(folder, case, parallel), folder / f"{case}{rank}.safetensors")
     kept = folder / f"kept{rank}"
-    save_file(train(kept, "empty_shares", parallel, secret=None), folder / f"secret{rank}.safetensors")
+    save_file(train(kept, "empty_shares", parallel, key=None), folder / f"key{rank}.safetensors")
     torch.distributed.destroy_process_group()
 
 
@@ -82,7 +85,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     where = Path(sys.argv[1])
     private(
-        settings(AdamWConfig(), dp_audit=64), where
+        settings(AdamWConfig(), dp_audit_canaries=64), where
     )  # loads what torch loads late, once for both children
     children = []
     for number in (0, 1):

@@ -28,11 +28,11 @@ def test_curve_is_sklearns_also_with_ties() -> None:
     rng = np.random.default_rng(1)
     scores = rng.integers(0, 30, 500).astype(float)
     member = rng.random(500) < 0.3
-    curve = RankedScores(scores, member, np.arange(500)).curve()
-    assert curve.area() == pytest.approx(roc_auc_score(member, scores))
+    curve = RankedScores(scores, member, np.arange(500)).roc()
+    assert curve.auc() == pytest.approx(roc_auc_score(member, scores))
     fpr, tpr, _ = roc_curve(member, scores, drop_intermediate=False)
     for rate in (0.01, 0.1, 0.5):
-        assert curve.found(rate) == pytest.approx(tpr[fpr <= rate].max())
+        assert curve.tpr_at(rate) == pytest.approx(tpr[fpr <= rate].max())
 
 
 @pytest.mark.parametrize("models", [4, 32])
@@ -49,11 +49,12 @@ def test_both_attacks_see_through_the_rows_difficulty(models: int) -> None:
 def test_nothing_learnt_nothing_found() -> None:
     losses, references, inside, member = simulated(0.0, 8)
     for scores in (rmia(losses, references), lira(losses, references, inside)):
-        found = evaluate_attack(scores, member, np.arange(len(member)), seed=0)
+        found = evaluate_attack("rmia", scores, member, np.arange(len(member)), shadow_models=8, seed=0)
         # One row in twenty lies outside its interval; three half-widths are never exceeded.
-        reach = 1.5 * (found["auc"]["high"] - found["auc"]["low"])
-        assert abs(found["auc"]["value"] - 0.5) < reach < 0.1
-        assert found["tpr_at_fpr_0.01"]["value"] < 0.03
+        reach = 1.5 * (found.auc.high - found.auc.low)
+        assert abs(found.auc.value - 0.5) < reach < 0.1
+        assert found.tpr_at_fpr["0.01"].value < 0.03
+        assert (found.members, found.non_members) == (int(member.sum()), int((~member).sum()))
 
 
 def test_intervals_resample_units_whole() -> None:
@@ -61,13 +62,15 @@ def test_intervals_resample_units_whole() -> None:
     unit_score = rng.normal(size=100)
     scores = np.repeat(unit_score, 30) + 1e-6 * rng.normal(size=3000)
     member = np.repeat(np.arange(100) < 50, 30)
-    wide = evaluate_attack(scores, member, np.repeat(np.arange(100), 30), seed=0)["auc"]
-    narrow = evaluate_attack(scores, member, np.arange(3000), seed=0)["auc"]
-    assert wide["value"] == narrow["value"]
-    assert (wide["high"] - wide["low"]) > 3 * (narrow["high"] - narrow["low"])
+    wide, narrow = (
+        evaluate_attack("loss", scores, member, units, shadow_models=0, seed=0).auc
+        for units in (np.repeat(np.arange(100), 30), np.arange(3000))
+    )
+    assert wide.value == narrow.value
+    assert (wide.high - wide.low) > 3 * (narrow.high - narrow.low)
 
 
-def test_rows_without_a_reference_on_one_side_are_undecided() -> None:
+def test_rows_without_a_shadow_model_on_one_side_are_undecided() -> None:
     losses, references, inside, _ = simulated(2.0, 4)
     inside[:, 7] = True
     assert lira(losses, references, inside)[7] == 0

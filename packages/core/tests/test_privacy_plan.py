@@ -34,27 +34,27 @@ def test_epsilon_agrees_with_pld(noise: float, rate: float, steps: int) -> None:
 @pytest.mark.parametrize(("epsilon", "accountant"), [(0.5, "rdp"), (3.0, "prv"), (8.0, "rdp")])
 def test_calibration_keeps_the_budget_and_wastes_little(epsilon: float, accountant: str) -> None:
     plan = PrivacyPlan.make(
-        epsilon=epsilon, delta=None, units=20_000, unit="patient", batch=256, steps=400, clip_norm=1.0,
+        epsilon=epsilon, delta=None, units=20_000, unit="patient", batch_size=256, steps=400, l2_clip_norm=1.0,
         accountant=accountant,
     )  # fmt: skip
-    assert 0.97 * epsilon <= plan.spend(400).epsilon <= epsilon
-    assert plan.spend(100).epsilon < plan.spend(400).epsilon
-    assert plan.spend(0).epsilon == 0
+    assert 0.97 * epsilon <= plan.privacy_spent(400).epsilon <= epsilon
+    assert plan.privacy_spent(100).epsilon < plan.privacy_spent(400).epsilon
+    assert plan.privacy_spent(0).epsilon == 0
     assert plan.delta == pytest.approx(1 / 200_000)
-    assert independent(plan.noise_multiplier, plan.rate, 400, plan.delta) <= epsilon + 2e-3
+    assert independent(plan.noise_multiplier, plan.sampling_rate, 400, plan.delta) <= epsilon + 2e-3
 
 
 def test_absurd_budget_gets_a_sound_bound_without_a_large_grid() -> None:
     noise = calibrate_noise(1000.0, 1e-6, 0.01, 1000, "prv")
     spend = compute_epsilon(noise, 0.01, 1000, 1e-6, "prv")
     assert spend.accountant == "rdp"
-    assert "looser" in spend.note
+    assert spend.fallback == "grid_too_large"
     assert 900 < spend.epsilon <= 1000
 
 
 def test_full_batches_get_the_renyi_bound() -> None:
     spend = compute_epsilon(2.0, 1.0, 10, 1e-5, "prv")
-    assert spend.accountant == "rdp"
+    assert (spend.accountant, spend.fallback) == ("rdp", "full_batch")
     # Composed 10 times it is a Gaussian mechanism of mu = sqrt(10) / 2, whose exact curve is known (Dong et al. 2022).
     mu = math.sqrt(10) / 2
     delta = norm.cdf(-spend.epsilon / mu + mu / 2) - math.exp(spend.epsilon) * norm.cdf(
@@ -63,21 +63,22 @@ def test_full_batches_get_the_renyi_bound() -> None:
     assert 1e-7 < delta <= 1e-5
 
 
-def test_no_noise_promises_nothing() -> None:
-    assert compute_epsilon(0.0, 0.1, 10, 1e-5, "prv").epsilon == math.inf
+def test_no_noise_has_no_bound() -> None:
+    spent = compute_epsilon(0.0, 0.1, 10, 1e-5, "prv")
+    assert (spent.epsilon, spent.fallback) == (math.inf, "no_noise")
 
 
 def test_adaptive_clipping_shares_the_budget() -> None:
     def made(adaptive: bool) -> PrivacyPlan:
         return PrivacyPlan.make(
-            epsilon=3.0, delta=1e-6, units=10_000, unit="card", batch=200, steps=300, clip_norm=1.0, accountant="rdp",
+            epsilon=3.0, delta=1e-6, units=10_000, unit="card", batch_size=200, steps=300, l2_clip_norm=1.0, accountant="rdp",
             adaptive=adaptive,
         )  # fmt: skip
 
     fixed, adaptive = made(False), made(True)
     assert adaptive.noise_multiplier > fixed.noise_multiplier
-    assert adaptive.effective_noise == pytest.approx(fixed.noise_multiplier)
-    assert adaptive.spend(300).epsilon <= 3.0
+    assert adaptive.effective_noise_multiplier == pytest.approx(fixed.noise_multiplier)
+    assert adaptive.privacy_spent(300).epsilon <= 3.0
 
 
 @pytest.mark.parametrize(
@@ -87,14 +88,14 @@ def test_adaptive_clipping_shares_the_budget() -> None:
         ({"epsilon": math.inf}, "privacy.epsilon"),
         ({"delta": 1e-3}, "privacy.delta"),
         ({"delta": 0.0}, "privacy.delta"),
-        ({"batch": 5000}, "batch_size"),
+        ({"batch_size": 5000}, "batch_size"),
         ({"steps": 0}, "one step"),
         ({"units": 1}, "at least two"),
     ],
 )
 def test_impossible_requests_name_key_and_remedy(changed: dict[str, float], key: str) -> None:
     request = {
-        "epsilon": 3.0, "delta": 1e-5, "units": 1000, "unit": "patient", "batch": 100, "steps": 10, "clip_norm": 1.0,
+        "epsilon": 3.0, "delta": 1e-5, "units": 1000, "unit": "patient", "batch_size": 100, "steps": 10, "l2_clip_norm": 1.0,
         "accountant": "rdp",
     }  # fmt: skip
     with pytest.raises(ValueError, match=key):

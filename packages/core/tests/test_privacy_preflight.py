@@ -1,6 +1,5 @@
 """Preflight passes honest models and names the layer of each planted fault."""
 
-import dataclasses
 import json
 
 import pytest
@@ -8,12 +7,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.privacy import preflight as module
-from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.batch_norm import convert_batch_norm
+from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.preflight import preflight, require_moved, snapshot
 from core.privacy.rules.linear import linear
 from core.privacy.rules.traced_parameter import PER_EXAMPLE_RULES
+from core.privacy.section import PreflightSection
 
 torch.set_num_threads(1)
 
@@ -25,7 +24,7 @@ class Mean(nn.Module):
         return x - x.mean(0, keepdim=True)
 
 
-def run(model: nn.Module, size: int = 4) -> module.PreflightReport:
+def run(model: nn.Module, size: int = 4) -> PreflightSection:
     torch.manual_seed(0)
     x = torch.randn(size, 3, 8, 8)
     y = torch.arange(size) % 3
@@ -48,8 +47,8 @@ def test_an_honest_model_passes_and_the_report_is_json() -> None:
     assert report.norm_error < 1e-4
     assert report.sum_error < 1e-5
     assert report.independence_error == 0
-    assert report.without_gradient == ()
-    assert json.loads(json.dumps(dataclasses.asdict(report)))["examples"] == 4
+    assert report.without_gradient == []
+    assert json.loads(report.model_dump_json())["examples"] == 4
 
 
 def test_batch_norm_in_training_mode_is_refused_even_when_frozen() -> None:
@@ -60,7 +59,7 @@ def test_batch_norm_in_training_mode_is_refused_even_when_frozen() -> None:
 
 
 @pytest.mark.parametrize("how", ["group", "frozen"])
-def test_settled_batch_norm_passes(how: str) -> None:
+def test_converted_batch_norm_passes(how: str) -> None:
     model = ready(net(nn.BatchNorm2d(8)))
     assert convert_batch_norm(model, how) == ["1"]  # type: ignore[arg-type]
     assert run(model.train()).independence_error == 0
@@ -97,7 +96,7 @@ def test_unreached_parameters_are_listed() -> None:
     model = ready(net())
     model.add_module("spare", nn.Identity())
     model[-1].register_parameter("unused", nn.Parameter(torch.zeros(2)))
-    assert run(model).without_gradient == ("spare.unused",)
+    assert run(model).without_gradient == ["spare.unused"]
 
 
 def test_the_sums_and_the_mode_are_left_alone() -> None:

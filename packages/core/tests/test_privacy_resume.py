@@ -1,4 +1,4 @@
-"""A private run that was killed goes on to the same bytes; one of another promise is refused by name."""
+"""A private run that was killed resumes to the same bytes; one of another guarantee is refused by name."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from privacy_fakes import Rows, private, resumable, settings
-from training_fakes import Net
+from privacy_fakes import gradient_of, private, resumable, settings
 
 from core.data.types import Batch
 
@@ -33,17 +32,17 @@ def test_a_killed_run_ends_with_the_bytes_of_a_straight_one(tmp_path: Path) -> N
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     # The first kill comes before any checkpoint, the second between two.
     subprocess.run([sys.executable, str(script), str(killed), "3", "8", "0"], env=environment, check=True)
-    (straight / "checkpoints" / "secret").write_bytes((killed / "checkpoints" / "secret").read_bytes())
-    _, made = resumable(straight)
+    (straight / "checkpoints" / "rng_key").write_bytes((killed / "checkpoints" / "rng_key").read_bytes())
+    _, setup = resumable(straight)
     assert (killed / "model.safetensors").read_bytes() == (straight / "model.safetensors").read_bytes()
     checkpoint = "checkpoints/step-000000012"
     scores = [(folder / f"{checkpoint}.safetensors").read_bytes() for folder in (killed, straight)]
     assert scores[0] == scores[1], "the audit's scores and the optimizer are the same too"
-    assert made.update.audit.scores.any()
+    assert gradient_of(setup).whitebox.scores.any()
     other = tmp_path / "other"
     resumable(other)
     assert (other / "model.safetensors").read_bytes() != (straight / "model.safetensors").read_bytes(), (
-        "another secret gives another run"
+        "another key gives another run"
     )
 
 
@@ -51,50 +50,48 @@ def test_a_killed_run_ends_with_the_bytes_of_a_straight_one(tmp_path: Path) -> N
     ("changed", "key"),
     [
         ({"dp_epsilon": 4.0}, "privacy.epsilon=3.0, but it is now 4.0"),
-        ({"dp_clip_norm": 0.5}, "privacy.l2_clip_norm=1.0, but it is now 0.5"),
-        ({"dp_batch_size": 12.0}, "privacy.batch=24.0, but it is now 12.0"),
+        ({"dp_l2_clip_norm": 0.5}, "privacy.l2_clip_norm=1.0, but it is now 0.5"),
+        ({"dp_batch_size": 12.0}, "privacy.batch_size=24.0, but it is now 12.0"),
         ({"dp_delta": 1e-6}, "privacy.delta"),
         ({"steps": 10}, "privacy.steps=12, but it is now 10"),
     ],
 )
-def test_another_promise_is_refused_by_name(tmp_path: Path, changed: dict[str, float], key: str) -> None:
+def test_another_guarantee_is_refused_by_name(tmp_path: Path, changed: dict[str, float], key: str) -> None:
     resumable(tmp_path)
     with pytest.raises(ValueError, match=key):
         resumable(tmp_path, **changed)
 
 
-def test_no_checkpoint_holds_the_secret(tmp_path: Path) -> None:
+def test_no_checkpoint_holds_the_key(tmp_path: Path) -> None:
     resumable(tmp_path)
     folder = tmp_path / "checkpoints"
-    secret = (folder / "secret").read_text()
-    number = int(secret, 16)
+    key = (folder / "rng_key").read_text()
+    number = int(key, 16)
     hidden = [
-        secret.encode(),
+        key.encode(),
         str(number).encode(),
         number.to_bytes(16, "big"),
         number.to_bytes(16, "little"),
     ]
-    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "secret"]
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "rng_key"]
     assert len(files) >= 5
     for path in files:
         content = path.read_bytes()
         assert not any(form in content for form in hidden), path
 
 
-def test_dropout_is_drawn_from_the_secret(tmp_path: Path) -> None:
+def test_dropout_is_drawn_with_the_key(tmp_path: Path) -> None:
     """With a public seed, leaving one unit out would visibly shift the masks of those after it."""
-    seeds = {private(settings(dp_noise_seed=n), tmp_path)[0].seed for n in (1, 1, 2)}
+    seeds = {private(settings(dp_noise_seed=n), tmp_path).seed for n in (1, 1, 2)}
     assert len(seeds) == 2
 
 
 def test_empty_and_tiny_batches_train(tmp_path: Path) -> None:
-    made, model = private(
-        settings(dp_batch_size=0.5, steps=30), tmp_path, part=Rows(96), model=Net(0.0, False)
-    )
+    setup = private(settings(dp_batch_size=0.5, steps=30), tmp_path)
     sizes = []
-    for batch in made.batches.from_step(0):
+    for batch in setup.batches.from_step(0):
         assert isinstance(batch, Batch)
         sizes.append(len(batch))
-        made.update(batch)
+        setup.step(batch)
     assert 0 in sizes
-    assert all(bool(p.isfinite().all()) for p in model.parameters())
+    assert all(bool(p.isfinite().all()) for p in setup.step.model.parameters())

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from timm.layers import BatchNormAct2d, GroupNormAct, LayerNorm2d
 from torch import Tensor, nn
 
-from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.batch_norm import convert_batch_norm
+from core.privacy.clipping import FlatClip, PerExampleClipper
 
 torch.set_num_threads(1)
 ROWS = 4

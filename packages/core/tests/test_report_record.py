@@ -1,4 +1,4 @@
-"""The record is read as it was written; what was altered, is of another version or doesn't fit is refused by name."""
+"""The record is read as it was written; what was altered, is of an unknown version or doesn't fit is refused by name."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from core.data.readers.files import sha256
+from core.evaluation.section import DecisionCurveSection, MetricEstimate
 from core.report.record import (
     DataSection,
-    Figure,
     ModelSection,
     Record,
     RunSection,
@@ -23,6 +24,7 @@ from core.report.record import (
 from core.report.run import SEALED, Run
 from core.report.predictions import read_predictions, read_table, write_predictions
 from core.targets.types import Predictions
+from core.training.section import HistoryPoint, TrainingSection
 from core.atomic_io import write_atomically
 
 
@@ -63,33 +65,51 @@ def folder_of_a_run(path: Path) -> Path:
     )
     (path / "model.safetensors").write_bytes(b"weights")
     (path / "encoder.json").write_text("{}")
-    figures = {"accuracy": Figure(value=0.5, low=0.2, high=0.8)}
+    figures = {"accuracy": MetricEstimate(value=0.5, low=0.2, high=0.8)}
     write_record(record(metrics=figures, files={name: sha256(path / name) for name in SEALED}), path)
     return path
 
 
-def test_round_trip_keeps_everything_and_further_keys(tmp_path: Path) -> None:
+def test_round_trip_keeps_everything(tmp_path: Path) -> None:
     made = record(
-        metrics={"auroc": Figure(value=0.7, low=0.6, high=0.8, resamples=1000)},
-        energy={"wh": 1.5, "phases": [{"name": "train", "wh": 1.2}]},
+        metrics={"auroc": MetricEstimate(value=0.7, low=0.6, high=0.8, resamples=1000)},
+        training=TrainingSection(steps=3, history=[HistoryPoint(step=1, loss=0.5, validation={"auroc": 0.6})]),
     )
     write_record(made, tmp_path)
     again = read_record(tmp_path)
     assert again.model_dump(exclude={"seal"}) == made.model_dump(exclude={"seal"})
     stored = json.loads((tmp_path / "record.json").read_text())
-    assert stored["metrics"]["auroc"] == {"value": 0.7, "low": 0.6, "high": 0.8, "resamples": 1000}
+    assert stored["schema_version"] == 2
+    assert stored["metrics"]["auroc"] == {
+        "value": 0.7,
+        "low": 0.6,
+        "high": 0.8,
+        "resamples": 1000,
+        "undefined": None,
+    }
     assert stored["data"]["simulated"] is True
     assert stored["privacy"] is None
 
 
+def test_a_key_that_no_section_declares_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"training\.speed"):
+        Record.model_validate({**plain(record()), "training": {"speed": 3}})
+
+
 def test_nan_and_infinity_become_null(tmp_path: Path) -> None:
-    curves = {"x": np.array([1.0, np.nan]), "y": float("inf"), "n": np.int64(3), "flag": np.bool_(True)}
-    write_record(record(metrics={"auroc": Figure(value=float("nan"))}, curves=curves), tmp_path)
+    curve = DecisionCurveSection(thresholds=[0.1], model=[0.2], low=[0.1], high=[0.3], all=[0.1], none=[0.0])
+    made = record(
+        metrics={"auroc": MetricEstimate(value=float("nan"), high=float("inf"))}, decision_curve=curve
+    )
+    write_record(made, tmp_path)
     text = (tmp_path / "record.json").read_text()
     assert "NaN" not in text
     assert "Infinity" not in text
-    assert json.loads(text)["curves"] == {"x": [1.0, None], "y": None, "n": 3, "flag": True}
+    assert json.loads(text)["metrics"]["auroc"]["value"] is None
     assert read_record(tmp_path).metrics["auroc"].value is None
+    assert read_record(tmp_path).decision_curve == curve
+    mixed = {"x": np.array([1.0, np.nan]), "y": float("inf"), "n": np.int64(3), "flag": np.bool_(True)}
+    assert plain(mixed) == {"x": [1.0, None], "y": None, "n": 3, "flag": True}
 
 
 def test_plain_knows_dataclasses_and_refuses_what_has_no_json() -> None:
@@ -104,7 +124,7 @@ def test_plain_knows_dataclasses_and_refuses_what_has_no_json() -> None:
 
 
 def test_an_altered_record_is_noticed(tmp_path: Path) -> None:
-    write_record(record(metrics={"auroc": Figure(value=0.7)}), tmp_path)
+    write_record(record(metrics={"auroc": MetricEstimate(value=0.7)}), tmp_path)
     path = tmp_path / "record.json"
     path.write_text(path.read_text().replace("0.7", "0.9"))
     with pytest.raises(ValueError, match=r"record\.json: altered .*restore the original"):
@@ -113,7 +133,7 @@ def test_an_altered_record_is_noticed(tmp_path: Path) -> None:
 
 def test_another_schema_version_is_refused_before_anything_else(tmp_path: Path) -> None:
     (tmp_path / "record.json").write_text('{"schema_version": 99}')
-    with pytest.raises(ValueError, match="schema_version is 99, this plinth-core reads 1"):
+    with pytest.raises(ValueError, match="schema_version is 99, this plinth-core reads 2 and 1"):
         read_record(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""``serve``: over HTTP the same answers as ``predict``, limits, errors that say what is wrong, counts and a log."""
+"""``serve``: over HTTP the same predictions as ``predict``, limits, errors that say what is wrong, counts and a log."""
 
 from __future__ import annotations
 
@@ -22,26 +22,34 @@ import uvicorn
 from PIL import Image
 
 from core.data.types import ColumnRoles
-from core.oversight.decision_rule import ADVICE, UNSURE
+from core.oversight.decision_rule import ADVICE, UNSURE, DecisionRule
+from core.oversight.section import DeclarationSection
 from core.serving.http import application, bound, serve
 from core.serving.service import Service
 
 
 class Loaded:
-    """A run that answers without a network: the answer is the column ``x``, unsure below 0.5."""
+    """A run that predicts without a network: the prediction is the column ``x``, unsure below 0.5."""
 
     def __init__(self, folder: Path, image: str | None = None) -> None:
         (folder / "record.json").write_text("{}")
+        declaration = DeclarationSection(
+            intended_use="a test",
+            affected=["nobody"],
+            forbidden_uses=["all others"],
+            human_decides=["always"],
+            responsible="someone",
+        )
         record = SimpleNamespace(
             seal="abc",
             data=SimpleNamespace(simulated=True),
             run=SimpleNamespace(domain="d", task="t", finished="2026"),
-            oversight={"declaration": {"responsible": "someone"}, "rule_in_words": ["said"]},
+            oversight=SimpleNamespace(declaration=declaration),
         )
         self.run = SimpleNamespace(path=folder, record=record)
-        self.rules = object()
+        self.decision_rule = DecisionRule("binary", ("no", "yes"), acts=False)
         self.roles = ColumnRoles(target=("y",), numeric=("x",), image=image)
-        self.target = SimpleNamespace(kind="binary", classes=("no", "yes"))
+        self.target = SimpleNamespace(kind="binary", classes=("no", "yes"), dense=False)
         self.groups = SimpleNamespace(groupings={"sex": None})
         self.seen: list[pd.DataFrame] = []
 
@@ -84,7 +92,7 @@ def ask(url: str, body: Any = None, kind: str = "application/json") -> tuple[int
         return error.code, json.loads(error.read())
 
 
-def test_rows_are_answered_counted_and_logged_without_their_contents(tmp_path: Path) -> None:
+def test_rows_are_predicted_counted_and_logged_without_their_contents(tmp_path: Path) -> None:
     loaded = Loaded(tmp_path)
     service = Service(loaded, log=tmp_path / "log.jsonl")  # type: ignore[arg-type]
     with running(service) as url:
@@ -140,7 +148,7 @@ def test_errors_are_json_that_says_what_is_wrong(tmp_path: Path) -> None:
         status, found = ask(f"{url}/nothing")
         assert (status, "POST /predict" in found["error"]) == (404, True)
         assert ask(f"{url}/counts")[1]["refused"] == 7
-        assert ask(f"{url}/predict", {"rows": [{"x": 1}]})[0] == 200, "it goes on after faults"
+        assert ask(f"{url}/predict", {"rows": [{"x": 1}]})[0] == 200, "it serves on after faults"
 
 
 def test_images_come_as_bytes_and_never_as_a_path(tmp_path: Path) -> None:
@@ -159,7 +167,7 @@ def test_images_come_as_bytes_and_never_as_a_path(tmp_path: Path) -> None:
 
 def test_a_run_without_rules_is_not_served(tmp_path: Path) -> None:
     loaded = Loaded(tmp_path)
-    loaded.rules = None  # type: ignore[assignment]
+    loaded.decision_rule = None  # type: ignore[assignment]
     with pytest.raises(ValueError, match="train it again"):
         Service(loaded)  # type: ignore[arg-type]
 

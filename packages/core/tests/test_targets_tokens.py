@@ -10,21 +10,21 @@ import pandas as pd
 import pytest
 import torch
 
-from core.backbones.config import TransformersConfig, TextSmallConfig, WordsConfig
+from core.backbones.config import TextSmallConfig, TransformersConfig, WordsConfig
 from core.backbones.heads import build_head
 from core.backbones.model import Model
 from core.config import build
-from core.data.config import ColumnsEncoderConfig
+from core.data.config import ColumnsEncoderConfig, TextEncoding
 from core.data.encoders import restore as restore_encoder
+from core.data.encoders.columns import ColumnsEncoder
+from core.data.slot_alignment import bio_chunks, decode_bio, encode_bio, parse_slots, word_spans
 from core.data.types import ColumnRoles
-from core.data.slot_alignment import bio_chunks, encode_bio, parse_slots, decode_bio, word_spans
 from core.evaluation.calibration import Scaling, choose_scaling
 from core.evaluation.config import StandardEvaluation, Tfidf
 from core.evaluation.evaluate import evaluate
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.report.predictions import read_predictions, write_predictions
-from core.targets import restore
-from core.targets import crf
+from core.targets import crf, restore
 from core.targets.config import AutoTarget, TokensOption
 from core.targets.slot_metrics import exact_match, intents, slot_f1, slot_precision, slot_recall
 from core.targets.types import Predictions
@@ -61,8 +61,8 @@ NETWORKS = {
 
 def everything(network="words", rows=ROWS):
     frame = said(rows)
-    config = ColumnsEncoderConfig(tokens=network != "words", words=True, bag=40)
-    encoder = config.build(FIELDS)
+    config = ColumnsEncoderConfig(text=TextEncoding(tokens=network != "words", word_features=True, tfidf_features=40))
+    encoder = ColumnsEncoder(config, FIELDS)
     encoder.fit(frame)
     target = TokensOption(length=12).build(frame, FIELDS)
     backbone = build(NETWORKS[network], encoder.layout(), 0)
@@ -232,7 +232,7 @@ def test_the_gradient_of_the_partition_is_the_marginal():
 
 def test_a_word_begins_with_a_token_that_stands_on_it():
     frame = said([*ROWS, ("Set Anna's lamp to 22.5°, bitte", "on", []), ("", "off", [])])
-    encoder = ColumnsEncoderConfig(words=True).build(FIELDS)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(word_features=True)), FIELDS)
     encoder.fit(frame)
     starts = encoder.transform(frame)["word_starts"]
     spans = encoder.token_offsets(frame)
@@ -249,7 +249,7 @@ def test_a_word_begins_with_a_token_that_stands_on_it():
 
 def test_a_word_whose_tokens_were_cut_off_has_the_first_place():
     frame = said()
-    encoder = ColumnsEncoderConfig(words=True, length=4).build(FIELDS)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(word_features=True, max_length=4)), FIELDS)
     encoder.fit(frame)
     inputs = encoder.transform(frame)
     assert inputs["tokens"].shape[1] == 4
@@ -357,8 +357,7 @@ def test_a_backbone_without_words_is_refused():
     _, _, target, _ = everything()
     from core.backbones.config import TextConfig
 
-    config = ColumnsEncoderConfig()
-    encoder = config.build(FIELDS)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(), FIELDS)
     encoder.fit(said())
     backbone = build(TextConfig(linear_branch_lr_scale=0.0), encoder.layout(), 0)
     with pytest.raises(ValueError, match="joint"):
@@ -413,7 +412,7 @@ def test_the_baseline_reads_intents_and_slots():
         slots = [[begin, begin + len(thing), "name"], [len(text) - len(place), len(text), "area"]]
         rows.append((text, "on" if on else "off", slots))
     frames = {"train": said(rows[:140]), "validation": said(rows[140:190]), "test": said(rows[190:])}
-    encoder = ColumnsEncoderConfig(tokens=False, words=True).build(FIELDS)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(tokens=False, word_features=True)), FIELDS)
     encoder.fit(frames["train"])
     target = TokensOption().build(frames["train"], FIELDS)
     found = Tfidf().run(frames, encoder, FIELDS, target, 0)

@@ -14,14 +14,16 @@ import torch
 from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).parent))
-from training_fakes import Held, Net, Stream, Yes
+from training_fakes import Held, Net, Stream, plain_step
 
+from core.config import build
 from core.data.types import Batch
 from core.training.config import AdamWConfig
-from core.training.shutdown import TrainingInterrupted
 from core.training.loop import fit
 from core.training.parallel import ALONE, ProcessGroup
+from core.training.shutdown import TrainingInterrupted
 from core.training.step import TrainStep
+from core.training.types import Callback
 
 STEPS, STOP = 6, 4
 
@@ -44,34 +46,22 @@ class StopHere:
     def __init__(self, update: TrainStep, after: int) -> None:
         self.update, self.after = update, after
 
-    def exhausted(self) -> str | None:
+    def should_stop(self) -> str | None:
         return "enough" if self.update.step == self.after else None
 
 
 def train(parallel: ProcessGroup) -> tuple[Net, str, list[float]]:
     model = Net(dropout=0.0, norm=False)
-    update = TrainStep(
-        model,
-        Yes(),
-        AdamWConfig(rate=0.01).build(model),
-        lambda step: 1.0,
-        max_grad_norm=0.1,
-        parallel=parallel,
-    )
+    update = plain_step(model, AdamWConfig(lr=0.01), lambda step: 1.0, max_grad_norm=0.1, parallel=parallel)
     losses: list[float] = []
 
-    class Losses:
+    class Losses(Callback):
         def on_step(self, event) -> None:
             losses.append(event.loss)
 
-        def on_end(self) -> None: ...
-
-        def findings(self):
-            return {}
-
     stops = [StopHere(update, STOP)] if parallel.rank == parallel.world - 1 else []
     stream = Share(Stream(Held(), 20, STEPS), parallel)
-    reason = fit(update, stream, seed=0, probes=[Losses()], stops=stops, parallel=parallel)
+    reason = fit(update, stream, seed=0, callbacks=[Losses()], stopping=stops, parallel=parallel)
     return model, reason, losses
 
 
@@ -92,10 +82,10 @@ def test_two_processes_equal_one_and_stop_together(tmp_path: Path) -> None:
 
 def test_alone_every_method_is_the_identity() -> None:
     kept = torch.ones(2)
-    ALONE.sum_([kept])
+    ALONE.all_reduce_([kept])
     assert kept.tolist() == [1, 1]
-    assert (ALONE.total(7), ALONE.any(True), ALONE.any(False), ALONE.main) == (7, True, False, True)
-    assert "go on" in str(TrainingInterrupted(3, 9, True))
+    assert (ALONE.reduce_sum(7), ALONE.any(True), ALONE.any(False), ALONE.is_main) == (7, True, False, True)
+    assert "resume" in str(TrainingInterrupted(3, 9, True))
 
 
 def process(folder: Path, rank: int) -> None:
@@ -110,7 +100,7 @@ def process(folder: Path, rank: int) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    AdamWConfig().build(Net())  # makes torch load what it loads late, once for both children
+    build(AdamWConfig(), Net())  # makes torch load what it loads late, once for both children
     children = []
     for number in (0, 1):
         child = os.fork()

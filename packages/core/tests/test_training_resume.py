@@ -20,6 +20,7 @@ from training_fakes import CASES, STEPS, Net, run
 
 from core import atomic_io
 from core.training.shutdown import TrainingInterrupted
+from core.training.types import Callback
 
 
 @pytest.fixture(autouse=True)
@@ -58,18 +59,13 @@ class Crash(Exception):  # noqa: N818 - it stands for no error
     """Stands in for a kill: the process's memory is dropped, only files remain."""
 
 
-class Crasher:
+class Crasher(Callback):
     def __init__(self, after: int) -> None:
         self.after = after
 
     def on_step(self, event) -> None:
         if event.step == self.after:
             raise Crash
-
-    def on_end(self) -> None: ...
-
-    def findings(self):
-        return {}
 
 
 @pytest.mark.parametrize("case", list(CASES))
@@ -79,7 +75,7 @@ def test_resume_from_any_step_gives_the_same_bytes(tmp_path: Path, case: str) ->
         folder = tmp_path / f"crash{after}"
         folder.mkdir()
         try:
-            run(folder, case, probes=[Crasher(after)])
+            run(folder, case, callbacks=[Crasher(after)])
         except Crash:
             torch.rand(after)  # a resumed process finds other random streams
             run(folder, case)
@@ -88,23 +84,24 @@ def test_resume_from_any_step_gives_the_same_bytes(tmp_path: Path, case: str) ->
         assert weights(folder) == expected, f"differs when crashed after step {after}"
 
 
-def test_finished_training_is_taken_up_without_another_step(tmp_path: Path) -> None:
+def test_finished_training_is_resumed_without_another_step(tmp_path: Path) -> None:
     first, _ = run(tmp_path, "adamw_ema_stop")
     assert first.steps < STEPS
-    assert "not better 3 times since" in first.reason
+    assert first.stop_reason == "patience"
+    assert first.best.without_improvement == 3
     expected = weights(tmp_path)
-    again, _ = run(tmp_path, "adamw_ema_stop", probes=[Crasher(1), Crasher(first.steps + 1)])
+    again, _ = run(tmp_path, "adamw_ema_stop", callbacks=[Crasher(1), Crasher(first.steps + 1)])
     assert weights(tmp_path) == expected
     assert again.steps == first.steps
-    assert again.findings["validation"] == first.findings["validation"]
-    assert again.findings["curve"] == first.findings["curve"]
+    assert again.best == first.best
+    assert again.history == first.history
 
 
 def test_checkpoint_times_do_not_change_the_weights(tmp_path: Path) -> None:
     expected = straight(tmp_path, "adamw")
     folder = tmp_path / "other"
     folder.mkdir()
-    run(folder, "adamw", checkpoint_every=1, keep=1)
+    run(folder, "adamw", checkpoint_every_steps=1, keep_checkpoints=1)
     assert weights(folder) == expected
     assert len(list((folder / "checkpoints").glob("step-*.json"))) == 1
 
@@ -113,34 +110,34 @@ def test_changed_setting_is_refused_by_name(tmp_path: Path) -> None:
     run(tmp_path, "adamw")
     with pytest.raises(ValueError, match=r"training\.batch_size=20, but it is now 24"):
         run(tmp_path, "adamw", batch_size=24)
-    run(tmp_path, "adamw", keep=3)  # how a run is kept may change
+    run(tmp_path, "adamw", keep_checkpoints=3)  # how a run is kept may change
 
 
-def test_damaged_checkpoint_is_passed_over_with_a_message(tmp_path: Path) -> None:
+def test_damaged_checkpoint_is_skipped_with_a_warning(tmp_path: Path) -> None:
     expected = straight(tmp_path, "sgd")
     folder = tmp_path / "damaged"
     folder.mkdir()
     with pytest.raises(Crash):
-        run(folder, "sgd", probes=[Crasher(13)])
+        run(folder, "sgd", callbacks=[Crasher(13)])
     newest = folder / "checkpoints" / "step-000000010.safetensors"
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     trained, _ = run(folder, "sgd")
-    assert "step-000000010.safetensors is torn or was altered" in trained.messages[0]
+    assert "step-000000010.safetensors is torn or was altered" in trained.warnings[0]
     assert weights(folder) == expected
 
 
 def test_altered_or_torn_manifest_is_refused_when_it_is_the_last(tmp_path: Path) -> None:
-    run(tmp_path, "sgd", keep=1)
+    run(tmp_path, "sgd", keep_checkpoints=1)
     manifest = next((tmp_path / "checkpoints").glob("step-*.json"))
     sealed = json.loads(manifest.read_text())
-    sealed["body"]["values"]["update"]["step"] = 3
+    sealed["body"]["values"]["step"]["step"] = 3
     manifest.write_text(json.dumps(sealed))
     with pytest.raises(ValueError, match="was altered"):
         run(tmp_path, "sgd")
     manifest.write_text(manifest.read_text()[:100])
-    with pytest.raises(ValueError, match=r"no checkpoint in .* is whole: .* is torn"):
+    with pytest.raises(ValueError, match=r"no checkpoint in .* is intact: .* is torn"):
         run(tmp_path, "sgd")
 
 
@@ -158,10 +155,10 @@ def test_signal_keeps_a_checkpoint_and_says_where_it_stopped(tmp_path: Path, num
     folder.mkdir()
     former = signal.getsignal(number)
     with pytest.raises(TrainingInterrupted, match=r"after step 7 of 24.*same command") as stopped:
-        run(folder, "adamw", probes=[Asker(7)], checkpoint_every=0)
+        run(folder, "adamw", callbacks=[Asker(7)], checkpoint_every_steps=0)
     assert stopped.value.step == 7
     assert signal.getsignal(number) == former
-    run(folder, "adamw", checkpoint_every=0)
+    run(folder, "adamw", checkpoint_every_steps=0)
     assert weights(folder) == expected
 
 
@@ -182,7 +179,7 @@ def test_full_disk_leaves_the_former_checkpoint_whole(
         real(handle)
 
     monkeypatch.setattr(atomic_io.os, "fsync", full)
-    with pytest.raises(ValueError, match=r"no space left .* step 10 .*the checkpoint of step 5 is whole"):
+    with pytest.raises(ValueError, match=r"no space left .* step 10 .*the checkpoint of step 5 is intact"):
         run(folder, "adamw")
     monkeypatch.undo()
     assert not list((folder / "checkpoints").glob(".step-*"))

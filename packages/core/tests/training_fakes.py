@@ -19,6 +19,7 @@ from torch import nn
 from core.config import build, derive_seed
 from core.data.types import Batch
 from core.privacy.guarantee import NoGuarantee
+from core.targets.binary import BinaryTarget
 from core.training.config import (
     MAY_CHANGE_ON_RESUME,
     AdamWConfig,
@@ -31,7 +32,7 @@ from core.training.parallel import ALONE
 from core.training.precision import PrecisionDecision
 from core.training.setup import TrainingSetup
 from core.training.step import ExampleLosses, MeanGradient, TrainStep
-from core.training.trainer import train
+from core.training.trainer import run_validator, train
 from core.training.types import Callback
 
 ROWS, WIDTH = 96, 6
@@ -56,34 +57,17 @@ class Net(nn.Module):
         return self.head(torch.relu(self.body(inputs["numeric"])))
 
 
-class Yes:
-    """A binary target with one logit."""
+class Yes(BinaryTarget):
+    """A binary target with one logit, validated by its accuracy."""
 
-    kind = "binary"
-    reads = "pooled"
-    classes = ("no", "yes")
-    width = 1
-
-    def losses(self, outputs, targets):
-        return nn.functional.binary_cross_entropy_with_logits(
-            outputs[:, 0], targets.float(), reduction="none"
-        )
-
-    def scores(self, outputs):
-        p = torch.sigmoid(outputs.float())
-        return torch.cat([1 - p, p], dim=1)
-
-    def labels(self, scores, thresholds=None):
-        return (scores[:, 1] >= 0.5).astype(np.int64)
-
-    def truth(self, targets):
-        return targets.numpy().astype(np.int64)
+    def __init__(self) -> None:
+        super().__init__(column="y", classes=("no", "yes"))
 
     def metrics(self):
         return {"accuracy": lambda p: float((p.labels == p.targets).mean())}
 
 
-class Prepared:
+class Encoded:
     """Encoded rows."""
 
     def __init__(self, **tensors) -> None:
@@ -97,21 +81,21 @@ class Prepared:
 
 
 class Held:
-    """A part in memory."""
+    """A split in memory."""
 
     def __init__(self, rows: int = ROWS, seed: int = 3) -> None:
         generator = torch.Generator().manual_seed(seed)
         x = torch.randn(rows, WIDTH, generator=generator)
-        noise = torch.randn(rows, generator=generator)
-        self.encoded = Prepared(numeric=x)
-        self.targets = (x[:, 0] - x[:, 1] + 0.5 * noise > 0).long()
+        error = torch.randn(rows, generator=generator)
+        self.encoded = Encoded(numeric=x)
+        self.targets = (x[:, 0] - x[:, 1] + 0.5 * error > 0).long()
         self.groups = {"sex": np.array(["f", "m"] * (rows // 2))}
         self.units = None
         self.rows = np.arange(100, 100 + rows)
 
 
 class Stream:
-    """Batches of a part in an order that is a pure function of (seed, step)."""
+    """Batches of a split in an order that is a pure function of (seed, step)."""
 
     def __init__(self, held: Held, batch_size: int, steps: int, seed: int = 0) -> None:
         self.held, self.batch_size, self.steps, self.seed = held, batch_size, steps, seed
@@ -146,7 +130,18 @@ class Killer(Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def plain_step(model, optimizer, schedule, *, target=None, objective=None, max_grad_norm=0.0, ema=None, parallel=ALONE, **losses):
+def plain_step(
+    model,
+    optimizer,
+    schedule,
+    *,
+    target=None,
+    objective=None,
+    max_grad_norm=0.0,
+    ema=None,
+    parallel=ALONE,
+    **losses,
+):
     """Return the step of ``privacy=none``; ``losses`` are the keywords of ``ExampleLosses``."""
     gradient = MeanGradient(ExampleLosses(model, target or Yes(), objective=objective, **losses), parallel)
     return TrainStep(gradient, build(optimizer, model), schedule, max_grad_norm=max_grad_norm, ema=ema)
@@ -163,7 +158,7 @@ def run(folder: Path, case: str, kill_after: int = 0, callbacks=(), fingerprint=
         "checkpoint_every_steps": 5,
     }
     config = StandardTraining(**{**common, **settings, **changes})
-    model, target = Net(), Yes()
+    model = Net()
     batches = Stream(Held(), config.batch_size, config.steps)
     step = plain_step(
         model,
@@ -186,8 +181,7 @@ def run(folder: Path, case: str, kill_after: int = 0, callbacks=(), fingerprint=
     result = train(
         config,
         setup,
-        target,
-        Held(seed=5),
+        run_validator(config, setup, Yes(), Held(seed=5)),
         folder / "checkpoints",
         {"training": deciding, "data": "abc"} if fingerprint is None else fingerprint,
         callbacks=[*callbacks, *([Killer(kill_after)] if kill_after else [])],

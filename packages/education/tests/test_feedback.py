@@ -121,7 +121,7 @@ def test_own_table_with_reference_columns(tmp_path: Path) -> None:
     assert roles["references"] == ["key_a", "key_b"]
     assert roles["prompt"] == "question"
     loaded = core.load(run.path)
-    assert loaded.encoder.pairs is not None
+    assert loaded.encoder.text_pairs is not None
     with pytest.raises(ValueError, match="key_b"):
         loaded.predict(frame.drop(columns="key_b"))
     with pytest.raises(ValueError, match=r"data\.references: no column 'key'"):

@@ -9,7 +9,7 @@ import pytest
 from core.testing import check_oversight, check_run, check_simulation
 from healthcare import DOMAIN
 
-TASKS = ["records", "notes", "images", "beats"]
+TASKS = ["records", "notes", "images", "ecg"]
 
 
 @pytest.mark.parametrize("task", TASKS)

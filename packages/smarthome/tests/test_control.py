@@ -300,7 +300,7 @@ def test_a_scene_run_does_not_command(runs, tmp_path):
 def test_a_plan_that_the_run_is_not_sure_of_waits_for_a_person(runs):
     controller = build_controller(ControlConfig(run=str(runs[0].path)))
     assert controller.handle({"text": "turn on the reading lamp"})["decision"] == "done"
-    controller.commands.rules = replace(controller.commands.rules, threshold=1.01)
+    controller.commands.decision_rule = replace(controller.commands.decision_rule, threshold=1.01)
     asked = controller.handle({"text": "turn on the desk lamp"})
     assert (asked["decision"], asked["changes"]) == ("confirm", [])
     assert "below 1.010" in asked["reason"]

@@ -35,6 +35,9 @@ class Task(TaskConfig, ABC):
         """Raise ValueError for values that can't be right, naming the key."""
         at_least_zero("task", simulated_bias=self.simulated_bias)
 
+    def check_files(self) -> None:
+        """Raise ValueError for a missing file that the task names; called before any data is read. By default none."""
+
     @abstractmethod
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Return rows with a known ground truth, a planted signal and a planted bias."""

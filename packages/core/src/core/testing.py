@@ -79,10 +79,10 @@ def check_oversight(domain: Domain, task: str) -> None:
         assert isinstance(getattr(declared, name), tuple), (
             f"{task}: oversight.{name} must be a tuple of texts"
         )
-    if declared.agreement is not None:
-        wanted = getattr(chosen, declared.agreement, None)
-        assert isinstance(wanted, float), f"{task}: oversight.agreement names no setting with a share"
-        assert 0 < wanted < 1, f"{task}: {declared.agreement} is no share"
+    if declared.accuracy_key is not None:
+        wanted = getattr(chosen, declared.accuracy_key, None)
+        assert isinstance(wanted, float), f"{task}: oversight.accuracy_key is not a float of the task"
+        assert 0 < wanted < 1, f"{task}: {declared.accuracy_key} is no share"
 
 
 def check_run(domain: Domain, task: str, folder: Path, *overrides: str) -> Run:
@@ -127,12 +127,13 @@ def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) 
     if loaded.config["encoder"]["max_events"]:  # whose row it is and when: what came before is part of the input
         seen += [c for c in (loaded.roles.unit, loaded.roles.time) if c is not None and c not in seen]
         history = frame[seen]
-    if kept.kind == "mask":
-        found = loaded.masks(raw[seen])
-        served, sure = found.shares, found.sure
-        assert np.array_equal(found.labels, kept.labels), f"{task}: serving gives other masks than the run"
+    if loaded.target.dense:
+        found = loaded.scorer().decoded(raw[seen])
+        served, sure, labels = found.scores, found.sure, found.labels
+        assert np.array_equal(labels, kept.labels), f"{task}: serving gives other masks than the run"
     else:
         served = loaded.scores(raw[seen], history=history)
+        labels = loaded.labels(served, raw)
     np.testing.assert_allclose(
         served,
         kept.scores,
@@ -140,10 +141,9 @@ def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) 
         atol=1e-5,
         err_msg=f"{task}: serving differs from the run's own predictions",
     )
-    labels = kept.labels if kept.kind == "mask" else loaded.decide(served, raw)
-    decided = loaded.oversee(raw, served, labels, sure)
+    decided = loaded.decisions(raw, served, labels, sure)
     assert decided is not None, f"{task}: serving has no rules of oversight"
     assert run.record.oversight is not None
-    counted, recorded = decided.counts().model_dump(), run.record.oversight["counts"]
+    counted, recorded = decided.counts().model_dump(), run.record.oversight.counts.model_dump()
     for key, count in counted.items():  # a score a hair from the threshold may fall on its other side
         assert abs(count - recorded[key]) <= 1, f"{task}: serving defers other rows than the run ({key})"

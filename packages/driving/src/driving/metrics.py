@@ -15,13 +15,12 @@ if TYPE_CHECKING:
 
 def sign_metrics(kind: str) -> dict[str, Metric]:
     """Return the metrics of sign classification; none for other targets."""
-    if kind != "multiclass":
-        return {}
-    return {
+    of_classes: dict[str, Metric] = {
         "recall_vulnerable": recall_of(VULNERABLE),
         "recall_right_of_way": recall_of(RIGHT_OF_WAY),
         "worst_class_recall": worst_recall,
     }
+    return {"multiclass": of_classes}.get(kind, {})
 
 
 def recall_of(names: Sequence[str]) -> Metric:
@@ -44,9 +43,8 @@ def worst_recall(p: Predictions) -> float:
 
 def segmentation_metrics(kind: str) -> dict[str, Metric]:
     """Return the metrics of semantic segmentation; none for other targets."""
-    if kind != "mask":
-        return {}
-    return {"recall_vulnerable": pixel_recall_of(VULNERABLE), "iou_vulnerable": pixel_iou_of(VULNERABLE)}
+    of_pixels = {"recall_vulnerable": pixel_recall_of(VULNERABLE), "iou_vulnerable": pixel_iou_of(VULNERABLE)}
+    return {"segmentation": of_pixels}.get(kind, {})
 
 
 def _codes(p: Predictions, names: Sequence[str]) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.data.coercion import to_numbers
-from core.evaluation.perturbation import headline
+from core.evaluation.bootstrap import estimate
 from core.evaluation.study import Study, StudyResult
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def _coverage(context: EvaluationContext, declared: dict[str, Any]) -> StudyResu
     frame, part = context.frames["test"], context.parts["test"]
     inside = np.ones(len(part), bool)
     table, checked = [], 0
-    metric = headline(context.target.kind)
+    metric = context.target.headline_metric()
     for limit in declared["domain"]:
         row: dict[str, Any] = {"attribute": limit["attribute"], "declared": limit["within"]}
         within = None
@@ -59,12 +59,8 @@ def _coverage(context: EvaluationContext, declared: dict[str, Any]) -> StudyResu
     return StudyResult(
         f"Declared {declared['declared']}: {covered} inside the {checked} of {len(table)} limits that can be checked.",
         {
-            "fraction_inside": {"value": fraction, "low": None, "high": None},
-            f"{metric.name}_inside": {
-                "value": _value(context, part, inside) if checked else None,
-                "low": None,
-                "high": None,
-            },
+            "fraction_inside": estimate(fraction),
+            f"{metric.name}_inside": estimate(_value(context, part, inside) if checked else None),
         },
         {"Operational design domain": table, "Triggering conditions": declared["triggering_conditions"]},
         notes=[declared["terms"], f"Review: {declared['review']}."],
@@ -74,7 +70,7 @@ def _coverage(context: EvaluationContext, declared: dict[str, Any]) -> StudyResu
 def _value(context: EvaluationContext, part: Predictions, rows: np.ndarray) -> float | None:
     if rows.sum() < context.min_group_rows:
         return None
-    metric = headline(context.target.kind)
+    metric = context.target.headline_metric()
     members = part.take(np.flatnonzero(rows))
     value = metric.combine(metric.columns(members).sum(axis=0, keepdims=True)).item()
     return float(value) if np.isfinite(value) else None

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.random import Generator
 
-    from core.evaluation.ood_detection import Foreign
+    from core.evaluation.ood_detection import OodRows
     from core.evaluation.study import EvaluationContext
 
 COLORS = ((120, 40, 160), (20, 130, 60), (230, 120, 20), (60, 60, 60))
 
 
-def sign_ood_sets(path: str | None, rows: int) -> dict[str, Foreign]:
+def sign_ood_sets(path: str | None, rows: int) -> dict[str, OodRows]:
     """Return the OOD sets for signs: random pixels, unknown signs, and CIFAR-10 if a path is given."""
-    sets: dict[str, Foreign] = {
+    sets: dict[str, OodRows] = {
         "random_pixels": lambda context: _frame(context, _random_pixels(_rng(context, "noise"), rows)),
         "unknown_signs": lambda context: _frame(context, _unknown_signs(_rng(context, "unknown"), rows)),
     }
@@ -33,7 +33,7 @@ def sign_ood_sets(path: str | None, rows: int) -> dict[str, Foreign]:
     return sets
 
 
-def scene_ood_sets(rows: int) -> dict[str, Foreign]:
+def scene_ood_sets(rows: int) -> dict[str, OodRows]:
     """Return the OOD sets for street scenes: random pixels, and the test images upside down."""
     return {
         "random_pixels": lambda context: _frame(

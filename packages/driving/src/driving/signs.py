@@ -52,6 +52,9 @@ class Signs(Task):
         for key in ("robustness_rows", "ood_rows"):
             if getattr(self, key) < 10:
                 raise config_error(f"task.{key}", getattr(self, key), "at least 10")
+
+    def check_files(self) -> None:
+        """Raise ValueError where the file of out-of-distribution images is missing."""
         if self.ood_path is not None:
             from core.data.readers.files import resolve_path
 

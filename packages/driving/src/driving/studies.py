@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.evaluation.latency import latency
-from core.evaluation.ood_detection import outliers
+from core.evaluation.ood_detection import ood_detection
 from core.evaluation.robustness import robustness
 from core.evaluation.selective import risk_coverage
 from core.evaluation.slices import slices
@@ -22,28 +22,26 @@ if TYPE_CHECKING:
 
 def sign_studies(kind: str, task: Signs) -> dict[str, Study]:
     """Return the studies of sign classification; none for other targets."""
-    if kind != "multiclass":
-        return {}
     recalls = {"recall vulnerable": recall_of(VULNERABLE), "recall right of way": recall_of(RIGHT_OF_WAY)}
-    return {
+    of_signs = {
         "robustness": robustness(task.robustness_rows),
-        "ood_detection": outliers(sign_ood_sets(task.ood_path, task.ood_rows), task.ood_rows),
+        "ood_detection": ood_detection(sign_ood_sets(task.ood_path, task.ood_rows), task.ood_rows),
         "risk_coverage": risk_coverage(),
         "slices": slices(recalls),
         "latency": latency(100),
         "operational_design_domain": odd_coverage("signs"),
     }
+    return {"multiclass": of_signs}.get(kind, {})
 
 
 def segmentation_studies(kind: str, task: Segmentation) -> dict[str, Study]:
     """Return the studies of semantic segmentation; none for other targets."""
-    if kind != "mask":
-        return {}
-    return {
+    of_scenes = {
         "robustness": robustness(task.robustness_rows),
-        "ood_detection": outliers(scene_ood_sets(task.ood_rows), task.ood_rows),
+        "ood_detection": ood_detection(scene_ood_sets(task.ood_rows), task.ood_rows),
         "risk_coverage": risk_coverage(),
         "slices": slices({"recall vulnerable": pixel_recall_of(VULNERABLE)}),
         "latency": latency(40),
         "operational_design_domain": odd_coverage("segmentation"),
     }
+    return {"segmentation": of_scenes}.get(kind, {})

@@ -61,12 +61,11 @@ class Credit(Task):
         """Return the recall of defaults at fixed false positive rates."""
         from finance.metrics import recall_at
 
-        if kind != "binary":
-            return {}
-        return {"recall_at_1_fpr": recall_at(0.01), "recall_at_5_fpr": recall_at(0.05)}
+        of_defaults = {"recall_at_1_fpr": recall_at(0.01), "recall_at_5_fpr": recall_at(0.05)}
+        return {"binary": of_defaults}.get(kind, {})
 
     def studies(self, kind: str) -> dict[str, Study]:
         """Return the studies of costs, drift, reason codes, latency and predictive equality."""
         from finance.studies import credit_studies
 
-        return credit_studies(self) if kind == "binary" else {}
+        return {"binary": credit_studies(self)}.get(kind, {})

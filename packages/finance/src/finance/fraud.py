@@ -81,12 +81,11 @@ class Fraud(Task):
         """Return the recall of frauds at fixed false positive rates."""
         from finance.metrics import recall_at
 
-        if kind != "binary":
-            return {}
-        return {"recall_at_1_fpr": recall_at(0.01), "recall_at_5_fpr": recall_at(0.05)}
+        of_frauds = {"recall_at_1_fpr": recall_at(0.01), "recall_at_5_fpr": recall_at(0.05)}
+        return {"binary": of_frauds}.get(kind, {})
 
     def studies(self, kind: str) -> dict[str, Study]:
         """Return the studies of alerts, costs, drift, reason codes, latency and predictive equality."""
         from finance.studies import fraud_studies
 
-        return fraud_studies(self) if kind == "binary" else {}
+        return {"binary": fraud_studies(self)}.get(kind, {})

@@ -81,15 +81,13 @@ class Commands(Task):
 
     def studies(self, kind: str) -> dict[str, Study]:
         """Return the studies of intents and slots."""
-        if kind != "tokens":
-            return {}
         from smarthome.studies.footprint import footprint
         from smarthome.studies.languages import languages
         from smarthome.studies.out_of_scope import out_of_scope
         from smarthome.studies.plans import false_activation, plan_success
         from smarthome.studies.text_robustness import text_robustness
 
-        return {
+        of_commands: dict[str, Study] = {
             "out_of_scope": out_of_scope,
             "plans": plan_success,
             "false_activation": false_activation,
@@ -97,3 +95,4 @@ class Commands(Task):
             "text_robustness": text_robustness,
             "footprint": footprint(self.watts, self.cores),
         }
+        return {"intent_slots": of_commands}.get(kind, {})

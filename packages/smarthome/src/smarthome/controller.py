@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 import pandas as pd
 
-from core.serving.load import Loaded, load
-from core.serving.verbs import SIMULATED
+from core.serving.load import LoadedRun, load
+from core.report.sentences.notices import SIMULATED_MODEL
 from core.targets.intent_slots import IntentSlotsTarget
 from smarthome import home as homes
 from smarthome.home import Change, Home
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 class Controller:
     """A home, the models of utterances and sensor readings, and the plan that waits for confirmation."""
 
-    commands: Loaded
-    scene: Loaded | None
+    commands: LoadedRun
+    scene: LoadedRun | None
     home: Home
     min_confidence: float
     comfort: float = 21.0
@@ -75,7 +75,7 @@ class Controller:
         scores = self.commands.scores(frame)
         labels = target.labels(scores)
         intent = target.classes[int(labels[0, 0])]
-        slots = slot_values(text, target.named(labels, [text])[0])
+        slots = slot_values(text, target.decoded_slots(labels, [text])[0])
         k = len(target.classes)
         confidence, slots_confidence = float(scores[0, labels[0, 0]]), float(scores[0, k])
         interpretation = {
@@ -91,7 +91,7 @@ class Controller:
             reason = f"confidence {confidence:.3f} is below {self.min_confidence:.3f}: out of scope, or not understood"
             return self._respond(interpretation, Plan(refused=reason))
         plan = make_plan(intent, slots, self.home, here)
-        rules = self.commands.rules
+        rules = self.commands.decision_rule
         if rules is not None and rules.method != "none" and plan.refused is None and plan.confirm is None:
             certainty = float(rules.confidence(scores, labels)[0])
             if certainty < rules.threshold:  # the run's own rule of oversight: a human decides
@@ -120,7 +120,7 @@ class Controller:
             frame[roles.time] = pd.to_datetime(frame[roles.time])
         last = frame.iloc[[-1]]
         scores = self.scene.scores(last, history=frame if history else None)
-        labels = self.scene.decide(scores, last)
+        labels = self.scene.labels(scores, last)
         classes = self.scene.target.classes
         if not classes:
             interpretation = {
@@ -177,7 +177,7 @@ def _response(
     }
 
 
-def confidence_threshold(run: Loaded) -> float:
+def confidence_threshold(run: LoadedRun) -> float:
     """Return the run's threshold that keeps 99 % of validation commands, 0.5 where the record has none."""
     study = run.run.record.studies.get("out_of_scope")
     figure = None if study is None else study.metrics.get("threshold_99")
@@ -187,7 +187,7 @@ def confidence_threshold(run: Loaded) -> float:
 def build_controller(config: ControlConfig) -> Controller:
     """Return the controller of a configuration; raises ValueError for runs of other tasks."""
     commands = load(config.run, config.device)
-    if commands.target.kind != "tokens":
+    if not isinstance(commands.target, IntentSlotsTarget):
         raise ValueError(f"run={config.run}: a run of task=commands (target=intent_slots) is needed")
     scene = None
     if config.scene_run is not None:
@@ -205,7 +205,7 @@ def run_control(config: ControlConfig) -> list[dict[str, Any]]:
     """Handle every line of the input as it arrives; a line that can't be parsed gets an error as response."""
     controller = build_controller(config)
     if controller.commands.run.record.data.simulated:
-        log.warning(SIMULATED)
+        log.warning(SIMULATED_MODEL)
     responses = []
     with _lines(config.input) as lines, _opened(config.output) as out:
         for number, line in enumerate(lines, 1):

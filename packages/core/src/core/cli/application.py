@@ -24,6 +24,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from core.cli.console_logging import log_to_stderr
 from core.cli.errors import run_cli
 from core.cli.help import show_help
 from core.config.deprecated import renamed_override
@@ -84,6 +85,7 @@ class Application:
 
     def main(self) -> None:
         """Run as a command: hydra's command line, one message and exit status 2 for a user's mistake."""
+        log_to_stderr("core", self.domain.name)
         with _deprecations_on_stderr():
             sys.argv[1:] = [
                 a if a.startswith("-") else renamed_override(a, self.domain.name) for a in sys.argv[1:]

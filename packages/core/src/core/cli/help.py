@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from hydra import compose, initialize_config_module
@@ -60,6 +60,10 @@ def _print_keys(node: DictConfig, prefix: str, width: int, only: list[str] | Non
         if key in ("defaults", "hydra") or key.startswith("_"):
             continue
         path = f"{prefix}.{key}" if prefix else key
+        nested = None if OmegaConf.is_missing(node, key) else node[key]
+        if isinstance(nested, DictConfig) and is_dataclass(OmegaConf.get_type(nested)):
+            _print_keys(nested, path, width)
+            continue
         left = f"    {path}={_shown(node, key)}"
         text = words.get(key, "")
         first = left if len(left) >= 44 else left.ljust(44)

@@ -15,6 +15,8 @@ RENAMED_GROUPS: dict[str, str] = {
     "challenger": "baseline",
     "batch": "batch_size",  # of finance.monitor
     "least": "min_confidence",  # of smarthome.control
+    "checkpoint_minutes": "checkpoint_every_minutes",  # of core.pretrain
+    "ship": "install",  # of core.pretrain
 }
 """Old group, or key of a verb that belongs to no group, -> new one."""
 
@@ -40,6 +42,27 @@ RENAMED_TASKS: dict[tuple[str, str], str] = {
 """(domain, old task) -> new task, where another domain has a task of the old name."""
 
 RENAMED_KEYS: dict[str, str] = {
+    "recipe.cooccurrence": "recipe.ppmi_init",
+    "recipe.held_out": "recipe.validation_fraction",
+    "recipe.hidden": "recipe.mask_fraction",
+    "recipe.judge_every": "recipe.validate_every_epochs",
+    "recipe.length": "recipe.max_length",
+    "recipe.long_every": "recipe.long_rows_every",
+    "recipe.minutes": "recipe.target_minutes",
+    "recipe.move": "recipe.crop_padding",
+    "recipe.pair_length": "recipe.pair_max_length",
+    "recipe.pairs": "recipe.contrastive_pairs",
+    "recipe.pairs_from": "recipe.contrastive_from",
+    "recipe.pool": "recipe.max_pool",
+    "recipe.rate": "recipe.lr",
+    "recipe.shares": "recipe.source_weights",
+    "recipe.signs_share": "recipe.signs_fraction",
+    "recipe.smoothing": "recipe.label_smoothing",
+    "recipe.start": "recipe.initial_weights",
+    "recipe.stem": "recipe.stem_channels",
+    "recipe.views": "recipe.tta_views",
+    "recipe.vocabulary": "recipe.vocab_size",
+    "recipe.widths": "recipe.channels",
     "data.bands": "data.bin_edges",
     "data.drop_unlabelled": "data.drop_unlabeled",
     "data.ignore": "data.drop_columns",
@@ -200,6 +223,8 @@ RENAMED_VALUES: dict[tuple[str, str], str] = {
     ("backbone.standardize", "leaves"): "dead_leaves",
     ("backbone.weights", "none"): "random",
     ("backbone.weights", "shipped"): "pretrained",
+    ("recipe.initial_weights", "none"): "random",
+    ("recipe.initial_weights", "shipped"): "pretrained",
     ("oversight.defer", "agreement"): "accuracy",
     ("oversight.defer", "share"): "fraction",
     ("oversight.method", "normalised"): "normalized",

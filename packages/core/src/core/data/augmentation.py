@@ -27,7 +27,7 @@ class Augmentation(Protocol):
     """Changes a batch's inputs; a function of the inputs and the generator's state alone, example by example."""
 
     def __call__(self, inputs: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """Return changed inputs of the layout's shapes; random numbers are drawn on the CPU, for equal runs anywhere."""
+        """Return changed inputs of the layout's shapes; random numbers are drawn on the CPU, for equal runs."""
 
 
 def no_augmentation(config: NoAugmentation, layout: Layout) -> None:

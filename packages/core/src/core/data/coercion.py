@@ -99,11 +99,8 @@ def to_categories(values: pd.Series[Any]) -> NDArray[np.object_]:
     codes, uniques = pd.factorize(values, use_na_sentinel=True)
     if values.dtype == object and any(isinstance(u, int | float) and u in (0, 1) for u in uniques):
         # True equals 1 as a key: told apart, or a cell's name would depend on the cells before it
-        cells = values.to_numpy(dtype=object)
-        codes, uniques = pd.factorize(
-            np.array([str(v) if isinstance(v, bool) else v for v in cells], dtype=object),
-            use_na_sentinel=True,
-        )
+        cells = [str(v) if isinstance(v, bool) else v for v in values.to_numpy(dtype=object)]
+        codes, uniques = pd.factorize(pd.Series(cells, dtype=object), use_na_sentinel=True)
     names = np.array([*(_category(u) for u in uniques), None], dtype=object)
     return names[codes]
 

@@ -96,7 +96,7 @@ def unit_codes(dataset: Dataset) -> NDArray[np.int64]:
 
 
 def _units(dataset: Dataset) -> NDArray[Any]:
-    """Return whom each row belongs to; rows without a unit, and data without units, go by their inputs. (N,) objects."""
+    """Return whom each row belongs to, (N,) objects; rows without a unit, or data without units, by their inputs."""
     frame, roles = dataset.frame, dataset.roles
     if roles.unit is None:
         return input_keys(frame, roles)

@@ -143,7 +143,7 @@ class Layout:
 
     numeric: tuple[str, ...] = ()
     bin_edges: tuple[tuple[float, ...], ...] = ()
-    """Quantile edges of each numeric column (standardized scale) on the training set, for piecewise-linear encodings."""
+    """Quantile edges of each numeric column (standardized scale) on the training set, for piecewise-linear encoding."""
     categorical: tuple[str, ...] = ()
     cardinalities: tuple[int, ...] = ()
     vocab_size: int = 0
@@ -199,7 +199,7 @@ class Encoder(Protocol):
         """Describe the tensors for a backbone."""
 
     def derived_features(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Compute the numbers derived from texts (comparisons with references), (N, n); no column where there are none."""
+        """Compute the numbers derived from texts (comparisons with references), (N, n); n may be 0."""
 
     def column_positions(self) -> dict[str, dict[str, list[int] | None]]:
         """Return column -> input -> the column's indices along the input's last dimension, None for all of it."""

@@ -45,10 +45,13 @@ class StandardEvaluation(EvaluationConfig):
     target_specificity: float = field(
         0.90, help="specificity that 'sensitivity at' and threshold_rule=specificity must reach"
     )
-    prevalence: float | None = field(None, help="prevalence for PPV and NPV (null: that of the validation set)")
+    prevalence: float | None = field(
+        None, help="prevalence for PPV and NPV (null: that of the validation set)"
+    )
     cost_false_positive: float = field(1.0, help="cost of a false positive, in any unit")
     cost_false_negative: float | None = field(
-        None, help="cost of a false negative (null: as many false positives as there are negatives per positive)"
+        None,
+        help="cost of a false negative (null: as many false positives as there are negatives per positive)",
     )
     decision_thresholds: list[float] = field(
         [], help="threshold probabilities of the decision curve (empty: 50, up to four times the prevalence)"

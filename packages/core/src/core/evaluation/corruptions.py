@@ -1,8 +1,8 @@
-"""Fifteen kinds of spoilt pictures at five severities, after Hendrycks and Dietterich 2019 (arXiv:1903.12261).
+"""Fifteen kinds of image corruption at five severities, after Hendrycks and Dietterich 2019 (arXiv:1903.12261).
 
 Own implementation on tensors. Strengths follow the published ones for 32 and for 224 pixels; in between they are
 interpolated by the logarithm of the side, and lengths are shares of the side. Frost has no photographs of ice: its
-crystals are ridges of fractal noise. Pictures are (B, C, H, W) float from 0 to 1, and each is changed by itself.
+crystals are ridges of fractal noise. Images are (B, C, H, W) float from 0 to 1, and each is changed by itself.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ SMALL, LARGE = 32, 224
 
 
 def corrupt(image_BCHW: Tensor, kind: str, severity: int, generator: Generator) -> Tensor:
-    """Spoil uint8 pictures, giving uint8 ones of the same shape; random numbers come from the generator alone."""
+    """Corrupt uint8 images, returning uint8 ones of the same shape; random numbers come from the generator alone."""
     assert image_BCHW.dtype == torch.uint8
     assert severity in SEVERITIES
-    spoilt = CORRUPTIONS[kind](image_BCHW.float() / 255, severity, generator)
-    return (spoilt * 255).round_().clamp_(0, 255).to(torch.uint8)
+    corrupted = CORRUPTIONS[kind](image_BCHW.float() / 255, severity, generator)
+    return (corrupted * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _strength(image: Tensor, severity: int, small: Five, large: Five) -> float:
@@ -203,7 +203,7 @@ def contrast(image: Tensor, severity: int, generator: Generator) -> Tensor:
 
 
 def elastic_transform(image: Tensor, severity: int, generator: Generator) -> Tensor:
-    """A warped picture."""
+    """A warped image."""
     reach = _length(image, severity, (0.02, 0.03, 0.04, 0.05, 0.065))
     batch, _, height, width = image.shape
     field = _blurred(_normal((batch, 2, height, width), generator), max(1.0, 0.06 * min(height, width)))
@@ -226,10 +226,10 @@ def jpeg_compression(image: Tensor, severity: int, generator: Generator) -> Tens
     quality = round(_strength(image, severity, (80, 65, 58, 50, 40), (25, 18, 15, 10, 7)))
     pixels = (image * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
     found = []
-    for picture in pixels:
+    for image in pixels:
         out = io.BytesIO()
-        Image.fromarray(picture.squeeze()).save(out, "JPEG", quality=quality)
-        found.append(np.asarray(Image.open(io.BytesIO(out.getvalue()))).reshape(picture.shape))
+        Image.fromarray(image.squeeze()).save(out, "JPEG", quality=quality)
+        found.append(np.asarray(Image.open(io.BytesIO(out.getvalue()))).reshape(image.shape))
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float() / 255
 
 

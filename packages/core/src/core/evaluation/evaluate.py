@@ -23,8 +23,8 @@ from core.evaluation.section import (
 )
 from core.evaluation.thresholds import choose_thresholds, metric_settings, threshold_points
 from core.evaluation.types import Comparison, Evaluation
+from core.fairness.group_thresholds import decide_by_group
 from core.fairness.section import GroupThresholds
-from core.fairness.threshold_optimizer import decide_by_group
 from core.targets.recalibration import Recalibration
 from core.targets.types import FittedBaseline, Metric, Predictions, Statistic, Target
 

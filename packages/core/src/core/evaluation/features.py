@@ -1,4 +1,4 @@
-"""What classical models see: columns of the table, weighted words, histograms of images, shapes of signals."""
+"""Features of classical baselines: table columns, TF-IDF, histograms of images, shapes of signals."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.coercion import to_categories, to_numbers, to_texts
-from core.evaluation.means import MeanEncoder
 from core.evaluation.handcrafted_features import image_features, signal_features
-from core.evaluation.types import Array
+from core.targets.types import Array
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from core.data.types import Encoder, ColumnRoles
+    from core.data.types import ColumnRoles, Encoder
 
-AT_ONCE = 128
+BATCH_ROWS = 128
 """Rows whose images or signals are decoded at once."""
-FEW = 24
+MAX_CODES = 24
 """Categories up to which boosting gets codes."""
-MOST_CATEGORIES = 250
+FOLDS = 5
+"""Of cross-fitted target encoding."""
+MAX_CATEGORIES = 250
 """Columns that one categorical column is spread over for a linear model; the rarest share one."""
 MISSING = "(missing)"
 """The category of a gap."""
@@ -60,11 +61,11 @@ class Features:
     """Block -> columns, once fitted; for the record."""
 
     def fit(self, frame: pd.DataFrame, truth: Array) -> Matrix:
-        """Learn categories, scales and vocabularies, and encode the same rows; ``truth`` (N, K)."""
+        """Fit categories, scales and vocabularies, and return the same rows encoded; ``truth`` (N, K) numbers."""
         return self._joined([b.transformer.fit_transform(b.read(frame), truth) for b in self.parts])
 
     def transform(self, frame: pd.DataFrame) -> Matrix:
-        """Encode further rows."""
+        """Return further rows encoded."""
         return self._joined([b.transformer.transform(b.read(frame)) for b in self.parts])
 
     def _joined(self, values: list[Any]) -> Matrix:
@@ -80,33 +81,33 @@ class Features:
 
 
 def dense_features(
-    roles: ColumnRoles, encoder: Encoder, topics: int, random: int, train: pd.DataFrame
+    roles: ColumnRoles, encoder: Encoder, svd_components: int, random: int, train: pd.DataFrame
 ) -> Features:
-    """Make what boosting takes: raw numbers with gaps, category codes or means, text topics, shapes.
+    """Return the features of boosting: raw numbers with gaps, category codes or target means, SVD of texts, shapes.
 
-    A column of more than ``FEW`` categories in ``train`` is encoded by means: codes of so many overfit.
+    A column of more than ``MAX_CODES`` categories in ``train`` is target-encoded: codes of so many overfit.
     """
     from sklearn.preprocessing import FunctionTransformer, OrdinalEncoder
 
     blocks = []
     if roles.numeric:
         blocks.append(Block("numeric", _numbers(roles.numeric), FunctionTransformer()))
-    few = tuple(c for c in roles.categorical if train[c].nunique() <= FEW)
+    few = tuple(c for c in roles.categorical if train[c].nunique() <= MAX_CODES)
     many = tuple(c for c in roles.categorical if c not in few)
     if few:
         coder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
         blocks.append(Block("categorical", _names(few), coder, codes=True))
     if many:
-        blocks.append(Block("means of categories", _names(many), MeanEncoder(random)))
-    blocks += [Block(f"topics of {c}", _texts(c), _Topics(topics, random)) for c in roles.text]
+        blocks.append(Block("target means of categories", _names(many), _TargetMeans(random)))
+    blocks += [Block(f"SVD of {c}", _texts(c), _TextSvd(svd_components, random)) for c in roles.text]
     if roles.references:
         blocks.append(Block("comparison with references", _derived(encoder), FunctionTransformer()))
     blocks += [Block(n, r, FunctionTransformer()) for n, r in _shapes(roles, encoder)]
     return Features(_some(blocks), sparse=False)
 
 
-def sparse_features(roles: ColumnRoles, encoder: Encoder, vocabulary: int) -> Features:
-    """Make what a linear model takes: scaled numbers, one column a category, weighted words and word pairs."""
+def sparse_features(roles: ColumnRoles, encoder: Encoder, max_features: int) -> Features:
+    """Return the features of a linear model: scaled numbers, one-hot categories, TF-IDF of words and word pairs."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -114,11 +115,11 @@ def sparse_features(roles: ColumnRoles, encoder: Encoder, vocabulary: int) -> Fe
     if roles.numeric:
         blocks.append(Block("numeric", _numbers(roles.numeric), _scaled_gaps()))
     if roles.categorical:
-        coder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_CATEGORIES)
+        coder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MAX_CATEGORIES)
         blocks.append(Block("categorical", _names(roles.categorical), coder))
     for column in roles.text:
         words = TfidfVectorizer(
-            sublinear_tf=True, ngram_range=(1, 2), max_features=vocabulary, token_pattern=WORD
+            sublinear_tf=True, ngram_range=(1, 2), max_features=max_features, token_pattern=WORD
         )
         blocks.append(Block(f"words of {column}", _texts(column), words))
     if roles.references:
@@ -128,7 +129,7 @@ def sparse_features(roles: ColumnRoles, encoder: Encoder, vocabulary: int) -> Fe
 
 
 def _scaled_gaps() -> Any:
-    """Make what fills gaps with the median, flags them, and scales."""
+    """Return a transformer that fills gaps with the median, flags them, and scales."""
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -137,28 +138,55 @@ def _scaled_gaps() -> Any:
     return make_pipeline(gaps, StandardScaler())
 
 
-class _Topics:
-    """TF-IDF, then truncated SVD to at most as many dimensions as the vocabulary turns out to allow."""
+class _TargetMeans:
+    """Smoothed, cross-fitted target means (Micci-Barreca 2001), an encoder for each column of the truth.
 
-    def __init__(self, most: int, random: int) -> None:
+    A training row's mean never contains its own truth, nor that of its fold: otherwise rare categories would
+    give the label away in training and nothing afterwards.
+    """
+
+    def __init__(self, random: int) -> None:
+        self.random = random
+        self.encoders: list[Any] = []
+
+    def fit_transform(self, names: NDArray[Any], truth: Array) -> Array:
+        """Fit to categories (N, C) and truth (N, K), and return the same rows encoded out of fold, (N, K * C)."""
+        from sklearn.preprocessing import TargetEncoder
+
+        folds = min(FOLDS, len(names))
+        self.encoders = [
+            TargetEncoder(target_type="continuous", cv=folds, random_state=self.random) for _ in truth.T
+        ]
+        columns = zip(self.encoders, truth.T, strict=True)
+        return np.concatenate([encoder.fit_transform(names, column) for encoder, column in columns], axis=1)
+
+    def transform(self, names: NDArray[Any]) -> Array:
+        """Return further rows encoded; a category that training never saw gets the overall mean."""
+        return np.concatenate([encoder.transform(names) for encoder in self.encoders], axis=1)
+
+
+class _TextSvd:
+    """TF-IDF, then truncated SVD to at most as many dimensions as the vocabulary turns out to allow (LSA)."""
+
+    def __init__(self, components: int, random: int) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        self.most, self.random = most, random
+        self.components, self.random = components, random
         self.words = TfidfVectorizer(sublinear_tf=True, max_features=20_000, token_pattern=WORD)
-        self.topics: Any = None
+        self.svd: Any = None
 
     def fit_transform(self, texts: list[str], _: Array) -> Any:
-        """Learn words and topics, and encode the same texts."""
+        """Fit vocabulary and components, and return the same texts encoded."""
         from sklearn.decomposition import TruncatedSVD
 
         weights = self.words.fit_transform(texts)
-        wanted = max(1, min(self.most, weights.shape[1] - 1))
-        self.topics = TruncatedSVD(n_components=wanted, random_state=self.random)
-        return self.topics.fit_transform(weights)
+        wanted = max(1, min(self.components, weights.shape[1] - 1))
+        self.svd = TruncatedSVD(n_components=wanted, random_state=self.random)
+        return self.svd.fit_transform(weights)
 
     def transform(self, texts: list[str]) -> Any:
-        """Encode further texts."""
-        return self.topics.transform(self.words.transform(texts))
+        """Return further texts encoded."""
+        return self.svd.transform(self.words.transform(texts))
 
 
 def _some(blocks: list[Block]) -> list[Block]:
@@ -172,7 +200,7 @@ def _numbers(columns: tuple[str, ...]) -> Callable[[pd.DataFrame], Any]:
 
 
 def _derived(encoder: Encoder) -> Callable[[pd.DataFrame], Any]:
-    """Read what the model's own encoder makes of texts and their references: both compare them alike."""
+    """Return a reader of what the model's own encoder makes of texts and their references."""
     return lambda frame: encoder.derived_features(frame).to_numpy(np.float64)
 
 
@@ -201,7 +229,7 @@ def _decoded(
     encoder: Encoder, name: str, features: Callable[[NDArray[Any]], NDArray[np.float32]]
 ) -> Callable[[pd.DataFrame], Any]:
     def read(frame: pd.DataFrame) -> Any:
-        pieces = [frame.iloc[start : start + AT_ONCE] for start in range(0, len(frame), AT_ONCE)]
+        pieces = [frame.iloc[start : start + BATCH_ROWS] for start in range(0, len(frame), BATCH_ROWS)]
         return np.concatenate([features(encoder.transform(piece)[name].numpy()) for piece in pieces])
 
     return read

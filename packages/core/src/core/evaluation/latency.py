@@ -1,4 +1,4 @@
-"""How long one answer takes, at a fixed input."""
+"""Latency of one prediction, at a fixed input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.evaluation.study import StudyResult, Study
+from core.evaluation.bootstrap import estimate
+from core.evaluation.study import Study, StudyResult
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from core.targets.scorer import Scorer
     from core.targets.types import Array
 
-WARM = 10
+WARMUP_CALLS = 10
 
 
-def times(scorer: Scorer, rows: pd.DataFrame | dict[str, Tensor], calls: int, warm: int = WARM) -> Array:
-    """Time ``calls`` answers to the same rows, in seconds, after ``warm`` that are not counted."""
-    for _ in range(warm):
+def time_calls(
+    scorer: Scorer, rows: pd.DataFrame | dict[str, Tensor], calls: int, warmup: int = WARMUP_CALLS
+) -> Array:
+    """Return the seconds of ``calls`` predictions of the same rows, after ``warmup`` that are not counted."""
+    for _ in range(warmup):
         scorer.scores(rows)
     found = []
     for _ in range(calls):
@@ -33,29 +36,29 @@ def times(scorer: Scorer, rows: pd.DataFrame | dict[str, Tensor], calls: int, wa
 
 
 def latency(calls: int = 200) -> Study:
-    """Make the study: median and 99th percentile of the time from encoded row to scores, one row at a time."""
+    """Return the study: median and 99th percentile of the time from encoded row to scores, one row at a time."""
 
-    def study(held: EvaluationContext) -> StudyResult:
+    def study(context: EvaluationContext) -> StudyResult:
         import torch
 
-        row = held.frames["test"].iloc[:1]
-        inputs = held.scorer.encode(row)
+        row = context.frames["test"].iloc[:1]
+        inputs = context.scorer.encode(row)
         spent = {
-            "model": 1e3 * times(held.scorer, inputs, calls),
-            "with_decoding": 1e3 * times(held.scorer, row, max(calls // 4, 20), warm=0),
+            "model": 1e3 * time_calls(context.scorer, inputs, calls),
+            "with_decoding": 1e3 * time_calls(context.scorer, row, max(calls // 4, 20), warmup=0),
         }
-        figures = {
-            f"{name}_{word}_ms": {"value": float(np.quantile(took, share)), "low": None, "high": None}
+        metrics = {
+            f"{name}_{word}_ms": estimate(np.quantile(took, share))
             for name, took in spent.items()
             for word, share in (("p50", 0.5), ("p99", 0.99))
         }
         shapes = ", ".join(f"{k} {' x '.join(map(str, v.shape[1:]))}" for k, v in inputs.items())
         return StudyResult(
-            f"One answer takes {figures['model_p50_ms']['value']:.1f} ms (median), "
-            f"{figures['model_p99_ms']['value']:.1f} ms at the 99th percentile.",
-            figures,
+            f"One prediction takes {metrics['model_p50_ms'].value:.1f} ms (median), "
+            f"{metrics['model_p99_ms'].value:.1f} ms at the 99th percentile.",
+            metrics,
             notes=[
-                f"Input of fixed size ({shapes}), one row a call, {calls} calls after {WARM} to warm up, "
+                f"Input of fixed size ({shapes}), one row a call, {calls} calls after {WARMUP_CALLS} to warm up, "
                 f"{torch.get_num_threads()} threads of this machine, whatever else it was doing.",
                 "The model in the training framework, not an exported one.",
             ],

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from core.config.section import Estimate
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -55,8 +57,8 @@ class StudyResult:
 
     summary: str
     """One sentence for the page."""
-    metrics: dict[str, dict[str, Json]] = field(default_factory=dict)
-    """name -> {value, low, high}; null where undefined or without an interval."""
+    metrics: dict[str, Estimate] = field(default_factory=dict)
+    """Null where undefined or without an interval."""
     tables: dict[str, list[dict[str, Json]]] = field(default_factory=dict)
     """Title -> rows of the same columns."""
     gates: list[Gate] = field(default_factory=list)

@@ -86,9 +86,7 @@ def choose_thresholds(validation: Predictions, config: StandardEvaluation) -> Th
         chosen.cost_false_positive = config.cost_false_positive
         chosen.cost_false_negative = config.cost_false_positive * ratio
         chosen.cost_threshold = 1 / (1 + ratio)
-        chosen.cuts = {
-            each: _known(choose_threshold(each, *outcome, config, ratio)) for each in POINT_RULES
-        }
+        chosen.cuts = {each: _known(choose_threshold(each, *outcome, config, ratio)) for each in POINT_RULES}
     return chosen
 
 
@@ -120,7 +118,9 @@ def balance_classes(validation: Predictions, rule: str = "balanced") -> Threshol
     """
     if not validation.type.balances_classes:
         raise config_error(
-            "evaluation.threshold_rule", rule, f"needs several classes, not a {validation.kind} target; use auto"
+            "evaluation.threshold_rule",
+            rule,
+            f"needs several classes, not a {validation.kind} target; use auto",
         )
     truth = validation.targets.astype(np.int64)
     counts = np.bincount(truth, minlength=len(validation.classes))

@@ -63,7 +63,9 @@ def terms_of(section: UncertaintySection) -> UncertaintyTerms:
 
 def terms(calibration: Calibration, alpha: float, cost: float, error_unit: float) -> UncertaintyTerms:
     """Return the terms of a fresh calibration."""
-    return UncertaintyTerms(alpha, cost, error_unit, calibration.units is not None, calibration.standard_error)
+    return UncertaintyTerms(
+        alpha, cost, error_unit, calibration.units is not None, calibration.standard_error
+    )
 
 
 def measure(
@@ -103,9 +105,7 @@ def measure(
         rows=len(scored),
         by_class=_by_class(scored, scores, found, config, seed),
         by_group=by_group,
-        deferral=Deferral(
-            **_deferred(rule, part, against, config, seed), by_group=deferral_by_group
-        ),
+        deferral=Deferral(**_deferred(rule, part, against, config, seed), by_group=deferral_by_group),
         risk_coverage=_risk_coverage(rule, part, against, config, seed),
         **_sets(scored, found, against, config, seed),
     )

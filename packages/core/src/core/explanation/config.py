@@ -6,65 +6,71 @@ from core.config import ExplanationConfig, config_error, field, register
 from core.config.validate import one_of
 
 METHODS = ("auto", "occlusion", "integrated_gradients", "rollout")
-LEAST_ROWS = 12
-"""Rows that are explained whatever it costs, where there are so many: fewer would say nothing."""
+MIN_ROWS = 12
+"""Rows that are explained at any cost, where there are so many: fewer could not be tested."""
+MOST_EXAMPLES = 50
 
 
 @register("explanation", "standard")
 class StandardExplanation(ExplanationConfig):
-    """Explain held-out answers, and test whether the explanations say what the model does."""
+    """Explain held-out predictions, and test whether the explanations are faithful to the model."""
 
     rows: int = field(64, help="held-out rows that are explained and tested, at most")
     method: str = field(
         "auto",
-        help="occlusion (each part removed in turn), integrated_gradients, rollout (attention; has no sign); auto: "
-        "occlusion where a row has at most explanation.parts parts, else integrated_gradients",
+        help="occlusion (each feature masked in turn), integrated_gradients, rollout (attention; has no sign); auto: "
+        "occlusion where a row has at most explanation.max_occluded_features features, else integrated_gradients",
     )
-    parts: int = field(48, help="parts of a row up to which auto removes them one by one")
+    max_occluded_features: int = field(48, help="features of a row up to which auto masks them one by one")
     patches: int = field(5, help="patches along each side of an image")
-    stretches: int = field(20, help="stretches of time that a signal is cut into")
-    references: int = field(2, help="values that a removed column takes in turn: so many of its quantiles")
+    segments: int = field(20, help="segments of time that a signal is cut into")
+    num_references: int = field(
+        2, help="reference values that a masked column takes in turn: so many of its quantiles"
+    )
     steps: int = field(12, help="steps on the path of integrated gradients")
-    orders: int = field(3, help="random orders a row that the explanation's own order is compared with")
-    share: float = field(
+    random_orders: int = field(
+        3, help="random orders of a row's features that the explanation's own order is compared with"
+    )
+    compute_fraction: float = field(
         0.03,
-        help="explain with at most this share of training's passes through the network (counted, not timed): fewer "
-        f"rows where it takes more, but not below {LEAST_ROWS}",
+        help="explain with at most this fraction of training's forward passes (counted, not timed): fewer rows where "
+        f"it takes more, but not below {MIN_ROWS}",
     )
     compare: bool = field(
-        True, help="also explain some rows by the other methods, where explanation.share pays for it"
+        True, help="also explain some rows by the other methods, where explanation.compute_fraction allows"
     )
-    minimum_group: int = field(
+    min_group_rows: int = field(
         10, help="explained rows that a group needs; it must also have evaluation.min_group_rows test rows"
     )
     examples: int | None = field(
         None,
-        help="rows shown one by one, WITH WHAT IS IN THEM (values, words, pictures of people); null: 3 where the data "
-        "are simulated, otherwise none",
+        help="rows shown one by one, WITH THEIR CONTENT (values, words, images of people); null: 3 where the data are "
+        "simulated, otherwise none",
     )
 
-    def check(self) -> None:
-        """Refuse values that can't be meant, before any data is read."""
+    def __post_init__(self) -> None:
         one_of("explanation.method", self.method, METHODS)
         least = {
             "rows": 2,
-            "parts": 1,
+            "max_occluded_features": 1,
             "patches": 2,
-            "stretches": 2,
-            "references": 1,
+            "segments": 2,
+            "num_references": 1,
             "steps": 2,
-            "orders": 1,
-            "minimum_group": 2,
+            "random_orders": 1,
+            "min_group_rows": 2,
         }
         for key, smallest in least.items():
             if getattr(self, key) < smallest:
                 raise config_error(
                     f"explanation.{key}", getattr(self, key), f"give a whole number of at least {smallest}"
                 )
-        if not 0 < self.share <= 1:
-            raise config_error("explanation.share", self.share, "give a share above 0, at most 1")
-        if self.examples is not None and not 0 <= self.examples <= 50:
-            raise config_error("explanation.examples", self.examples, "give 0 to 50, or null")
+        if not 0 < self.compute_fraction <= 1:
+            raise config_error(
+                "explanation.compute_fraction", self.compute_fraction, "give a fraction above 0, at most 1"
+            )
+        if self.examples is not None and not 0 <= self.examples <= MOST_EXAMPLES:
+            raise config_error("explanation.examples", self.examples, f"give 0 to {MOST_EXAMPLES}, or null")
 
 
 @register("explanation", "none")

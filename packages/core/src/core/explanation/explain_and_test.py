@@ -1,89 +1,60 @@
-"""Everything about one run's explanations that is measured: effects, their faithfulness, sanity and stability."""
+"""Explain a run's rows and test the explanations: faithfulness, sanity, stability, agreement of methods."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.stats import ConstantInputWarning, spearmanr
 
 from core.config import derive_seed
-from core.explanation.aggregate import TextAlignment
-from core.explanation.config import LEAST_ROWS
-from core.explanation.faithfulness import Faithfulness, faithfulness
-from core.explanation.faithfulness import num_forward_passes as passes_of_curves
-from core.explanation.integrated_gradients import PASSES, integrated_gradients
-from core.explanation.occlusion import occlusion
-from core.explanation.ranks import rank_correlation
-from core.explanation.rollout import MethodUnavailable, rollout
+from core.explanation.attribution import Attributions, ModelUnderTest, attribute
+from core.explanation.config import MIN_ROWS
+from core.explanation.faithfulness import Faithfulness, faithfulness, num_forward_passes
+from core.explanation.integrated_gradients import FORWARD_PASSES_PER_STEP
+from core.explanation.rollout import MethodUnavailable
 
 if TYPE_CHECKING:
     from core.backbones.model import Model
-    from core.explanation.masker import Masker
     from core.explanation.config import StandardExplanation
     from core.explanation.explained_output import ExplainedOutput
-    from core.targets.scorer import Scorer
+    from core.explanation.masker import Masker
     from core.targets.types import Array
 
-QUARTER = 4
-"""Sanity, stability and other methods are tried on one row in so many, but on the least below."""
-LEAST_TRIED = 6
-
-
-@dataclass(frozen=True)
-class ModelUnderTest:
-    """What is explained: a model, how it is asked, and how its texts become tokens."""
-
-    model: Model
-    scorer: Scorer
-    scorer_of: Callable[[Model], Scorer]
-    """Makes the scorer of another model of the same run."""
-    reading: TextAlignment
+ONE_IN = 4
+"""Sanity, stability and other methods are tested on one row in so many, but on at least the number below."""
+MIN_CHECK_ROWS = 6
 
 
 @dataclass(frozen=True)
 class ExplanationReport:
-    """What was measured on N rows, the first n of them for sanity, stability and other methods. P parts."""
+    """What was measured on N rows, the first n of them for sanity, stability and other methods. P features."""
 
-    cases: Masker
-    question: ExplainedOutput
+    masker: Masker
+    explained: ExplainedOutput
     method: str
-    reason: str
-    effects: Array
-    """(N, P) in the number explained; NaN where a row has no such part."""
-    whole: Array
+    attributions: Attributions
+    full: Array
+    """(N,) output of each row as it is."""
     empty: Array
-    faith: Faithfulness
+    """(N,) output with all features masked."""
+    faithfulness: Faithfulness
     sanity: Array
     """(n,) rank correlation of absolute effects with those of the model with permuted weights."""
     stability: Array | None
-    """(n,) rank correlation of effects with those of the row changed a little; None where it can't be."""
+    """(n,) rank correlation of effects with those of the perturbed row; None where no input can be perturbed."""
     comparison: Mapping[str, Array | str]
-    """Other method -> (n,) rank correlation of effects (absolute ones with roll-out), or why there is none."""
-    notes: list[str]
+    """Other method -> (n,) rank correlation of effects (absolute ones with rollout), or why it is unavailable."""
 
-
-def select_method(settings: StandardExplanation, cases: Masker) -> tuple[str, str]:
-    """Settle which method explains, and say why."""
-    if settings.method != "auto":
-        return settings.method, f"explanation.method={settings.method} was asked for"
-    parts = float(cases.exists().sum(axis=1).mean())
-    has = f"a row has {parts:.0f} {plural(cases.unit)} on average"
-    if parts <= settings.parts:
-        return "occlusion", (
-            f"{has}, at most {settings.parts}: each can be removed in turn, which asks the whole model"
-        )
-    return "integrated_gradients", (
-        f"{has}, more than {settings.parts}: removing each in turn would cost too much"
-    )
-
-
-def plural(unit: str) -> str:
-    """Write several of a unit."""
-    return {"patch": "patches", "stretch": "stretches"}.get(unit, f"{unit}s")
+    @property
+    def effects(self) -> Array:
+        """(N, P) effects in the explained output; NaN where a row has no such feature."""
+        return self.attributions.effects
 
 
 @dataclass(frozen=True)
@@ -95,22 +66,24 @@ class ExplanationBudget:
     """Other methods that explain some rows too."""
 
 
-def plan_budget(settings: StandardExplanation, cases: Masker, method: str, num_forward_passes: float) -> ExplanationBudget:
-    """Find how much ``passes`` forward passes pay for, never fewer than the least rows where there are so many.
+def plan_budget(
+    settings: StandardExplanation, masker: Masker, method: str, passes: float
+) -> ExplanationBudget:
+    """Return how much ``passes`` forward passes pay for, never fewer than ``MIN_ROWS`` rows where there are so many.
 
-    Counted, not timed, so that a run repeated explains the same. Other methods come last, the cheapest first.
+    Counted, not timed, so that a repeated run explains the same. Other methods come last, the cheapest first.
     """
     costs = {
         "rollout": 1.0,
-        "integrated_gradients": float(PASSES * settings.steps),
-        "occlusion": float((cases.exists() * cases.tries()).sum(axis=1).mean()),
+        "integrated_gradients": float(FORWARD_PASSES_PER_STEP * settings.steps),
+        "occlusion": float((masker.present() * masker.references_per_feature()).sum(axis=1).mean()),
     }
-    curves = passes_of_curves(settings.orders) + 1 + cases.alternatives
+    curves = num_forward_passes(settings.random_orders) + 1 + masker.num_references
     each = costs[method] + curves
-    rows = len(cases)
-    while rows > LEAST_ROWS and rows * each + 2 * n_check_rows(rows) * costs[method] > num_forward_passes:
+    rows = len(masker)
+    while rows > MIN_ROWS and rows * each + 2 * n_check_rows(rows) * costs[method] > passes:
         rows -= 1
-    left = num_forward_passes - rows * each - 2 * n_check_rows(rows) * costs[method]
+    left = passes - rows * each - 2 * n_check_rows(rows) * costs[method]
     compared = []
     for name, cost in costs.items():
         if settings.compare and name != method and (n_check_rows(rows) * cost <= left or name == "rollout"):
@@ -120,12 +93,16 @@ def plan_budget(settings: StandardExplanation, cases: Masker, method: str, num_f
 
 
 def n_check_rows(rows: int) -> int:
-    """Count the rows on which sanity, stability and other methods are tried."""
-    return min(rows, max(LEAST_TRIED, rows // QUARTER))
+    """Return the number of rows on which sanity, stability and other methods are tested.
+
+    >>> n_check_rows(400), n_check_rows(12)
+    (100, 6)
+    """
+    return min(rows, max(MIN_CHECK_ROWS, rows // ONE_IN))
 
 
 def with_permuted_weights(model: Model, seed: int) -> Model:
-    """Give a copy whose weights are each permuted at random: as large as before, but knowing nothing."""
+    """Return a copy whose weights are each permuted at random: of the same distribution, without what was learnt."""
     other = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -135,79 +112,91 @@ def with_permuted_weights(model: Model, seed: int) -> Model:
     return other
 
 
-def attribute(
-    subject: ModelUnderTest, cases: Masker, question: ExplainedOutput, method: str, settings: StandardExplanation
-) -> tuple[Array, list[str]]:
-    """Give effects (N, P) by a method, with notes on how well it did."""
-    if method == "occlusion":
-        return occlusion(subject.scorer, cases, question), []
-    if method == "rollout":
-        return rollout(subject.model, cases, subject.reading), []
-    found = integrated_gradients(subject.model, cases, question, subject.reading, settings.steps)
-    return found.effects, found.notes()
+def rank_correlation(effects: Array, others: Array, absolute: bool = False) -> Array:
+    """Compute Spearman's correlation of each row's effects, (N, P) each, (N,).
+
+    Features that are NaN in either are left out; NaN for a row of fewer than three features or without differences.
+    ``absolute`` compares absolute effects, as for explanations without sign.
+
+    >>> rank_correlation(np.array([[1.0, 2.0, 3.0, np.nan]]), np.array([[0.1, 0.3, 0.2, 5.0]])).round(2)
+    array([0.5])
+    """
+    found = np.full(len(effects), np.nan)
+    for row, (a, b) in enumerate(zip(effects, others, strict=True)):
+        both = ~(np.isnan(a) | np.isnan(b))
+        if both.sum() < 3:
+            continue
+        x, y = (np.abs(a[both]), np.abs(b[both])) if absolute else (a[both], b[both])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConstantInputWarning)  # no differences: NaN
+            found[row] = spearmanr(x, y).statistic
+    return found
 
 
 def explain_and_test(
     subject: ModelUnderTest,
-    cases: Masker,
-    question: ExplainedOutput,
+    masker: Masker,
+    explained: ExplainedOutput,
     method: str,
-    reason: str,
     compared: Sequence[str],
     settings: StandardExplanation,
     seed: int,
 ) -> ExplanationReport:
-    """Explain the rows by a method and test the explanations, and explain some by other methods too."""
-    effects, notes = attribute(subject, cases, question, method, settings)
-    whole, empty = question.whole(subject.scorer, cases)
+    """Explain the rows by a method and test the explanations; explain some by other methods too.
+
+    Raises ``MethodUnavailable`` where the network does not have the method.
+    """
+    attributions = attribute(subject, masker, explained, method, settings)
+    effects = attributions.effects
+    full, empty = explained.full_and_empty(subject.scorer, masker)
     generator = np.random.default_rng(derive_seed(seed, "orders"))
-    faith = faithfulness(subject.scorer, cases, question, effects, whole, empty, settings.orders, generator)
-    some = cases.first(n_check_rows(len(cases)))
-    own = effects[: len(some), : some.count]
+    faithful = faithfulness(
+        subject.scorer, masker, explained, effects, full, empty, settings.random_orders, generator
+    )
+    some = masker.head(n_check_rows(len(masker)))
+    own = effects[: len(some), : some.num_features]
     other = with_permuted_weights(subject.model, derive_seed(seed, "permuted"))
-    ignorant = ModelUnderTest(other, subject.scorer_of(other), subject.scorer_of, subject.reading)
-    sanity = rank_correlation(own, attribute(ignorant, some, question, method, settings)[0], sizes_only=True)
+    randomized = ModelUnderTest(other, subject.scorer_of(other), subject.scorer_of, subject.alignment)
+    by_randomized = attribute(randomized, some, explained, method, settings).effects
     return ExplanationReport(
-        cases,
-        question,
+        masker,
+        explained,
         method,
-        reason,
-        effects,
-        whole,
+        attributions,
+        full,
         empty,
-        faith,
-        sanity,
-        _stability(subject, some, question, own, method, settings, seed),
-        _compared(subject, some, question, own, method, compared, settings),
-        notes,
+        faithful,
+        rank_correlation(own, by_randomized, absolute=True),
+        _stability(subject, some, explained, own, method, settings, seed),
+        _comparison(subject, some, explained, own, method, compared, settings),
     )
 
 
 def _stability(
     subject: ModelUnderTest,
-    cases: Masker,
-    question: ExplainedOutput,
+    masker: Masker,
+    explained: ExplainedOutput,
     effects: Array,
     method: str,
     settings: StandardExplanation,
     seed: int,
 ) -> Array | None:
-    stirred = cases.stirred(np.random.default_rng(derive_seed(seed, "stirred")))
-    if stirred is None:
+    perturbed = masker.perturbed(np.random.default_rng(derive_seed(seed, "stirred")))
+    if perturbed is None:
         return None
-    changed, lost = stirred
-    again, _ = attribute(subject, changed, question, method, settings)
+    changed, lost = perturbed
+    again = attribute(subject, changed, explained, method, settings).effects
     kept = np.full(again.shape, np.nan)
-    for row, part in enumerate(lost):
-        left = effects[row] if part < 0 else np.delete(effects[row], part)
+    for row, feature in enumerate(lost):
+        left = effects[row] if feature < 0 else np.delete(effects[row], feature)
         kept[row, : min(len(left), again.shape[1])] = left[: again.shape[1]]
     return rank_correlation(kept, again)
 
 
-def _compared(
+def _comparison(
     subject: ModelUnderTest,
-    cases: Masker,
-    question: ExplainedOutput,
+    masker: Masker,
+    explained: ExplainedOutput,
     effects: Array,
     method: str,
     compared: Sequence[str],
@@ -216,9 +205,9 @@ def _compared(
     found: dict[str, Array | str] = {}
     for name in compared:
         try:
-            other, _ = attribute(subject, cases, question, name, settings)
+            other = attribute(subject, masker, explained, name, settings).effects
         except MethodUnavailable as error:
             found[name] = str(error)
             continue
-        found[name] = rank_correlation(effects, other, sizes_only="rollout" in (name, method))
+        found[name] = rank_correlation(effects, other, absolute="rollout" in (name, method))
     return found

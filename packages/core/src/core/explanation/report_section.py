@@ -1,16 +1,27 @@
-"""The record's ``explanation``: what was measured, with intervals, and what it says in words."""
+"""The record's ``explanation`` from a report: importance, and every test with bootstrap intervals over rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import combinations
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.explanation.explained_output import MEANING
-from core.explanation.explain_and_test import plural
+from core.config.section import Estimate
+from core.explanation.section import (
+    CheckedRows,
+    ExplanationSection,
+    FaithfulnessDisparity,
+    FaithfulnessSection,
+    FaithfulnessTest,
+    FeatureImportance,
+    GroupFaithfulness,
+    GroupFaithfulnessTable,
+    MethodComparison,
+    SanityCheck,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,155 +29,167 @@ if TYPE_CHECKING:
     from core.explanation.explain_and_test import ExplanationReport
     from core.targets.types import Array
 
-SHOWN = 20
+MOST_NAMES = 20
 """Names of columns or words in the record; there is room for every patch."""
-LEAST_WORDS = 5
-"""Explained rows that a word must stand in to be named: a rarer one may name a person."""
-CHANGED = 0.5
-"""Rank correlation with the permuted model below which explanations count as made by the weights."""
-NAMES = {
-    "occlusion": "occlusion",
-    "integrated_gradients": "integrated gradients",
-    "rollout": "attention roll-out",
-}
+MIN_WORD_ROWS = 5
+"""Explained rows that a word must occur in to be named: a rarer one may name a person."""
+SANITY_BAR = 0.5
+"""Rank correlation with the permuted model below which explanations count as due to the weights."""
+MIN_INTERVAL_ROWS = 3
 
 
-def section(
-    trial: ExplanationReport,
+def report_section(
+    report: ExplanationReport,
     weights: Array,
     confidence: float,
     groups: Mapping[str, NDArray[np.str_]],
-    minimum: Mapping[str, set[str]],
-    smallest: int,
-) -> dict[str, Any]:
-    """Put a trial into words and numbers.
+    large_groups: Mapping[str, set[str]],
+    min_group_rows: int,
+) -> ExplanationSection:
+    """Return what a report measured, with intervals.
 
-    ``weights`` (R, N): bootstrap counts of the rows. ``groups``: attribute -> (N,) names; ``minimum``: attribute ->
-    groups that are large enough in the test part; ``smallest``: explained rows that a group needs.
+    ``weights`` (R, N): bootstrap counts of the rows. ``groups``: attribute -> (N,) names; ``large_groups``: attribute
+    -> groups that are large enough in the test set; ``min_group_rows``: explained rows that a group needs.
     """
-    judge = _Judge(weights, confidence)
-    faith, unit = trial.faith, trial.cases.unit
-    faithful = _faithfulness(trial, judge)
-    sanity = judge.mean(trial.sanity) | {"rows": _rows(trial.sanity)}
-    sanity["passed"] = None if sanity["high"] is None else sanity["high"] < CHANGED
+    bootstrap = _Bootstrap(weights, confidence)
+    masker, faithful = report.masker, report.faithfulness
+    sanity = bootstrap.mean(report.sanity)
     stability = None
-    if trial.stability is not None:
-        stability = judge.mean(trial.stability) | {"rows": _rows(trial.stability)}
-    importance = _importance(trial, judge)
-    notes = [
-        f"The number explained: {MEANING[trial.question.target.kind]}, before recalibration.",
-        "Removed columns take quantiles that the encoder keeps, words are left out, patches and stretches take the "
-        "mean of their own row, earlier events never happened: no training row is read.",
-        *trial.notes,
-    ]
-    if stability is None:
-        notes.append("Stability was not tried: no part of these inputs can be changed a little.")
-    if unit == "word" and not importance:
-        notes.append(f"No word stands in {LEAST_WORDS} explained rows, so none is named.")
-    return {
-        "headline": _headline(trial, importance, faithful),
-        "detail": _detail(trial, faithful, sanity, stability),
-        "method": trial.method,
-        "method_name": NAMES[trial.method],
-        "reason": trial.reason,
-        "rows": len(trial.cases),
-        "unit": unit,
-        "units": plural(unit),
-        "explains": MEANING[trial.question.target.kind],
-        "confidence": confidence,
-        "importance": importance,
-        "concentration": concentration(trial),
-        "faithfulness": faithful,
-        "sanity": sanity,
-        "stability": stability,
-        "by_group": _by_group(faith.gains(), faith.whole, groups, minimum, smallest, judge),
-        "comparison": {
-            name: {"reason": found} if isinstance(found, str) else judge.mean(found)
-            for name, found in trial.comparison.items()
+    if report.stability is not None:
+        stability = CheckedRows(
+            **bootstrap.mean(report.stability).model_dump(), rows=_count_defined(report.stability)
+        )
+    gradients = report.attributions.gradients
+    return ExplanationSection(
+        method=report.method,
+        rows=len(masker),
+        feature_kind=masker.feature_kind,
+        explained_output=report.explained.target.explained_output,
+        confidence=confidence,
+        importance=_importance(report, bootstrap),
+        concentration=concentration(report.effects),
+        min_word_rows=MIN_WORD_ROWS,
+        faithfulness=_faithfulness(report, bootstrap),
+        sanity=SanityCheck(
+            **sanity.model_dump(),
+            rows=_count_defined(report.sanity),
+            passed=None if sanity.high is None else sanity.high < SANITY_BAR,
+        ),
+        stability=stability,
+        by_group=_by_group(
+            faithful.gains(), faithful.full_effect, groups, large_groups, min_group_rows, bootstrap
+        ),
+        comparison={
+            name: MethodComparison(unavailable=found)
+            if isinstance(found, str)
+            else MethodComparison(**bootstrap.mean(found).model_dump())
+            for name, found in report.comparison.items()
         },
-        "notes": notes,
-    }
+        unassigned=None if gradients is None else gradients.unassigned,
+        completeness_error=None if gradients is None else gradients.completeness_error,
+    )
 
 
-class _Judge:
-    """Figures over rows with bootstrap intervals."""
+class _Bootstrap:
+    """Statistics over rows with bootstrap intervals."""
 
     def __init__(self, weights: Array, confidence: float) -> None:
         self.weights = weights
         self.tail = 100 * (1 - confidence) / 2
 
-    def mean(self, values: Array) -> dict[str, Any]:
-        """Give the mean of the first rows' values, those that are NaN left out."""
+    def mean(self, values: Array) -> Estimate:
+        """Return the mean of the first rows' values, those that are NaN left out."""
         return self.ratio(values, np.ones(len(values)))
 
-    def ratio(self, above: Array, below: Array) -> dict[str, Any]:
-        """Give a ratio of sums over rows; null where it is undefined."""
-        known = ~(np.isnan(above) | np.isnan(below))
-        above, below = above[known], below[known]
-        value = float(above.sum() / below.sum()) if len(below) and below.sum() > 0 else None
-        if value is None or len(above) < 3:
-            return {"value": value, "low": None, "high": None}
-        samples = self.samples(above, below, known)
+    def ratio(self, numerator: Array, denominator: Array) -> Estimate:
+        """Return a ratio of sums over rows; null where it is undefined."""
+        known = ~(np.isnan(numerator) | np.isnan(denominator))
+        numerator, denominator = numerator[known], denominator[known]
+        value = None
+        if len(denominator) and denominator.sum() > 0:
+            value = float(numerator.sum() / denominator.sum())
+        if value is None or len(numerator) < MIN_INTERVAL_ROWS:
+            return Estimate(value=value)
+        samples = self.samples(numerator, denominator, known)
         low, high = (float(v) for v in np.nanpercentile(samples, [self.tail, 100 - self.tail]))
-        return {"value": value, "low": low, "high": high}
+        return Estimate(value=value, low=low, high=high)
 
-    def samples(self, above: Array, below: Array, known: NDArray[np.bool_]) -> Array:
-        """Give the ratio on each resample, (R,); NaN where no known row was drawn."""
+    def samples(self, numerator: Array, denominator: Array, known: NDArray[np.bool_]) -> Array:
+        """Return the ratio on each resample, (R,); NaN where no known row was drawn."""
         drawn = self.weights[:, : len(known)][:, known]
-        sums = drawn @ below
-        return np.where(sums > 0, drawn @ above / np.where(sums > 0, sums, 1.0), np.nan)
+        sums = drawn @ denominator
+        return np.where(sums > 0, drawn @ numerator / np.where(sums > 0, sums, 1.0), np.nan)
 
 
-def _faithfulness(trial: ExplanationReport, judge: _Judge) -> dict[str, Any]:
-    faith = trial.faith
-    found: dict[str, Any] = {}
-    for name, gain, area, random in (
-        ("deletion", faith.deletion_gain(), faith.deletion, faith.random),
-        ("insertion", faith.insertion_gain(), faith.insertion, faith.whole - faith.random),
+def _faithfulness(report: ExplanationReport, bootstrap: _Bootstrap) -> FaithfulnessSection:
+    found, full = report.faithfulness, report.faithfulness.full_effect
+    tests = []
+    for gain, area, random in (
+        (found.deletion_gain(), found.deletion, found.random),
+        (found.insertion_gain(), found.insertion, full - found.random),
     ):
-        figure = judge.ratio(gain, faith.whole)
-        times = judge.ratio(area, random)
-        found[name] = {
-            **figure,
-            "above_random": figure["low"] is not None and figure["low"] > 0,
-            "times": times,
-            "random": judge.ratio(random, faith.whole),
-        }
-    found["above_random"] = found["deletion"]["above_random"] and found["insertion"]["above_random"]
-    return found
+        estimate = bootstrap.ratio(gain, full)
+        tests.append(
+            FaithfulnessTest(
+                **estimate.model_dump(),
+                above_random=estimate.low is not None and estimate.low > 0,
+                ratio_to_random=bootstrap.ratio(area, random),
+                random=bootstrap.ratio(random, full),
+            )
+        )
+    deletion, insertion = tests
+    return FaithfulnessSection(
+        deletion=deletion,
+        insertion=insertion,
+        above_random=deletion.above_random and insertion.above_random,
+    )
 
 
-def _importance(trial: ExplanationReport, judge: _Judge) -> list[dict[str, Any]]:
-    """Rank names by their mean absolute effect over all rows; a name that a row lacks counts as nothing there."""
-    n = len(trial.cases)
+def _importance(report: ExplanationReport, bootstrap: _Bootstrap) -> list[FeatureImportance]:
+    """Rank features by their mean absolute effect over all rows; a feature that a row lacks counts 0 there."""
+    masker = report.masker
+    n = len(masker)
     totals: dict[str, Array] = {}
     present: dict[str, int] = {}
     kinds: dict[str, str] = {}
     for row in range(n):
         here: dict[str, float] = {}
-        names = trial.cases.names(row)
-        kinds.update(zip(names, trial.cases.kinds(), strict=True))
-        for name, effect in zip(names, trial.effects[row], strict=True):
+        names = masker.feature_names(row)
+        kinds.update(zip(names, masker.feature_kinds(), strict=True))
+        for name, effect in zip(names, report.effects[row], strict=True):
             if not np.isnan(effect):
                 here[name] = here.get(name, 0.0) + float(effect)
         for name, effect in here.items():
             totals.setdefault(name, np.zeros(n))[row] = abs(effect)
             present[name] = present.get(name, 0) + 1
-    kept = [name for name in totals if kinds[name] != "word" or present[name] >= LEAST_WORDS]
-    if trial.cases.unit not in ("patch", "stretch"):
-        kept = sorted(kept, key=lambda name: -totals[name].mean())[:SHOWN]
+    kept = [name for name in totals if kinds[name] != "word" or present[name] >= MIN_WORD_ROWS]
+    if masker.feature_kind not in ("patch", "segment"):
+        kept = sorted(kept, key=lambda name: -totals[name].mean())[:MOST_NAMES]
     found = []
     for name in kept:
-        figure = judge.mean(totals[name])
-        line = {"name": name, "kind": kinds[name], "mean_abs": figure["value"]}
-        found.append(line | {"low": figure["low"], "high": figure["high"]})
+        estimate = bootstrap.mean(totals[name])
+        found.append(
+            FeatureImportance(
+                name=name,
+                kind=kinds[name],
+                mean_abs=float(totals[name].mean()),
+                low=estimate.low,
+                high=estimate.high,
+            )
+        )
     return found
 
 
-def concentration(trial: ExplanationReport) -> float | None:
-    """Give the share of the absolute effect that the strongest quarter of a row's parts carries, mean over rows."""
+def concentration(effects: Array) -> float | None:
+    """Compute the share of the absolute effect that the strongest quarter of a row's features carries, mean over rows.
+
+    ``effects`` (N, P); NaN where a row has no such feature. None where there are no effects.
+
+    >>> concentration(np.array([[3.0, 1.0, 0.0, np.nan, 0.0]]))
+    0.75
+    """
     shares = []
-    for row in trial.effects:
+    for row in effects:
         sizes = np.sort(np.abs(row[~np.isnan(row)]))[::-1]
         if sizes.sum() > 0:
             shares.append(sizes[: -(-len(sizes) // 4)].sum() / sizes.sum())
@@ -175,85 +198,43 @@ def concentration(trial: ExplanationReport) -> float | None:
 
 def _by_group(
     gains: Array,
-    whole: Array,
+    full: Array,
     groups: Mapping[str, NDArray[np.str_]],
-    minimum: Mapping[str, set[str]],
-    smallest: int,
-    judge: _Judge,
-) -> dict[str, Any]:
-    """Compare how far explanations are above random in each group; the widest gap allows for all pairs looked at."""
-    found: dict[str, Any] = {}
+    large_groups: Mapping[str, set[str]],
+    min_group_rows: int,
+    bootstrap: _Bootstrap,
+) -> dict[str, GroupFaithfulnessTable]:
+    """Compare how far explanations are above random in each group; the disparity's interval allows for all pairs."""
+    found: dict[str, GroupFaithfulnessTable] = {}
     for attribute, names in groups.items():
-        shown: dict[str, Any] = {}
+        shown: dict[str, GroupFaithfulness] = {}
+        values: dict[str, float] = {}
         samples: dict[str, Array] = {}
         suppressed = []
         for name in sorted(set(names.tolist())):
             known = (names == name) & ~np.isnan(gains)
-            if known.sum() < smallest or name not in minimum[attribute]:
+            if known.sum() < min_group_rows or name not in large_groups[attribute]:
                 suppressed.append(name)
                 continue
             inside = np.where(known, 1.0, np.nan)
-            shown[name] = {"rows": int(known.sum()), **judge.ratio(gains * inside, whole * inside)}
-            samples[name] = judge.samples(gains[known], whole[known], known)
-        pairs = [p for p in combinations(shown, 2) if all(shown[g]["value"] is not None for g in p)]
-        gap = None
+            estimate = bootstrap.ratio(gains * inside, full * inside)
+            shown[name] = GroupFaithfulness(**estimate.model_dump(), rows=int(known.sum()))
+            if estimate.value is not None:
+                values[name] = estimate.value
+                samples[name] = bootstrap.samples(gains[known], full[known], known)
+        pairs = list(combinations(values, 2))
+        disparity = None
         if pairs:
-            a, b = max(pairs, key=lambda p: abs(shown[p[0]]["value"] - shown[p[1]]["value"]))
-            if shown[a]["value"] < shown[b]["value"]:
+            a, b = max(pairs, key=lambda p: abs(values[p[0]] - values[p[1]]))
+            if values[a] < values[b]:
                 a, b = b, a
-            apart = shown[a]["value"] - shown[b]["value"]
-            half = NormalDist().inv_cdf(1 - judge.tail / 100 / len(pairs)) * float(
-                np.nanstd(samples[a] - samples[b])
-            )
-            gap = {"value": apart, "low": apart - half, "high": apart + half, "between": [a, b]}
-        found[attribute] = {"groups": shown, "suppressed": suppressed, "gap": gap}
+            apart = values[a] - values[b]
+            quantile = NormalDist().inv_cdf(1 - bootstrap.tail / 100 / len(pairs))
+            half = quantile * float(np.nanstd(samples[a] - samples[b]))
+            disparity = FaithfulnessDisparity(value=apart, low=apart - half, high=apart + half, between=[a, b])
+        found[attribute] = GroupFaithfulnessTable(groups=shown, suppressed=suppressed, disparity=disparity)
     return found
 
 
-def _headline(trial: ExplanationReport, importance: Sequence[Mapping[str, Any]], faithful: Mapping[str, Any]) -> str:
-    if not faithful["above_random"]:
-        return "Not explained better than at random"
-    if trial.cases.unit in ("patch", "stretch"):
-        share = concentration(trial)
-        return f"A quarter of the {plural(trial.cases.unit)} carries {share or 0.0:.0%} of the effect"
-    some = [line for line in importance[:3] if line["mean_abs"]]
-    names = [f"“{line['name']}”" if line["kind"] == "word" else line["name"] for line in some]
-    if not names:
-        return f"Different {plural(trial.cases.unit)} in every row"
-    return "Mostly " + (names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}")
-
-
-def _detail(
-    trial: ExplanationReport, faithful: Mapping[str, Any], sanity: Mapping[str, Any], stability: Mapping[str, Any] | None
-) -> str:
-    units, times = plural(trial.cases.unit), faithful["deletion"]["times"]
-    said = []
-    if times["value"] is not None and times["low"] is not None:
-        said.append(
-            f"Removing first the {units} it names changes the answer {times['value']:.1f} times as much as removing "
-            f"{units} at random ({times['low']:.1f} to {times['high']:.1f})"
-            + (
-                "."
-                if faithful["above_random"]
-                else "; the explanations are not above random in both directions."
-            )
-        )
-    else:
-        said.append(f"Removing {units} does not move the answer, so nothing could be tested.")
-    tests = []
-    if sanity["value"] is not None:
-        word = "change" if sanity["passed"] else "stay partly as they are"
-        tests.append(
-            f"with permuted weights the explanations {word} (rank correlation {sanity['value']:.2f})"
-        )
-    if stability is not None and stability["value"] is not None:
-        tests.append(f"after a small change of the row it is {stability['value']:.2f}")
-    if tests:
-        text = "; ".join(tests)
-        said.append(f"{text[0].upper()}{text[1:]}.")
-    said.append(f"By {NAMES[trial.method]} on {len(trial.cases)} test rows.")
-    return " ".join(said)
-
-
-def _rows(values: Array) -> int:
+def _count_defined(values: Array) -> int:
     return int((~np.isnan(values)).sum())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import textwrap
+import warnings
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,9 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from core.config import field_help
 from core.cli.errors import run_cli
+from core.config import field_help
+from core.config.deprecated import renamed_override
 from core.pretrain.config import RECIPES, PretrainConfig
 
 _OUTPUT: dict[str, Any] = {
@@ -29,14 +32,14 @@ _OUTPUT: dict[str, Any] = {
 
 
 def typed(composed: DictConfig) -> PretrainConfig:
-    """Give the typed settings, raising omegaconf's errors for keys and values that can't be."""
+    """Return the typed configuration, raising omegaconf's errors for wrong keys and values."""
     made = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(PretrainConfig), composed))
     assert isinstance(made, PretrainConfig)
     return made
 
 
 def register() -> None:
-    """Tell hydra of the settings and of where a run is kept."""
+    """Register the configuration and the output directory with hydra."""
     store = ConfigStore.instance()
     store.store(name="pretrain_schema", node=PretrainConfig, provider="core")
     store.store(name="pretrain_output", node=_OUTPUT, package="_global_", provider="core")
@@ -47,7 +50,7 @@ def register() -> None:
 
 def show_help() -> None:
     """Print every recipe and key with its default and meaning."""
-    print("Pretrain a backbone that core ships, or train CIFAR-10 from scratch.\n")
+    print("Pretrain a backbone of core, or train CIFAR-10 from scratch.\n")
     print(
         f"usage: python -m core.pretrain recipe={'|'.join(RECIPES)} [key=value ...] [hydra.run.dir=FOLDER]\n"
     )
@@ -57,7 +60,7 @@ def show_help() -> None:
         print()
     print("and:")
     _keys(PretrainConfig, "", ("defaults", "recipe"))
-    print("\nhydra.run.dir=FOLDER  where the run is kept; the same folder and command again go on")
+    print("\nhydra.run.dir=FOLDER  the run's directory; the same command with the same directory resumes")
 
 
 def _keys(cls: type, prefix: str, without: tuple[str, ...] = ()) -> None:
@@ -70,11 +73,20 @@ def _keys(cls: type, prefix: str, without: tuple[str, ...] = ()) -> None:
             print(textwrap.fill(f"{left}  {words[f.name]}", 110, subsequent_indent=" " * 46))
 
 
+def _rename_old_keys() -> None:
+    with warnings.catch_warnings(record=True) as renamed:
+        warnings.simplefilter("always", DeprecationWarning)
+        sys.argv[1:] = [a if a.startswith("-") else renamed_override(a, "") for a in sys.argv[1:]]
+    for warning in renamed:
+        print(f"warning: {warning.message}", file=sys.stderr)
+
+
 def main() -> None:
     """Run as a command: one message and exit status 2 for a user's mistake."""
     if any(a in ("--help", "-h") for a in sys.argv[1:]):
         show_help()
         return
+    _rename_old_keys()
     register()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra then raises instead of printing and exiting 1
     failed: list[BaseException] = []
@@ -83,10 +95,12 @@ def main() -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             config = typed(composed)
-            config.check()
             from core.pretrain.page import closing
             from core.pretrain.run import pretrain
 
+            shown = logging.getLogger("core")
+            shown.addHandler(logging.StreamHandler(sys.stdout))
+            shown.setLevel(logging.INFO)
             for line in closing(pretrain(config, folder)):
                 print(line)
             print(f"Report: {folder.resolve() / 'report.html'}")

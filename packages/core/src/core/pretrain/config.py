@@ -188,7 +188,9 @@ class TextRecipe(Recipe):
         weights = self.source_weights
         if len(weights) != 3 or min(weights) < 0 or sum(weights) <= 0:
             raise config_error(
-                "recipe.source_weights", list(weights), "three numbers of 0 or more: novels, medical, commands"
+                "recipe.source_weights",
+                list(weights),
+                "three numbers of 0 or more: novels, medical, commands",
             )
         if self.batch_tokens < self.max_length:
             raise config_error(
@@ -211,7 +213,8 @@ class PretrainConfig:
     progress: str = field("auto", help="auto (bar on a terminal, lines elsewhere), bar, lines, none")
     region: str = field("world", help="whose electricity it is, for the carbon emissions")
     install: bool = field(
-        False, help="also put weights, card and tokenizer where backbone= and encoder.text.tokenizer= find them"
+        False,
+        help="also put weights, card and tokenizer where backbone= and encoder.text.tokenizer= find them",
     )
 
     def __post_init__(self) -> None:

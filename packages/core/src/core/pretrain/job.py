@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class Context:
     device: torch.device
     precision: str
     """fp32 or bf16"""
+    folder: Path
+    """Where the run is kept."""
 
 
 class RandomBatches(Protocol):

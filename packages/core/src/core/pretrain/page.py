@@ -1,96 +1,86 @@
-"""The page and the closing lines of a pretraining: its curve, what it cost, and what it read."""
+"""The page and the closing lines of a pretraining: its learning curves, what it cost, and what it read.
+
+Not the page of a run, which is about a target's metrics, people and privacy; it shares that page's style and plots.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from core.atomic_io import write_atomically
+from core.pretrain.record import PretrainingRecord
+from core.report.formatting import format_duration, format_number, format_si
 from core.report.svg import BASELINE, MODEL, THIRD, Plot, render_svg
 from core.report.templates import html
-from core.report.formatting import format_duration, format_number, format_si
-from core.atomic_io import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-COLOURS = (MODEL, BASELINE, THIRD, "#cc79a7")
-"""After Okabe and Ito (2008)."""
-MARKS = ("o", "s", "^", "D")
+COLORS = (MODEL, BASELINE, THIRD, "#cc79a7")
+"""Of Okabe and Ito (2008)."""
+MARKERS = ("o", "s", "^", "D")
 
 
-def measured(looks: list[dict[str, Any]]) -> list[str]:
-    """Name the figures of the looks, losses first."""
-    names = [k for k in looks[0] if k not in ("step", "seconds", "pictures", "tokens")]
-    return sorted(names, key=lambda n: (not n.endswith("loss"), names.index(n)))
-
-
-def curves(looks: list[dict[str, Any]]) -> list[Plot]:
-    """Draw losses and shares right against the steps, a drawing each."""
-    made = []
-    for title, ends, words in (
-        ("Loss where it was not trained", ("loss",), "loss"),
-        ("Share right where it was not trained", ("accuracy", "right"), "share right"),
-    ):
-        names = [n for n in measured(looks) if n.rpartition("_")[2] in ends]
+def plots(record: PretrainingRecord) -> list[Plot]:
+    """Return a plot of the validation losses and one of the accuracies along the training."""
+    validations = record.validations()
+    first, last = validations[0][1], validations[-1][1]
+    found = []
+    for ending, title in (("loss", "Validation loss"), ("accuracy", "Validation accuracy")):
+        names = [name for name in record.metrics() if name.endswith(ending)]
         if not names:
             continue
 
-        def draw(axes: Axes, names: list[str] = names, words: str = words) -> None:
+        def draw(axes: Axes, names: list[str] = names, ending: str = ending) -> None:
             for n, name in enumerate(names):
                 axes.plot(
-                    [look["step"] for look in looks],
-                    [look[name] for look in looks],
-                    color=COLOURS[n % 4],
-                    marker=MARKS[n % 4],
+                    [step for step, _ in validations],
+                    [metrics[name] for _, metrics in validations],
+                    color=COLORS[n % 4],
+                    marker=MARKERS[n % 4],
                     ms=3,
                     label=name.replace("_", " "),
                 )
-            axes.set(xlabel="step", ylabel=words)
+            axes.set(xlabel="optimizer step", ylabel=ending)
             axes.legend()
 
-        told = "; ".join(
-            f"{name.replace('_', ' ')} from {format_number(looks[0][name])} to {format_number(looks[-1][name])}"
+        alt = "; ".join(
+            f"{name.replace('_', ' ')} from {format_number(first[name])} to {format_number(last[name])}"
             for name in names
         )
-        made.append(render_svg(words.replace(" ", "_"), title, "", told, draw, (5.2, 3.6))[0])
-    return made
+        subtitle = "On what was not trained on"
+        found.append(render_svg(f"validation_{ending}", title, subtitle, alt, draw, (5.2, 3.6))[0])
+    return found
 
 
-def closing(record: dict[str, Any]) -> list[str]:
-    """Say in a few lines how it went."""
-    final = record["final"]
-    # A loss says little beside a share, but for the one that is compared with others' (CIFAR-10's).
-    told = [n for n in measured(record["looks"]) if not n.endswith("loss") or n == "test_loss"]
-    figures = ", ".join(f"{n.replace('_', ' ')} {format_number(final[n])}" for n in told)
-    energy, mfu = record["energy"], record["mfu"]
-    lines = [
-        f"How good? {figures}",
-        f"How fast? {record['steps']:,} steps in {format_duration(record['training_seconds'])}, "
-        f"{record['units_per_second']:,.0f} {record['unit']} a second"
-        + (f", {mfu['share']:.0%} of the peak" if mfu["share"] is not None else ""),
-        f"How much energy? {format_si(energy['wh'], 'Wh')}"
-        + ("" if energy["grams_co2e"] is None else f", {format_si(energy['grams_co2e'], 'g')} CO2e"),
-    ]
-    if "weights" in record:
-        weights = record["weights"]
-        lines.append(f"Weights: {weights['file']}, {weights['bytes'] / 2**20:.1f} MiB, {weights['format']}")
+def summary(record: PretrainingRecord) -> list[tuple[str, str]]:
+    """Return question and answer of what matters most: how good, how fast, how much energy."""
+    # A loss says little beside an accuracy, but for the one that is compared with others' (CIFAR-10's).
+    names = [n for n in record.metrics() if not n.endswith("loss") or n == "test_loss"]
+    metrics = ", ".join(f"{n.replace('_', ' ')} {format_number(record.final[n])}" for n in names)
+    mfu = record.utilization.mfu
+    speed = (
+        f"{record.steps:,} steps in {format_duration(record.training_seconds)}, "
+        f"{record.units_per_second:,.0f} {record.unit} per second"
+        + (f", {mfu:.0%} of the peak (MFU)" if mfu is not None else "")
+    )
+    energy = f"{format_si(record.energy.wh, 'Wh')}, {format_si(record.energy.grams_co2e, 'g')} CO2e"
+    return [("How good?", metrics), ("How fast?", speed), ("How much energy?", energy)]
+
+
+def closing(record: PretrainingRecord) -> list[str]:
+    """Return the lines that the command ends with."""
+    lines = [f"{question} {answer}" for question, answer in summary(record)]
+    if record.weights is not None:
+        weights = record.weights
+        lines.append(f"Weights: {weights.file}, {weights.bytes / 2**20:.1f} MiB, {weights.format}")
     return lines
 
 
-def write_page(record: dict[str, Any], folder: Path) -> Path:
-    """Write report.html, and give its path."""
-    looks = record["looks"]
-    page = (
-        html()
-        .get_template("pretraining.html.j2")
-        .render(
-            record=record,
-            names=measured(looks),
-            looks=looks,
-            plots=curves(looks),
-            closing=[line.partition("? ")[::2] for line in closing(record)[:3]],
-        )
-    )
+def write_page(record: PretrainingRecord, folder: Path) -> Path:
+    """Write report.html and return its path."""
+    template = html().get_template("pretraining.html.j2")
     path = folder / "report.html"
-    write_atomically(path, page)
+    write_atomically(path, template.render(record=record, plots=plots(record), summary=summary(record)))
     return path

@@ -1,4 +1,4 @@
-"""The recipe of the text network: tokens hidden and guessed, then texts that belong together."""
+"""The recipe of the text network: masked language modeling, then contrastive learning of texts that belong together."""
 
 from __future__ import annotations
 
@@ -15,57 +15,69 @@ from torch.nn.functional import cross_entropy, linear, normalize
 
 from core.backbones.contexts import eval_mode, seeded_init
 from core.backbones.layers import Pooling
-from core.backbones.pretrained import card, load_into
-from core.backbones.text_small import Shape, Trunk
+from core.backbones.pretrained import CardTokenizer, WeightsCard, load_pretrained, read_card
+from core.backbones.text_small import Trunk, TrunkConfig
 from core.config import build, config_error, derive_seed
 from core.data.encoders.tokens import SAMPLE, byte_level_bpe
-from core.pretrain.corpus import PAD, SOURCES, Part, TextBatches, cached, counts, read, tokenised
-from core.pretrain.job import Job
+from core.pretrain.config import TextRecipe
+from core.pretrain.corpus import (
+    PAD,
+    SOURCES,
+    TextBatches,
+    TokenizedSplit,
+    cached,
+    read,
+    source_sizes,
+    tokenized,
+)
+from core.pretrain.job import Context, Export, Job
 from core.training.config import AdamWConfig, CosineSchedule, MuonConfig
 from core.training.precision import autocast
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.optim import Optimizer
 
-    from core.pretrain.config import TextRecipe
+    from core.data.types import Batch, Json
 
-LOOK_ROWS = 64
-"""Rows of each source in a look."""
-LOOK_PAIRS = 128
+VALIDATION_ROWS = 64
+"""Rows of each source in a validation."""
+VALIDATION_PAIRS = 128
 WINDOW = 4
-"""Tokens on each side that count as near."""
+"""Tokens on each side that count as co-occurring."""
+PPMI_TOKENS = 6_000_000
+"""The most tokens of a source that co-occurrences are counted in."""
 
 
-class Guesser(nn.Module):
-    """Outputs (B, K, V) for hidden tokens (the embedding again as last layer), or unit vectors (B, D) for texts."""
+class LanguageModel(nn.Module):
+    """Scores (B, K, V) of masked tokens (output layer tied to the embedding), or unit vectors (B, D) of texts."""
 
-    def __init__(self, shape: Shape, dropout: float) -> None:
+    def __init__(self, trunk: TrunkConfig, dropout: float) -> None:
         super().__init__()
-        self.trunk = Trunk(shape, dropout)
-        self.head = nn.Sequential(nn.Linear(shape.width, shape.width), nn.GELU(), nn.LayerNorm(shape.width))
-        self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
-        self.pooling = Pooling("mean", shape.width)
-        self.share = dropout
-        self.drops = [m for m in self.trunk.modules() if isinstance(m, nn.Dropout)]
+        d = trunk.hidden_size
+        self.trunk = Trunk(trunk, dropout)
+        self.head = nn.Sequential(nn.Linear(d, d), nn.GELU(), nn.LayerNorm(d))
+        self.bias = nn.Parameter(torch.zeros(trunk.vocab_size))
+        self.pooling = Pooling("mean", d)
+        self.dropout_rate = dropout
+        self.dropouts = [m for m in self.trunk.modules() if isinstance(m, nn.Dropout)]
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Guess, or pool."""
+        """Predict masked tokens, or embed texts."""
         tokens_BT = inputs["tokens"]
-        guesses = "places" in inputs
-        for drop in self.drops:  # guessing from few passes over the texts needs none
-            drop.p = 0.0 if guesses else self.share
-        if guesses:
+        masked = "mask_positions" in inputs
+        for dropout in self.dropouts:  # masked language modeling over few epochs needs none
+            dropout.p = 0.0 if masked else self.dropout_rate
+        if masked:
             x_BTD = self.trunk(tokens_BT, None)
-            places_BK1 = inputs["places"].unsqueeze(-1)
-            hidden_BKD = x_BTD.gather(1, places_BK1.expand(-1, -1, x_BTD.shape[-1]))
+            positions_BK1 = inputs["mask_positions"].unsqueeze(-1)
+            hidden_BKD = x_BTD.gather(1, positions_BK1.expand(-1, -1, x_BTD.shape[-1]))
             return linear(self.head(hidden_BKD), self.trunk.words.weight, self.bias)
         real_BT = tokens_BT != PAD
         return normalize(self.pooling(self.trunk(tokens_BT, real_BT), real_BT).float(), dim=1)
 
 
-class GuessOrFind:
-    """Cross-entropy of hidden tokens, or of a text's partner among all others.
+class MaskedOrContrastiveLoss:
+    """Cross-entropy of masked tokens, or of a text's partner among all others (InfoNCE).
 
     Sources: Devlin et al. 2019 (arXiv:1810.04805); van den Oord et al. 2018 (arXiv:1807.03748); Gao et al. 2021
     (arXiv:2104.08821), whose partners are one text under two draws of dropout.
@@ -75,33 +87,32 @@ class GuessOrFind:
         self.temperature = temperature
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Read (B, K, V) with (B, K), or (B, D) with (B,); give (B,)."""
+        """Return losses (B,) of scores (B, K, V) and tokens (B, K), or of vectors (B, D) and partners (B,)."""
         if outputs.dim() == 3:
             each = cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none")
             return each.reshape(targets.shape).mean(dim=1)
-        alike_BB = outputs @ outputs.T / self.temperature
-        alike_BB = alike_BB.masked_fill(
+        similarity_BB = outputs @ outputs.T / self.temperature
+        similarity_BB = similarity_BB.masked_fill(
             torch.eye(len(outputs), dtype=torch.bool, device=outputs.device), -torch.inf
         )
-        return cross_entropy(alike_BB, targets, reduction="none")
+        return cross_entropy(similarity_BB, targets, reduction="none")
 
 
-def near_each_other(part: Part, shape: Shape, shares: list[float], seed: int) -> Tensor:
-    """Give embeddings (V, D) from which tokens stand near each other more often than by chance.
+def ppmi_embeddings(split: TokenizedSplit, trunk: TrunkConfig, weights: list[float], seed: int) -> Tensor:
+    """Return embeddings (V, D) from positive pointwise mutual information of tokens that co-occur in a window.
 
-    The best D directions of the positive pointwise mutual information within a few tokens (Levy and Goldberg 2014),
-    scaled by the root of their weight.
+    The best D directions of the matrix (Levy and Goldberg 2014), scaled by the root of their singular values.
     """
-    v = shape.vocabulary
+    v = trunk.vocab_size
     table = np.zeros((v, v), np.float32)
-    for stream, share in zip(part.streams, shares, strict=True):
-        if len(stream) < 2 * WINDOW or not share:
+    for stream, weight in zip(split.streams, weights, strict=True):
+        if len(stream) < 2 * WINDOW or not weight:
             continue
-        ids = stream.numpy()[:6_000_000].astype(np.int64)
-        for away in range(1, WINDOW + 1):
-            keys, times = np.unique(ids[:-away] * v + ids[away:], return_counts=True)
-            # A source counts by its share, whatever its size.
-            table.reshape(-1)[keys] += (times * (share * 1e6 / len(ids) / away)).astype(np.float32)
+        ids = stream.numpy()[:PPMI_TOKENS].astype(np.int64)
+        for distance in range(1, WINDOW + 1):
+            keys, times = np.unique(ids[:-distance] * v + ids[distance:], return_counts=True)
+            # A source counts by its weight, whatever its size.
+            table.reshape(-1)[keys] += (times * (weight * 1e6 / len(ids) / distance)).astype(np.float32)
     table += table.T.copy()
     total = table.sum()
     each = np.maximum(table.sum(1), 1e-6)
@@ -111,157 +122,168 @@ def near_each_other(part: Part, shape: Shape, shares: list[float], seed: int) ->
     assert np.isfinite(total)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, "directions"))
-        u, s, _ = torch.svd_lowrank(torch.from_numpy(table), q=shape.width, niter=2)
+        u, s, _ = torch.svd_lowrank(torch.from_numpy(table), q=trunk.hidden_size, niter=2)
     found = u * s.sqrt()
-    spread = found.norm(dim=1, keepdim=True)
-    fresh = torch.randn(v, shape.width, generator=torch.Generator().manual_seed(derive_seed(seed, "rest")))
-    found = torch.where(spread > 1e-6, found / spread.clamp(min=1e-6), normalize(fresh, dim=1))
+    norm = found.norm(dim=1, keepdim=True)
+    generator = torch.Generator().manual_seed(derive_seed(seed, "rest"))
+    fresh = torch.randn(v, trunk.hidden_size, generator=generator)
+    found = torch.where(norm > 1e-6, found / norm.clamp(min=1e-6), normalize(fresh, dim=1))
     return found + 0.1 * normalize(fresh, dim=1)
 
 
-def text(
-    recipe: TextRecipe, seed: int, device: torch.device, precision: str, files: dict[str, str], folder: Path
-) -> Job:
-    """Read the texts, train the tokenizer on what is trained on, and make the network of the shipped shape."""
+def text_small_job(recipe: TextRecipe, context: Context) -> Job:
+    """Read the texts, train the tokenizer on the training set, and build the network of the exported sizes."""
+    files: dict[str, str] = {}
+    seed, device = context.seed, context.device
     sources = read(recipe, files)
-    shape = Shape(vocabulary=recipe.vocabulary)
+    trunk = TrunkConfig(vocab_size=recipe.vocab_size)
 
-    def make() -> tuple[bytes, tuple[Part, Part]]:
-        tokenizer = byte_level_bpe(
-            (t for texts in sources for t in _lines(texts.whole)), recipe.vocabulary, True
-        )
-        return tokenizer.to_str().encode(), tokenised(sources, tokenizer, recipe, seed)
+    def make() -> tuple[bytes, tuple[TokenizedSplit, TokenizedSplit]]:
+        texts = (t for source in sources for t in _pieces(source.whole))
+        tokenizer = byte_level_bpe(texts, recipe.vocab_size, True)
+        return tokenizer.to_str().encode(), tokenized(sources, tokenizer, recipe, seed)
 
-    key = json.dumps([sorted(files.items()), recipe.vocabulary, recipe.held_out, recipe.pair_length, seed])
-    content, parts = cached(folder, hashlib.sha256(key.encode()).hexdigest(), make)
-    tokenizer, identity = Tokenizer.from_str(content.decode()), hashlib.sha256(content).hexdigest()
-    trained, watched = parts
+    key = json.dumps(
+        [
+            sorted(files.items()),
+            recipe.vocab_size,
+            recipe.validation_fraction,
+            recipe.pair_max_length,
+            seed,
+        ]
+    )
+    content, splits = cached(context.folder, hashlib.sha256(key.encode()).hexdigest(), make)
+    tokenizer = Tokenizer.from_str(content.decode())
+    identity = CardTokenizer(
+        sha256=hashlib.sha256(content).hexdigest(),
+        sample=tokenizer.encode(SAMPLE, add_special_tokens=False).ids,
+        vocab_size=recipe.vocab_size,
+    )
+    train, validation = splits
     with seeded_init(seed, "pretrain"):
-        model = Guesser(shape, recipe.dropout)
-    former = started(model.trunk, recipe, seed, identity, files)
-    if recipe.cooccurrence and not former:
+        model = LanguageModel(trunk, recipe.dropout)
+    resumed_from = load_initial_weights(model.trunk, recipe, seed, identity.sha256, files)
+    if recipe.ppmi_init and resumed_from is None:
         with torch.no_grad():
-            model.trunk.words.weight.copy_(near_each_other(trained, shape, recipe.shares, seed))
+            model.trunk.words.weight.copy_(ppmi_embeddings(train, trunk, recipe.source_weights, seed))
     model.to(device)
+    optimizer = MuonConfig if recipe.optimizer == "muon" else AdamWConfig
+    held_out = validation_batches(validation, recipe, seed, device)
 
-    def optimizers(m: nn.Module) -> list[Optimizer]:
-        if recipe.optimizer == "muon":
-            return build(MuonConfig(lr=recipe.rate, beta2=0.98, weight_decay=recipe.weight_decay), m)  # type: ignore[no-any-return]
-        return build(AdamWConfig(lr=recipe.rate, beta2=0.98, weight_decay=recipe.weight_decay), m)  # type: ignore[no-any-return]
-
-    looks = _looks(watched, recipe, seed, device)
-
-    def judge() -> dict[str, float]:
-        return judged(model, looks, device, precision, recipe.temperature)
-
-    def compare() -> Tensor:
+    def predict() -> Tensor:
         with eval_mode(model), torch.no_grad():
-            return model(looks["pairs"].inputs).cpu()  # type: ignore[no-any-return]
+            return model(held_out["pairs"].inputs).cpu()  # type: ignore[no-any-return]
 
-    sample = tokenizer.encode(SAMPLE, add_special_tokens=False).ids
     return Job(
         model=model,
-        losses=GuessOrFind(recipe.temperature),
-        stream=lambda steps: TextBatches(trained, recipe, steps, seed, device),
-        optimizers=optimizers,
+        losses=MaskedOrContrastiveLoss(recipe.temperature),
+        batches=lambda steps: TextBatches(train, recipe, steps, seed, device),
+        optimizers=lambda m: build(optimizer(lr=recipe.lr, beta2=0.98, weight_decay=recipe.weight_decay), m),
         schedule=lambda steps: build(CosineSchedule(), steps),
-        judge=judge,
-        judge_every=500,
+        evaluate=lambda: loss_and_accuracy(model, held_out, context, recipe.temperature),
+        monitor="pairs_loss",
+        validate_every=500,
         unit="tokens",
         units_per_step=recipe.batch_tokens,
         steps=recipe.steps,
         ema=recipe.ema,
         max_grad_norm=1.0,
-        data=counts(parts, recipe),
-        keep=model.trunk,
-        name="text_small",
-        fp16=recipe.fp16,
-        compare=compare,
-        card={
-            "tokenizer": {
-                "sha256": identity,
-                "sample": sample,
-                "vocabulary": recipe.vocabulary,
-            },
-            **former,
-        },
-        extra={"text_small.tokenizer.json": content},
+        sources=source_sizes(splits, recipe),
+        files=files,
+        export=Export(
+            name="text_small",
+            module=model.trunk,
+            fp16=recipe.fp16,
+            predict=predict,
+            tokenizer=identity,
+            tokenizer_file=content,
+            resumed_from=resumed_from,
+        ),
     )
 
 
-def started(
+def load_initial_weights(
     trunk: Trunk, recipe: TextRecipe, seed: int, tokenizer: str, files: dict[str, str]
-) -> dict[str, Any]:
-    """Put former weights into the trunk and give what their card says of them, as ``start``; empty for none.
+) -> dict[str, Json] | None:
+    """Load ``recipe.initial_weights`` into the trunk and return the main entries of their card; None for random ones.
 
     Raises ValueError for weights without a card or unlike it, of another network or tokenizer, or of another choice of
     texts to hold out.
     """
-    if recipe.start == "none":
-        return {}
-    if recipe.start == "shipped":
-        told = card("text_small")
-    else:
-        weights = Path(recipe.start).expanduser()
-        beside = weights.with_suffix(".json")
-        if not (weights.is_file() and beside.is_file()):
-            raise config_error(
-                "recipe.start", recipe.start, f"it or its card is missing: {beside.name} beside it"
-            )
-        told = json.loads(beside.read_text(encoding="utf-8"))
-        if told.get("name") != "text_small":
-            raise config_error(
-                "recipe.start", recipe.start, f"its card is one of {told.get('name')}, not of text_small"
-            )
-        if told["sha256"] != hashlib.sha256(weights.read_bytes()).hexdigest():
-            raise config_error(
-                "recipe.start", recipe.start, f"it is not the file that {beside.name} describes"
-            )
-    if told["tokenizer"]["sha256"] != tokenizer:
+    chosen = recipe.initial_weights
+    if chosen == "random":
+        return None
+    key = "recipe.initial_weights"
+    card = read_card("text_small") if chosen == "pretrained" else _card_beside(Path(chosen).expanduser(), key)
+    if card.tokenizer is None or card.tokenizer.sha256 != tokenizer:
+        raise config_error(key, chosen, "its tokenizer was trained on other texts or for another vocabulary")
+    known = {name: one.sha256 for name, one in card.files.items()}
+    fraction = card.settings["validation_fraction"]
+    if (card.seed, fraction, known) != (seed, recipe.validation_fraction, files):
         raise config_error(
-            "recipe.start", recipe.start, "its tokenizer was trained on other texts or for another vocabulary"
+            key,
+            chosen,
+            f"it held out other texts for validation: use its files, seed={card.seed} and "
+            f"recipe.validation_fraction={fraction}",
         )
-    known = {name: one["sha256"] for name, one in told["files"].items()}
-    if (told["seed"], told["settings"]["held_out"], known) != (seed, recipe.held_out, files):
-        raise config_error(
-            "recipe.start", recipe.start,
-            f"it held out other texts to watch the training: give its files, seed={told['seed']} and "
-            f"recipe.held_out={told['settings']['held_out']}",
-        )  # fmt: skip
-    load_into(trunk, "text_small", recipe.start, "recipe.start")
-    kept = ("sha256", "settings", "steps", "device", "training_seconds", "energy", "final", "start")
-    return {"start": {key: told[key] for key in kept if key in told}}
+    load_pretrained(trunk, "text_small", chosen, key)
+    kept = {
+        "sha256",
+        "settings",
+        "steps",
+        "device",
+        "training_seconds",
+        "energy",
+        "final",
+        "resumed_from",
+    }
+    return card.model_dump(include=kept, exclude_none=True)
 
 
-def _lines(texts: list[str]) -> list[str]:
+def _card_beside(weights: Path, key: str) -> WeightsCard:
+    """Read the card beside a file of weights, raising ValueError where it is missing or of another file."""
+    beside = weights.with_suffix(".json")
+    if not (weights.is_file() and beside.is_file()):
+        raise config_error(key, str(weights), f"it or its card is missing: {beside.name} beside it")
+    card = WeightsCard.model_validate_json(beside.read_text(encoding="utf-8"))
+    if card.name != "text_small":
+        raise config_error(key, str(weights), f"its card is one of {card.name}, not of text_small")
+    if card.sha256 != hashlib.sha256(weights.read_bytes()).hexdigest():
+        raise config_error(key, str(weights), f"it is not the file that {beside.name} describes")
+    return card
+
+
+def _pieces(texts: list[str]) -> list[str]:
     """Cut long texts, which the tokenizer's trainer takes whole, into pieces of some thousand characters."""
     return [t[first : first + 5000] for t in texts for first in range(0, len(t), 5000)]
 
 
-def _looks(watched: Part, recipe: TextRecipe, seed: int, device: torch.device) -> dict[str, Any]:
-    """Draw the batches that watch the training, the same in every look."""
-    batches = TextBatches(watched, recipe, 1, derive_seed(seed, "looks"), device)
-    found: dict[str, Any] = {}
+def validation_batches(
+    validation: TokenizedSplit, recipe: TextRecipe, seed: int, device: torch.device
+) -> dict[str, Batch]:
+    """Return the batches of a validation, the same each time: masked rows of each source, and pairs."""
+    batches = TextBatches(validation, recipe, 1, derive_seed(seed, "looks"), device)
+    found: dict[str, Batch] = {}
     for k, name in enumerate(SOURCES):
-        if batches.shares[k] > 0:
+        if batches.weights[k] > 0:
             generator = torch.Generator(device).manual_seed(derive_seed(seed, "look", k))
-            found[name] = batches.hidden(LOOK_ROWS, recipe.length, generator, source=k)
+            found[name] = batches.masked(VALIDATION_ROWS, recipe.max_length, generator, source=k)
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "look", "pairs"))
-    found["pairs"] = batches.pairs(0, LOOK_PAIRS, generator)
+    found["pairs"] = batches.pairs(0, VALIDATION_PAIRS, generator)
     return found
 
 
-def judged(
-    model: nn.Module, looks: dict[str, Any], device: torch.device, precision: str, temperature: float
+def loss_and_accuracy(
+    model: nn.Module, batches: dict[str, Batch], context: Context, temperature: float
 ) -> dict[str, float]:
-    """Give loss and share right of hidden tokens by source, and how often a question finds its answer."""
+    """Return loss and accuracy of masked tokens by source, and of a question's partner among all texts."""
     found: dict[str, float] = {}
-    with eval_mode(model), torch.no_grad(), autocast(precision, device):
-        for name, batch in looks.items():
-            outputs = model(batch.inputs).float()
-            losses = GuessOrFind(temperature).losses(outputs, batch.targets)
+    with eval_mode(model), torch.no_grad(), autocast(context.precision, context.device):
+        for name, batch in batches.items():
+            outputs: Any = model(batch.inputs).float()
+            losses = MaskedOrContrastiveLoss(temperature).losses(outputs, batch.targets)
             if outputs.dim() == 2:
-                outputs = outputs @ outputs.T - 2 * torch.eye(len(outputs), device=device)
+                outputs = outputs @ outputs.T - 2 * torch.eye(len(outputs), device=context.device)
             found[f"{name}_loss"] = float(losses.mean())
-            found[f"{name}_right"] = float((outputs.argmax(-1) == batch.targets).double().mean())
+            found[f"{name}_accuracy"] = float((outputs.argmax(-1) == batch.targets).double().mean())
     return found

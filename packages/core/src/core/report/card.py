@@ -188,7 +188,7 @@ def _limitations(record: Record) -> Facts:
     facts = [
         ("Data check", to_pointer("data", "findings", n, "message"))
         for n, finding in enumerate(record.data.findings)
-        if finding.level != "info"
+        if finding.level != "note"
     ]
     return facts + [
         (f"Too few rows to evaluate, {name}", to_pointer("groups", name, "suppressed"))

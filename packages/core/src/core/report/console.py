@@ -114,17 +114,26 @@ def console_metrics(record: Record) -> list[str]:
     return [m for m in names if m in chosen]
 
 
-def print_metrics(metrics: Mapping[str, Mapping[str, float | None]], console: Console | None = None) -> None:
+def print_metrics(metrics: Mapping[str, Estimate], console: Console | None = None) -> None:
     """Print metrics with their intervals."""
     from rich.console import Console as Terminal
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
-    for metric, found in metrics.items():
-        estimate = Estimate(**{key: found.get(key) for key in ("value", "low", "high")})
+    for metric, estimate in metrics.items():
         table.add_row(escape(display_name(metric)), _cell(estimate))
     (console or Terminal()).print(table)
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines as they are, however long: what a script may take."""
+    from rich.console import Console as Terminal
+    from rich.markup import escape
+
+    out = Terminal()
+    for line in lines:
+        out.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def _short(text: str, most: int = NAME) -> str:

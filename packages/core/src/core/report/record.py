@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from core.atomic_io import write_atomically
 from core.backbones.section import ModelSection
 from core.config.section import Section
+from core.data.section import DataSection
 from core.energy.section import EnergySection, PerformanceSection
 from core.evaluation.section import (
     BaselineSection,
@@ -28,6 +29,7 @@ from core.evaluation.section import (
     StudySection,
     ThresholdsSection,
 )
+from core.explanation.section import ExplanationSection
 from core.fairness.section import FairnessSection
 from core.oversight.section import OversightSection, UncertaintySection
 from core.privacy.section import PrivacySection
@@ -57,35 +59,6 @@ class RunSection(Section):
     simulated: bool = False
     config: dict[str, Json] = Field(default_factory=dict)
     """The whole configuration, each group's option under ``option``: what the run is opened with again."""
-
-
-class FindingSection(Section):
-    """One finding of a data check."""
-
-    level: str
-    check: str
-    where: str
-    message: str
-
-
-class DataSection(Section):
-    """The data of the run."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
-    source: str
-    simulated: bool
-    rows: dict[str, int] = Field(default_factory=dict)
-    """Split -> rows."""
-    units: dict[str, int] | None = None
-    """Split -> units."""
-    unit_name: str = "row"
-    files: dict[str, str] = Field(default_factory=dict)
-    """File name -> sha256."""
-    findings: list[FindingSection] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list)
-    roles: dict[str, Json] = Field(default_factory=dict)
-    """Role -> column or columns."""
 
 
 class EnvironmentSection(Section):
@@ -125,7 +98,7 @@ class Record(Section):
     fairness: FairnessSection | dict[str, Json] | None = None
     energy: EnergySection | dict[str, Json] | None = None
     performance: PerformanceSection | dict[str, Json] | None = None
-    explanation: dict[str, Json] | None = None
+    explanation: ExplanationSection | dict[str, Json] | None = None
     uncertainty: UncertaintySection | dict[str, Json] | None = None
     oversight: OversightSection | dict[str, Json] | None = None
     environment: EnvironmentSection = Field(default_factory=EnvironmentSection)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.data.readers.files import sha256
-from core.report.record import Figure, Record, read_record
+from core.evaluation.section import Metrics
+from core.report.record import Record, read_record
 from core.report.predictions import read_predictions, read_table
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ SEALED = ("model.safetensors", "encoder.json", "predictions.parquet")
 class Run:
     """A finished run: ``run.record``, ``run.metrics``, ``run.predictions()``.
 
-    Raises ``ValueError`` on opening a folder without a record, with one of another schema version, or whose
+    Raises ``ValueError`` on opening a folder without a record, with one of an unknown schema version, or whose
     record, weights, encoder or predictions are not those that the run wrote.
     """
 
@@ -29,28 +30,28 @@ class Run:
         self.path = Path(path)
         if not self.path.is_dir():
             raise ValueError(
-                f"{self.path}: no such folder; give the folder that a run named in its last line"
+                f"{self.path}: no such folder; give the folder that a run printed in its last line"
             )
         self.record: Record = read_record(self.path)
         for name in SEALED:
             self._verify(name)
 
     @property
-    def metrics(self) -> dict[str, Figure]:
-        """Name -> figure with value, low and high, on the test part."""
+    def metrics(self) -> Metrics:
+        """Return metric -> estimate with value, low and high, on the test set."""
         return self.record.metrics
 
     def predictions(self, part: str = "test") -> Predictions:
-        """Give the held-out predictions of ``test`` or ``validation``."""
+        """Return the held-out predictions of ``test`` or ``validation``."""
         return read_predictions(self.path / "predictions.parquet", part)
 
     def table(self) -> pd.DataFrame:
-        """Give predictions.parquet as a frame: row, part, unit, truth, label, score:<class>, group:<attribute>."""
+        """Return predictions.parquet as a frame: row, part, unit, truth, label, score:<class>, group:<attribute>."""
         return read_table(self.path / "predictions.parquet")
 
     def _verify(self, name: str) -> None:
-        said = self.record.files.get(name)
-        if said is None:
+        recorded = self.record.files.get(name)
+        if recorded is None:
             raise ValueError(
                 f"{self.path / 'record.json'}: files has no {name}; the run is incomplete, train again"
             )
@@ -59,8 +60,8 @@ class Run:
                 f"{self.path / name}: missing; restore it from a copy of the run, or train again"
             )
         found = sha256(self.path / name)
-        if found != said:
+        if found != recorded:
             raise ValueError(
                 f"{self.path / name}: altered after the run wrote it (sha256 {found[:12]}…, the record says "
-                f"{said[:12]}…); restore the original file, or train again"
+                f"{recorded[:12]}…); restore the original file, or train again"
             )

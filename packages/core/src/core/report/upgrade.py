@@ -14,7 +14,16 @@ Content = dict[str, Any]
 
 RENAMED = {"challenger": "baseline"}
 """Section of schema_version 1 -> its name now."""
+
+
+def _upgrade_data(old: Content) -> Content:
+    truth = old.get("truth", {})
+    return {**{key: value for key, value in old.items() if key != "truth"}, "ground_truth": truth}
+
+
 SECTIONS: dict[str, Callable[[Content], Content]] = {
+    "data": lambda old: {("ground_truth" if key == "truth" else key): value for key, value in old.items()},
+    "data": _upgrade_data,
     "privacy": upgrade_privacy,
     "training": upgrade_training,
 }

@@ -1,20 +1,19 @@
-"""``serve``: a service over HTTP, JSON in and out, on this machine alone unless told otherwise."""
+"""``serve``: a service over HTTP, JSON in and out, on this machine alone by default."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import socket
-import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.config import config_error
 from core.domain import Domain
+from core.report.console import print_lines
+from core.report.sentences.notices import SIMULATED_MODEL
 from core.serving.load import load
-from core.serving.service import Service, warn_of
-from core.serving.verbs import SIMULATED
+from core.serving.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +24,10 @@ if TYPE_CHECKING:
 
     from core.serving.config import ServeConfig
 
+log = logging.getLogger(__name__)
+
+LOCAL = ("127.0.0.1", "localhost", "::1")
+"""Addresses that this machine alone reaches."""
 EXTRA = "serving needs starlette and uvicorn: pip install 'plinth-core[serve]'"
 
 
@@ -33,9 +36,9 @@ class TooLargeError(ValueError):
 
 
 def application(service: Service, most_bytes: int) -> Starlette:
-    """Make the application: POST /predict, GET /health, /about, /counts; every error is JSON with ``error``.
+    """Build the application: POST /predict, GET /health, /about, /counts; every error is JSON with ``error``.
 
-    A body is read up to ``most_bytes`` and refused with 413 beyond, whatever its length was said to be.
+    A body is read up to ``most_bytes`` and refused with 413 beyond, whatever its declared length.
     """
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
@@ -60,13 +63,13 @@ def application(service: Service, most_bytes: int) -> Starlette:
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        told = {404: "no such address", 405: f"{request.method} is not answered here"}
+        reasons = {404: "no such address", 405: f"{request.method} is not allowed here"}
         there = "POST /predict, GET /health, /about, /counts"
-        words = told.get(error.status_code, str(error.detail))
+        words = reasons.get(error.status_code, str(error.detail))
         return _json({"error": f"{words}: there are {there}"}, error.status_code)
 
     async def failed(request: Request, error: Exception) -> Response:
-        traceback.print_exception(error, file=sys.stderr)
+        log.error("a request failed", exc_info=error)
         return _json({"error": "a fault of the service; its terminal says which"}, 500)
 
     return Starlette(
@@ -97,15 +100,10 @@ def _json(content: dict[str, Any], status: int = 200) -> Response:
 
 
 def serve(config: ServeConfig, domain: Domain) -> None:
-    """Open a run of the domain and answer requests until interrupted.
+    """Open a run of the domain and serve requests until interrupted.
 
     Raises ValueError for a run of another domain, a port that is taken, or when starlette and uvicorn are missing.
     """
-    for key, least in (("rows", 1), ("bytes", 1000), ("batch_size", 1)):
-        if getattr(config, key) < least:
-            raise config_error(key, getattr(config, key), f"give a whole number of at least {least}")
-    if not 0 <= config.port < 65536:
-        raise config_error("port", config.port, "give 0 (any free one) to 65535")
     try:
         import starlette  # noqa: F401
         import uvicorn
@@ -120,18 +118,23 @@ def serve(config: ServeConfig, domain: Domain) -> None:
     log = None if config.log is None else Path(config.log)
     service = Service(loaded, config.rows, config.batch_size, log, config.log_inputs)
     with bound(config.host, config.port) as listening:
-        warn_of(config.host)
+        if config.host not in LOCAL:
+            log.warning(
+                "host=%s can be reached from other machines, without password or encryption: put a proxy with both "
+                "before it",
+                config.host,
+            )
         if record.data.simulated:
-            print(f"note: {SIMULATED}", file=sys.stderr)
+            log.warning(SIMULATED_MODEL)
         host, port = listening.getsockname()[:2]
-        print(f"serving {Path(config.run).resolve()} at http://{host}:{port} (interrupt to stop)", flush=True)
+        print_lines(f"serving {Path(config.run).resolve()} at http://{host}:{port} (interrupt to stop)")
         settings = uvicorn.Config(application(service, config.bytes), log_level="warning", lifespan="off")
         with contextlib.suppress(
             KeyboardInterrupt
         ):  # uvicorn raises it again once it has stopped in good order
             uvicorn.Server(settings).run(sockets=[listening])
-    counted = service.count_decisions()
-    print(f"{counted['rows']} rows of {counted['requests']} requests answered")
+    counted = service.counts()
+    print_lines(f"{counted['rows']} rows of {counted['requests']} requests predicted")
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -1,11 +1,10 @@
-"""One finished run as a service: rows in, answers out with who decides them; it counts, and logs if asked. No HTTP."""
+"""One finished run as a service: rows in, predictions out with who decides them; counts and an optional log. No HTTP."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import json
-import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -20,9 +19,8 @@ from core.data.masks import to_png
 from core.oversight.decision_rule import count_decisions
 from core.report.record import plain
 from core.report.sentences.oversight import rule_in_words
-from core.serving.load import Loaded
-from core.serving.verbs import SIMULATED
-from core.targets.segmentation import SegmentationTarget
+from core.report.sentences.notices import SIMULATED_MODEL
+from core.serving.load import LoadedRun
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +31,9 @@ ROWS = '{"rows": [{column: value, ...}, ...]}'
 
 @dataclass
 class Service:
-    """A loaded run that answers one request at a time."""
+    """A loaded run that predicts one request at a time."""
 
-    loaded: Loaded
+    loaded: LoadedRun
     most_rows: int = 1000
     batch_size: int = 256
     log: Path | None = None
@@ -54,38 +52,38 @@ class Service:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
-        if self.loaded.rules is None:
+        if self.loaded.decision_rule is None:
             raise ValueError(
-                f"run={self.loaded.run.path}: made before there were rules of oversight, so nothing says which answers "
-                "a human decides; train it again to serve it"
+                f"run={self.loaded.run.path}: has no rules of oversight, so nothing says which predictions a human "
+                "decides; train it again to serve it"
             )
         if self.log is not None and not self.log.parent.is_dir():
-            raise ValueError(f"log={self.log}: there is no folder {self.log.parent}; make it first")
+            raise ValueError(f"log={self.log}: there is no folder {self.log.parent}; create it first")
 
     def predict(self, body: bytes) -> dict[str, Json]:
-        """Answer a request's JSON with ``predictions`` (see ``Loaded.predict``), ``counts`` and notes.
+        """Predict the rows of a request's JSON: ``predictions`` (see ``LoadedRun.predict``), ``counts`` and notes.
 
         Images come in base64, never as a path; masks leave as PNG in base64. Raises ValueError that says what is wrong.
         """
         try:
             with self._lock:  # one model, one thread: torch gains nothing from several
-                return self._answered(self._rows(body))
+                return self._predict(self._rows(body))
         except ValueError:
             with self._lock:
                 self.counted["refused"] += 1
             raise
 
-    def _answered(self, rows: list[dict[str, Json]]) -> dict[str, Json]:
+    def _predict(self, rows: list[dict[str, Json]]) -> dict[str, Json]:
         begun = time.perf_counter()
         found = self.loaded.predict(self._frame(rows), self.batch_size)
-        if isinstance(self.loaded.target, SegmentationTarget):
+        if self.loaded.target.dense:
             found["prediction"] = [base64.b64encode(to_png(mask)).decode() for mask in found["prediction"]]
         now = count_decisions(found["decision"].to_numpy(np.str_)).model_dump()
         self.counted["requests"] += 1
         for key, count in now.items():
             self.counted[key] += count
         self._write(rows, now, time.perf_counter() - begun)
-        notes = [SIMULATED] if self.loaded.run.record.data.simulated else []
+        notes = [SIMULATED_MODEL] if self.loaded.run.record.data.simulated else []
         return {"predictions": plain(found.to_dict("records")), "counts": now, "notes": notes}
 
     def _rows(self, body: bytes) -> list[dict[str, Json]]:
@@ -109,8 +107,8 @@ class Service:
         frame = pd.DataFrame(rows, index=range(1, len(rows) + 1))
         roles = self.loaded.roles
         if roles.image is not None and roles.image in frame:
-            pictures = [_decoded(value, row, roles.image) for row, value in frame[roles.image].items()]
-            frame[roles.image] = pd.Series(pictures, index=frame.index, dtype=object)
+            images = [_decoded(value, row, roles.image) for row, value in frame[roles.image].items()]
+            frame[roles.image] = pd.Series(images, index=frame.index, dtype=object)
         if roles.signal is not None and roles.signal in frame:
             for row, value in frame[roles.signal].items():
                 if not isinstance(value, list):
@@ -131,10 +129,10 @@ class Service:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
 
     def about(self) -> dict[str, Json]:
-        """Say which run this is, what it is for and who decides."""
+        """Return which run this is, what it is for and who decides."""
         record = self.loaded.run.record
         assert record.oversight is not None
-        assert self.loaded.rules is not None
+        assert self.loaded.decision_rule is not None
         return {
             "run": {
                 "folder": self.loaded.run.path.resolve().name,
@@ -147,13 +145,13 @@ class Service:
             "reads": list(self.loaded.roles.inputs()),
             "groups": list(self.loaded.groups.groupings),
             "gives": {"kind": self.loaded.target.kind, "classes": list(self.loaded.target.classes)},
-            "declaration": record.oversight["declaration"],
-            "rule": rule_in_words(self.loaded.rules.section()),
+            "declaration": record.oversight.declaration.model_dump(),
+            "rule": rule_in_words(self.loaded.decision_rule.section()),
             "limits": {"rows": self.most_rows},
         }
 
     def counts(self) -> dict[str, Json]:
-        """Count since the start: requests answered and refused, rows, and who decides them."""
+        """Return the counts since the start: requests served and refused, rows, and who decides them."""
         with self._lock:
             return {"since": self.started, **self.counted}
 
@@ -167,13 +165,3 @@ def _decoded(value: Json, row: object, column: str) -> bytes:
         raise ValueError(
             f"column {column!r}, row {row}: no base64 ({error}); paths are not read over HTTP"
         ) from error
-
-
-def warn_of(host: str) -> None:
-    """Say on the terminal that others can reach a service bound beyond this machine."""
-    if host not in ("127.0.0.1", "localhost", "::1"):
-        print(
-            f"warning: host={host} can be reached from other machines, without password or encryption: put a proxy "
-            "with both before it",
-            file=sys.stderr,
-        )

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
+import logging
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.atomic_io import write_atomically
 from core.config import DataConfig, build, derive_seed, from_dict
 from core.data.config import TableData
-from core.data.readers.files import sha256
-from core.data.masks import to_png
 from core.data.encoded_split import names_of_units
-from core.data.sources.image_folder import IMAGE_ENDINGS
-from core.data.readers.files import resolve_path
+from core.data.masks import to_png
+from core.data.readers.files import resolve_path, sha256
 from core.data.readers.table import read_table
+from core.data.sources.image_folder import IMAGE_ENDINGS
 from core.data.types import Dataset
 from core.domain import Domain
 from core.evaluation.conformal import score_pixels
@@ -25,69 +25,68 @@ from core.evaluation.evaluate import evaluate_again
 from core.evaluation.types import Evaluation
 from core.evaluation.uncertainty import measure, terms_of
 from core.oversight.decision_rule import count_decisions, joined_texts
-from core.oversight.section import UncertaintySection
-from core.report.console import print_metrics
-from core.report.record import plain
-from core.report.sentences.oversight import counts
+from core.oversight.section import DecisionCounts, UncertaintyMeasures
+from core.report.console import print_lines, print_metrics
+from core.report.formatting import format_percent
 from core.report.predictions import write_predictions
-from core.serving.load import Loaded, load
-from core.targets.segmentation import SegmentationTarget
-from core.targets.types import Predictions, slots_of
-from core.atomic_io import write_atomically
+from core.report.record import plain
+from core.report.sentences.notices import SIMULATED_MODEL
+from core.report.sentences.oversight import counts
+from core.serving.load import LoadedRun, load
+from core.targets.types import Predictions
 
 if TYPE_CHECKING:
     import pandas as pd
 
-WRITERS = (".csv", ".tsv", ".jsonl", ".parquet")
-SIMULATED = "the model was trained on simulated data: what it says means nothing for real cases"
+log = logging.getLogger(__name__)
+
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 def predict(run: str, source: str, output: str, device: str, batch_size: int) -> pd.DataFrame:
-    """Read raw rows, predict them with a saved run and write them with their predictions beside them.
+    """Read raw rows, predict them with a saved run and write them with their predictions.
 
-    Raises ValueError naming the file and what to do for an input that can't be read or an output that can't be
+    Raises ValueError with the file and what to do for an input that can't be read or an output that can't be
     written.
     """
     target = Path(output)
-    if target.suffix not in WRITERS:
-        raise ValueError(f"output={output}: its ending must be one of {', '.join(WRITERS)}")
+    if target.suffix not in FORMATS:
+        raise ValueError(f"output={output}: its ending must be one of {', '.join(FORMATS)}")
     if not target.parent.is_dir():
-        raise ValueError(f"output={output}: there is no folder {target.parent}; make it first")
+        raise ValueError(f"output={output}: there is no folder {target.parent}; create it first")
     loaded = load(run, device)
     frame = raw_rows(source, loaded.roles.image)
     predicted = loaded.predict(frame, batch_size)
-    if isinstance(loaded.target, SegmentationTarget):
-        predicted["prediction"] = _written_masks(predicted["prediction"], target)
-    pictures = loaded.roles.target if loaded.roles.mask_classes else ()
-    given = (loaded.roles.image, loaded.roles.signal, *pictures)
+    if loaded.target.dense:
+        predicted["prediction"] = _write_masks(predicted["prediction"], target)
+    masks = loaded.roles.target if loaded.roles.mask_classes else ()
+    given = (loaded.roles.image, loaded.roles.signal, *masks)
     bulky = [c for c in given if c in frame and not _is_text(frame[c])]
     table = frame.drop(columns=bulky).join(predicted, lsuffix="_given")
     _write_table(table, target)
     if loaded.run.record.data.simulated:
-        print(f"note: {SIMULATED}", file=sys.stderr)
-    print(f"{len(table)} predictions: {target.resolve()}")
+        log.warning(SIMULATED_MODEL)
+    print_lines(f"{len(table)} predictions: {target.resolve()}")
     if "decision" in predicted:
-        print(counts(count_decisions(predicted["decision"].to_numpy(np.str_))))
+        print_lines(counts(count_decisions(predicted["decision"].to_numpy(np.str_))))
     else:
-        print(
-            "note: the run is older than the rules of oversight: nobody checked who decides", file=sys.stderr
-        )
+        log.warning("the run has no rules of oversight: nobody checked who decides")
     return table
 
 
-def _written_masks(masks: pd.Series[Any], output: Path) -> list[str]:
-    """Write masks as PNG files of class numbers into a folder beside the output, named by their place in it."""
+def _write_masks(masks: pd.Series[Any], output: Path) -> list[str]:
+    """Write masks as PNG files of class numbers into a folder beside the output; return their paths."""
     folder = output.with_name(f"{output.stem}_masks")
     folder.mkdir(exist_ok=True)
     files = [folder / f"{number:06d}.png" for number in range(len(masks))]
     for file, mask in zip(files, masks, strict=True):
         write_atomically(file, to_png(mask))
-    print(f"masks: {folder.resolve()}")
+    print_lines(f"masks: {folder.resolve()}")
     return [str(file) for file in files]
 
 
 def raw_rows(source: str, image: str | None) -> pd.DataFrame:
-    """Read a table, a folder of images or one image file into a frame; paths of images stand in column ``image``."""
+    """Return a table, a folder of images or one image file as a frame; column ``image`` holds the images' paths."""
     import pandas as pd
 
     path = resolve_path(source, "input")
@@ -109,10 +108,10 @@ def raw_rows(source: str, image: str | None) -> pd.DataFrame:
 def evaluate(
     run: str, data: DataConfig, folder: Path, domain: Domain, device: str, batch_size: int
 ) -> Evaluation:
-    """Judge a saved run on new labelled rows as it would decide them: nothing is fitted on them.
+    """Evaluate a saved run on new labeled rows as it would decide them: nothing is fitted on them.
 
     Writes ``evaluation.json`` and ``predictions.parquet`` into the folder. Raises ValueError for data that the
-    run was trained on, for missing columns, and for rows without a known truth.
+    run was trained on, for missing columns, and for rows without a known label.
     """
     loaded = load(run, device)
     record = loaded.run.record
@@ -125,9 +124,8 @@ def evaluate(
     task = from_dict("task", loaded.config["task"])
     dataset = build(data, task, derive_seed(loaded.config["seed"], "evaluate"))
     _refuse_training_files(dataset, loaded)
-    predictions = judged_rows(loaded, dataset.frame, batch_size)
     evaluation = evaluate_again(
-        predictions,
+        predict_labeled(loaded, dataset.frame, batch_size),
         loaded.target,
         from_dict("evaluation", loaded.config["evaluation"]),
         record.calibration,
@@ -137,6 +135,7 @@ def evaluate(
     )
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(evaluation.parts, folder / "predictions.parquet")
+    counted, measured = measure_oversight(loaded, dataset.frame, evaluation)
     content = {
         "run": {"path": Path(run).resolve(), "record": sha256(Path(run) / "record.json")},
         "evaluated": datetime.now(UTC),
@@ -147,83 +146,71 @@ def evaluate(
             "files": dataset.files,
             "notes": dataset.notes,
         },
-        **evaluation.json(),
-        **overseen(loaded, dataset.frame, evaluation),
+        **evaluation.sections(),
+        **({} if counted is None else {"oversight": {"counts": counted}}),
+        **({} if measured is None else {"uncertainty": measured}),
     }
     write_atomically(folder / "evaluation.json", json.dumps(plain(content), indent=1) + "\n")
     if dataset.simulated or record.data.simulated:
-        print(f"note: {SIMULATED}")
+        log.warning(SIMULATED_MODEL)
     print_metrics(evaluation.metrics)
-    if content.get("uncertainty"):
-        measured = content["uncertainty"]
-        print(
-            f"Sets with a nominal coverage of {measured.guarantee.nominal:.0%} cover {measured.coverage.value:.1%}"
-        )
-    if "oversight" in content:
-        print(counts(content["oversight"]["counts"]))
-    print(f"evaluation: {folder.resolve()}")
+    if measured is not None:
+        coverage = format_percent(measured.coverage.value)
+        print_lines(f"{format_percent(measured.guarantee.nominal)} prediction sets: coverage {coverage}")
+    if counted is not None:
+        print_lines(counts(counted))
+    print_lines(f"evaluation: {folder.resolve()}")
     return evaluation
 
 
-def overseen(loaded: Loaded, frame: pd.DataFrame, evaluation: Evaluation) -> dict[str, Any]:
-    """Measure the run's sets and its deferral on new rows, as its record has them: nothing is chosen anew."""
-    part, rules = evaluation.parts["test"], loaded.rules
-    if rules is None:
-        return {}
-    decided = rules.decide(
-        part.scores, part.labels, part.groups, joined_texts(frame, loaded.roles.text), part.sure
-    )
-    found: dict[str, Any] = {"oversight": {"counts": decided.counts()}}
+def measure_oversight(
+    loaded: LoadedRun, frame: pd.DataFrame, evaluation: Evaluation
+) -> tuple[DecisionCounts | None, UncertaintyMeasures | None]:
+    """Return who decides new rows, and what the run's sets and its deferral do on them: nothing is chosen anew."""
+    part, rule = evaluation.parts["test"], loaded.decision_rule
+    if rule is None:
+        return None, None
+    texts = joined_texts(frame, loaded.roles.text)
+    counted = rule.decide(part.scores, part.labels, part.groups, texts, part.sure).counts()
     section = loaded.run.record.uncertainty
     if section is None:
-        return found
+        return counted, None
     seed = derive_seed(loaded.config["seed"], "oversight", "evaluate")
     settings = from_dict("evaluation", loaded.config["evaluation"])
     pixels = None
-    if part.kind == "mask":
+    if loaded.target.dense:
         rows = loaded.config["oversight"]["mask_images"]
         pixels = score_pixels(loaded.scorer(), frame, part, rows, seed, "new")
-    return {**found, "uncertainty": measure(rules, part, terms_of(UncertaintySection.model_validate(section)), settings, seed, pixels)}
+    return counted, measure(rule, part, terms_of(section), settings, seed, pixels)
 
 
-def judged_rows(loaded: Loaded, frame: pd.DataFrame, batch_size: int) -> Predictions:
-    """Predict labelled rows with the network's own scores, their truth, groups and units beside them."""
-    lost = [column for column in loaded.roles.target if column not in frame]
-    if lost:
-        raise ValueError(f"column {', '.join(lost)}: the truth is not in the table; give data.target")
-    truth = loaded.target.truth(loaded.target.encode(frame))
-    sure = None
-    if isinstance(loaded.target, SegmentationTarget):
-        found = loaded.masks(frame, min(batch_size, 16))
-        raw, labels, sure = found.shares, found.labels, found.sure
-    else:
-        raw = loaded.raw_scores(frame, batch_size)
-        labels = loaded.target.labels(raw)
+def predict_labeled(loaded: LoadedRun, frame: pd.DataFrame, batch_size: int) -> Predictions:
+    """Return the network's own scores of labeled rows, with their ground truth, groups and units."""
+    missing = [column for column in (*loaded.roles.target, *loaded.roles.inputs()) if column not in frame]
+    if missing:
+        raise ValueError(
+            f"column {', '.join(missing)}: not in the table; the run reads {', '.join(loaded.roles.inputs())}, and "
+            f"the ground truth from {', '.join(loaded.roles.target)} (data.target)"
+        )
+    target = loaded.target
+    truth = target.truth(target.encode(frame))
+    decoded = loaded.scorer(batch_size).decoded(frame)
     unit = loaded.roles.unit
     rows, units = np.arange(len(frame), dtype=np.int64), None
     if unit is not None and unit in frame:
         units = names_of_units(frame[unit], rows)
-    return Predictions(
-        raw,
-        labels,
-        truth,
-        loaded.target.classes,
-        loaded.target.kind,
-        loaded.groups.names(frame),
-        units,
-        rows,
-        slots_of(loaded.target),
-        sure,
+    return target.predictions(
+        decoded.scores, decoded.labels, truth, loaded.groups.names(frame), units, rows, decoded.sure
     )
 
 
-def _refuse_training_files(dataset: Dataset, loaded: Loaded) -> None:
+def _refuse_training_files(dataset: Dataset, loaded: LoadedRun) -> None:
     known = set(loaded.run.record.data.files.values())
     shared = sorted(name for name, digest in dataset.files.items() if digest in known)
     if shared:
         raise ValueError(
-            f"{', '.join(shared)}: the run was trained on this file, so judging it there would flatter it; "
-            "its held-out figures are in record.json"
+            f"{', '.join(shared)}: the run was trained on this file, so its metrics there would be too good; "
+            "those of its held-out rows are in record.json"
         )
 
 

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from core.backbones.contexts import eval_mode
 from core.energy.meter import Meter
 from core.energy.section import Latency, PerformanceSection
-from core.evaluation.latency import times
+from core.evaluation.latency import time_calls
 from core.steps.design import ModelAndData
 from core.steps.evaluate import EvaluationResult
 from core.steps.prepare import PreparedData
@@ -28,7 +28,7 @@ def benchmark(
     """Return the record's ``performance``: throughput, latency at batch size 1, peak memory, operations."""
     rows = sum(len(prepared.parts[name]) for name in ("validation", "test"))
     one = judged.scorer.encode(prepared.frames["test"].iloc[:1])
-    milliseconds = 1e3 * times(judged.scorer, one, CALLS, WARM_UP)
+    milliseconds = 1e3 * time_calls(judged.scorer, one, CALLS, WARM_UP)
     clock = trained.findings.get("times", {})
     device = designed.device
     return PerformanceSection(

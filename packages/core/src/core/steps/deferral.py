@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from core.config import RunConfig, TaskConfig, derive_seed
-from core.evaluation.deferral import by_agreement, by_cost, by_share, error_unit, losses
-from core.evaluation.uncertainty import Terms, measure, terms
+from core.evaluation.deferral import accuracy_threshold, cost_threshold, fraction_threshold
+from core.evaluation.uncertainty import UncertaintyTerms, measure, terms
 from core.oversight.config import StandardOversight, mondrian
 from core.oversight.decision_rule import DecisionRule, joined_texts, missing_confirm_classes
 from core.oversight.declaration import Oversight
@@ -42,9 +42,9 @@ def assess_deferral(
         )
     calibration, seed = conformal.calibration, derive_seed(config.seed, "oversight")
     validation = judged.evaluation.parts["validation"]
-    unit = error_unit(validation)
-    threshold = choose_threshold(calibration.rules, validation, options, declared, config.task, unit, target)
-    rules = replace(calibration.rules, threshold=threshold.value)
+    unit = validation.type.error_unit(validation)
+    threshold = choose_threshold(calibration.rule, validation, options, declared, config.task, unit, target)
+    rules = replace(calibration.rule, threshold=threshold.value)
     against = terms(calibration, options.alpha, options.cost_of_deferral, unit)
     measured = measure(rules, test, against, config.evaluation, seed, conformal.pixels.get("test"))
     decisions = rules.decide(test.scores, test.labels, test.groups, texts, test.sure)
@@ -76,13 +76,13 @@ def choose_threshold(
             criterion, accuracy = "accuracy", float(getattr(task, declared.accuracy_key))
     if criterion != "none":
         confidence = rules.confidence(validation.scores, validation.labels, validation.sure)
-        loss = losses(validation, unit)
+        loss = validation.type.row_losses(validation, unit)
         if criterion == "fraction":
-            asked, value = options.defer_fraction, by_share(confidence, options.defer_fraction)
+            asked, value = options.defer_fraction, fraction_threshold(confidence, options.defer_fraction)
         elif criterion == "accuracy":
-            asked, value = accuracy, by_agreement(confidence, loss == 0, accuracy)
+            asked, value = accuracy, accuracy_threshold(confidence, loss == 0, accuracy)
         else:
-            value = by_cost(confidence, loss, options.cost_of_deferral)
+            value = cost_threshold(confidence, loss, options.cost_of_deferral)
     return DeferralThreshold(
         value=value,
         criterion=criterion,
@@ -95,13 +95,13 @@ def choose_threshold(
 def _uncertainty(
     measured: UncertaintyMeasures,
     conformal: ConformalResult,
-    against: Terms,
+    against: UncertaintyTerms,
     options: StandardOversight,
     threshold: DeferralThreshold,
     prepared: PreparedData,
 ) -> UncertaintySection:
     calibration, target = conformal.calibration, prepared.target
-    rules = calibration.rules
+    rules = calibration.rule
     return UncertaintySection(
         **dict(measured),
         item=target.item,
@@ -112,8 +112,8 @@ def _uncertainty(
             rows=calibration.rows,
             units=calibration.units,
             unit=prepared.dataset.unit_name if calibration.units is not None else "row",
-            labels=calibration.answers,
-            standard_error=calibration.noise,
+            labels=calibration.labels,
+            standard_error=calibration.standard_error,
             residual_scale_split=rules.method == "normalized",
             too_few_units=calibration.too_few_units,
             common_quantile=calibration.common_quantile,

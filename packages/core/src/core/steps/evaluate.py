@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 
 from core.config import RunConfig, build, derive_seed
 from core.energy.meter import Meter
-from core.evaluation.calibration import Scaling
 from core.evaluation.evaluate import compare, evaluate
-from core.evaluation.study import StudyResult, EvaluationContext
+from core.evaluation.study import EvaluationContext, StudyResult
 from core.evaluation.types import Comparison, Evaluation
 from core.privacy.config import is_private
 from core.steps.design import ModelAndData
 from core.steps.prepare import PreparedData
+from core.targets.recalibration import Recalibration
+from core.targets.types import FittedBaseline
 from core.training.prediction import predict
 from core.training.scorer import ModelScorer
 
@@ -30,8 +31,10 @@ class EvaluationResult:
     """Name -> what the study found, and the seconds it took."""
 
 
-def evaluate_run(config: RunConfig, prepared: PreparedData, designed: ModelAndData, meter: Meter) -> EvaluationResult:
-    """Do step 4."""
+def evaluate_run(
+    config: RunConfig, prepared: PreparedData, designed: ModelAndData, meter: Meter
+) -> EvaluationResult:
+    """Predict held-out rows, measure them, fit the classical baseline, and carry out the task's studies."""
     settings = config.training
     with meter.phase("predict"):
         validation, test = (
@@ -49,36 +52,49 @@ def evaluate_run(config: RunConfig, prepared: PreparedData, designed: ModelAndDa
     seed = derive_seed(config.seed, "evaluation")
     extra = config.task.metrics(prepared.target.kind)
     evaluation = evaluate(
-        validation, test, prepared.target, config.evaluation, extra, seed, build(config.fairness).group_thresholds
+        validation,
+        test,
+        prepared.target,
+        config.evaluation,
+        extra,
+        seed,
+        build(config.fairness).group_thresholds,
+        config.training.monitor,
     )
-    challenge = config.baseline.run(
-        prepared.frames, prepared.encoder, prepared.dataset.roles, prepared.target, config.seed
+    baseline: FittedBaseline | None = build(
+        config.baseline,
+        prepared.frames,
+        prepared.encoder,
+        prepared.dataset.roles,
+        prepared.target,
+        config.seed,
     )
     comparison = None
-    if challenge is not None:
-        comparison = compare(evaluation, challenge, prepared.target, config.evaluation, extra, seed)
+    if baseline is not None:
+        comparison = compare(evaluation, baseline, prepared.target, config.evaluation, extra, seed)
     scorer = build_scorer(config, prepared, designed, evaluation)
-    return EvaluationResult(evaluation, comparison, scorer, run_studies(config, prepared, designed, evaluation, scorer))
+    return EvaluationResult(
+        evaluation, comparison, scorer, run_studies(config, prepared, designed, evaluation, scorer)
+    )
 
 
 def build_scorer(
     config: RunConfig, prepared: PreparedData, designed: ModelAndData, evaluation: Evaluation
 ) -> ModelScorer:
-    """Give the trained model to those who ask it questions about rows."""
-    scaling = Scaling.restore(evaluation.calibration["scaling"])
-    kind = prepared.target.kind
+    """Return the trained model as serving would predict with it."""
+    recalibration = Recalibration.restore(evaluation.calibration.recalibration.model_dump())
     return ModelScorer(
         designed.model,
         prepared.encoder,
         prepared.target,
-        lambda raw: scaling.apply(raw, kind),
+        lambda raw: prepared.target.recalibrate(raw, recalibration),
         evaluation.decisions or None,
         designed.device,
         designed.setup.precision.precision,
         config.training.tta_views,
         config.training.validation_batch_size,
         prepared.dataset.frame,
-        evaluation.thresholds.get("by_group"),
+        evaluation.thresholds.by_group,
     )
 
 
@@ -92,7 +108,7 @@ def run_studies(
     """Carry out the studies of the task."""
     asked = config.task.studies(prepared.target.kind) if config.evaluation.studies else {}
     private = is_private(config.privacy)
-    held = EvaluationContext(
+    context = EvaluationContext(
         prepared.dataset,
         {name: frame for name, frame in prepared.frames.items() if name != "train" or not private},
         evaluation.parts,
@@ -107,5 +123,5 @@ def run_studies(
     done = {}
     for name, study in asked.items():
         begun = time.perf_counter()
-        done[name] = (study(held), time.perf_counter() - begun)
+        done[name] = (study(context), time.perf_counter() - begun)
     return done

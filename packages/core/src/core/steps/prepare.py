@@ -38,6 +38,7 @@ class PreparedData:
 
 def prepare(config: RunConfig) -> PreparedData:
     """Do step 1, raising ValueError that names every fault the checks found."""
+    config.task.check_files()
     dataset = build(config.data, config.task, config.seed)
     validate_data(config.privacy, dataset)
     findings = check_dataset(dataset) + pretraining_overlap_findings(config, dataset)
@@ -54,7 +55,7 @@ def prepare(config: RunConfig) -> PreparedData:
     mitigation: NoMitigation = build(config.fairness)
     encoder = mitigation.wrap_encoder(plain, frames["train"], dataset.roles, groups)
     encoder.fit(frames["train"])
-    target = config.target.build(frames["train"], dataset.roles)
+    target: Target = build(config.target, frames["train"], dataset.roles)
     check_target(config.oversight, target, dataset.roles)
     parts = {
         name: EncodedSplit(frame, rows[name], encoder, target.encode, dataset.roles, groups, dataset.frame)

@@ -13,8 +13,9 @@ import torch
 from core.backbones.model import save_weights, trainable_parameters
 from core.config import RunConfig
 from core.data.readers.files import sha256
-from core.data.types import ColumnRoles
+from core.data.section import data_section
 from core.run.directory import RunDirectory
+from core.evaluation.section import GateSection, StudySection
 from core.privacy.rng_key import destroy_key
 from core.report.documents import write_documents
 from core.report.record import Record, plain, sealed, write_record
@@ -60,12 +61,12 @@ def write(
         plain(
             {
                 "run": _run(folder, config, prepared),
-                "data": _data(prepared),
+                "data": data_section(prepared.dataset, prepared.parts, prepared.findings),
                 "model": _model(folder, designed),
                 "training": _training(config, designed, trained, footprint),
-                **evaluation.json(),
+                **evaluation.sections(),
                 "studies": _studies(folder, judged),
-                "baseline": None if judged.comparison is None else judged.comparison.json(),
+                "baseline": None if judged.comparison is None else judged.comparison.section,
                 "privacy": impact.privacy,
                 "fairness": impact.fairness,
                 "energy": footprint.energy,
@@ -85,21 +86,21 @@ def write(
     return folder.tell()
 
 
-def _studies(folder: RunDirectory, judged: EvaluationResult) -> dict[str, Any]:
-    """Write the tables that studies leave as files, and give the rest for the record."""
-    sections = {}
+def _studies(folder: RunDirectory, judged: EvaluationResult) -> dict[str, StudySection]:
+    """Write the tables that studies leave as files, and return the rest for the record."""
+    sections: dict[str, StudySection] = {}
     for name, (found, seconds) in judged.studies.items():
         for file, table in found.files.items():
             write_atomically(folder.path / "studies" / file, table.to_csv(index=False))
-        sections[name] = {
-            "summary": found.summary,
-            "seconds": seconds,
-            "figures": found.figures,
-            "tables": found.tables,
-            "gates": [asdict(gate) for gate in found.gates],
-            "notes": found.notes,
-            "files": [f"studies/{file}" for file in found.files],
-        }
+        sections[name] = StudySection(
+            summary=found.summary,
+            seconds=seconds,
+            metrics=found.metrics,
+            tables=plain(found.tables),
+            gates=[GateSection(**asdict(gate)) for gate in found.gates],
+            notes=found.notes,
+            files=[f"studies/{file}" for file in found.files],
+        )
     return sections
 
 
@@ -117,31 +118,6 @@ def _run(folder: RunDirectory, config: RunConfig, prepared: PreparedData) -> dic
         "simulated": prepared.dataset.simulated,
         "config": folder.content,
     }
-
-
-def _data(prepared: PreparedData) -> dict[str, Any]:
-    dataset = prepared.dataset
-    counted = {
-        name: int(part.unit_codes.max()) + 1
-        for name, part in prepared.parts.items()
-        if part.unit_codes is not None
-    }
-    return {
-        "source": dataset.name,
-        "simulated": dataset.simulated,
-        "rows": {name: len(part) for name, part in prepared.parts.items()},
-        "units": counted or None,
-        "unit_name": dataset.unit_name,
-        "files": dataset.files,
-        "findings": [asdict(finding) for finding in prepared.findings],
-        "notes": dataset.notes,
-        "roles": _roles(dataset.roles),
-        "truth": dataset.ground_truth,
-    }
-
-
-def _roles(roles: ColumnRoles) -> dict[str, Any]:
-    return {part: value for part, value in asdict(roles).items() if value}
 
 
 def _model(folder: RunDirectory, designed: ModelAndData) -> dict[str, Any]:

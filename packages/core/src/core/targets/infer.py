@@ -29,8 +29,9 @@ def fit_inferred(config: AutoTarget, frame: pd.DataFrame, roles: ColumnRoles) ->
     >>> from core.data.types import ColumnRoles
     >>> from core.targets.config import AutoTarget
     >>> rows = pd.DataFrame({"grade": [0.5, 1.0, 2.5]})
-    >>> print(fit_inferred(AutoTarget(), rows, ColumnRoles(target=("grade",))).explanation)
-    Column 'grade' holds numbers with fractions, so the target is a regression. Column 'grade' runs from 0.5 to 2.5 in the training rows.
+    >>> target = fit_inferred(AutoTarget(), rows, ColumnRoles(target=("grade",)))
+    >>> target.kind, target.explanation[:72]
+    ('regression', "Column 'grade' holds numbers with fractions, so the target is a regression")
     """
     kind, reason = infer_kind(frame, roles)
     option = OPTIONS["target", kind]
@@ -56,7 +57,10 @@ def infer_kind(frame: pd.DataFrame, roles: ColumnRoles) -> tuple[str, str]:
     if roles.mask_classes:
         return "segmentation", f"Column {roles.target[0]!r} holds masks, so each pixel has a class."
     if roles.slots is not None:
-        return "intent_slots", f"Column {roles.slots!r} marks slots in the text, so each word is labelled too."
+        return (
+            "intent_slots",
+            f"Column {roles.slots!r} marks slots in the text, so each word is labelled too.",
+        )
     if len(roles.target) > 1:
         return "multilabel", f"{len(roles.target)} target columns are named, so the target is multilabel."
     name = roles.target[0]

@@ -62,7 +62,8 @@ PROBABILITY = "slots_probability"
 class IntentSlotsTarget(Target):
     """A probability for each intent, and the likeliest BIO labels of the words under a linear-chain CRF.
 
-    Encoded targets (B, 1 + T) int64: the intent, then each word's code (see ``core.data.slot_alignment``), -1 beyond the last.
+    Encoded targets (B, 1 + T) int64: the intent, then each word's code (see ``core.data.slot_alignment``), -1 beyond
+    the last.
     Scores (B, K + 1 + T): intents' probabilities, the probability of the decoded labels, and the labels.
     """
 
@@ -102,8 +103,8 @@ class IntentSlotsTarget(Target):
         column = single_column(frame, roles, "intent_slots")
         if roles.slots is None or len(roles.text) != 1:
             raise ValueError(
-                "target=intent_slots needs one text column and a column of slots, lists of [start, end, name]; this data has "
-                f"text {', '.join(roles.text) or 'none'}, slots {roles.slots or 'none'}"
+                "target=intent_slots needs one text column and a column of slots, lists of [start, end, name]; this data "
+                f"has text {', '.join(roles.text) or 'none'}, slots {roles.slots or 'none'}"
             )
         require_columns(frame, (roles.slots,))
         cells = zip(frame.index, frame[roles.slots], strict=True)
@@ -242,7 +243,11 @@ class IntentSlotsTarget(Target):
     @classmethod
     def statistics(cls, classes: Sequence[str], settings: MetricSettings) -> list[Statistic]:
         """Return whole utterances, slots, and each intent's metrics and calibration."""
-        of_intents = [per_class(classes, exclusive=True), probability_scores(), calibration_error(settings.bins)]
+        of_intents = [
+            per_class(classes, exclusive=True),
+            probability_scores(),
+            calibration_error(settings.bins),
+        ]
         whole = means({"exact_match": all_right, "intent_accuracy": correct_intents})
         return [whole, _slots(), *(_of_intents(statistic) for statistic in of_intents)]
 
@@ -306,7 +311,9 @@ class IntentSlotsTarget(Target):
             FairnessMetric("intent accuracy", "equal accuracy", correct, ones, better=1),
             FairnessMetric("exact match", "equal accuracy of intent and slots", all_right(p), ones),
             FairnessMetric("slot recall", "equal opportunity over all slots", found, true, TPR),
-            FairnessMetric("false discovery rate of slots", "predictive parity over all slots", wrong, predicted),
+            FairnessMetric(
+                "false discovery rate of slots", "predictive parity over all slots", wrong, predicted
+            ),
             calibration_metric(intents(p), correct),
         ]
 

@@ -177,7 +177,7 @@ def _f1(hits: Counts, true: Counts, predicted: Counts) -> Floats:
 
 
 def macro_f1(p: Predictions) -> float:
-    """Compute the mean over the classes that occur (in truth or labels) of F1, harmonic mean of precision and recall."""
+    """Compute the mean over the classes that occur (in truth or labels) of F1."""
     if p.targets.ndim == 2:
         return _nan_mean(_f1(*_label_counts(p)))
     table = confusion(p)

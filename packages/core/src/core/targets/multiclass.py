@@ -154,9 +154,16 @@ class MulticlassTarget(RowClassTarget):
         """Return the equal share: the largest ratio of probability to threshold decides."""
         return 1 / len(classes)
 
+    # Baseline
+
+    @classmethod
+    def mean_columns(cls, truth: Labels, count: int) -> Array:
+        """Return one column a class."""
+        return cls.indicators(truth, count).astype(np.float64)
+
 
 def class_list(frame: pd.DataFrame, column: str, asked: list[str]) -> list[str]:
-    """Return the classes: those asked for, else those of the rows in order; ValueError when they do not fit the rows."""
+    """Return the classes asked for, else those of the rows in order; ValueError when they do not fit the rows."""
     found = in_order(names_of(frame[column])[1])
     if asked:
         unknown = [n for n in found if n not in asked]

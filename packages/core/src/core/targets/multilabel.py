@@ -77,9 +77,7 @@ class MultilabelTarget(Target):
             found = [str(c) for c in roles.target]
         else:
             cells = labelled[roles.target[0]]
-            found = in_order(
-                sorted({name for cell in cells for name in _cell_names(cell, config.separator)})
-            )
+            found = in_order(sorted({name for cell in cells for name in _cell_names(cell, config.separator)}))
         unknown = [n for n in found if config.classes and n not in config.classes]
         if unknown:
             raise ValueError(f"target.classes lacks {listed(unknown)}, which the training rows have")

@@ -96,7 +96,7 @@ def _tags(
     """Train the tagger and label both held-out sets with the average after the best epoch on validation."""
     described = {part: [list(features(text)) for text in each] for part, each in texts.items()}
     counts = Counter(f for rows in described["train"] for row in rows for f in row)
-    codes = {f: n for n, f in enumerate(f for f, c in counts.items() if c >= LEAST)}
+    codes = {f: n for n, f in enumerate(f for f, c in counts.items() if c >= MIN_FREQUENCY)}
     tagger = _Tagger(codes, labels)
     coded = {part: [tagger.coded(rows) for rows in each] for part, each in described.items()}
     rng = np.random.default_rng(random)
@@ -155,7 +155,9 @@ class _Tagger:
         """Correct the weights at every word that is labelled wrong, continuing from the true label."""
         before = 0
         for row, true in zip(rows, truth, strict=False):
-            scores = self.weights[row].sum(axis=0) + self.weights[self.first + before] + self.forbidden[before]
+            scores = (
+                self.weights[row].sum(axis=0) + self.weights[self.first + before] + self.forbidden[before]
+            )
             predicted, label = int(scores.argmax()), int(true)
             if predicted != label:
                 touched = np.append(row, self.first + before)

@@ -15,7 +15,13 @@ from core.targets import metrics as m
 from core.targets.bootstrap_metrics import ratio, summed
 from core.targets.fairness_metrics import FairnessMetric
 from core.targets.labels import refuse_unlabelled, require_columns, single_column
-from core.targets.prediction_sets import CalibrationScores, ConformalRule, IntervalRegion, link, prediction_interval
+from core.targets.prediction_sets import (
+    CalibrationScores,
+    ConformalRule,
+    IntervalRegion,
+    link,
+    prediction_interval,
+)
 from core.targets.types import Array, MetricSettings, Predictions, Statistic, TableColumn, Target
 
 if TYPE_CHECKING:
@@ -136,7 +142,9 @@ class RegressionTarget(Target):
         return CalibrationScores(residual, np.arange(n), np.zeros(n, np.int64), np.zeros(n, bool), n)
 
     @classmethod
-    def region(cls, scores: Array, limits: Array, rule: ConformalRule, classes: Sequence[str]) -> IntervalRegion:
+    def region(
+        cls, scores: Array, limits: Array, rule: ConformalRule, classes: Sequence[str]
+    ) -> IntervalRegion:
         """Return each row's interval."""
         return IntervalRegion(*prediction_interval(scores[:, 0], limits[:, 0], rule.scale, rule.log))
 
@@ -169,7 +177,9 @@ class RegressionTarget(Target):
         ones = np.ones(len(p))
         value, error = np.asarray(p.labels, np.float64), np.asarray(p.labels - p.targets, np.float64)
         return [
-            FairnessMetric("mean error", "calibration by group: none is over- or underestimated", error, ones),
+            FairnessMetric(
+                "mean error", "calibration by group: none is over- or underestimated", error, ones
+            ),
             FairnessMetric("mean absolute error", "equal accuracy", np.abs(error), ones, better=-1),
             FairnessMetric("mean prediction", "demographic parity", value, ones),
         ]

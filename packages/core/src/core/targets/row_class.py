@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from core.targets.bootstrap_metrics import ratio
-from core.targets.prediction_sets import CalibrationScores, ConformalRule, SetRegion, nonconformity, prediction_sets
+from core.targets.prediction_sets import (
+    CalibrationScores,
+    ConformalRule,
+    SetRegion,
+    nonconformity,
+    prediction_sets,
+)
 from core.targets.recalibration import Recalibration, temper
 from core.targets.types import HeadlineMetric, Predictions, TableColumn, Target
 
@@ -169,7 +175,6 @@ class RowClassTarget(Target):
 
 def class_log_odds(logits: Tensor, explained: Tensor) -> Tensor:
     """Return the log odds (B,) of classes (B,) against all others, from logits (B, K)."""
-    import torch
 
     own_B = logits.gather(1, explained[:, None]).squeeze(1)
     others_BK = logits.scatter(1, explained[:, None], float("-inf"))

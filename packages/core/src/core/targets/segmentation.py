@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from core.data.masks import IGNORE_INDEX, mask_size, read_masks, to_png
 from core.targets.bootstrap_metrics import mean_defined, ratio, summed
-from core.targets.fairness_metrics import FPR, TPR, MOST_CLASSES, FairnessMetric
+from core.targets.fairness_metrics import FPR, MOST_CLASSES, TPR, FairnessMetric
 from core.targets.labels import listed, refuse_unlabelled, require_columns, single_column, weights_of
 from core.targets.pixel_classifier import fit_pixel_classifier
 from core.targets.types import (
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from core.data.types import ColumnRoles, Encoder, Json
     from core.targets.config import SegmentationOption
     from core.targets.prediction_sets import ConformalRule
-    from core.targets.types import BaselineSettings, Flags, FittedBaseline, Labels, Metric
+    from core.targets.types import BaselineSettings, FittedBaseline, Flags, Labels, Metric
 
 AT_ONCE = 16
 """Images whose pixels are interpolated and compared at a time."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.data.types import Encoder, Json
-    from core.targets.prediction_sets import CalibrationScores, ConformalRule, Region
     from core.targets.fairness_metrics import FairnessMetric
+    from core.targets.prediction_sets import CalibrationScores, ConformalRule, Region
     from core.targets.recalibration import Recalibration
 
 Array = NDArray[np.float64]
@@ -409,7 +409,9 @@ class Target(ABC):
         raise NotImplementedError(f"a {cls.kind} target has no conformal score")
 
     @classmethod
-    def region(cls, scores: Array, limits: Array, rule: ConformalRule, classes: Sequence[str]) -> Region | None:
+    def region(
+        cls, scores: Array, limits: Array, rule: ConformalRule, classes: Sequence[str]
+    ) -> Region | None:
         """Return the prediction sets or intervals of scores (N, ...) below ``limits`` (N or 1, K or 1); None without."""
         return None
 
@@ -545,7 +547,9 @@ class Target(ABC):
         return {}
 
     @classmethod
-    def read_more(cls, p: Predictions, column: Callable[[str], Sequence[Any]], details: Mapping[str, Json]) -> Predictions:
+    def read_more(
+        cls, p: Predictions, column: Callable[[str], Sequence[Any]], details: Mapping[str, Json]
+    ) -> Predictions:
         """Return predictions completed by what ``more_columns`` and ``file_details`` wrote."""
         return p
 
@@ -553,7 +557,9 @@ class Target(ABC):
         """Return the columns of scores that ``predict`` gives beside a prediction."""
         return {f"score:{name}": scores[:, k] for k, name in enumerate(self.classes)}
 
-    def served_details(self, frame: pd.DataFrame, scores: Array, labels: Labels) -> dict[str, Sequence[Any] | Array]:
+    def served_details(
+        self, frame: pd.DataFrame, scores: Array, labels: Labels
+    ) -> dict[str, Sequence[Any] | Array]:
         """Return further columns that ``predict`` gives, in the order of the rows."""
         return {}
 
@@ -575,8 +581,13 @@ class Target(ABC):
         """Return what estimators are fitted to, one (N,) for each estimator."""
         return [truth]
 
+    @classmethod
+    def mean_columns(cls, truth: Labels, count: int) -> Array:
+        """Return truth as numbers (N, C) whose means say something of a category; ``count``: of classes."""
+        return np.asarray(truth, np.float64).reshape(len(truth), -1)
+
     def estimated_scores(self, estimates: Sequence[Array], known: Sequence[Labels]) -> Array:
-        """Return scores (N, K) from each estimator's probabilities (N, k) of its ``known`` classes, or values (N, 1)."""
+        """Return scores (N, K) from each estimator's probabilities (N, k) of its ``known`` classes, or numbers (N,)."""
         scores = np.zeros((len(estimates[0]), len(self.classes)))
         scores[:, np.asarray(known[0], np.int64)] = estimates[0]
         return scores

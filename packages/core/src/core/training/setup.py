@@ -97,7 +97,7 @@ def set_up_without_privacy(config: NoPrivacy, inputs: TrainingInputs) -> Trainin
     """Return a training on shuffled batches along the gradient of their mean loss."""
     training, parallel = inputs.training, inputs.parallel
     batches = shuffled_batches(training, inputs.train, inputs.augmentation, inputs.seed, parallel)
-    precision = _measured_precision(inputs, batches)
+    precision = measure_precision(inputs, batches)
     gradient = MeanGradient(inputs.example_losses(precision.precision), parallel)
     step = inputs.train_step(gradient, batches.steps, max_grad_norm=training.max_grad_norm)
     # Each process drops out for itself: two that drew alike would drop the same units of all their rows.
@@ -129,7 +129,7 @@ def shuffled_batches(
     )
 
 
-def _measured_precision(inputs: TrainingInputs, batches: Batches) -> PrecisionDecision:
+def measure_precision(inputs: TrainingInputs, batches: Batches) -> PrecisionDecision:
     """Return the precision of the run, measured on its first batch, without changing weights or random states.
 
     The main process measures for all.

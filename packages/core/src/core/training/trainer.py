@@ -95,8 +95,9 @@ def train(
 ) -> TrainingResult:
     """Train, or resume a run of the same fingerprint in ``folder``, to the end; return how it went.
 
-    ``validator`` (see ``run_validator``) None trains without validation. ``fingerprint`` (JSON) is what a resumed run must share:
-    configuration and data hashes. Callbacks and criteria that have ``state_dict`` are kept in the checkpoints.
+    ``validator`` (see ``run_validator``) None trains without validation. ``fingerprint`` (JSON) is what a resumed
+    run must share: configuration and data hashes. Callbacks and criteria that have ``state_dict`` are kept in the
+    checkpoints.
     ``deterministic`` selects CUDA kernels that repeat bit for bit, at a cost of speed.
     Raises ``TrainingInterrupted`` when interrupted and ValueError for a folder of another run, a damaged one, a full
     disk, an unknown ``training.monitor``, or a loss that is no longer finite.

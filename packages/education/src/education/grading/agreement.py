@@ -13,19 +13,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.data.coercion import is_missing, to_categories
+from core.evaluation.bootstrap import row_estimates
 from core.evaluation.study import Gate, StudyResult
+from core.targets.metrics import adjacent_agreement, exact_agreement, quadratic_kappa
 from education.grading.metrics import (
     NAN,
     Array,
-    adjacent_agreement,
     dsm,
-    exact_agreement,
     grades_of,
     prmse,
-    qwk,
     smd,
 )
-from education.grading.resampling import Rows, figures
 
 if TYPE_CHECKING:
     from core.evaluation.study import EvaluationContext, Json, Study
@@ -53,10 +51,10 @@ def agreement(task: GradingTask) -> Study:
         both = np.column_stack([first, second]) if second is not None else None
         masks = _groups(context)
 
-        def statistics(rows: Rows) -> dict[str, float]:
+        def statistics(rows: NDArray[np.int64]) -> dict[str, float]:
             raw, rounded, human = grades.raw[rows], grades.rounded[rows], grades.human[rows]
             found = {
-                "qwk": qwk(rounded, human),
+                "qwk": quadratic_kappa(rounded, human),
                 "exact_agreement": exact_agreement(rounded, human),
                 "adjacent_agreement": adjacent_agreement(rounded, human),
                 "correlation": correlation(raw, human),
@@ -65,14 +63,14 @@ def agreement(task: GradingTask) -> Study:
             if both is not None:
                 known = ~np.isnan(both[rows]).any(axis=1)
                 h1, h2 = both[rows][known].T
-                found["qwk_human_human"] = qwk(h1, h2)
+                found["qwk_human_human"] = quadratic_kappa(h1, h2)
                 found["exact_agreement_human_human"] = exact_agreement(h1, h2)
-                found["degradation"] = found["qwk_human_human"] - qwk(rounded[known], h1)
+                found["degradation"] = found["qwk_human_human"] - quadratic_kappa(rounded[known], h1)
                 found["prmse"] = prmse(raw, both[rows])
             found |= {f"dsm {name}": dsm(raw, human, mask[rows]) for name, mask in masks.items()}
             return found
 
-        measured = figures(context, "test", statistics)
+        measured = row_estimates(context, "test", statistics)
         by_group = {name: measured.pop(f"dsm {name}") for name in masks}
         tables: dict[str, list[dict[str, Json]]] = {}
         if by_group:
@@ -95,7 +93,7 @@ def agreement(task: GradingTask) -> Study:
             notes.append("No sensitive attribute with two large enough groups: no gate for groups.")
         gates = _gates(measured, by_group)
         failed = [g.name for g in gates if not g.passed]
-        value = measured["qwk"]["value"]
+        value = measured["qwk"].value
         shown = "undefined" if value is None else f"{value:.2f}"
         return StudyResult(
             f"Quadratic weighted kappa with humans {shown}; {len(gates) - len(failed)} of {len(gates)} gates passed"
@@ -150,7 +148,7 @@ def _by_subgroup(names: NDArray[np.object_], machine: Array, human: Array) -> li
     for name in sorted({str(n) for n in names}):
         here = np.array([str(n) == name for n in names])
         if here.sum() >= MIN_ROWS:
-            kappa = qwk(machine[here], human[here])
+            kappa = quadratic_kappa(machine[here], human[here])
             rows.append(
                 {
                     "value": name if len(name) <= 60 else name[:57] + "...",
@@ -169,7 +167,7 @@ def _gates(measured: dict[str, dict[str, Json]], by_group: dict[str, dict[str, J
     def gate(name: str, value: float | None, bar: str, passed: bool, meaning: str) -> None:
         gates.append(Gate(name, value, bar, passed, meaning))
 
-    kappa, mean = measured["qwk"]["value"], measured["smd"]["value"]
+    kappa, mean = measured["qwk"].value, measured["smd"].value
     gate(
         "quadratic weighted kappa",
         kappa,
@@ -178,7 +176,7 @@ def _gates(measured: dict[str, dict[str, Json]], by_group: dict[str, dict[str, J
         "human-machine agreement",
     )
     if "degradation" in measured:
-        lost = measured["degradation"]["value"]
+        lost = measured["degradation"].value
         gate(
             "degradation", lost, "<= 0.10", lost is not None and lost <= DEGRADATION,
             "human-human kappa minus human-machine kappa",
@@ -190,7 +188,7 @@ def _gates(measured: dict[str, dict[str, Json]], by_group: dict[str, dict[str, J
         mean is not None and abs(mean) <= SMD,
         "the machine is neither more lenient nor more severe",
     )
-    known = {name: figure["value"] for name, figure in by_group.items() if figure["value"] is not None}
+    known = {name: figure.value for name, figure in by_group.items() if figure.value is not None}
     if known:
         worst = max(known, key=lambda name: abs(known[name]))
         gate(

@@ -13,8 +13,9 @@ from core.atomic_io import write_atomically
 from core.data.encoders.columns import ColumnsEncoder
 from core.explanation.word_occlusion import WordEffect, word_effects
 from core.oversight.decision_rule import CONFIRM, UNSURE
-from core.serving.load import Loaded, load
-from core.serving.verbs import SIMULATED, raw_rows
+from core.report.sentences.notices import SIMULATED_MODEL
+from core.serving.load import LoadedRun, load
+from core.serving.verbs import raw_rows
 from education.grading.gaming_detection import texts_of
 from education.grading.gaming_detector import GamingDetector, read_detector
 from education.grading.human_review import label_probability
@@ -42,21 +43,21 @@ def write_feedback(run: str, source: str, output: str, words: int, device: str) 
     if words < 0:
         raise ValueError(f"words={words}: 0 or more")
     loaded = load(run, device)
-    if loaded.target.kind not in ("binary", "multiclass", "ordinal") or len(loaded.roles.text) != 1:
+    if not loaded.target.has_row_class or len(loaded.roles.text) != 1:
         raise ValueError(f"run={run}: feedback needs a run that grades one text column in classes")
     lines = feedback_lines(loaded, raw_rows(source, None), words)
     write_atomically(target, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     if loaded.run.record.data.simulated:
-        log.warning(SIMULATED)
+        log.warning(SIMULATED_MODEL)
     return lines
 
 
-def feedback_lines(loaded: Loaded, frame: pd.DataFrame, words: int) -> list[dict[str, Any]]:
+def feedback_lines(loaded: LoadedRun, frame: pd.DataFrame, words: int) -> list[dict[str, Any]]:
     """Return the feedback of raw rows, in their order."""
     scores = loaded.scores(frame)
-    labels = np.asarray(loaded.decide(scores, frame), np.int64)
+    labels = np.asarray(loaded.labels(scores, frame), np.int64)
     confidence = label_probability(scores, labels)
-    decisions = loaded.oversee(frame, scores, labels)
+    decisions = loaded.decisions(frame, scores, labels)
     if decisions is None:
         raise ValueError(
             f"run={loaded.run.path}: it has no rules of oversight, which decide the grades that a human gives; train "
@@ -71,7 +72,7 @@ def feedback_lines(loaded: Loaded, frame: pd.DataFrame, words: int) -> list[dict
     if words:
         effects = word_effects(loaded.scorer(), frame, column, label_probability_score(labels), MAX_WORDS)
     encoder = loaded.encoder
-    pairs = encoder.pairs if isinstance(encoder, ColumnsEncoder) else None
+    pairs = encoder.text_pairs if isinstance(encoder, ColumnsEncoder) else None
     lines = []
     for n in range(len(frame)):
         answer, prompt, references = texts[0][n], texts[1][n], texts[2][n]

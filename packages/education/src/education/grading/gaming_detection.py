@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from core.config import derive_seed
+from core.config.section import Estimate
 from core.data.coercion import to_texts
 from core.data.encoders.text_pair_features import reference_lists
+from core.evaluation.bootstrap import estimate
+from core.evaluation.intervals import binomial_interval
 from core.evaluation.study import StudyResult
 from education.grading.adversarial import KINDS, make_adversarial
 from education.grading.gaming_detector import FILE, GamingDetector
 from education.grading.metrics import Array, grades_of
-from education.grading.resampling import plain
 
 if TYPE_CHECKING:
     from core.data.types import ColumnRoles
@@ -83,11 +84,11 @@ def gaming_detection(task: GradingTask) -> Study:
                 }
             )
         recalls = ", ".join(f"{row['kind']} {row['recall']:.0%}" for row in rows)
-        fpr = metrics["false_positive_rate"]["value"]
+        fpr = metrics["false_positive_rate"].value
         return StudyResult(
             f"Recall on gamed test answers: {recalls}; the false positive rate on honest ones is {fpr:.1%} "
             f"(at most {task.gaming_max_fpr:.0%} on validation).",
-            {**metrics, "threshold": plain(detector.threshold)},
+            {**metrics, "threshold": estimate(detector.threshold)},
             {"Gamed test answers": rows},
             notes=[
                 "The detector is trained on training answers and altered copies of them; its threshold is set on "
@@ -141,7 +142,7 @@ def _with_scores(p: Predictions, scores: Array, labels: NDArray[Any]) -> Predict
     )
 
 
-def _proportion(flags: NDArray[np.bool_]) -> dict[str, Json]:
-    """Return a proportion with its 95 % Wilson interval."""
-    interval = binomtest(int(flags.sum()), len(flags)).proportion_ci(0.95, method="wilson")
-    return {"value": float(np.mean(flags)), "low": float(interval.low), "high": float(interval.high)}
+def _proportion(flags: NDArray[np.bool_]) -> Estimate:
+    """Return a proportion with its Wilson interval."""
+    low, high = binomial_interval(int(flags.sum()), len(flags), 0.95, "wilson")
+    return Estimate(value=float(np.mean(flags)), low=low, high=high)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation.deferral import by_agreement
+from core.evaluation.bootstrap import estimate, row_estimates
+from core.evaluation.deferral import accuracy_threshold
 from core.evaluation.study import StudyResult
 from core.oversight.decision_rule import DEFER_ALL
-from education.grading.metrics import NAN, Array, grades_of, qwk
-from education.grading.resampling import Rows, figures, plain
+from core.targets.metrics import quadratic_kappa
+from education.grading.metrics import NAN, Array, grades_of
 
 if TYPE_CHECKING:
     from core.evaluation.study import EvaluationContext, Study
@@ -28,13 +29,13 @@ def human_review(task: GradingTask) -> Study:
 
     def study(context: EvaluationContext) -> StudyResult:
         v, t = context.parts["validation"], context.parts["test"]
-        threshold = by_agreement(
+        threshold = accuracy_threshold(
             label_probability(v.scores, v.labels), v.labels == v.targets, task.target_agreement
         )
         confidence = label_probability(t.scores, t.labels)
         grades = grades_of(t, task.grade_order)
 
-        def statistics(rows: Rows) -> dict[str, float]:
+        def statistics(rows: NDArray[np.int64]) -> dict[str, float]:
             kept = rows[confidence[rows] >= threshold]
             found = {
                 "referral_rate": 1.0 - len(kept) / max(len(rows), 1),
@@ -44,12 +45,12 @@ def human_review(task: GradingTask) -> Study:
                 "exact_agreement": float(np.mean(t.labels[rows] == t.targets[rows])),
             }
             if grades is not None:
-                found["qwk_automated"] = qwk(grades.rounded[kept], grades.human[kept])
+                found["qwk_automated"] = quadratic_kappa(grades.rounded[kept], grades.human[kept])
             return found
 
-        found = figures(context, "test", statistics)
-        referred = found["referral_rate"]["value"]
-        automated = found["exact_agreement_automated"]["value"]
+        found = row_estimates(context, "test", statistics)
+        referred = found["referral_rate"].value
+        automated = found["exact_agreement_automated"].value
         curve = []
         for fraction in (0.0, 0.1, 0.2, 0.3, 0.5):
             kept = confidence >= np.quantile(confidence, fraction)
@@ -68,7 +69,7 @@ def human_review(task: GradingTask) -> Study:
             )
         return StudyResult(
             summary,
-            {"threshold": plain(threshold), **found},
+            {"threshold": estimate(threshold), **found},
             {"Agreement by referral rate (test)": curve},
             notes=[
                 "The threshold on the probability of the predicted grade is chosen on validation, never on test."

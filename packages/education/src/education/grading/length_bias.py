@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.data.coercion import to_texts
 from core.data.text_similarity import WORD
+from core.evaluation.bootstrap import row_estimates
 from core.evaluation.study import StudyResult
 from education.grading.agreement import correlation
 from education.grading.metrics import NAN, Array, grades_of
-from education.grading.resampling import Rows, figures
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +38,7 @@ def length_bias(task: GradingTask) -> Study:
             )
         words = np.log1p(word_counts(context.frames["test"], column))
 
-        def statistics(rows: Rows) -> dict[str, float]:
+        def statistics(rows: NDArray[np.int64]) -> dict[str, float]:
             human, machine, length = grades.human[rows], grades.raw[rows], words[rows]
             return {
                 "correlation_human": correlation(length, human),
@@ -45,7 +46,7 @@ def length_bias(task: GradingTask) -> Study:
                 "partial_correlation_machine": partial_correlation(length, machine, human),
             }
 
-        found = figures(context, "test", statistics)
+        found = row_estimates(context, "test", statistics)
         edges = np.quantile(word_counts(context.frames["validation"], column), [0.25, 0.5, 0.75])
         counts = word_counts(context.frames["test"], column)
         quartile = np.searchsorted(edges, counts, side="left")
@@ -61,8 +62,8 @@ def length_bias(task: GradingTask) -> Study:
             if (quartile == k).any()
         ]
         own = found["partial_correlation_machine"]
-        significant = own["low"] is not None and (own["low"] > 0 or own["high"] < 0)
-        shown = "undefined" if own["value"] is None else f"{own['value']:+.2f}"
+        significant = own.low is not None and (own.low > 0 or own.high < 0)
+        shown = "undefined" if own.value is None else f"{own['value']:+.2f}"
         return StudyResult(
             f"At equal human grade the machine's grade correlates {shown} with length"
             + (", significantly." if significant else ", not significantly."),

@@ -7,12 +7,14 @@ Cahill et al. 2020 (BEA workshop) for PRMSE with any number of ratings.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from core.targets.metrics import adjacent_agreement, quadratic_kappa
 
 if TYPE_CHECKING:
     from core.targets.types import Metric, Predictions
@@ -45,36 +47,16 @@ def scale_of(classes: Sequence[str], order: Sequence[str]) -> Array | None:
 
 def grades_of(p: Predictions, order: Sequence[str]) -> Grades | None:
     """Return predictions as grades; None where the classes have no order."""
-    if p.kind == "regression":
-        raw = np.asarray(p.scores[:, 0], np.float64)
-        return Grades(raw, np.rint(raw), np.asarray(p.targets, np.float64))
-    if p.kind not in ("binary", "multiclass", "ordinal"):
+    numbers = p.type.residuals(p)
+    if numbers is not None:
+        raw, human = numbers
+        return Grades(raw, np.rint(raw), human)
+    if not p.type.has_row_class:
         return None
     scale = scale_of(p.classes, order)
     if scale is None:
         return None
     return Grades(p.scores @ scale, scale[p.labels.astype(np.int64)], scale[p.targets.astype(np.int64)])
-
-
-def qwk(a: Array, b: Array) -> float:
-    """Quadratic weighted kappa (Cohen 1968) in its moment form: 1 - E[(a - b)^2] / E[(a - b')^2], b' independent of a.
-
-    2 cov / (var a + var b + (mean a - mean b)^2), moments over N; it equals the table's kappa for whole grades.
-    """
-    if not len(a):
-        return NAN
-    apart = float(np.var(a) + np.var(b) + (np.mean(a) - np.mean(b)) ** 2)
-    return 2.0 * float(np.mean((a - np.mean(a)) * (b - np.mean(b)))) / apart if apart else NAN
-
-
-def exact_agreement(a: Array, b: Array) -> float:
-    """Return the proportion of equal grades."""
-    return float(np.mean(a == b)) if len(a) else NAN
-
-
-def adjacent_agreement(a: Array, b: Array, step: float = 1.0) -> float:
-    """Return the proportion of grades at most one step apart."""
-    return float(np.mean(np.abs(a - b) <= step + 1e-9)) if len(a) else NAN
 
 
 def smd(machine: Array, human: Array) -> float:
@@ -129,16 +111,14 @@ def prmse(machine: Array, ratings: Array) -> float:
 
 
 def metrics(kind: str, order: Sequence[str]) -> dict[str, Metric]:
-    """Make the figures that a target of this kind does not bring itself."""
-    lacking: Mapping[str, Any] = {"qwk": qwk, "adjacent": adjacent_agreement}
-    if kind not in ("multiclass", "regression"):
-        return {}
+    """Return the metrics of agreement that a target of this kind does not have itself."""
 
-    def figure(name: str) -> Metric:
-        def of(p: Predictions) -> float:
+    def of_grades(agreement: Callable[[Array, Array], float]) -> Metric:
+        def metric(p: Predictions) -> float:
             grades = grades_of(p, order)
-            return NAN if grades is None else float(lacking[name](grades.rounded, grades.human))
+            return NAN if grades is None else agreement(grades.rounded, grades.human)
 
-        return of
+        return metric
 
-    return {name: figure(name) for name in lacking}
+    lacking = {"qwk": of_grades(quadratic_kappa), "adjacent": of_grades(adjacent_agreement)}
+    return {"multiclass": lacking, "regression": lacking}.get(kind, {})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from core.targets.types import target_type
+
 if TYPE_CHECKING:
     from core.evaluation.study import EvaluationContext, Study, StudyResult
     from education.config import GradingTask
-
-GRADES = ("binary", "multiclass", "ordinal")
 
 
 def studies(kind: str, task: GradingTask) -> dict[str, Study]:
@@ -19,17 +19,18 @@ def studies(kind: str, task: GradingTask) -> dict[str, Study]:
     from education.grading.length_bias import length_bias
     from education.grading.word_attribution import word_attribution
 
-    if kind not in (*GRADES, "regression"):
+    target = target_type(kind)
+    if not target.has_row_class and not target.estimates_numbers:
         return {}
     found: dict[str, Study] = {"agreement": agreement(task)}
-    if kind in GRADES:
+    if target.has_row_class:
         found["human_review"] = human_review(task)
     if task.name != "performance":
         found |= {
             "length_bias": _of_text(length_bias(task)),
             "gaming_detection": _of_text(gaming_detection(task)),
         }
-        if kind in GRADES:
+        if target.has_row_class:
             found["word_attribution"] = _of_text(word_attribution())
     return found
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import derive_seed
+from core.evaluation.bootstrap import estimate
 from core.evaluation.study import StudyResult
 from core.explanation.word_occlusion import WordEffect, scores_without_spans, word_effects
-from education.grading.resampling import plain
 
 if TYPE_CHECKING:
     from core.evaluation.study import EvaluationContext, Study
@@ -58,8 +58,8 @@ def word_attribution() -> Study:
             f"Removing the {REMOVED} strongest attributed words lowers the grade's probability by {a.mean():.2f} on "
             f"average, removing {REMOVED} random words by {b.mean():.2f}.",
             {
-                "drop_attributed_words": plain(float(a.mean())),
-                "drop_random_words": plain(float(b.mean())),
+                "drop_attributed_words": estimate(a.mean()),
+                "drop_random_words": estimate(b.mean()),
                 "difference": {"value": float((a - b).mean()), "low": float(low), "high": float(high)},
             },
             notes=[

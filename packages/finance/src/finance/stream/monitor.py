@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from core.config import from_dict
 from core.data.readers.files import resolve_path, sha256
 from core.serving.load import load
-from core.serving.verbs import SIMULATED
+from core.report.sentences.notices import SIMULATED_MODEL
 from finance.stream.jsonl_stream import Label, Line, Transaction, follow_file, parse_line, read_stdin
 from finance.stream.scorer import FraudScorer
 from finance.stream.state import State, digest
@@ -20,7 +20,7 @@ from finance.stream.warm_start import warm_start
 
 if TYPE_CHECKING:
     from core.domain import Domain
-    from core.serving.load import Loaded
+    from core.serving.load import LoadedRun
     from finance.schema import TransactionSchema
     from finance.stream.config import MonitorConfig
 
@@ -73,7 +73,7 @@ def run_monitor(config: MonitorConfig, domain: Domain) -> dict[str, int]:
         if config.history is not None and not state.get_metadata("history"):
             warm_start(config.history, state, scorer)
         if record.data.simulated:
-            log.warning(SIMULATED)
+            log.warning(SIMULATED_MODEL)
         if state.get_count("lines"):
             log.info("resuming after line %d", state.get_count("lines"))
         elif schema.id is None:
@@ -87,7 +87,7 @@ def run_monitor(config: MonitorConfig, domain: Domain) -> dict[str, int]:
         state.close()
 
 
-def schema_of_run(loaded: Loaded) -> TransactionSchema:
+def schema_of_run(loaded: LoadedRun) -> TransactionSchema:
     """Return the schema of the transactions that a run was trained on."""
     content = loaded.config["data"]
     source = from_dict("data", content)

@@ -19,7 +19,7 @@ from finance.windows import window_features
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from core.serving.load import Loaded
+    from core.serving.load import LoadedRun
     from finance.schema import TransactionSchema
     from finance.stream.jsonl_stream import Transaction
     from finance.stream.state import State, StoredTransaction
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class FraudScorer:
     """A saved fraud model that scores transactions of a stream and explains alerts."""
 
-    def __init__(self, loaded: Loaded, schema: TransactionSchema, threshold: float | None) -> None:
+    def __init__(self, loaded: LoadedRun, schema: TransactionSchema, threshold: float | None) -> None:
         self.schema = schema
         self.columns = tuple(
             c for c in (schema.id, schema.card, schema.time, schema.amount, schema.terminal, schema.unit) if c

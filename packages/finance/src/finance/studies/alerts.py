@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from core.data.coercion import is_numeric, to_categories, to_numbers
 from core.data.times import to_times
-from core.evaluation.intervals import interval
+from core.evaluation.bootstrap import estimate, interval_estimate, ratio_estimate
 from core.evaluation.study import StudyResult
-from finance.studies.resampling import kept, ratio_of_sums
 
 if TYPE_CHECKING:
     from core.evaluation.study import EvaluationContext
@@ -60,8 +59,8 @@ def alerts(context: EvaluationContext, capacity: int, amount: str) -> StudyResul
     fraud, score = part.targets == 1, part.scores[:, 1]
     value = np.abs(to_numbers(frame[amount], amount))
     metrics = {
-        "amount_weighted_recall": ratio_of_sums(
-            context, "test", value * (fraud & (part.labels == 1)), value * fraud
+        "amount_weighted_recall": ratio_estimate(
+            context, value * (fraud & (part.labels == 1)), value * fraud, part.units
         )
     }
     notes = ["A card found compromised is dropped from later days; precision is found / capacity."]
@@ -76,14 +75,12 @@ def alerts(context: EvaluationContext, capacity: int, amount: str) -> StudyResul
         daily = days["precision"].to_numpy(np.float64)
         rng = np.random.default_rng(context.seed)
         drawn = daily[rng.integers(0, len(daily), (context.resamples, len(daily)))].mean(axis=1)
-        found = interval(float(daily.mean()), drawn, context.confidence)
-        if len(daily) < MIN_DAYS:
-            found |= {"low": None, "high": None}
-        metrics[f"card_precision_at_{capacity}"] = kept(found)
+        mean = float(daily.mean())
+        metrics[f"card_precision_at_{capacity}"] = (
+            interval_estimate(context, mean, drawn) if len(daily) >= MIN_DAYS else estimate(mean)
+        )
         reachable = np.minimum(days["compromised"].to_numpy(float), capacity) / capacity
-        metrics[f"max_card_precision_at_{capacity}"] = {
-            "value": float(reachable.mean()), "low": None, "high": None
-        }  # fmt: skip
+        metrics[f"max_card_precision_at_{capacity}"] = estimate(reachable.mean())
         shown = days.assign(day=pd.to_datetime(days["day"], unit="D").dt.strftime("%Y-%m-%d"))
         tables["Card precision by day"] = [
             {str(k): v for k, v in row.items()} for row in shown.head(31).to_dict("records")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from core.evaluation.bootstrap import estimate, ratio_estimate
 from core.evaluation.study import StudyResult
-from finance.studies.resampling import ratio_of_sums
 
 if TYPE_CHECKING:
     from core.evaluation.study import EvaluationContext
@@ -79,9 +79,9 @@ def cost_sensitive_threshold(
     cost = {name: matrix.costs(positive, flagged, amount["test"]) for name, flagged in rules.items()}
     nothing, ones = cost["flag nothing"], np.ones(len(test))
     metrics = {
-        "cost_optimal_threshold": {"value": threshold, "low": None, "high": None},
-        "cost_per_row": ratio_of_sums(context, "test", cost["cost-optimal"], ones),
-        "savings": ratio_of_sums(context, "test", nothing - cost["cost-optimal"], nothing),
+        "cost_optimal_threshold": estimate(threshold),
+        "cost_per_row": ratio_estimate(context, cost["cost-optimal"], ones, test.units),
+        "savings": ratio_estimate(context, nothing - cost["cost-optimal"], nothing, test.units),
     }
     rows = [
         {
@@ -98,7 +98,7 @@ def cost_sensitive_threshold(
         {"entry": "a false negative", "cost": matrix.false_negative},
         {"entry": "a false negative, fraction of its amount in addition", "cost": matrix.amount_fraction},
     ]
-    savings = metrics["savings"]["value"]
+    savings = metrics["savings"].value
     saved = "an undefined fraction" if savings is None else f"{savings:.0%}"
     return StudyResult(
         f"At the cost-optimal threshold of validation ({threshold:.4g}), {saved} of the cost without a model is "

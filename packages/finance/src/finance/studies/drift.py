@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.data.coercion import to_categories, to_numbers
+from core.evaluation.bootstrap import estimate
 from core.evaluation.study import Gate, StudyResult
 
 if TYPE_CHECKING:
@@ -78,10 +79,10 @@ def drift(context: EvaluationContext) -> StudyResult:
         for c, value in sorted(index.items(), key=lambda pair: -pair[1])
     ]
     metrics = {
-        "psi_score": {"value": psi_score, "low": None, "high": None},
-        "psi_largest_column": {"value": index.get(largest), "low": None, "high": None},
-        "event_rate_validation": {"value": rates["validation"], "low": None, "high": None},
-        "event_rate_test": {"value": rates["test"], "low": None, "high": None},
+        "psi_score": estimate(psi_score),
+        "psi_largest_column": estimate(index.get(largest)),
+        "event_rate_validation": estimate(rates["validation"]),
+        "event_rate_test": estimate(rates["test"]),
     }
     return StudyResult(
         f"The population stability index of the scores from validation to test is {psi_score:.3f}; the largest of a "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from core.evaluation.bootstrap import estimate
 from core.evaluation.study import StudyResult
 
 if TYPE_CHECKING:
@@ -37,10 +38,7 @@ def latency(context: EvaluationContext) -> StudyResult:
         times.append(1000 * (time.perf_counter() - start))
     milliseconds = np.array(times[min(WARM_UP, len(times) - 1) :])
     p50, p99 = (float(p) for p in np.percentile(milliseconds, [50, 99]))
-    metrics = {
-        name: {"value": value, "low": None, "high": None}
-        for name, value in (("p50_ms", p50), ("p99_ms", p99))
-    }
+    metrics = {name: estimate(value) for name, value in (("p50_ms", p50), ("p99_ms", p99))}
     threads = torch.get_num_threads()
     return StudyResult(
         f"A prediction takes {p50:.1f} ms at the median and {p99:.1f} ms at the 99th percentile, on {threads} "

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.config.section import Estimate
+from core.evaluation.bootstrap import ratio_estimate, weighted_estimate
 from core.evaluation.study import Gate, StudyResult
-from finance.studies.resampling import ratio_of_sums, resampled
+from core.targets.bootstrap_metrics import ratio
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,12 +25,14 @@ def predictive_equality(context: EvaluationContext, max_difference: float) -> St
     """
     part = context.parts["test"]
     negative, flagged = part.targets == 0, part.labels == 1
-    metrics: dict[str, dict[str, Any]] = {}
+    metrics: dict[str, Estimate] = {}
     tables: dict[str, list[dict[str, Any]]] = {}
     gates: list[Gate] = []
     notes: list[str] = []
     for attribute, names in part.groups.items():
-        shown = [g for g in np.unique(names) if int((negative & (names == g)).sum()) >= context.min_group_rows]
+        shown = [
+            g for g in np.unique(names) if int((negative & (names == g)).sum()) >= context.min_group_rows
+        ]
         small = [str(g) for g in np.unique(names) if g not in shown]
         if small:
             notes.append(
@@ -37,15 +41,15 @@ def predictive_equality(context: EvaluationContext, max_difference: float) -> St
         rows = []
         for group in shown:
             inside = (names == group) & negative
-            rate = ratio_of_sums(context, "test", (inside & flagged).astype(float), inside.astype(float))
-            recall = ratio_of_sums(
-                context, "test", ((names == group) & ~negative & flagged).astype(float),
-                ((names == group) & ~negative).astype(float),
-            )  # fmt: skip
+            rate = ratio_estimate(context, (inside & flagged).astype(float), inside.astype(float), part.units)
+            positive = (names == group) & ~negative
+            recall = ratio_estimate(
+                context, (positive & flagged).astype(float), positive.astype(float), part.units
+            )
             rows.append(
                 {
-                    "group": str(group), "negatives": int(inside.sum()), "false positive rate": rate["value"],
-                    "low": rate["low"], "high": rate["high"], "true positive rate": recall["value"],
+                    "group": str(group), "negatives": int(inside.sum()), "false positive rate": rate.value,
+                    "low": rate.low, "high": rate.high, "true positive rate": recall.value,
                 }
             )  # fmt: skip
         tables[f"False positive rate by {attribute}"] = rows
@@ -59,13 +63,12 @@ def predictive_equality(context: EvaluationContext, max_difference: float) -> St
             false_positives: NDArray[np.float64] = false_positives,
             insides: NDArray[np.float64] = insides,
         ) -> NDArray[np.float64]:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                rates = (weights_RN @ false_positives) / (weights_RN @ insides)
+            rates = ratio(weights_RN @ false_positives, weights_RN @ insides)
             return np.asarray(rates.max(axis=1) - rates.min(axis=1))
 
-        found = resampled(context, "test", difference)
+        found = weighted_estimate(context, difference, len(part), part.units)
         metrics[f"fpr_difference_{attribute}"] = found
-        value = found["value"]
+        value = found.value
         gates.append(
             Gate(
                 f"predictive equality by {attribute}",
@@ -79,11 +82,11 @@ def predictive_equality(context: EvaluationContext, max_difference: float) -> St
         return StudyResult(
             "No sensitive attributes (data.sensitive), so false positive rates of groups can't be compared."
         )
-    worst = max(metrics, key=lambda name: metrics[name]["value"] or 0.0) if metrics else None
+    worst = max(metrics, key=lambda name: metrics[name].value or 0.0) if metrics else None
     summary = (
         "No two groups are large enough to be compared."
         if worst is None
-        else f"The largest difference of false positive rates is {metrics[worst]['value']:.3f}, by "
+        else f"The largest difference of false positive rates is {metrics[worst].value:.3f}, by "
         f"{worst.removeprefix('fpr_difference_')}."
     )
     return StudyResult(summary, metrics, tables, gates, notes)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from core.evaluation.bootstrap import estimate
 from core.evaluation.study import StudyResult
 from core.explanation.column_occlusion import HISTORY, Attribution, occlude, quantile_references
 from finance.reasons import reason_text
@@ -81,13 +82,9 @@ def reason_codes(context: EvaluationContext, codes: Codes, num_reasons: int) -> 
         columns=["row", "rank", "code", "reason", "effect"],
     )
     metrics = {
-        "top_reason_stability": {"value": float(np.mean(kept)), "low": None, "high": None},
-        "reason_jaccard": {"value": float(np.mean(jaccard)), "low": None, "high": None},
-        "explained_fraction": {
-            "value": float(np.mean([len(r) > 0 for r in first])),
-            "low": None,
-            "high": None,
-        },
+        "top_reason_stability": estimate(np.mean(kept)),
+        "reason_jaccard": estimate(np.mean(jaccard)),
+        "explained_fraction": estimate(np.mean([len(r) > 0 for r in first])),
     }
     top = table[0]["reason"] if table else "none"
     return StudyResult(

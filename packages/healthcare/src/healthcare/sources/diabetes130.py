@@ -89,7 +89,10 @@ def read(config: Diabetes130, task: TaskConfig, seed: int) -> Dataset:
         ),
         name=TITLE,
         split=SplitPlan(
-            by="unit", validation_fraction=config.validation_fraction, test_fraction=config.test_fraction, seed=seed
+            by="unit",
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+            seed=seed,
         ),
         unit_name="patient",
         files=table.files,

@@ -63,7 +63,10 @@ def read(config: MtSamples, task: TaskConfig, seed: int) -> Dataset:
         ColumnRoles(target=("specialties",), text=("transcription",)),
         name="MTSamples transcriptions",
         split=SplitPlan(
-            by="stratified", validation_fraction=config.validation_fraction, test_fraction=config.test_fraction, seed=seed
+            by="stratified",
+            validation_fraction=config.validation_fraction,
+            test_fraction=config.test_fraction,
+            seed=seed,
         ),
         unit_name="note",
         files=table.files,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from core.evaluation.bootstrap import estimate
 from core.evaluation.study import EvaluationContext, StudyResult
 
 WARM_UP, TIMED = 20, 200
@@ -32,13 +33,13 @@ def footprint(watts: float, cores: int) -> Callable[[EvaluationContext], StudyRe
         p50, p95, p99 = (float(np.percentile(milliseconds, p)) for p in (50, 95, 99))
         memory = _resident()
         metrics = {
-            "p50_ms": _plain(p50),
-            "p95_ms": _plain(p95),
-            "p99_ms": _plain(p99),
-            "joules_per_command": _plain(joules),
-            "model_mb": _plain(weights / 1e6),
-            "parameters": _plain(float(numbers)),
-            "resident_mb": _plain(memory),
+            "p50_ms": estimate(p50),
+            "p95_ms": estimate(p95),
+            "p99_ms": estimate(p99),
+            "joules_per_command": estimate(joules),
+            "model_mb": estimate(weights / 1e6),
+            "parameters": estimate(float(numbers)),
+            "resident_mb": estimate(memory),
         }
         return StudyResult(
             f"One command takes {p95:.1f} ms at the 95th percentile and about {joules:.3f} J; the weights are "
@@ -53,10 +54,6 @@ def footprint(watts: float, cores: int) -> Callable[[EvaluationContext], StudyRe
         )
 
     return measure
-
-
-def _plain(value: float) -> dict[str, float | None]:
-    return {"value": value, "low": None, "high": None}
 
 
 def _weights(context: EvaluationContext) -> tuple[int, int]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from core.evaluation.bootstrap import estimate, share_estimate
 from core.evaluation.study import EvaluationContext, StudyResult
 from core.targets.slot_metrics import all_right, intent_accuracy, slot_f1
-from smarthome.studies.intervals import share
 
 
 def languages(context: EvaluationContext) -> StudyResult:
@@ -21,14 +21,14 @@ def languages(context: EvaluationContext) -> StudyResult:
             if int(members.sum()) < context.min_group_rows:
                 continue
             inside = test.take(members)
-            figure = share(context, right, members, test.units)
+            figure = share_estimate(context, right, members, test.units)
             rows.append(
                 {
                     attribute: name,
                     "rows": int(members.sum()),
-                    "exact match": figure["value"],
-                    "low": figure["low"],
-                    "high": figure["high"],
+                    "exact match": figure.value,
+                    "low": figure.low,
+                    "high": figure.high,
                     "intent accuracy": intent_accuracy(inside),
                     "slot F1": slot_f1(inside),
                 }
@@ -39,12 +39,8 @@ def languages(context: EvaluationContext) -> StudyResult:
         tables[f"By {attribute}"] = rows
         worst, best = rows[0], rows[-1]
         gap = float(right.mean()) - worst["exact match"]
-        metrics[f"gap_{attribute}"] = {
-            "value": best["exact match"] - worst["exact match"],
-            "low": None,
-            "high": None,
-        }
-        metrics[f"worst_{attribute}"] = share(context, right, groups == worst[attribute], test.units)
+        metrics[f"gap_{attribute}"] = estimate(best["exact match"] - worst["exact match"])
+        metrics[f"worst_{attribute}"] = share_estimate(context, right, groups == worst[attribute], test.units)
         sentences.append(
             f"{attribute}: {worst[attribute]} is worst off with exact match {worst['exact match']:.3f}, "
             f"{100 * gap:.1f} points below all rows"

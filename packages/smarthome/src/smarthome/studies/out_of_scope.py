@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.config.section import Estimate
+from core.evaluation.bootstrap import estimate, share_estimate, weighted_estimate
 from core.evaluation.study import EvaluationContext, StudyResult
+from core.targets.metrics import auroc_of
+from core.targets.roc import RocCurve
 from smarthome.simulate.phrases import HELD_OUT_PHRASES, OUT_OF_SCOPE, sample_phrase
-from smarthome.studies.intervals import resampled, share
 
 if TYPE_CHECKING:
     from core.targets.intent_slots import IntentSlotsTarget
@@ -25,15 +28,6 @@ def in_scope_score(scores: Array, classes: tuple[str, ...]) -> Array:
     inside = [k for k, name in enumerate(classes) if name != OUT_OF_SCOPE]
     best: Array = scores[:, inside].max(axis=1)
     return best
-
-
-def auroc(inside: Array, outside: Array) -> float:
-    """Return the AUROC of in-scope against out-of-scope scores; ties count half."""
-    if not len(inside) or not len(outside):
-        return float("nan")
-    order = np.sort(outside)
-    below = np.searchsorted(order, inside, side="left") + np.searchsorted(order, inside, side="right")
-    return float(below.mean() / (2 * len(outside)))
 
 
 def held_out_sentences(rng: np.random.Generator, count: int = SENTENCES) -> list[str]:
@@ -71,31 +65,37 @@ def out_of_scope(context: EvaluationContext) -> StudyResult:
     if is_outside.any():
         kinds = {"test set": score[is_outside], **kinds}
     rows: list[dict[str, Any]] = []
-    metrics: dict[str, dict[str, Any]] = {}
+    metrics: dict[str, Estimate] = {}
     accepted: list[float] = []
     for kind, outside in kinds.items():
         both = np.concatenate([inside, outside])
 
-        def area(chosen: NDArray[np.int64], both: Array = both) -> float:
-            values, mark = both[chosen], chosen < len(inside)
-            return auroc(values[mark], values[~mark])
+        in_scope = np.arange(len(both)) < len(inside)
+        curve = RocCurve(both, in_scope)
+
+        def area(weights_RN: Array, curve: RocCurve = curve) -> Array:
+            return curve.auroc_auprc(weights_RN)[:, 0]
 
         name = "" if kind == "test set" or len(kinds) == 1 else "_held_out"
-        metrics[f"auroc{name}"] = resampled(context, len(both), area)
-        metrics[f"fpr_at_95_tpr{name}"] = share(context, (outside >= thresholds[95]).astype(np.float64))
+        metrics[f"auroc{name}"] = weighted_estimate(context, area, len(both))
+        metrics[f"fpr_at_95_tpr{name}"] = share_estimate(
+            context, (outside >= thresholds[95]).astype(np.float64)
+        )
         accepted.append(float((outside >= thresholds[95]).mean()))
         rows.append(
             {
                 "out of scope": kind,
                 "sentences": len(outside),
-                "auroc": round(auroc(inside, outside), 4),
+                "auroc": round(auroc_of(both, in_scope), 4),
                 "FPR at 95 % TPR": round(accepted[-1], 4),
                 "FPR at 99 % TPR": round(float((outside >= thresholds[99]).mean()), 4),
             }
         )
     for keep, threshold in thresholds.items():
-        metrics[f"threshold_{keep}"] = {"value": threshold, "low": None, "high": None}
-        metrics[f"tpr_at_threshold_{keep}"] = share(context, (inside >= threshold).astype(np.float64))
+        metrics[f"threshold_{keep}"] = estimate(threshold)
+        metrics[f"tpr_at_threshold_{keep}"] = share_estimate(
+            context, (inside >= threshold).astype(np.float64)
+        )
     worst = max(accepted)
     return StudyResult(
         f"At 95 % true positive rate, at most {100 * worst:.1f} % of out-of-scope sentences are accepted as commands.",

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.data.coercion import to_texts
+from core.evaluation.bootstrap import share_estimate
 from core.evaluation.study import EvaluationContext, Gate, StudyResult
 from core.targets.types import Predictions
 from smarthome.home import INITIAL_STATES, Device, Home
 from smarthome.plan import INTENT_DOMAINS, Plan, domain_of_name, make_plan, slot_values
 from smarthome.simulate.phrases import OUT_OF_SCOPE
-from smarthome.studies.intervals import share
 
 if TYPE_CHECKING:
     from core.targets.intent_slots import IntentSlotsTarget
@@ -25,7 +25,7 @@ SAFETY_CRITICAL = ("lock", "alarm", "oven")
 
 def interpretations(target: IntentSlotsTarget, codes: NDArray[Any], texts: Sequence[str]) -> Interpretations:
     """Return each row's intent and slot values, from labels (N, 1 + T)."""
-    names = target.named(codes, texts)
+    names = target.decoded_slots(codes, texts)
     return [
         (target.classes[int(row[0])], slot_values(text, slots))
         for row, text, slots in zip(codes, texts, names, strict=True)
@@ -100,10 +100,10 @@ def plan_success(context: EvaluationContext) -> StudyResult:
                 "executable": float(executable[members].mean()),
             }
         )
-    figure = share(context, same, executable, test.units)
+    figure = share_estimate(context, same, executable, test.units)
     return StudyResult(
-        f"{100 * (figure['value'] or 0):.1f} % of the executable commands have the right outcome.",
-        {"plan_success": figure, "same_outcome": share(context, same, None, test.units)},
+        f"{100 * (figure.value or 0):.1f} % of the executable commands have the right outcome.",
+        {"plan_success": figure, "same_outcome": share_estimate(context, same, None, test.units)},
         {"Plans": rows},
         notes=[
             "A plan succeeds if the devices, the changes of state and the need for confirmation are the same.",
@@ -142,9 +142,9 @@ def false_activation(context: EvaluationContext) -> StudyResult:
     opposite = np.array([a is not None and b is not None for a, b in zip(true, predicted, strict=True)])
     opposite &= test.labels[:, 0] != test.targets[:, 0]
     metrics = {
-        "false_activation": share(context, activated.astype(np.float64), ~relevant, test.units),
-        "missed_activation": share(context, (~activated).astype(np.float64), relevant, test.units),
-        "opposite_activation": share(context, opposite.astype(np.float64), relevant, test.units),
+        "false_activation": share_estimate(context, activated.astype(np.float64), ~relevant, test.units),
+        "missed_activation": share_estimate(context, (~activated).astype(np.float64), relevant, test.units),
+        "opposite_activation": share_estimate(context, opposite.astype(np.float64), relevant, test.units),
     }
     rows = [
         {
@@ -155,7 +155,7 @@ def false_activation(context: EvaluationContext) -> StudyResult:
         }
         for kind in SAFETY_CRITICAL
     ]
-    wrong = metrics["false_activation"]["value"]
+    wrong = metrics["false_activation"].value
     if not relevant.any() and not activated.any():
         return StudyResult(
             "No command of the test set, labeled or predicted, is for a lock, an alarm or an oven."

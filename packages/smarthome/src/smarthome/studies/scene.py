@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.evaluation.intervals import interval, resampled_weights
+from core.evaluation.bootstrap import estimate, interval_estimate, share_estimate
+from core.evaluation.intervals import resampled_weights
 from core.evaluation.study import EvaluationContext, Study, StudyResult
 from smarthome.scene_policy import OCCUPIED
-from smarthome.studies.intervals import share
 
 Array = NDArray[np.float64]
 
@@ -24,9 +24,11 @@ def occupancy(context: EvaluationContext) -> StudyResult:
         return StudyResult(f"The classes {', '.join(target.classes)} do not state occupancy.")
     present, predicted = test.targets == occupied[0], test.labels == occupied[0]
     metrics = {
-        "missed_occupancy_rate": share(context, (~predicted).astype(np.float64), present, test.units),
-        "false_occupancy_rate": share(context, predicted.astype(np.float64), ~present, test.units),
-        "switches_per_day": {"value": _switches(context, predicted), "low": None, "high": None},
+        "missed_occupancy_rate": share_estimate(
+            context, (~predicted).astype(np.float64), present, test.units
+        ),
+        "false_occupancy_rate": share_estimate(context, predicted.astype(np.float64), ~present, test.units),
+        "switches_per_day": estimate(_switches(context, predicted)),
     }
     rows = [{"rule": "model", "accuracy": float(np.mean(present == predicted))}]
     schedule = schedule_baseline(context, occupied[0])
@@ -38,14 +40,14 @@ def occupancy(context: EvaluationContext) -> StudyResult:
                 "accuracy": float(np.mean(schedule == present)),
             }
         )
-        metrics["accuracy_schedule_baseline"] = share(
+        metrics["accuracy_schedule_baseline"] = share_estimate(
             context, (schedule == present).astype(np.float64), None, test.units
         )
         notes.append(
             "The schedule baseline predicts the majority of the training set at that hour of a weekday or weekend: "
             "where it is as good as the model, the model may have learned no more than office hours."
         )
-    missed, false = metrics["missed_occupancy_rate"]["value"], metrics["false_occupancy_rate"]["value"]
+    missed, false = metrics["missed_occupancy_rate"].value, metrics["false_occupancy_rate"].value
     return StudyResult(
         f"Occupancy is missed in {100 * (missed or 0):.1f} % of the occupied readings, and predicted in "
         f"{100 * (false or 0):.1f} % of the empty ones.",
@@ -103,9 +105,9 @@ def forecast(context: EvaluationContext) -> StudyResult:
     roots = np.sqrt(weights @ errors / weights.sum(axis=1, keepdims=True))
     ours, theirs = np.sqrt(errors.mean(axis=0))
     metrics = {
-        "rmse": interval(float(ours), roots[:, 0], context.confidence),
-        "rmse_persistence": interval(float(theirs), roots[:, 1], context.confidence),
-        "skill_score": interval(float(1 - ours / theirs), 1 - roots[:, 0] / roots[:, 1], context.confidence),
+        "rmse": interval_estimate(context, float(ours), roots[:, 0]),
+        "rmse_persistence": interval_estimate(context, float(theirs), roots[:, 1]),
+        "skill_score": interval_estimate(context, float(1 - ours / theirs), 1 - roots[:, 0] / roots[:, 1]),
     }
     return StudyResult(
         f"RMSE {ours:.1f}, {theirs:.1f} for persistence.",
@@ -133,14 +135,18 @@ def thermal_preference(context: EvaluationContext) -> StudyResult:
     wants_change = (test.targets == warm) | (test.targets == cool)
     changed = (test.labels == warm) | (test.labels == cool)
     metrics = {
-        "opposite_change_rate": share(context, opposite.astype(np.float64), wants_change, test.units),
-        "needless_change_rate": share(context, changed.astype(np.float64), ~wants_change, test.units),
-        "preference_recall": share(
+        "opposite_change_rate": share_estimate(
+            context, opposite.astype(np.float64), wants_change, test.units
+        ),
+        "needless_change_rate": share_estimate(
+            context, changed.astype(np.float64), ~wants_change, test.units
+        ),
+        "preference_recall": share_estimate(
             context, (test.labels == test.targets).astype(np.float64), wants_change, test.units
         ),
     }
     return StudyResult(
-        f"{100 * (metrics['opposite_change_rate']['value'] or 0):.1f} % of the preferences would get the opposite "
+        f"{100 * (metrics['opposite_change_rate'].value or 0):.1f} % of the preferences would get the opposite "
         "change.",
         metrics,
     )

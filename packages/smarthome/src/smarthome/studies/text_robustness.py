@@ -10,6 +10,7 @@ import pandas as pd
 
 from core.data.coercion import to_texts
 from core.data.slot_alignment import parse_slots
+from core.evaluation.bootstrap import estimate
 from core.evaluation.study import EvaluationContext, StudyResult
 from core.targets.slot_metrics import all_right, intent_accuracy, slot_f1
 from core.targets.types import Predictions
@@ -65,7 +66,7 @@ def text_robustness(context: EvaluationContext) -> StudyResult:
         for probability in PROBABILITIES:
             found = predict_rows(context, corrupt_rows(frame, target, probability, corruption, context.seed))
             rows.append(_row(kind, probability, found))
-        metrics[f"exact_match_{kind}"] = {"value": rows[-2]["exact match"], "low": None, "high": None}
+        metrics[f"exact_match_{kind}"] = estimate(rows[-2]["exact match"])
     worst = min(row["exact match"] for row in rows)
     return StudyResult(
         f"Exact match falls from {before:.3f} to {worst:.3f} under the worst corruption.",

@@ -201,7 +201,7 @@ def check_units(dataset: Dataset) -> Iterable[Finding]:
     if name is None:
         return
     names = pd.Series(to_categories(dataset.frame[name]), index=dataset.frame.index, dtype=object)
-    gone = names.isna()
+    gone = names.isna().to_numpy()
     if names.nunique() < MIN_UNITS:
         yield error(
             "unit",

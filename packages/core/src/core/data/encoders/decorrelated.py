@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class DecorrelatedEncoder:
     """x - weight * (s - mean s) slopes, for n numeric columns x and indicators s of the groups.
 
-    It needs the attributes' columns in every table it encodes. Slopes are fitted by ``core.fairness.correlation_removal``.
+    It needs the attributes' columns in every table it encodes. ``core.fairness.correlation_removal`` fits the slopes.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class DecorrelatedEncoder:
 
     def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> EncodedRows:
         """Encode rows once; ``history``, too, is decorrelated."""
-        return self.inner.prepare(
+        return self.inner.encode(
             self.decorrelate(frame), None if history is None else self.decorrelate(history)
         )
 
@@ -88,7 +88,7 @@ class DecorrelatedEncoder:
 
     def token_offsets(self, frame: pd.DataFrame) -> list[list[TokenOffsets | None]]:
         """Return the characters that each token of a row stands on."""
-        return self.inner.spans(frame)
+        return self.inner.token_offsets(frame)
 
     def tfidf_matrix(self, texts: Sequence[str]) -> csr_matrix:
         """Compute the TF-IDF features of plain texts, (n, V)."""

@@ -32,7 +32,7 @@ _SAMPLE = 200
 
 @dataclass
 class ImageColumn:
-    """The image column. C channels; ``size`` is what a backbone sees, ``pre_crop_size`` what is kept for random crops."""
+    """The image column. C channels; a backbone sees ``size``, ``pre_crop_size`` is kept for random crops."""
 
     column: str
     channels: int

@@ -47,15 +47,16 @@ class KnnFeatures:
         """Keep the training rows; raises ValueError for a target that has not few classes."""
         if len(columns.text) != 1 or len(columns.target) != 1:
             raise ValueError(
-                f"encoder.text.knn_examples_per_class={k}: k-nearest neighbors need one text and one target column, the data names "
-                f"{', '.join(columns.text) or 'none'} and {', '.join(columns.target) or 'none'}; set it to 0"
+                f"encoder.text.knn_examples_per_class={k}: k-nearest neighbors need one text and one target column, "
+                f"the data names {', '.join(columns.text) or 'none'} and {', '.join(columns.target) or 'none'}; "
+                "set it to 0"
             )
         labels = [str(g) for g in to_categories(frame[columns.target[0]])]
         classes = sorted(set(labels))
         if len(classes) > MAX_CLASSES:
             raise ValueError(
-                f"encoder.text.knn_examples_per_class={k}: the target {columns.target[0]!r} has {len(classes)} values, more than "
-                f"{MAX_CLASSES}; set it to 0"
+                f"encoder.text.knn_examples_per_class={k}: the target {columns.target[0]!r} has {len(classes)} values, "
+                f"more than {MAX_CLASSES}; set it to 0"
             )
         prompts = to_texts(frame[columns.prompt]) if columns.prompt else [""] * len(frame)
         fitted = cls(

@@ -224,8 +224,8 @@ def _pretrained(name: str) -> Any:
         tokenizer = Tokenizer.from_file(str(file)) if file.exists() else Tokenizer.from_pretrained(name)
     except Exception as error:  # the library raises bare Exception for a damaged file and for an unknown name
         raise ValueError(
-            f"encoder.text.tokenizer={name!r}: no tokenizer.json in a folder of this name, and not on the hub ({error}): "
-            "give a folder that holds tokenizer.json, or bpe"
+            f"encoder.text.tokenizer={name!r}: no tokenizer.json in a folder of this name, and not on the hub "
+            f"({error}): give a folder that holds tokenizer.json, or bpe"
         ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()

@@ -36,7 +36,7 @@ def resolve_path(path: str | Path, key: str = "data.path") -> Path:
         if given.is_absolute() or root
         else " (PLINTH_DATA, which may name a folder of data sets, is not set)"
     )
-    raise ValueError(f"{key}={str(path)!r} was not found: searched {searched}{hint}")
+    raise ValueError(f"{key}={str(path)!r} was not found: looked for {searched}{hint}")
 
 
 def sha256(path: Path) -> str:

@@ -8,13 +8,25 @@ from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 from core.report.record import Record
-from core.report.sentences import energy, evaluation, model, oversight, performance, training, uncertainty
+from core.report.sentences import (
+    energy,
+    evaluation,
+    explanation,
+    fairness,
+    model,
+    oversight,
+    performance,
+    training,
+    uncertainty,
+)
 
 WHOLE: dict[str, ModuleType] = {"evaluation": evaluation}
 """Modules whose functions take the whole record."""
 SECTIONS: dict[str, ModuleType] = {
     "model": model,
     "training": training,
+    "fairness": fairness,
+    "explanation": explanation,
     "uncertainty": uncertainty,
     "oversight": oversight,
     "energy": energy,

@@ -1,4 +1,4 @@
-"""Precision, prediction, validation and probes: what decides, looks and reports without changing the run."""
+"""Precision, prediction, validation and callbacks: what chooses, evaluates and reports without changing the run."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import torch
 from torch import nn
 
 sys.path.insert(0, str(Path(__file__).parent))
-from training_fakes import Held, Net, Prepared, Stream, Yes, run
+from training_fakes import Encoded, Held, Net, Stream, Yes, plain_step, run
 
 from core.backbones.contexts import eval_mode
 from core.data.types import Batch
+from core.targets.metrics import monitored
 from core.training import precision as room
-from core.training.budget import TimeBudget
-from core.training.config import SgdConfig, StandardTraining
+from core.training.callbacks import LearningCurve, LogProgress, ProgressBar, StepTimer
+from core.training.config import AdamWConfig, ConstantSchedule, SgdConfig, StandardTraining
 from core.training.loop import fit
 from core.training.prediction import outputs, predict, scores
-from core.training.callbacks import ProgressBar, LearningCurve, LogProgress, StepTimes
-from core.training.trainer import resolve_monitor, settle_precision
-from core.training.types import StepEvent
-from core.training.step import TrainStep
+from core.training.setup import TrainingInputs, measure_precision
+from core.training.trainer import TimeLimit
+from core.training.types import Callback, StepEvent
 from core.training.validator import Validator
 
 CPU = torch.device("cpu")
@@ -58,16 +58,16 @@ def test_measuring_touches_neither_weights_nor_buffers_nor_gradients_nor_randomn
 @pytest.mark.parametrize(("ratio", "chosen"), [(1.3, "bf16"), (1.15, "bf16"), (1.1, "fp32"), (0.4, "fp32")])
 def test_auto_takes_bf16_only_where_clearly_faster(tmp_path, monkeypatch, ratio: float, chosen: str) -> None:
     monkeypatch.setattr(room, "native_bf16", lambda device: True)
-    monkeypatch.setattr(room, "measure", lambda *_: ratio)
+    monkeypatch.setattr(room, "measure_speedup", lambda *_: ratio)
     found = decide(tmp_path)
     assert found.precision == chosen
-    assert f"{ratio:.2f} times" in found.reason
+    assert (found.reason, found.speedup) == ("measured", ratio)
 
 
 def test_auto_decides_once_for_folder_and_machine(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(room, "native_bf16", lambda device: True)
     ratios = iter([1.5, 0.5])
-    monkeypatch.setattr(room, "measure", lambda *_: next(ratios))
+    monkeypatch.setattr(room, "measure_speedup", lambda *_: next(ratios))
     (tmp_path / "cache").mkdir()
     one, two = tmp_path / "one", tmp_path / "two"
 
@@ -87,21 +87,22 @@ def test_tiny_runs_and_processors_without_bf16_are_not_measured(tmp_path: Path, 
     def forbidden(*_):
         raise AssertionError("measured")
 
-    monkeypatch.setattr(room, "measure", forbidden)
+    monkeypatch.setattr(room, "measure_speedup", forbidden)
     monkeypatch.setattr(room, "native_bf16", lambda device: False)
-    assert decide(tmp_path / "a").reason == "this cpu has no native bf16"
+    assert decide(tmp_path / "a").reason == "no_native_bf16"
     monkeypatch.setattr(room, "native_bf16", lambda device: True)
-    assert "under 200" in decide(tmp_path / "b", steps=20).reason
+    assert decide(tmp_path / "b", steps=199).reason == "short_run"
     assert decide(tmp_path / "c", asked="bf16").precision == "bf16"
     with pytest.raises(ValueError, match=r"training\.precision='fp16'.*CUDA"):
         decide(tmp_path / "d", asked="fp16")
 
 
-def test_a_cache_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch) -> None:
+def test_a_cache_that_cannot_be_written_is_warned_of(tmp_path: Path, monkeypatch, caplog) -> None:
     monkeypatch.setattr(room, "native_bf16", lambda device: True)
-    monkeypatch.setattr(room, "measure", lambda *_: 1.5)
+    monkeypatch.setattr(room, "measure_speedup", lambda *_: 1.5)
     (tmp_path / "cache").write_text("a file where the folder should be")
-    assert "can't be written" in decide(tmp_path).reason
+    assert decide(tmp_path).reason == "measured"
+    assert "can't be written" in caplog.text
 
 
 def test_a_damaged_cache_is_named(tmp_path: Path, monkeypatch) -> None:
@@ -112,11 +113,22 @@ def test_a_damaged_cache_is_named(tmp_path: Path, monkeypatch) -> None:
         decide(tmp_path)
 
 
-def test_settling_precision_leaves_the_random_stream(tmp_path: Path, monkeypatch) -> None:
+def test_measuring_precision_leaves_the_random_state(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("PLINTH_CACHE", str(tmp_path))
     model = Net()
     before = torch.random.get_rng_state()
-    found = settle_precision(StandardTraining(), model, Yes(), Stream(Held(), 20, 300), tmp_path / "run")
+    inputs = TrainingInputs(
+        StandardTraining(),
+        AdamWConfig(),
+        ConstantSchedule(),
+        model,
+        Yes(),
+        Held(),
+        Held(),
+        seed=0,
+        folder=tmp_path / "run",
+    )
+    found = measure_precision(inputs, Stream(Held(), 20, 300))
     assert found.precision in ("fp32", "bf16")
     assert torch.equal(torch.random.get_rng_state(), before)
 
@@ -125,7 +137,7 @@ def test_bf16_computes_in_bf16_and_keeps_weights_in_fp32() -> None:
     model = Net(dropout=0.0, norm=False)
     seen = []
     model.head.register_forward_hook(lambda module, given, result: seen.append(result.dtype))
-    update = TrainStep(model, Yes(), SgdConfig().build(model), lambda step: 1.0, precision="bf16")
+    update = plain_step(model, SgdConfig(), lambda step: 1.0, precision="bf16")
     update(first_batch())
     assert seen == [torch.bfloat16]
     assert {p.dtype for p in model.parameters()} == {torch.float32}
@@ -176,7 +188,7 @@ class Corner(nn.Module):
 def test_views_average_the_scores_of_turned_and_mirrored_images(views: int, corners: list[int]) -> None:
     image = torch.zeros(1, 1, 3, 3, dtype=torch.uint8)
     image[0, 0, 0, 0], image[0, 0, 0, 2], image[0, 0, 2, 0], image[0, 0, 2, 2] = 1, 2, 3, 4
-    found = scores(Corner(), Yes(), Prepared(image=image), views=views)
+    found = scores(Corner(), Yes(), Encoded(image=image), views=views)
     expected = np.mean([1 / (1 + np.exp(-c)) for c in corners])
     assert found[0, 1] == pytest.approx(expected, rel=1e-6)
 
@@ -188,8 +200,8 @@ def test_views_that_cannot_be_are_refused() -> None:
         scores(Corner(), Yes(), {"image": torch.zeros(1, 1, 3, 4, dtype=torch.uint8)}, views=8)
 
 
-def looks(values: list[float], metric: str = "accuracy", **changes) -> tuple[Validator, Net]:
-    """Let a validation see these figures, the model's bias counting the looks."""
+def validated(values: list[float], metric: str = "accuracy", **changes) -> tuple[Validator, Net]:
+    """Validate with these metrics, the model's bias counting the validations."""
     model = Net()
     given = iter(values)
     validation = Validator(
@@ -198,59 +210,66 @@ def looks(values: list[float], metric: str = "accuracy", **changes) -> tuple[Val
     for step in range(1, len(values) + 1):
         with torch.no_grad():
             model.head.bias.fill_(float(step))
-        validation.on_step(StepEvent(step, 1, 0.5, 0.1))
-        if validation.exhausted():
+        validation.after_step(step)
+        if validation.should_stop():
             break
     return validation, model
 
 
 def test_best_weights_come_back_and_patience_runs_out() -> None:
-    validation, model = looks([0.1, 0.5, 0.4, 0.5, 0.9])
-    assert [row["step"] for row in validation.history] == [1, 2, 3, 4]
-    assert "best after step 2" in (validation.exhausted() or "")
+    validation, model = validated([0.1, 0.5, 0.4, 0.5, 0.9])
+    assert [point.step for point in validation.history] == [1, 2, 3, 4]
+    assert validation.should_stop() == "patience"
+    assert (validation.best().step, validation.best().without_improvement) == (2, 2)
     assert validation.restore_best()
     assert model.head.bias.item() == 2.0
 
 
 def test_losses_are_better_when_lower_and_undefined_figures_select_nothing(caplog) -> None:
-    validation, _ = looks([0.5, 0.3, float("nan"), 0.4], metric="loss", patience=0)
+    validation, _ = validated([0.5, 0.3, float("nan"), 0.4], metric="loss", patience=0)
     assert (validation.best_step, validation.best_value) == (2, 0.3)
     assert "undefined after step 3" in caplog.text
-    json.dumps(validation.findings(), allow_nan=False)
-    by_rmse, _ = looks([0.5, 0.3], metric="rmse")
+    assert validation.history[2].validation == {"loss": None}
+    json.dumps([point.model_dump() for point in validation.history], allow_nan=False)
+    by_rmse, _ = validated([0.5, 0.3], metric="rmse")
     assert by_rmse.best_step == 2
 
 
 def test_unknown_metric_is_named() -> None:
-    with pytest.raises(ValueError, match=r"training\.metric='f7': this target has loss, accuracy"):
-        resolve_monitor("f7", Yes())
-    assert resolve_monitor("auto", Yes()) == "accuracy"
+    with pytest.raises(ValueError, match=r"training\.monitor='f7': this target has loss, accuracy"):
+        monitored(Yes(), "f7")
+    assert monitored(Yes(), "auto") == "accuracy"
 
 
 def test_trained_model_learns_and_holds_the_best_validation_weights(tmp_path: Path) -> None:
     trained, model = run(tmp_path, "adamw", steps=120)
-    best = trained.findings["validation"]["best"]
+    best = trained.best
     found = predict(model, Yes(), Held(seed=5))
-    assert float((found.labels == found.targets).mean()) == pytest.approx(best["value"])
-    assert best["value"] == max(row["accuracy"] for row in trained.findings["validation"]["history"])
-    assert best["value"] > 0.8
-    assert trained.weights.startswith("best on validation (accuracy")
-    json.dumps(trained.findings, allow_nan=False)
+    assert float((found.labels == found.targets).mean()) == pytest.approx(best.value)
+    assert best.value == max(p.validation["accuracy"] for p in trained.history if p.validation)
+    assert best.value > 0.8
+    assert (trained.weights, best.monitor, trained.stop_reason) == ("best", "accuracy", "all_steps")
+    json.dumps([point.model_dump() for point in trained.history], allow_nan=False)
 
 
 def test_average_is_kept_where_no_best_is_asked_for(tmp_path: Path) -> None:
     trained, _ = run(tmp_path, "muon", restore_best=False)
-    assert trained.weights == "the average of the last steps"
+    assert trained.weights == "average"
+    trained, _ = run(tmp_path / "sgd", "sgd", restore_best=False)
+    assert trained.weights == "last"
 
 
-def test_time_budget_stops_and_counts_time_before_a_resume(tmp_path: Path) -> None:
+def test_time_limit_stops_and_counts_time_before_a_resume(tmp_path: Path) -> None:
     trained, _ = run(tmp_path, "adamw", max_minutes=1e-9)
     assert trained.steps == 0
-    assert "training.max_minutes" in trained.reason
-    clock = TimeBudget(1.0)
-    assert clock.exhausted() is None
+    assert trained.stop_reason == "time_limit"
+    clock = TimeLimit(1.0)
+    assert clock.should_stop() is None
     clock.load_state_dict({"seconds": 61.0})
-    assert "1 minutes" in (clock.exhausted() or "")
+    assert clock.should_stop() == "time_limit"
+    unlimited = TimeLimit(0.0)
+    unlimited.load_state_dict({"seconds": 1e9})
+    assert unlimited.should_stop() is None
 
 
 def events(loss: float | None, examples: int | None = 8, steps: int = 40) -> list[StepEvent]:
@@ -259,15 +278,17 @@ def events(loss: float | None, examples: int | None = 8, steps: int = 40) -> lis
 
 def test_nothing_of_a_private_loss_or_batch_size_is_shown_or_kept() -> None:
     text, bar_text = io.StringIO(), io.StringIO()
-    curve, times = LearningCurve(40), StepTimes()
-    shown = [LogProgress(40, 0, text), ProgressBar(40, 0, bar_text), curve, times]
+    curve, timer = LearningCurve(40), StepTimer()
+    shown = [LogProgress(40, 0, text), ProgressBar(40, 0, bar_text), curve, timer]
     for event in events(None, None):
-        for probe in shown:
-            probe.on_step(event)
+        for callback in shown:
+            callback.on_step(event)
     assert "loss" not in text.getvalue() + bar_text.getvalue()
-    assert "rate 1.00e-02" in text.getvalue()
-    assert curve.findings() == {"curve": []}
-    assert "examples_per_second" not in times.findings()["times"]
+    assert "lr 1.00e-02" in text.getvalue()
+    assert curve.points == []
+    timings = timer.timings()
+    assert timings.steps == 40
+    assert timings.examples_per_second is timings.step_ms_median is timings.step_ms_p95 is None
 
 
 def test_lines_show_loss_rate_and_time_left_ten_times() -> None:
@@ -277,7 +298,7 @@ def test_lines_show_loss_rate_and_time_left_ten_times() -> None:
         lines.on_step(event)
     rows = text.getvalue().splitlines()
     assert len(rows) == 10
-    assert rows[0].startswith("step 4/40  loss 0.2500  rate 1.00e-02  ")
+    assert rows[0].startswith("step 4/40  loss 0.2500  lr 1.00e-02  ")
     assert rows[0].endswith("s left")
 
 
@@ -297,39 +318,36 @@ def test_learning_curve_is_the_corrected_exponential_mean() -> None:
         curve.on_step(StepEvent(step, 8, loss, 0.1))
     memory = 0.95
     weights = np.array([memory**2, memory, 1.0])
-    assert curve.points[-1]["loss"] == pytest.approx(float(weights @ [4.0, 2.0, 1.0] / weights.sum()))
+    assert curve.points[-1].loss == pytest.approx(float(weights @ [4.0, 2.0, 1.0] / weights.sum()))
 
 
-def test_step_times_measure_the_steps() -> None:
-    times = StepTimes()
+def test_step_timer_measures_the_steps() -> None:
+    timer = StepTimer()
     for event in events(0.1, steps=5):
         time.sleep(0.01)
-        times.on_step(event)
-    found = times.findings()["times"]
-    assert found["steps"] == 5
-    assert 10 <= found["step_ms_median"] < 100
-    assert found["examples_per_second"] == pytest.approx(40 / found["seconds"])
+        timer.on_step(event)
+    found = timer.timings()
+    assert found.steps == 5
+    assert 10 <= found.step_ms_median < 100
+    assert found.examples_per_second == pytest.approx(40 / found.seconds)
 
 
-def test_loop_hands_each_event_to_each_probe_and_stops_where_told() -> None:
+def test_loop_hands_each_event_to_each_callback_and_stops_where_asked() -> None:
     seen: list[int] = []
 
-    class Three:
+    class Three(Callback):
         def on_step(self, event: StepEvent) -> None:
             seen.append(event.step)
 
         def on_end(self) -> None:
             seen.append(-1)
 
-        def findings(self) -> dict[str, int]:
-            return {}
-
-        def exhausted(self) -> str | None:
+        def should_stop(self) -> str | None:
             return "three are enough" if seen[-1:] == [3] else None
 
     three = Three()
-    model = Net()
-    update = TrainStep(model, Yes(), SgdConfig().build(model), lambda step: 1.0)
-    reason = fit(update, Stream(Held(), 20, 9), seed=0, probes=[three], stops=[three])
+    update = plain_step(Net(), SgdConfig(), lambda step: 1.0)
+    reason = fit(update, Stream(Held(), 20, 9), seed=0, callbacks=[three], stopping=[three])
     assert reason == "three are enough"
     assert seen == [1, 2, 3, -1]
+    assert three.findings() == {}

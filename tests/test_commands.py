@@ -32,7 +32,11 @@ Command = Callable[..., tuple[int, str, str]]
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     from core.cli import application
 
-    verbs = {"train": application.train(DOMAIN), "evaluate": application.evaluate(DOMAIN), "predict": application.predict(DOMAIN)}
+    verbs = {
+        "train": application.train(DOMAIN),
+        "evaluate": application.evaluate(DOMAIN),
+        "predict": application.predict(DOMAIN),
+    }
     monkeypatch.chdir(tmp_path)
 
     def run(verb: str, *arguments: str) -> tuple[int, str, str]:
@@ -242,7 +246,12 @@ def test_other_schema_version_is_refused(finished: Path, command: Command, tmp_p
 
 def start(folder: Path, *overrides: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "healthcare.train", "data.rows=600", "training.epochs=60", "threads=1"]
-    quick = ["training.checkpoint_every_steps=10", "training.precision=fp32", *QUICK[1:], f"hydra.run.dir={folder}"]
+    quick = [
+        "training.checkpoint_every_steps=10",
+        "training.precision=fp32",
+        *QUICK[1:],
+        f"hydra.run.dir={folder}",
+    ]
     env = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
         [*command, *quick, *overrides], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env

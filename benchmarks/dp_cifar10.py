@@ -9,7 +9,7 @@ users get: Poisson batches, exact clipping, noise from the operating system, the
 seed), ``scatter`` one on wavelet coefficients (Tramèr and Boneh 2021, arXiv:2011.11660); both are computed once:
 minutes on two cores. ``small`` trains a CNN there, ``wide`` one that needs a GPU. ``head`` trains the
 head alone on the weights of ``--weights``, a file for backbone=cnn_small whose card names no CIFAR-10
-(``python -m core.pretrain recipe=cnn recipe.objects=``; the shipped weights saw it, the run refuses them).
+(``python -m core.pretrain recipe=cnn recipe.objects=``; the pretrained weights of core saw it, the run refuses them).
 Steps and rates of ``scatter`` and the shape and rate of ``patches`` were chosen on training pictures (10,000 and 5,000
 of them judged) by trials outside this script.
 Anchors from scratch: 56.4 % at epsilon 1 and 81.4 % at 8 (De et al. 2022, arXiv:2204.13650, whose runs are far longer).
@@ -26,11 +26,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from measured import interval
+from repeated_runs import interval
 from PIL import Image
 
 import driving
-from core.pretrain.images import read
+from core.pretrain.images import read_strips
 
 MOVED = (
     "augmentation=image", "augmentation.scale=0.8", "augmentation.flip=true", "augmentation.brightness=0",
@@ -75,7 +75,7 @@ def converted(folder: Path) -> Path:
         return path
     rows = []
     for part in ("train", "test"):
-        pictures = read("core/cifar10/cifar10.parquet", "PLINTH_DATA", part, {})
+        pictures = read_strips("core/cifar10/cifar10.parquet", "PLINTH_DATA", part, {})
         for pixels, label in zip(
             pictures.image.permute(0, 2, 3, 1).numpy(), pictures.label.tolist(), strict=True
         ):

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from table import shown
+from table import with_interval
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def line(found: dict[str, Any]) -> str:
     faith = found["faithfulness"]
     word = "above random" if faith["above_random"] else "NOT above random"
     figures = ", ".join(
-        f"{name} {shown(faith[name] if faith[name]['value'] is not None else None)}"
+        f"{name} {with_interval(faith[name] if faith[name]['value'] is not None else None)}"
         for name in ("deletion", "insertion")
     )
     sanity = found["sanity"]["value"]

@@ -1,14 +1,14 @@
-"""All that a GPU can settle about pretraining, in one command: check, try, train, judge, write weights and a log.
+"""All that a GPU decides about pretraining, in one command: check, train, evaluate, write weights and a log.
 
 PLINTH_DATA=... python benchmarks/pretrain_gpu.py OUT [--only check speed dp cifar10 cifar10_10 cnn text] [--tiny]
 
 Stages, each written to OUT/log.json as soon as it is done (a stage that fails is written with its error, and the others
-go on; a stage that is finished in OUT is not repeated):
+still run; a stage that is finished in OUT is not repeated):
 check       device, bf16, files; a few steps of every recipe, so that a fault costs seconds, not the session
-speed       images/s and tokens/s of the shipped networks by batch size, eager and compiled, and share of the peak
-dp          time of a private step over a plain one, same networks, in turn in one process
+speed       images/s and tokens/s of the pretrained networks by batch size, eager and compiled, and MFU
+dp          time of a private step over a non-private one, same networks, in turn in one process
 cifar10     `recipe=cifar10`: loss and accuracy by epoch, seconds of training; cifar10_10: the best in 10 epochs
-cnn, text   the weights to ship (OUT/cnn, OUT/text: weights, card, tokenizer), with GPU-sized budgets
+cnn, text   the weights to install (OUT/cnn, OUT/text: weights, card, tokenizer), with GPU-sized budgets
 ``--tiny`` tries every stage with next to nothing, also without a GPU.
 """
 
@@ -31,59 +31,58 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
-from core.backbones.cnn_small import SHAPE as PICTURE_SHAPE
-from core.backbones.text_small import SHAPE as TEXT_SHAPE
-from core.pretrain.cnn import Heads
-from core.pretrain.config import CifarRecipe, CnnRecipe, PretrainConfig, TextRecipe
-from core.pretrain.run import mfu, pretrain
-from core.pretrain.text import Guesser
+from core.backbones import cnn_small, text_small
+from core.pretrain.cnn import Classifier
+from core.pretrain.config import CifarRecipe, CnnRecipe, PretrainConfig, Recipe, TextRecipe
+from core.pretrain.run import pretrain, utilization
+from core.pretrain.text import LanguageModel
 from core.training.precision import autocast
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-class OnPictures(nn.Module):
-    """The shipped CNN with heads, reading a plain tensor."""
+class ImageClassifier(nn.Module):
+    """The pretrained CNN with heads, reading a plain tensor."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = Heads(PICTURE_SHAPE, [10, 43])
+        self.network = Classifier(cnn_small.TRUNK, [10, 43])
 
     def forward(self, image: Tensor) -> Tensor:
-        """Answer."""
-        answers: Tensor = self.network({"image": image})
-        return answers
+        """Return the scores."""
+        scores: Tensor = self.network({"image": image})
+        return scores
 
 
-class OnTokens(nn.Module):
-    """The shipped Transformer, guessing at every fifth place, reading a plain tensor."""
+class TokenPredictor(nn.Module):
+    """The pretrained Transformer, predicting every fifth token, reading a plain tensor."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = Guesser(TEXT_SHAPE, 0.0)
+        self.network = LanguageModel(text_small.TRUNK, 0.0)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Answer: (B, V), the mean over the places, so that a loss a row is a loss a text."""
-        places = torch.arange(1, tokens.shape[1], 5, device=tokens.device).expand(len(tokens), -1)
-        answers: Tensor = self.network({"tokens": tokens, "places": places})
-        return answers.mean(1)
+        """Return scores (B, V), the mean over the positions, so that a loss a row is a loss a text."""
+        positions = torch.arange(1, tokens.shape[1], 5, device=tokens.device).expand(len(tokens), -1)
+        scores: Tensor = self.network({"tokens": tokens, "mask_positions": positions})
+        return scores.mean(1)
 
 
-def pictures(batch: int) -> tuple[nn.Module, Tensor, Tensor]:
-    """Make network, inputs and truth."""
+def images(batch: int) -> tuple[nn.Module, Tensor, Tensor]:
+    """Return network, inputs and labels."""
     image = torch.randint(0, 256, (batch, 3, 32, 32), dtype=torch.uint8, device=DEVICE)
-    model = OnPictures().to(DEVICE).to(memory_format=torch.channels_last)
+    model = ImageClassifier().to(DEVICE).to(memory_format=torch.channels_last)
     return model, image.contiguous(memory_format=torch.channels_last), torch.arange(batch, device=DEVICE) % 10
 
 
 def tokens(batch: int, length: int = 128) -> tuple[nn.Module, Tensor, Tensor]:
-    """Make network, inputs and truth; ``batch`` counts rows."""
-    rows = torch.randint(5, TEXT_SHAPE.vocabulary, (batch, length), device=DEVICE)
-    return OnTokens().to(DEVICE), rows, torch.arange(batch, device=DEVICE) % 10
+    """Return network, inputs and labels; ``batch`` counts rows."""
+    rows = torch.randint(5, text_small.TRUNK.vocab_size, (batch, length), device=DEVICE)
+    return TokenPredictor().to(DEVICE), rows, torch.arange(batch, device=DEVICE) % 10
 
 
 def timed(step: Callable[[], None], rounds: int) -> float:
-    """Give the median seconds of a step, after some that warm up."""
+    """Return the median seconds of a step, after warm-up."""
     for _ in range(3 if DEVICE.type == "cuda" else 1):
         step()
     seconds = []
@@ -99,9 +98,9 @@ def timed(step: Callable[[], None], rounds: int) -> float:
 
 
 def speed(tiny: bool) -> dict[str, Any]:
-    """Measure throughput and the share of the peak."""
+    """Measure throughput and model FLOPs utilization."""
     kinds: dict[str, tuple[Callable[[int], tuple[nn.Module, Tensor, Tensor]], list[int], int]] = {
-        "pictures": (pictures, [8] if tiny else [512, 2048, 8192], 1),
+        "images": (images, [8] if tiny else [512, 2048, 8192], 1),
         "tokens": (tokens, [2] if tiny else [64, 256, 1024], 128),
     }
     found: list[dict[str, Any]] = []
@@ -132,7 +131,7 @@ def speed(tiny: bool) -> dict[str, Any]:
                         "batch": batch,
                         "compiled": compiled,
                         "units_per_second": batch * each / seconds,
-                        "mfu": mfu(flops / seconds, DEVICE),
+                        "mfu": utilization(flops / seconds, DEVICE).model_dump(),
                     }
                 )
                 print(json.dumps(found[-1]), flush=True)
@@ -140,10 +139,10 @@ def speed(tiny: bool) -> dict[str, Any]:
 
 
 def dp(tiny: bool) -> dict[str, Any]:
-    """Time private and plain steps in turn, in one process."""
+    """Time private and non-private steps in turn, in one process."""
     found = {}
     for kind, make, batch in (
-        ("pictures", pictures, 8 if tiny else 1024),
+        ("images", images, 8 if tiny else 1024),
         ("tokens", tokens, 2 if tiny else 128),
     ):
         base, x, y = make(batch)
@@ -157,44 +156,44 @@ def dp(tiny: bool) -> dict[str, Any]:
     return found
 
 
-def trained(out: Path, name: str, recipe: Any) -> dict[str, Any]:
-    """Carry out a recipe in a folder and give what counts of its record."""
+def trained(out: Path, name: str, recipe: Recipe) -> dict[str, Any]:
+    """Run a recipe in a folder and return what counts of its record."""
     config = PretrainConfig(recipe=recipe, compile=DEVICE.type == "cuda", progress="lines")
     record = pretrain(config, out / name)
-    keys = ("steps", "training_seconds", "units_per_second", "mfu", "energy", "final", "looks")
-    return {key: record[key] for key in keys}
+    keys = {"steps", "training_seconds", "units_per_second", "utilization", "energy", "final", "history"}
+    return record.model_dump(include=keys)
 
 
-def recipes(tiny: bool) -> dict[str, Any]:
-    """Give the recipes in GPU size, or nearly nothing of them."""
+def recipes(tiny: bool) -> dict[str, Recipe]:
+    """Return the recipes in GPU size, or nearly nothing of them."""
     if tiny:
-        small = {"stem": 16, "widths": [16, 16], "blocks": [1, 1]}
+        small = {"stem_channels": 16, "channels": [16, 16], "blocks": [1, 1]}
         return {
-            "cifar10": CifarRecipe(steps=2, batch_size=16, judge_every=1e-3, views=1, **small),
-            "cifar10_10": CifarRecipe(steps=2, batch_size=16, judge_every=1e-3, views=1, **small),
+            "cifar10": CifarRecipe(steps=2, batch_size=16, validate_every_epochs=1e-3, tta_views=1, **small),
+            "cifar10_10": CifarRecipe(steps=2, batch_size=16, validate_every_epochs=1e-3, tta_views=1, **small),
             "cnn": CnnRecipe(steps=2, batch_size=8),
-            "text": TextRecipe(steps=4, batch_tokens=256, length=64, pairs=4, novels="", optimizer="adamw"),
+            "text": TextRecipe(steps=4, batch_tokens=256, max_length=64, contrastive_pairs=4, novels="", optimizer="adamw"),
         }
     return {
         "cifar10": CifarRecipe(),
-        "cifar10_10": CifarRecipe(epochs=10.0, batch_size=512, rate=0.4),
-        "cnn": CnnRecipe(steps=24_000, batch_size=512, rate=0.5, ema=0.999),
-        "text": TextRecipe(steps=30_000, batch_tokens=16_384, pairs=256),
+        "cifar10_10": CifarRecipe(epochs=10.0, batch_size=512, lr=0.4),
+        "cnn": CnnRecipe(steps=24_000, batch_size=512, lr=0.5, ema=0.999),
+        "text": TextRecipe(steps=30_000, batch_tokens=16_384, contrastive_pairs=256),
     }
 
 
 def check(out: Path) -> dict[str, Any]:
-    """Say what the machine is, and take a few steps of every recipe."""
-    told: dict[str, Any] = {"torch": str(torch.__version__), "device": str(DEVICE)}
+    """Return what the machine is, and take a few steps of every recipe."""
+    found: dict[str, Any] = {"torch": str(torch.__version__), "device": str(DEVICE)}
     if DEVICE.type == "cuda":
-        told |= {"gpu": torch.cuda.get_device_name(), "bf16": torch.cuda.is_bf16_supported()}
+        found |= {"gpu": torch.cuda.get_device_name(), "bf16": torch.cuda.is_bf16_supported()}
     for name, recipe in recipes(tiny=True).items():
-        told[name] = trained(out / "tried", name, recipe)["final"]
-    return told
+        found[name] = trained(out / "tried", name, recipe)["final"]
+    return found
 
 
 def main() -> None:
-    """Carry out the stages."""
+    """Run the stages."""
     assert __doc__
     stages = ("check", "speed", "dp", "cifar10", "cifar10_10", "cnn", "text")
     parser = argparse.ArgumentParser(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from measured import Row, main
+from repeated_runs import Row, main
 
 REPEATS = [(f"seed={seed}",) for seed in range(int(os.environ.get("SEEDS", "1")))]
 ROWS = [
@@ -21,8 +21,8 @@ ROWS = [
             "recall_right_of_way",
             "worst_class_recall",
             "robustness.relative_degradation",
-            "outliers.auroc_cifar10_energy",
-            "outliers.fpr_at_95_tpr_cifar10_energy",
+            "ood_detection.auroc_cifar10_energy",
+            "ood_detection.fpr_at_95_tpr_cifar10_energy",
             "risk_coverage.aurc",
             "latency.model_p99_ms",
         ),

@@ -6,18 +6,18 @@ A run that is finished in FOLDER is read, not repeated.
 
 from __future__ import annotations
 
-from measured import Row, main
+from repeated_runs import Row, main
 
 PLAIN = ("evaluation.studies=false",)
-"""The figures of the table need no study."""
+"""The metrics of the table need no study."""
 FOLDS = [(f"data.fold={f}", f"seed={s}") for s in range(3) for f in range(5)]
-FIGURES = ("macro_f1", "accuracy")
+METRICS = ("macro_f1", "accuracy")
 ROWS = [
-    Row("Beetle, unseen answers, 3-way", "beetle_unseen_answers", FIGURES, PLAIN),
-    Row("Beetle, unseen questions, 3-way", "beetle_unseen_questions", FIGURES, PLAIN),
-    Row("SciEntsBank, unseen answers, 3-way", "scientsbank_unseen_answers", FIGURES, PLAIN),
-    Row("SciEntsBank, unseen questions, 3-way", "scientsbank_unseen_questions", FIGURES, PLAIN),
-    Row("SciEntsBank, unseen domains, 3-way", "scientsbank_unseen_domains", FIGURES, PLAIN),
+    Row("Beetle, unseen answers, 3-way", "beetle_unseen_answers", METRICS, PLAIN),
+    Row("Beetle, unseen questions, 3-way", "beetle_unseen_questions", METRICS, PLAIN),
+    Row("SciEntsBank, unseen answers, 3-way", "scientsbank_unseen_answers", METRICS, PLAIN),
+    Row("SciEntsBank, unseen questions, 3-way", "scientsbank_unseen_questions", METRICS, PLAIN),
+    Row("SciEntsBank, unseen domains, 3-way", "scientsbank_unseen_domains", METRICS, PLAIN),
     Row(
         "uci_student mathematics, early, 5 folds", "student", ("rmse", "mae"), (*PLAIN, "data.subjects=[mathematics]"),
         FOLDS, 5,

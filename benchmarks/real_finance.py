@@ -6,7 +6,7 @@ A run that is finished in FOLDER is read, not repeated.
 
 from __future__ import annotations
 
-from measured import Row, main
+from repeated_runs import Row, main
 
 FRAUD = ("auprc", "auroc", "recall_at_1_fpr", "alerts.card_precision_at_100")
 ROWS = [

@@ -6,7 +6,7 @@ A run that is finished in FOLDER is read, not repeated.
 
 from __future__ import annotations
 
-from measured import Row, main
+from repeated_runs import Row, main
 
 FOLDS = [(f"data.repeat={r}", f"data.fold={f}", f"seed={r}") for r in range(5) for f in range(5)]
 ROWS = [

@@ -6,17 +6,17 @@ A run that is finished in FOLDER is read, not repeated.
 
 from __future__ import annotations
 
-from measured import Row, main
+from repeated_runs import Row, main
 
 UTTERANCES = ("intent_accuracy", "slot_f1", "exact_match")
 ROWS = [
     Row("SNIPS, seven intents", "snips", UTTERANCES),
     Row("SLURP, devel to test, 59 intents", "slurp", UTTERANCES),
     Row(
-        "Home Assistant, 41 languages, parted by block", "home_assistant", (*UTTERANCES, "plans.plan_success")
+        "Home Assistant, 41 languages, split by block", "home_assistant", (*UTTERANCES, "plans.plan_success")
     ),
-    Row("occupancy without Light, test 1", "occupancy", ("accuracy", "auroc"), ("data.test=1",)),
-    Row("occupancy without Light, test 2", "occupancy", ("accuracy", "auroc"), ("data.test=2",)),
+    Row("occupancy without Light, test 1", "occupancy", ("accuracy", "auroc"), ("data.test_set=1",)),
+    Row("occupancy without Light, test 2", "occupancy", ("accuracy", "auroc"), ("data.test_set=2",)),
     Row("appliances, ten minutes ahead", "appliances", ("rmse", "mae")),
     Row("thermal preference, unseen buildings", "ashrae", ("macro_auroc", "accuracy")),
 ]

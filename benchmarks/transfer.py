@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measured import interval
+from repeated_runs import interval
 
 BARE = (
     "evaluation.studies=false", "evaluation.resamples=100", "evaluation.resamples_slow=50", "baseline=none",

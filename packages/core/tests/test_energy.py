@@ -14,8 +14,8 @@ from core.energy.config import MeasuredEnergy, NoEnergy
 from core.energy.meter import EnergyUsage, Meter
 from core.energy.section import EnergyForecast, EnergySource
 from core.energy.training_energy import SAMPLE, WARM_UP, TrainingEnergy
-from core.report.sentences.energy import source_method
 from core.report.formatting import format_duration, format_si
+from core.report.sentences.energy import source_method
 from core.training.types import StepEvent
 
 

@@ -1,4 +1,4 @@
-"""The baseline learns what is there, from the training part alone, and says what it did."""
+"""The baseline learns what is there, from the training set alone, and reports what it did."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
+from core.config import build
 from core.data.config import ColumnsEncoderConfig
 from core.data.encoders.columns import ColumnsEncoder
 from core.data.types import ColumnRoles
 from core.evaluation.baseline import suited
 from core.evaluation.config import AutoBaseline, Boosting, LinearProbe, Logistic, NoBaseline, Tfidf
+from core.evaluation.features import _TargetMeans
 from core.evaluation.handcrafted_features import image_features, signal_features
-from core.evaluation.means import MeanEncoder
 from core.targets import metrics as m
 from core.targets.config import (
     BinaryOption,
@@ -25,6 +26,7 @@ from core.targets.config import (
     OrdinalOption,
     RegressionOption,
 )
+from core.targets.segmentation import SegmentationTarget
 from core.targets.types import Target
 
 torch.set_num_threads(1)
@@ -65,7 +67,7 @@ def fitted(roles: ColumnRoles, frames: dict[str, pd.DataFrame]):
 
 def run(config, roles: ColumnRoles, frames: dict[str, pd.DataFrame], target: Target, seed: int = 0):
     """Run a baseline."""
-    return config.run(frames, fitted(roles, frames), roles, target, seed)
+    return build(config, frames, fitted(roles, frames), roles, target, seed)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +83,8 @@ def run(config, roles: ColumnRoles, frames: dict[str, pd.DataFrame], target: Tar
 def test_boosting_learns_every_kind_of_target(column: str, option, metric, least: float) -> None:
     frames = parts(table)
     roles = TABLE.with_({"target": (column,)})
-    target = option.build(frames["train"], roles)
-    done = run(Boosting(iterations=30), roles, frames, target)
+    target = build(option, frames["train"], roles)
+    done = run(Boosting(max_iter=30), roles, frames, target)
     assert metric(done.test) > least
     assert done.test.scores.shape[1] == max(1, len(target.classes))
     assert done.details["rows"] == done.details["rows_available"] == 500
@@ -100,27 +102,27 @@ def test_boosting_learns_every_kind_of_target(column: str, option, metric, least
 def test_logistic_learns_what_is_linear(column: str, option, metric, least: float) -> None:
     frames = parts(table)
     roles = TABLE.with_({"target": (column,)})
-    done = run(Logistic(), roles, frames, option.build(frames["train"], roles))
+    done = run(Logistic(), roles, frames, build(option, frames["train"], roles))
     assert metric(done.test) > least
     losses = done.details["validation_losses"]
-    assert losses[f"{done.details['strength']:.4g}"] == min(losses.values())
+    assert losses[f"{done.details['C']:.4g}"] == min(losses.values())
     assert done.details["fits_stopped_unconverged"] == 0
 
 
 def test_same_seed_same_predictions_and_no_look_at_test() -> None:
     frames = parts(table)
-    target = BinaryOption().build(frames["train"], TABLE)
-    first = run(Boosting(iterations=20), TABLE, frames, target, 7)
+    target = build(BinaryOption(), frames["train"], TABLE)
+    first = run(Boosting(max_iter=20), TABLE, frames, target, 7)
     changed = frames | {"test": frames["test"].assign(y="no")}
-    again = run(Boosting(iterations=20), TABLE, changed, target, 7)
+    again = run(Boosting(max_iter=20), TABLE, changed, target, 7)
     assert (first.test.scores == again.test.scores).all()
     assert (first.validation.scores == again.validation.scores).all()
 
 
-def test_row_cap_is_kept_and_said() -> None:
+def test_row_cap_is_kept_and_reported() -> None:
     frames = parts(table)
-    target = BinaryOption().build(frames["train"], TABLE)
-    done = run(Boosting(rows=200, iterations=20), TABLE, frames, target)
+    target = build(BinaryOption(), frames["train"], TABLE)
+    done = run(Boosting(max_rows=200, max_iter=20), TABLE, frames, target)
     assert (done.details["rows"], done.details["rows_available"]) == (200, 500)
 
 
@@ -140,14 +142,14 @@ def test_auto_takes_tfidf_for_texts_and_boosting_once_there_are_numbers() -> Non
         (ColumnRoles(target=("y",), text=("note",)), "tfidf"),
         (ColumnRoles(target=("y",), text=("note",), numeric=("a",)), "boosting"),
     ):
-        target = BinaryOption(positive="heart").build(frames["train"], roles)
+        target = build(BinaryOption(positive="heart"), frames["train"], roles)
         done = run(AutoBaseline(), roles, frames, target)
-        assert done.name == name == suited(roles)
+        assert done.name == name == suited(roles, target)
         assert m.auroc(done.test) > 0.95
 
 
-def pictures(n: int, seed: int) -> pd.DataFrame:
-    """Make noisy images of upright or level stripes, in the same colours."""
+def images(n: int, seed: int) -> pd.DataFrame:
+    """Make noisy images of upright or level stripes, in the same colors."""
     rng = np.random.default_rng(seed)
     rows = []
     for upright in (flags := rng.random(n) < 0.5):
@@ -160,9 +162,9 @@ def pictures(n: int, seed: int) -> pd.DataFrame:
 
 
 def test_linear_probe_sees_directions() -> None:
-    frames = parts(pictures, (160, 60, 60))
+    frames = parts(images, (160, 60, 60))
     roles = ColumnRoles(target=("y",), image="image")
-    target = BinaryOption(positive="upright").build(frames["train"], roles)
+    target = build(BinaryOption(positive="upright"), frames["train"], roles)
     done = run(AutoBaseline(), roles, frames, target)
     assert done.name == "linear_probe"
     assert m.auroc(done.test) > 0.97
@@ -182,7 +184,7 @@ def waves(n: int, seed: int) -> pd.DataFrame:
 def test_boosting_hears_frequencies() -> None:
     frames = parts(waves, (160, 60, 60))
     roles = ColumnRoles(target=("y",), signal="signal")
-    target = BinaryOption(positive="fast").build(frames["train"], roles)
+    target = build(BinaryOption(positive="fast"), frames["train"], roles)
     done = run(AutoBaseline(), roles, frames, target)
     assert done.name == "boosting"
     assert m.auroc(done.test) > 0.97
@@ -194,8 +196,8 @@ def test_image_features_do_not_depend_on_size_and_take_tiny_images() -> None:
     large = small.repeat(4, axis=2).repeat(4, axis=3)
     assert image_features(small).shape == image_features(large).shape
     assert image_features(small[:, :, :5, :7]).shape == image_features(small).shape
-    colours = slice(8 * 8 * 9, 8 * 8 * 9 + 48)
-    assert image_features(large)[:, colours] == pytest.approx(image_features(small)[:, colours], abs=1e-6)
+    colors = slice(8 * 8 * 9, 8 * 8 * 9 + 48)
+    assert image_features(large)[:, colors] == pytest.approx(image_features(small)[:, colors], abs=1e-6)
     assert np.isfinite(image_features(np.zeros((1, 1, 8, 8), np.uint8))).all()
 
 
@@ -207,15 +209,17 @@ def test_signal_features_find_the_period() -> None:
     assert np.isfinite(signal_features(np.zeros((2, 2, 7)))).all()
 
 
-def test_means_of_categories_never_hold_a_rows_own_truth() -> None:
-    """A category of one row each carries no truth in training; a common one carries its share."""
+def test_target_means_never_hold_a_rows_own_truth() -> None:
+    """A category of one row each carries no truth in training; a common one carries its share; labels stay apart."""
     names = np.array([[f"only {i}"] for i in range(50)] + [["often"]] * 150, object)
     truth = np.concatenate([np.arange(50) % 2, np.ones(150)])[:, None].astype(float)
-    encoder = MeanEncoder(0)
-    encoded = encoder.fit_transform(names, truth)
+    encoder = _TargetMeans(0)
+    encoded = encoder.fit_transform(names, np.column_stack([truth, 1 - truth]))
+    assert encoded.shape == (200, 2)
     assert abs(np.corrcoef(encoded[:50, 0], truth[:50, 0])[0, 1]) < 0.4
     assert encoded[:50, 0].std() < 0.02
-    assert encoder.transform(names[-1:])[0, 0] == pytest.approx((150 + 20 * truth.mean()) / 170)
+    assert encoded[:, 1] == pytest.approx(1 - encoded[:, 0])
+    assert encoder.transform(names[-1:])[0] == pytest.approx([1.0, 0.0], abs=0.02)
     assert encoder.transform(np.array([["new"]], object))[0, 0] == pytest.approx(truth.mean())
 
 
@@ -230,20 +234,28 @@ def test_columns_of_many_categories_are_means() -> None:
         return frame
 
     frames = parts(make)
-    done = run(Boosting(iterations=30), TABLE, frames, BinaryOption().build(frames["train"], TABLE))
-    assert done.details["features"] == {"numeric": 2, "means of categories": 1}
+    done = run(Boosting(max_iter=30), TABLE, frames, build(BinaryOption(), frames["train"], TABLE))
+    assert done.details["features"] == {"numeric": 2, "target means of categories": 1}
     assert m.auroc(done.test) > 0.8
 
 
 def test_a_baseline_without_its_input_is_refused() -> None:
     frames = parts(table, (50, 30, 30))
-    target = BinaryOption().build(frames["train"], TABLE)
+    target = build(BinaryOption(), frames["train"], TABLE)
     with pytest.raises(ValueError, match="baseline=tfidf needs a text column"):
         run(Tfidf(), TABLE, frames, target)
     with pytest.raises(ValueError, match="baseline=linear_probe needs images"):
         run(LinearProbe(), TABLE, frames, target)
 
 
+def test_a_kind_with_a_baseline_of_its_own_refuses_others() -> None:
+    target = SegmentationTarget("mask", ("a", "b"), (1.0, 1.0), (4, 4))
+    roles = ColumnRoles(target=("mask",), image="image", mask_classes=("a", "b"))
+    assert suited(roles, target) == "boosting"
+    with pytest.raises(ValueError, match="baseline=logistic: a segmentation target takes boosting"):
+        build(Logistic(), {}, None, roles, target, 0)
+
+
 def test_none_gives_nothing() -> None:
     frames = parts(table, (50, 30, 30))
-    assert run(NoBaseline(), TABLE, frames, BinaryOption().build(frames["train"], TABLE)) is None
+    assert run(NoBaseline(), TABLE, frames, build(BinaryOption(), frames["train"], TABLE)) is None

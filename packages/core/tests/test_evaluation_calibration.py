@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from core.evaluation.calibration import Scaling, choose_scaling, logit, reliability
+from core.evaluation.calibration import choose_recalibration, recalibrated, reliability_bins
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.curves import decision_curve
-from core.evaluation.thresholds import choose, choose_all, miss_ratio, operating_points
+from core.evaluation.thresholds import choose_threshold, choose_thresholds, cost_ratio, threshold_points
+from core.targets.recalibration import Recalibration, logit
 from core.targets.types import Predictions
 
 
@@ -27,20 +28,21 @@ def binary(n: int = 4000, seed: int = 0, slope: float = 1.0, shift: float = 0.0)
 
 def test_platt_undoes_a_known_distortion() -> None:
     p = binary(20_000, slope=2.0, shift=1.0)
-    scaling = choose_scaling(p, "auto", 0)
-    assert scaling.method == "platt"
-    assert scaling.slopes[0] == pytest.approx(0.5, abs=0.03)
-    assert scaling.intercepts[0] == pytest.approx(-0.5, abs=0.06)
+    recalibration = choose_recalibration(p, "auto", 0)
+    assert recalibration.method == "platt"
+    assert recalibration.slopes[0] == pytest.approx(0.5, abs=0.03)
+    assert recalibration.intercepts[0] == pytest.approx(-0.5, abs=0.06)
     order = np.argsort(p.scores[:, 1])
-    corrected = scaling.apply(p.scores, "binary")
+    corrected = recalibrated(p, recalibration).scores
     assert (np.diff(corrected[order, 1]) >= 0).all()
     assert corrected.sum(axis=1) == pytest.approx(1.0)
 
 
 def test_calibrated_scores_are_left_alone_and_the_record_says_why() -> None:
-    scaling = choose_scaling(binary(4000, seed=1), "auto", 0)
-    assert scaling.method == "none"
-    assert "not clearly more than nothing" in scaling.reason
+    recalibration = choose_recalibration(binary(4000, seed=1), "auto", 0)
+    assert recalibration.method == "none"
+    assert recalibration.reason == "no_clear_gain"
+    assert recalibration.gain <= recalibration.standard_error
 
 
 def test_temperature_is_recovered() -> None:
@@ -50,50 +52,52 @@ def test_temperature_is_recovered() -> None:
     truth = (chance.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
     sharp = np.exp(2.5 * z) / np.exp(2.5 * z).sum(axis=1, keepdims=True)
     p = Predictions(sharp, sharp.argmax(axis=1), truth, tuple("abcd"), "multiclass")
-    scaling = choose_scaling(p, "auto", 0)
-    assert scaling.method == "temperature"
-    assert scaling.temperature == pytest.approx(2.5, rel=0.04)
-    assert scaling.apply(sharp, "multiclass") == pytest.approx(chance, abs=0.02)
+    recalibration = choose_recalibration(p, "auto", 0)
+    assert recalibration.method == "temperature"
+    assert recalibration.temperature == pytest.approx(2.5, rel=0.04)
+    assert recalibrated(p, recalibration).scores == pytest.approx(chance, abs=0.02)
 
 
-def test_labels_with_too_few_answers_stay_as_they_are() -> None:
+def test_labels_with_too_few_rows_stay_as_they_are() -> None:
     rng = np.random.default_rng(3)
     odds = rng.normal(size=(2000, 2))
     truth = (rng.random((2000, 2)) < 1 / (1 + np.exp(-odds))).astype(int)
     truth[:, 1] = 0
     scores = 1 / (1 + np.exp(-3 * odds))
     p = Predictions(scores, (scores > 0.5).astype(int), truth, ("often", "never"), "multilabel")
-    scaling = choose_scaling(p, "platt", 0)
-    assert scaling.slopes[0] == pytest.approx(1 / 3, abs=0.05)
-    assert (scaling.slopes[1], scaling.intercepts[1]) == (1.0, 0.0)
-    assert "never" in scaling.reason
+    recalibration = choose_recalibration(p, "platt", 0)
+    assert recalibration.slopes[0] == pytest.approx(1 / 3, abs=0.05)
+    assert (recalibration.slopes[1], recalibration.intercepts[1]) == (1.0, 0.0)
+    assert recalibration.unfitted == ("never",)
 
 
 def test_a_ranking_is_never_turned_round() -> None:
-    assert choose_scaling(binary(slope=-1.0), "platt", 0).method == "none"
+    assert choose_recalibration(binary(slope=-1.0), "platt", 0).method == "none"
 
 
 def test_platt_for_several_classes_is_refused() -> None:
     p = binary()
     several = Predictions(p.scores, p.labels, p.targets, p.classes, "multiclass")
-    with pytest.raises(ValueError, match=r"evaluation.scaling='platt'.*temperature"):
-        choose_scaling(several, "platt", 0)
+    with pytest.raises(ValueError, match=r"evaluation.recalibration='platt'.*temperature"):
+        choose_recalibration(several, "platt", 0)
 
 
 def test_state_survives_json() -> None:
-    scaling = choose_scaling(binary(slope=2.0), "platt", 0)
-    again = Scaling.restore(json.loads(json.dumps(scaling.state())))
-    assert again == scaling
+    recalibration = choose_recalibration(binary(slope=2.0), "platt", 0)
+    again = Recalibration.restore(json.loads(json.dumps(recalibration.state())))
+    assert again == recalibration
     p = binary(50, 5)
-    assert (again.apply(p.scores, "binary") == scaling.apply(p.scores, "binary")).all()
+    assert (recalibrated(p, again).scores == recalibrated(p, recalibration).scores).all()
+    old = {"method": "temperature", "slopes": [], "intercepts": [], "temperature": 2.0, "reason": "asked for"}
+    assert Recalibration.restore(old) == Recalibration("temperature", temperature=2.0)
 
 
 def test_reliability_bins_hold_all_rows_and_their_shares() -> None:
     p = binary(1000)
-    points = reliability(p.scores[:, 1], p.targets == 1, 10)
-    assert sum(point["rows"] for point in points) == 1000
-    assert sum(point["rows"] * point["observed"] for point in points) == pytest.approx(p.targets.sum())
-    assert all(point["low"] <= point["observed"] <= point["high"] for point in points)
+    points = reliability_bins(p.scores[:, 1], p.targets == 1, 10)
+    assert sum(point.rows for point in points) == 1000
+    assert sum(point.rows * point.observed for point in points) == pytest.approx(p.targets.sum())
+    assert all(point.low <= point.observed <= point.high for point in points)
 
 
 @pytest.mark.parametrize("rule", ["youden", "cost", "sensitivity", "specificity", "f1"])
@@ -115,22 +119,22 @@ def test_thresholds_are_the_best_of_all(rule: str) -> None:
             "f1": 2 * tp / (tp + fp + truth.sum()),
         }[rule]
 
-    found = choose(rule, scores, truth, config, miss_ratio(p, config))
+    found = choose_threshold(rule, scores, truth, config, cost_ratio(config, None))
     assert worth(found) == pytest.approx(max(worth(c) for c in np.append(scores, 1.1)))
 
 
 def test_thresholds_lie_between_scores() -> None:
     scores = np.array([0.1, 0.2, 0.8, 0.9])
-    assert choose("youden", scores, scores > 0.5, StandardEvaluation(), 1.0) == pytest.approx(0.5)
+    assert choose_threshold("youden", scores, scores > 0.5, StandardEvaluation(), 1.0) == pytest.approx(0.5)
 
 
-def test_one_sided_validation_is_said_not_hidden() -> None:
+def test_one_sided_validation_is_reported() -> None:
     p = binary(100)
     one = Predictions(p.scores, p.labels, np.zeros(100, int), p.classes, p.kind)
-    chosen = choose_all(one, StandardEvaluation())
-    assert chosen["undecided"] == ["yes"]
-    assert chosen["values"] == {"yes": 0.5}
-    assert operating_points(chosen["cuts"], {"test": one}).keys() == {"0.5"}
+    chosen = choose_thresholds(one, StandardEvaluation())
+    assert chosen.undecided == ["yes"]
+    assert chosen.values == {"yes": 0.5}
+    assert threshold_points(chosen.cuts, {"test": one}).keys() == {"0.5"}
 
 
 def test_decision_curve_by_hand() -> None:
@@ -140,9 +144,9 @@ def test_decision_curve_by_hand() -> None:
     assert curve is not None
     call, yes = p.scores[:, 1] >= 0.25, p.targets == 1
     by_hand = (np.sum(call & yes) - np.sum(call & ~yes) * 0.25 / 0.75) / 500
-    assert curve["model"][1] == pytest.approx(by_hand)
-    assert curve["all"][0] == pytest.approx(yes.mean() - (1 - yes.mean()) / 9)
-    assert curve["low"][1] <= by_hand <= curve["high"][1]
+    assert curve.model[1] == pytest.approx(by_hand)
+    assert curve.all[0] == pytest.approx(yes.mean() - (1 - yes.mean()) / 9)
+    assert curve.low[1] <= by_hand <= curve.high[1]
 
 
 def test_logit_is_finite_at_the_edges() -> None:

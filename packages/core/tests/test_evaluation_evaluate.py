@@ -12,12 +12,12 @@ import pytest
 
 from core.evaluation.config import Boosting, Logistic, StandardEvaluation
 from core.evaluation.evaluate import compare, evaluate, evaluate_again
-from core.evaluation.types import BaselineResult
+from core.evaluation.section import CalibrationSection, ThresholdsSection
 from core.report.record import plain
 from core.targets.binary import BinaryTarget
 from core.targets.metrics import accuracy
 from core.targets.multiclass import MulticlassTarget
-from core.targets.types import Predictions
+from core.targets.types import FittedBaseline, Predictions
 
 TARGET = BinaryTarget("y", ("no", "yes"))
 CONFIG = StandardEvaluation(resamples=60, resamples_slow=40, min_group_rows=30)
@@ -40,14 +40,14 @@ def part(n: int, seed: int, noise: float = 1.0) -> Predictions:
 
 
 def test_no_choice_depends_on_test() -> None:
-    """Turning the test truth round changes figures, and neither thresholds nor scaling."""
+    """Turning the test truth round changes metrics, and neither thresholds nor recalibration."""
     validation, test = part(600, 0), part(400, 1)
     honest = evaluate(validation, test, TARGET, CONFIG)
     turned = evaluate(validation, replace(test, targets=1 - test.targets), TARGET, CONFIG)
     for key in ("values", "cuts", "prevalence", "cost_threshold"):
-        assert honest.thresholds[key] == turned.thresholds[key]
-    assert honest.calibration["scaling"] == turned.calibration["scaling"]
-    assert honest.metrics["auroc"]["value"] == pytest.approx(1 - turned.metrics["auroc"]["value"])
+        assert getattr(honest.thresholds, key) == getattr(turned.thresholds, key)
+    assert honest.calibration.recalibration == turned.calibration.recalibration
+    assert honest.metrics["auroc"].value == pytest.approx(1 - turned.metrics["auroc"].value)
 
 
 def test_labels_and_scores_are_the_decided_ones() -> None:
@@ -55,44 +55,56 @@ def test_labels_and_scores_are_the_decided_ones() -> None:
     cut = e.decisions["yes"]
     test = e.parts["test"]
     assert (test.labels == (test.scores[:, 1] >= cut)).all()
-    assert e.calibration["scaling"]["method"] == "platt"
-    assert e.metrics["brier"]["value"] < np.mean((part(400, 1).scores[:, 1] - part(400, 1).targets) ** 2)
-    assert e.thresholds["points"]["youden"]["test"]["sensitivity"] == pytest.approx(
-        e.metrics["sensitivity"]["value"]
-    )
-    spec = e.thresholds["points"]["specificity"]
-    assert spec["validation"]["specificity"] >= 0.9
-    assert spec["test"]["sensitivity"] == pytest.approx(e.metrics["sensitivity_at_90_specificity"]["value"])
+    assert e.calibration.recalibration.method == "platt"
+    assert e.metrics["brier"].value < np.mean((part(400, 1).scores[:, 1] - part(400, 1).targets) ** 2)
+    assert e.thresholds.points["youden"].test.sensitivity == pytest.approx(e.metrics["sensitivity"].value)
+    spec = e.thresholds.points["specificity"]
+    assert spec.validation.specificity >= 0.9
+    assert spec.test.sensitivity == pytest.approx(e.metrics["sensitivity_at_90_specificity"].value)
 
 
-def test_every_figure_has_an_interval_that_holds_it_and_is_json() -> None:
+def test_every_metric_has_an_interval_that_holds_it_and_is_json() -> None:
     e = evaluate(part(600, 0), part(400, 1), TARGET, CONFIG, {"own": lambda p: accuracy(p) / 2})
-    for name, figure in e.metrics.items():
+    for name, estimate in e.metrics.items():
         if name != "ece":  # resampling only ever adds to a distance: its interval lies above it
-            assert figure["low"] <= figure["value"] <= figure["high"], name
-    assert e.intervals["without_vectorised_form"] == ["own"]
-    assert e.metrics["own"]["resamples"] == 40
-    assert e.intervals["resampled"] == "units"
-    json.dumps(plain(e.json()), allow_nan=False)
+            assert estimate.low <= estimate.value <= estimate.high, name
+    assert e.intervals.without_weighted_form == ["own"]
+    assert e.metrics["own"].resamples == 40
+    assert e.intervals.resampled == "units"
+    json.dumps(plain(e.sections()), allow_nan=False)
     assert next(iter(e.metrics)) == next(iter(TARGET.metrics()))
+    monitored = evaluate(part(600, 0), part(400, 1), TARGET, CONFIG, monitor="brier")
+    assert next(iter(monitored.metrics)) == "brier"
+
+
+def test_a_tasks_own_metric_goes_before_a_default_one_of_its_name() -> None:
+    e = evaluate(part(600, 0), part(400, 1), TARGET, CONFIG, {"ppv": lambda p: 0.25})
+    assert e.metrics["ppv"].value == 0.25
+    assert e.intervals.without_weighted_form == ["ppv"]
 
 
 def test_groups_and_pairs_are_shown_and_small_ones_suppressed() -> None:
     e = evaluate(part(600, 0), part(400, 1), TARGET, CONFIG)
     assert set(e.groups) == {"sex", "race", "sex × race"}
-    assert e.groups["race"]["suppressed"] == ["few"]
+    assert e.groups["race"].suppressed == ["few"]
     female = e.parts["test"].take(e.parts["test"].groups["sex"] == "female")
-    shown = e.groups["sex"]["groups"]["female"]
-    assert shown["rows"] == len(female)
-    assert shown["metrics"]["accuracy"]["value"] == pytest.approx(accuracy(female))
-    assert shown["metrics"].keys() == e.metrics.keys()
+    shown = e.groups["sex"].groups["female"]
+    assert shown.rows == len(female)
+    assert shown.metrics["accuracy"].value == pytest.approx(accuracy(female))
+    assert shown.metrics.keys() == e.metrics.keys()
 
 
 def test_a_saved_run_judges_new_data_as_it_decided() -> None:
     validation, test = part(600, 0), part(400, 1)
     e = evaluate(validation, test, TARGET, CONFIG)
     stored = json.loads(json.dumps(plain({"calibration": e.calibration, "thresholds": e.thresholds})))
-    again = evaluate_again(test, TARGET, CONFIG, stored["calibration"], stored["thresholds"])
+    again = evaluate_again(
+        test,
+        TARGET,
+        CONFIG,
+        CalibrationSection.model_validate(stored["calibration"]),
+        ThresholdsSection.model_validate(stored["thresholds"]),
+    )
     assert again.metrics == e.metrics
     assert again.validation_metrics == {}
 
@@ -100,8 +112,8 @@ def test_a_saved_run_judges_new_data_as_it_decided() -> None:
 def test_a_model_against_itself_differs_by_nothing() -> None:
     validation, test = part(600, 0), part(400, 1)
     e = evaluate(validation, test, TARGET, CONFIG, seed=5)
-    twin = compare(e, BaselineResult("boosting", validation, test, {}), TARGET, CONFIG, seed=5)
-    assert all(d["value"] == d["low"] == d["high"] == 0 for d in twin.difference.values())
+    twin = compare(e, FittedBaseline("boosting", validation, test, {}), TARGET, CONFIG, seed=5)
+    assert all(d.value == d.low == d.high == 0 for d in twin.section.difference.values())
 
 
 def test_pairing_narrows_the_difference() -> None:
@@ -115,11 +127,11 @@ def test_pairing_narrows_the_difference() -> None:
         return replace(p, scores=np.column_stack([1 - chance, chance]))
 
     e = evaluate(validation, test, TARGET, CONFIG)
-    other = compare(e, BaselineResult("x", shaken(validation), shaken(test), {}), TARGET, CONFIG)
-    apart = other.difference["auroc"]["high"] - other.difference["auroc"]["low"]
-    assert apart < 0.5 * (e.metrics["auroc"]["high"] - e.metrics["auroc"]["low"])
-    expected = e.metrics["auroc"]["value"] - other.metrics["auroc"]["value"]
-    assert other.difference["auroc"]["value"] == pytest.approx(expected)
+    other = compare(e, FittedBaseline("x", shaken(validation), shaken(test), {}), TARGET, CONFIG)
+    apart = other.section.difference["auroc"].high - other.section.difference["auroc"].low
+    assert apart < 0.5 * (e.metrics["auroc"].high - e.metrics["auroc"].low)
+    expected = e.metrics["auroc"].value - other.evaluation.metrics["auroc"].value
+    assert other.section.difference["auroc"].value == pytest.approx(expected)
 
 
 def test_several_classes() -> None:
@@ -133,15 +145,15 @@ def test_several_classes() -> None:
         return Predictions(scores, scores.argmax(axis=1), truth, target.classes, "multiclass")
 
     e = evaluate(some(300), some(300), target, CONFIG)
-    assert e.thresholds["values"] == {}
-    assert e.intervals["resampled"] == "rows"
-    assert sum(map(sum, e.curves["confusion"]["counts"])) == 300
-    assert set(e.curves["roc"]) == {"a", "b", "c"}
-    assert e.metrics["auroc_a"]["low"] < e.metrics["auroc_a"]["value"]
+    assert e.thresholds.values == {}
+    assert e.intervals.resampled == "rows"
+    assert sum(map(sum, e.curves.confusion.counts)) == 300
+    assert set(e.curves.roc) == {"a", "b", "c"}
+    assert e.metrics["auroc_a"].low < e.metrics["auroc_a"].value
 
 
 def test_an_empty_part_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="validation part has no rows"):
+    with pytest.raises(ValueError, match="validation set has no rows"):
         evaluate(part(10, 0).take(np.zeros(10, bool)), part(10, 1), TARGET, CONFIG)
 
 
@@ -149,26 +161,24 @@ def test_an_empty_part_is_refused_by_name() -> None:
     ("key", "value"),
     [
         ("confidence", 95.0),
-        ("rule", "best"),
+        ("threshold_rule", "best"),
         ("resamples", 3),
         ("cost_false_negative", 0.0),
         ("decision_thresholds", [0.0]),
-        ("scaling", "isotonic"),
+        ("recalibration", "isotonic"),
         ("prevalence", 1.5),
     ],
 )
 def test_wrong_settings_name_key_and_value(key: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"evaluation.{key}="):
-        StandardEvaluation(**{key: value}).check()
+        StandardEvaluation(**{key: value})
 
 
 def test_wrong_baseline_settings_name_key_and_value() -> None:
-    with pytest.raises(ValueError, match=r"baseline\.strengths=\[\]"):
-        Logistic(strengths=[]).check()
-    with pytest.raises(ValueError, match=r"baseline\.rows=5"):
-        Boosting(rows=5).check()
-    StandardEvaluation().check()
-    Boosting().check()
+    with pytest.raises(ValueError, match=r"baseline\.C_grid=\[\]"):
+        Logistic(C_grid=[])
+    with pytest.raises(ValueError, match=r"baseline\.max_rows=5"):
+        Boosting(max_rows=5)
 
 
 def test_options_import_nothing_heavy() -> None:

@@ -26,10 +26,10 @@ from core.data.types import ColumnRoles
 from core.explanation.attribution import occlusion
 from core.explanation.differentiable_inputs import DifferentiableInputs
 from core.explanation.explain_and_test import rank_correlation, with_permuted_weights
-from core.targets.multiclass import MulticlassTarget
 from core.explanation.explained_output import ExplainedOutput
 from core.explanation.integrated_gradients import integrated_gradients
 from core.explanation.rollout import MethodUnavailable, rollout
+from core.targets.multiclass import MulticlassTarget
 
 
 def table(rows: int, seed: int) -> pd.DataFrame:

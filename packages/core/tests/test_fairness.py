@@ -14,9 +14,9 @@ from core.config.section import Estimate
 from core.evaluation.intervals import resampled_weights
 from core.fairness.audit import audit
 from core.fairness.config import AuditConfig, NoFairnessConfig
-from core.report.sentences import fairness as sentences
 from core.fairness.run_comparison import compare_runs, row_mismatch
 from core.fairness.section import Comparison
+from core.report.sentences import fairness as sentences
 from core.targets.types import Array, Predictions
 
 

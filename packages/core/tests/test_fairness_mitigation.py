@@ -18,9 +18,9 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import balanced_accuracy_score
 
 sys.path.insert(0, str(Path(__file__).parent))
+from privacy_fakes import gradient_of, settings
 from privacy_fakes import private as private_training
-from privacy_fakes import settings
-from training_fakes import Net
+from training_fakes import Net, plain_step
 
 import core.data.config
 import core.privacy.config
@@ -28,7 +28,7 @@ import core.training.config  # noqa: F401 - they register the options
 from core.config import OPTIONS, build, option_name
 from core.data.encoders import restore
 from core.data.groups import Groups
-from core.data.types import Batch, Dataset, ColumnRoles
+from core.data.types import Batch, ColumnRoles, Dataset
 from core.fairness.config import (
     DecorrelateConfig,
     GroupDROConfig,
@@ -37,15 +37,16 @@ from core.fairness.config import (
     ThresholdConfig,
     validate_run,
 )
-from core.fairness.group_thresholds import decide_by_group
-from core.fairness.threshold_optimizer import optimize_thresholds
-from core.fairness.penalty import DisparityPenalty
 from core.fairness.group_dro import GroupDRO
+from core.fairness.group_thresholds import decide_by_group
+from core.fairness.penalty import DisparityPenalty
 from core.fairness.subgroups import SubgroupIndex, select_attributes
+from core.fairness.threshold_optimizer import optimize_thresholds
 from core.targets.binary import BinaryTarget
 from core.targets.multiclass import MulticlassTarget
 from core.targets.regression import RegressionTarget
 from core.targets.types import Predictions
+from core.training.config import SgdConfig
 from core.training.parallel import ALONE
 from core.training.step import TrainStep
 
@@ -83,19 +84,23 @@ class Rows:
         )
 
 
-def update_of(objective, micro_batch: int = 0) -> TrainStep:
+def step_of(objective, micro_batch_size: int = 0) -> TrainStep:
     model = Net(dropout=0.0, norm=False)
-    optimizer = OPTIONS["optimizer", "sgd"](rate=0.1).build(model)
-    return TrainStep(
-        model, BINARY, optimizer, lambda step: 1.0, objective=objective, micro_batch=micro_batch
+    return plain_step(
+        model,
+        SgdConfig(lr=0.1),
+        lambda step: 1.0,
+        target=BINARY,
+        objective=objective,
+        micro_batch_size=micro_batch_size,
     )
 
 
-def trained(update: TrainStep, rows: Rows, steps: range) -> list[torch.Tensor]:
-    for step in steps:
-        generator = torch.Generator().manual_seed(step)
-        update(rows.batch(torch.randperm(ROWS, generator=generator)[:60]))
-    return [p.detach().clone() for p in update.model.parameters()]
+def trained(step: TrainStep, rows: Rows, steps: range) -> list[torch.Tensor]:
+    for number in steps:
+        generator = torch.Generator().manual_seed(number)
+        step(rows.batch(torch.randperm(ROWS, generator=generator)[:60]))
+    return [p.detach().clone() for p in step.model.parameters()]
 
 
 def test_reweighing_makes_group_and_class_independent() -> None:
@@ -212,12 +217,12 @@ OBJECTIVES = {"dro": GroupDROConfig(step_size=0.3, min_group_rows=5), "penalty":
 def test_a_batch_in_pieces_is_a_batch(kind: str) -> None:
     rows, groups = Rows.make()
     ends = [
-        trained(update_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY), micro), rows, range(8))
+        trained(step_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY), micro), rows, range(8))
         for micro in (0, 7)
     ]
     for whole, pieces in zip(*ends, strict=True):
         torch.testing.assert_close(whole, pieces, rtol=1e-4, atol=1e-6)
-    plain = trained(update_of(None), rows, range(8))
+    plain = trained(step_of(None), rows, range(8))
     assert any(not torch.allclose(a, b, rtol=1e-3) for a, b in zip(ends[0], plain, strict=True))
 
 
@@ -250,12 +255,12 @@ def test_two_processes_see_what_one_sees(kind: str) -> None:
 @pytest.mark.parametrize("kind", list(OBJECTIVES))
 def test_a_resumed_run_ends_with_the_same_bits(kind: str) -> None:
     rows, groups = Rows.make()
-    straight = trained(update_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY)), rows, range(9))
-    first = update_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY))
+    straight = trained(step_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY)), rows, range(9))
+    first = step_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY))
     trained(first, rows, range(4))
     state = {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in first.state_dict().items()}
-    assert any(name.startswith("objective.") for name in state)
-    second = update_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY))
+    assert any(name.startswith("gradient.") for name in state)
+    second = step_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY))
     second.load_state_dict(state)
     assert all(torch.equal(a, b) for a, b in zip(trained(second, rows, range(4, 9)), straight, strict=True))
 
@@ -371,7 +376,7 @@ def test_correlation_is_removed_as_fairlearn_removes_it_and_comes_back_from_its_
     back = restore(made.state())
     assert torch.equal(back.transform(frame)["numeric"], made.transform(frame)["numeric"])
     missing = frame.assign(a=np.where(np.arange(ROWS) < 3, np.nan, frame["a"]))
-    assert np.isnan(made.removed(missing)["a"][:3]).all()
+    assert np.isnan(made.decorrelate(missing)["a"][:3]).all()
     with pytest.raises(ValueError, match=r"column 'sex': not in the table; .*fairness=decorrelate"):
         back.transform(frame.drop(columns="sex"))
     seen = ColumnRoles(target=("y",), numeric=("a",), categorical=("sex",), sensitive=("sex", "skin"))
@@ -402,13 +407,15 @@ def test_given_weights_are_allowed_under_privacy_unless_clipping_undoes_them() -
 
 
 def test_a_weighted_example_is_clipped_after_it_was_weighed(tmp_path: Path) -> None:
-    """So no weight lets a row of the training part move the sum further than the clip norm."""
+    """So no weight lets a row of the training set move the sum further than the clip norm."""
     clip = 0.3
-    made, model = private_training(settings(dp_clip_norm=clip), tmp_path)
-    object.__setattr__(made.plan, "noise_multiplier", 0.0)
-    batch = next(made.batches.from_step(0))
+    setup = private_training(settings(dp_l2_clip_norm=clip), tmp_path)
+    model, gradient = setup.step.model, gradient_of(setup)
+    plan = gradient.mechanism.plan
+    object.__setattr__(plan, "noise_multiplier", 0.0)
+    batch = next(setup.batches.from_step(0))
     weights = torch.linspace(0.0, 4.0, len(batch))
-    made.update.objective = lambda losses, batch, outputs: losses * weights
+    gradient.losses.objective = lambda losses, batch, outputs: losses * weights
     total = torch.zeros(sum(p.numel() for p in model.parameters()))
     longest = 0.0
     for row, weight in enumerate(weights):
@@ -416,16 +423,16 @@ def test_a_weighted_example_is_clipped_after_it_was_weighed(tmp_path: Path) -> N
         loss = weight * torch.nn.functional.binary_cross_entropy_with_logits(
             outputs[:, 0], batch.targets[row : row + 1].float()
         )
-        gradient = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
-        norm = float(gradient.norm())
+        own = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(model.parameters()))])
+        norm = float(own.norm())
         longest = max(longest, norm)
-        total += gradient * min(1.0, clip / max(norm, 1e-12))
+        total += own * min(1.0, clip / max(norm, 1e-12))
     assert longest > clip, "the clip norm must bind for the test to tell anything"
     before = torch.cat([p.detach().flatten() for p in model.parameters()])
-    made.update(batch)
+    setup.step(batch)
     moved = before - torch.cat([p.detach().flatten() for p in model.parameters()])
-    rate = made.update.optimizers[0].param_groups[0]["lr"]
-    torch.testing.assert_close(moved, rate * total / made.plan.batch, rtol=1e-3, atol=1e-6)
+    lr = setup.step.optimizers[0].param_groups[0]["lr"]
+    torch.testing.assert_close(moved, lr * total / plan.batch_size, rtol=1e-3, atol=1e-6)
 
 
 def test_settings_name_what_is_wrong() -> None:

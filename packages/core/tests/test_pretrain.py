@@ -1,4 +1,4 @@
-"""Pretraining on made-up data: what is read, what is written, and that a killed run ends as a straight one."""
+"""Pretraining on simulated data: what is read, what is written, and that a resumed run ends as a straight one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +23,21 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from core.backbones.config import CnnSmallConfig, TextSmallConfig
-from core.backbones.text_small import Shape, Trunk
+from core.backbones.pretrained import WeightsCard
+from core.backbones.text_small import Trunk, TrunkConfig
+from core.config import build
+from core.config.deprecated import RENAMED_KEYS
 from core.data.types import Layout
 from core.pretrain import cnn as cnn_module
 from core.pretrain import images
-from core.pretrain.cnn import OwnClasses
-from core.pretrain.config import CifarRecipe, CnnRecipe, PretrainConfig, TextRecipe
-from core.pretrain.corpus import MASK, SEP, TextBatches, read, tokenised
+from core.pretrain.cnn import PerSetCrossEntropy
+from core.pretrain.config import RECIPES, CifarRecipe, CnnRecipe, PretrainConfig, Recipe, TextRecipe
+from core.pretrain.corpus import MASK, SEP, TextBatches, read, tokenized
 from core.pretrain.page import closing
+from core.pretrain.record import PretrainingRecord
 from core.pretrain.run import pretrain
-from core.pretrain.text import GuessOrFind
-from core.report import formatting
+from core.pretrain.text import MaskedOrContrastiveLoss
+from core.report.formatting import format_number
 from core.training.shutdown import TrainingInterrupted
 from core.training.step import TrainStep
 
@@ -44,7 +51,7 @@ def strip(images: np.ndarray) -> bytes:
 
 
 def strips(path: Path, classes: int, tracks: bool, test_pixels: bytes | None) -> Path:
-    """Write rows of 40 pictures whose colour tells the class; the test part's bytes may be no picture at all."""
+    """Write rows of 40 images whose brightness is the class's; the bytes of the test split may be no image at all."""
     draw = np.random.default_rng(0)
     rows = []
     for number, split in enumerate(["train", "train", "train", "test"]):
@@ -59,17 +66,18 @@ def strips(path: Path, classes: int, tracks: bool, test_pixels: bytes | None) ->
     return path
 
 
-@pytest.fixture
-def sets(tmp_path: Path) -> dict[str, str]:
-    """Two sets whose test pictures can't be decoded: whoever looks at them fails."""
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Two data sets whose test images can't be decoded: whatever reads them fails."""
+    folder = tmp_path_factory.mktemp("sets")
     return {
-        "objects": str(strips(tmp_path / "objects.parquet", 5, False, b"no picture")),
-        "signs": str(strips(tmp_path / "signs.parquet", 4, True, b"no picture")),
+        "objects": str(strips(folder / "objects.parquet", 5, False, b"no image")),
+        "signs": str(strips(folder / "signs.parquet", 4, True, b"no image")),
     }
 
 
-@pytest.fixture
-def texts(tmp_path: Path) -> dict[str, Any]:
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     words = [
         "the",
         "a",
@@ -102,9 +110,9 @@ def texts(tmp_path: Path) -> dict[str, Any]:
     commands = [{"split": "train", "text": f"play {sentence(5)} {k}"} for k in range(60)]
     commands += [{"split": "train", "text": "Turn  zzqx off"}, {"split": "validate", "text": "turn zzqx off"}]
     commands += [{"split": "validate", "text": "only the test says yyvv"}] * 3
-    paths = {}
+    folder, paths = tmp_path_factory.mktemp("texts"), {}
     for name, rows in (("novels", novels), ("medical", medical), ("commands", commands)):
-        path = tmp_path / f"{name}.jsonl"
+        path = folder / f"{name}.jsonl"
         path.write_text("\n".join(json.dumps(row) for row in rows))
         paths[name] = str(path)
     return {**paths, "commands": [paths["commands"]]}
@@ -112,80 +120,113 @@ def texts(tmp_path: Path) -> dict[str, Any]:
 
 def small_text(texts: dict[str, Any], **changes: Any) -> TextRecipe:
     sizes = {
-        "vocabulary": 320,
-        "length": 24,
+        "vocab_size": 320,
+        "max_length": 24,
         "batch_tokens": 96,
-        "long_every": 3,
-        "pairs": 6,
-        "pair_length": 12,
+        "long_rows_every": 3,
+        "contrastive_pairs": 6,
+        "pair_max_length": 12,
     }
     return TextRecipe(
-        **{**texts, **sizes, "steps": 8, "pairs_from": 0.5, "held_out": 0.1, "ema": 0.9, **changes}
+        **{
+            **texts,
+            **sizes,
+            "steps": 8,
+            "contrastive_from": 0.5,
+            "validation_fraction": 0.1,
+            "ema": 0.9,
+            **changes,
+        }
     )
 
 
-def config(recipe: Any, **changes: Any) -> PretrainConfig:
+def config(recipe: Recipe, **changes: Any) -> PretrainConfig:
     return PretrainConfig(recipe=recipe, device="cpu", precision="fp32", progress="none", **changes)
 
 
+@pytest.fixture(scope="module")
+def text_run(
+    texts: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[PretrainingRecord, Path]:
+    """A finished run of the text recipe, and its file of weights."""
+    folder = tmp_path_factory.mktemp("text_run")
+    record = pretrain(config(small_text(texts)), folder)
+    return record, folder / "weights" / "text_small.safetensors"
+
+
+def timeless(record: PretrainingRecord) -> list[Any]:
+    """Return the learning curve and the validations without the time they took."""
+    return [
+        (point.step, point.loss, {k: v for k, v in (point.validation or {}).items() if k != "seconds"})
+        for point in record.history
+    ]
+
+
 @pytest.mark.parametrize("kept", ["objects", "signs"])
-def test_cnn_weights_can_leave_one_set_out(sets: dict[str, str], kept: str, tmp_path: Path) -> None:
+def test_cnn_weights_can_leave_one_data_set_out(sets: dict[str, str], kept: str, tmp_path: Path) -> None:
     one = {name: path if name == kept else "" for name, path in sets.items()}
-    recipe = CnnRecipe(**one, steps=2, batch_size=16, held_out=0.1, ema=0.0, move=1, cutout=0)
+    recipe = CnnRecipe(
+        **one, steps=2, batch_size=16, validation_fraction=0.1, ema=0.0, crop_padding=1, cutout=0
+    )
     record = pretrain(config(recipe), tmp_path / "run")
-    assert set(record["files"]) == {f"{kept}.parquet"}
-    assert set(record["data"]) == {kept}
-    assert {key.partition("_")[0] for key in record["final"] if key.endswith("_loss")} == {kept}
+    assert set(record.files) == {f"{kept}.parquet"}
+    assert set(record.data) == {kept}
+    assert {key.partition("_")[0] for key in record.final if key.endswith("_loss")} == {kept}
     card = json.loads((tmp_path / "run" / "weights" / "cnn_small.json").read_text())
-    assert set(card["files"]) == {f"{kept}.parquet"}, "the card names but what was read"
+    assert set(card["files"]) == {f"{kept}.parquet"}, "the card lists only what was read"
     with pytest.raises(ValueError, match=r"recipe\.objects"):
-        CnnRecipe(objects="", signs="").check()
+        CnnRecipe(objects="", signs="")
 
 
-def test_cnn_weights_are_trained_written_and_taken_up(sets: dict[str, str], tmp_path: Path) -> None:
-    recipe = CnnRecipe(**sets, steps=40, batch_size=16, held_out=0.1, ema=0.8, move=1, cutout=0)
+def test_cnn_weights_are_trained_written_and_loaded(sets: dict[str, str], tmp_path: Path) -> None:
+    recipe = CnnRecipe(
+        **sets, steps=40, batch_size=16, validation_fraction=0.1, ema=0.8, crop_padding=1, cutout=0
+    )
     record = pretrain(config(recipe), tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "record.json").read_text()) == record
-    assert record["final"]["step"] == 40
-    assert record["final"]["objects_accuracy"] > 0.5, "colours tell five classes apart"
-    assert record["data"]["objects"]["trained_on"] == 108
-    assert record["data"]["signs"]["trained_on"] + record["data"]["signs"]["watched"] == 120
-    assert record["units_per_second"] > 0
-    assert record["flops_per_step"] > 1e9
-    assert record["energy"]["wh"] > 0
-    assert set(record["files"]) == {"objects.parquet", "signs.parquet"}
+    written = PretrainingRecord.model_validate_json((tmp_path / "run" / "record.json").read_text())
+    assert written == record
+    assert record.validations()[-1][0] == 40
+    assert record.final["objects_accuracy"] > 0.5, "brightness separates five classes"
+    assert record.data["objects"]["train"] == 108
+    assert record.data["signs"]["train"] + record.data["signs"]["validation"] == 120
+    assert record.units_per_second > 0
+    assert record.flops_per_step > 1e9
+    assert record.energy.wh > 0
+    assert set(record.files) == {"objects.parquet", "signs.parquet"}
     page = (tmp_path / "run" / "report.html").read_text()
-    assert page.count("<svg") == 2, "losses and shares right"
-    for figure in (record["final"]["objects_loss"], record["final"]["signs_accuracy"]):
-        assert f">{formatting.format_number(figure)}<" in page
-    assert all(sha in page for sha in record["files"].values())
+    assert page.count("<svg") == 2, "losses and accuracies"
+    for value in (record.final["objects_loss"], record.final["signs_accuracy"]):
+        assert f">{format_number(value)}<" in page
+    assert all(sha in page for sha in record.files.values())
     good, fast, _, weights = closing(record)
-    assert f"objects accuracy {formatting.format_number(record['final']['objects_accuracy'])}" in good
+    assert f"objects accuracy {format_number(record.final['objects_accuracy'])}" in good
     assert "40 steps" in fast
     assert "cnn_small.safetensors" in weights
     path = tmp_path / "run" / "weights" / "cnn_small.safetensors"
     card = json.loads(path.with_suffix(".json").read_text())
     assert card["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert card["files"]["objects.parquet"]["sha256"] == record["files"]["objects.parquet"]
-    assert record["weights"]["answers_that_change"] <= 0.1
+    assert card["files"]["objects.parquet"]["sha256"] == record.files["objects.parquet"]
+    assert record.weights is not None
+    assert record.weights.prediction_change_rate is not None
+    assert record.weights.prediction_change_rate <= 0.1
     layout = Layout(image=(3, 32, 32))
-    loaded = CnnSmallConfig(weights=str(path)).build(layout, 0)
+    loaded = build(CnnSmallConfig(weights=str(path)), layout, 0)
     stored = load_file(path)
     for name, tensor in loaded.trunk.state_dict().items():
         assert stored[name].dtype == torch.float16
         assert torch.equal(tensor, stored[name].float())
-    fresh = CnnSmallConfig(weights="none").build(layout, 0)
-    again = CnnSmallConfig(weights=str(path)).rebuild(layout, 0)
+    fresh = build(CnnSmallConfig(weights="random"), layout, 0)
+    again = build(CnnSmallConfig(weights=str(path)), layout, 0, architecture={})
     assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), again.parameters(), strict=True)), (
-        "rebuild must read no weights"
+        "a saved run must load no pretrained weights"
     )
 
 
-def test_standardized_kernels_are_settled_into_plain_ones() -> None:
+def test_weight_standardization_is_folded_into_plain_kernels() -> None:
     torch.manual_seed(0)
-    trunk = cnn_module.Trunk(cnn_module.Shape(16, (16, 32), (1, 0)))
+    trunk = cnn_module.Trunk(cnn_module.TrunkConfig(16, (16, 32), (1, 0)))
     plain_keys = set(trunk.state_dict())
-    cnn_module.standardize(trunk)
+    cnn_module.standardize_weights(trunk)
     conv = trunk.stages[1][0].conv
     kernels_OIHW = conv.weight
     assert torch.allclose(kernels_OIHW.mean(dim=(1, 2, 3)), torch.zeros(32), atol=1e-6)
@@ -196,22 +237,21 @@ def test_standardized_kernels_are_settled_into_plain_ones() -> None:
     assert torch.allclose(conv.weight, 3 * kernels_OIHW)
     image = torch.randint(0, 256, (2, 3, 32, 32))
     before = [m.detach() for m in trunk(image)]
-    cnn_module.settle(trunk)
+    cnn_module.remove_standardization(trunk)
     assert set(trunk.state_dict()) == plain_keys
     assert all(torch.equal(a, b) for a, b in zip(before, trunk(image), strict=True))
 
 
-def test_text_weights_are_trained_written_and_taken_up(texts: dict[str, Any], tmp_path: Path) -> None:
-    record = pretrain(config(small_text(texts)), tmp_path / "run")
-    assert record["unit"] == "tokens"
-    assert {"novels_loss", "medical_loss", "pairs_right"} <= set(record["final"])
-    path = tmp_path / "run" / "weights" / "text_small.safetensors"
+def test_text_weights_are_trained_written_and_loaded(text_run: tuple[PretrainingRecord, Path]) -> None:
+    record, path = text_run
+    assert record.unit == "tokens"
+    assert {"novels_loss", "medical_loss", "pairs_accuracy"} <= set(record.final)
     card = json.loads(path.with_suffix(".json").read_text())
     assert len(card["tokenizer"]["sample"]) > 3
     layout = Layout(vocab_size=320, max_length=10)
-    TextSmallConfig(weights=str(path)).build(layout, 0)
+    build(TextSmallConfig(weights=str(path)), layout, 0)
     with pytest.raises(ValueError, match=r"backbone\.weights.*words\.weight"):
-        TextSmallConfig(weights=str(path)).build(Layout(vocab_size=300, max_length=10), 0)
+        build(TextSmallConfig(weights=str(path)), Layout(vocab_size=300, max_length=10), 0)
 
 
 def renamed(card: dict[str, Any], weights: Path, stem: str, **changes: str) -> Path:
@@ -222,40 +262,55 @@ def renamed(card: dict[str, Any], weights: Path, stem: str, **changes: str) -> P
     return copy
 
 
-def test_text_training_goes_on_from_former_weights(texts: dict[str, Any], tmp_path: Path) -> None:
-    pretrain(config(small_text(texts)), tmp_path / "first")
-    path = tmp_path / "first" / "weights" / "text_small.safetensors"
+def test_text_training_continues_from_earlier_weights(
+    texts: dict[str, Any], text_run: tuple[PretrainingRecord, Path], tmp_path: Path
+) -> None:
+    _, finished = text_run
+    path = tmp_path / finished.name
+    for suffix in (".safetensors", ".json"):
+        path.with_suffix(suffix).write_bytes(finished.with_suffix(suffix).read_bytes())
     former = json.loads(path.with_suffix(".json").read_text())
-    barely = small_text(texts, start=str(path), steps=1, rate=1e-9, ema=0.0, fp16=False)
+    barely = small_text(texts, initial_weights=str(path), steps=1, lr=1e-9, ema=0.0, fp16=False)
     pretrain(config(barely), tmp_path / "second")
     second = tmp_path / "second" / "weights" / "text_small.safetensors"
     before, after = load_file(path), load_file(second)
     assert all(torch.allclose(before[k].float(), after[k], atol=1e-6) for k in before)
-    told = json.loads(second.with_suffix(".json").read_text())["start"]
+    told = json.loads(second.with_suffix(".json").read_text())["resumed_from"]
     assert (told["sha256"], told["steps"]) == (former["sha256"], 8)
     assert told["energy"] == former["energy"]
     for changes, seed, word in (
-        ({"vocabulary": 310}, 0, "tokenizer"),
-        ({"held_out": 0.2}, 0, "held out other texts"),
+        ({"vocab_size": 310}, 0, "tokenizer"),
+        ({"validation_fraction": 0.2}, 0, "held out other texts"),
         ({}, 1, "held out other texts"),
-        ({"start": str(tmp_path / "none.safetensors")}, 0, "card is missing"),
-        ({"start": str(renamed(former, path, "other", name="cnn_small"))}, 0, "cnn_small, not of text_small"),
-        ({"start": str(renamed(former, path, "altered", sha256="0"))}, 0, "is not the file"),
+        ({"initial_weights": str(tmp_path / "none.safetensors")}, 0, "card is missing"),
+        (
+            {"initial_weights": str(renamed(former, path, "other", name="cnn_small"))},
+            0,
+            "cnn_small, not of text_small",
+        ),
+        ({"initial_weights": str(renamed(former, path, "altered", sha256="0"))}, 0, "is not the file"),
     ):
-        recipe = small_text(texts, **{"start": str(path), **changes})
-        with pytest.raises(ValueError, match=rf"recipe\.start.*{word}"):
+        recipe = small_text(texts, **{"initial_weights": str(path), **changes})
+        with pytest.raises(ValueError, match=rf"recipe\.initial_weights.*{word}"):
             pretrain(config(recipe, seed=seed), tmp_path / "refused")
 
 
 @pytest.mark.parametrize("kind", ["cnn", "text"])
 def test_a_killed_run_ends_as_a_straight_one(
-    kind: str, sets: dict[str, str], texts: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    sets: dict[str, str],
+    texts: dict[str, Any],
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    recipe: Recipe
     if kind == "cnn":
-        recipe: Any = CnnRecipe(**sets, steps=6, batch_size=8, held_out=0.1, ema=0.8)
+        recipe = CnnRecipe(**sets, steps=6, batch_size=8, validation_fraction=0.1, ema=0.8)  # type: ignore[arg-type]
+        straight = pretrain(config(recipe), tmp_path / "straight")
     else:
         recipe = small_text(texts)
-    straight = pretrain(config(recipe), tmp_path / "straight")
+        straight, _ = request.getfixturevalue("text_run")
     taken = TrainStep.__call__
 
     def deadly(self: TrainStep, batch: Any) -> Any:
@@ -269,54 +324,52 @@ def test_a_killed_run_ends_as_a_straight_one(
         with pytest.raises(TrainingInterrupted):
             pretrain(config(recipe), tmp_path / "killed")
     resumed = pretrain(config(recipe), tmp_path / "killed")
-    assert resumed["weights"]["sha256"] == straight["weights"]["sha256"]
-    assert resumed["curve"] == straight["curve"]
-    before, after = straight["final"], resumed["final"]
-    assert {k: v for k, v in before.items() if k != "seconds"} == {
-        k: v for k, v in after.items() if k != "seconds"
-    }
-    assert resumed["energy"]["wh"] > 0
+    assert resumed.weights is not None
+    assert straight.weights is not None
+    assert resumed.weights.sha256 == straight.weights.sha256
+    assert timeless(resumed) == timeless(straight)
+    assert resumed.energy.wh > 0
+    assert resumed.training_seconds > 0
 
 
-def test_cifar10_is_judged_on_its_test_part_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = strips(tmp_path / "objects.parquet", 5, False, None)
+def tiny_cifar(folder: Path, **changes: Any) -> CifarRecipe:
+    path = strips(folder / "objects.parquet", 5, False, None)
+    sizes = {"stem_channels": 8, "channels": [16, 16], "blocks": [1, 1], "batch_size": 20}
+    return CifarRecipe(
+        **{"objects": str(path), "lr": 0.1, "cutout": 0, "crop_padding": 1, **sizes, **changes}
+    )
+
+
+def test_cifar10_trains_on_the_training_and_evaluates_on_the_test_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trained: list[int] = []
-    made = cnn_module.PictureBatches
+    batches = cnn_module.ImageBatches
 
     def remember(sets: Any, *rest: Any) -> Any:
         trained.extend(len(s) for s in sets)
-        return made(sets, *rest)
+        return batches(sets, *rest)
 
-    monkeypatch.setattr(cnn_module, "PictureBatches", remember)
-    recipe = CifarRecipe(
-        objects=str(path),
-        epochs=6,
-        batch_size=20,
-        stem=8,
-        widths=[16, 16],
-        blocks=[1, 1],
-        rate=0.1,
-        cutout=0,
-        move=1,
-    )
+    monkeypatch.setattr(cnn_module, "ImageBatches", remember)
+    recipe = tiny_cifar(tmp_path, epochs=6)
     record = pretrain(config(recipe), tmp_path / "run")
     assert set(trained) == {120}
-    assert record["steps"] == 36
-    assert [point["step"] for point in record["looks"]] == [6, 12, 18, 24, 30, 36]
-    assert record["final"]["test_accuracy"] > 0.5
-    assert "weights" not in record
+    assert record.steps == 36
+    assert [step for step, _ in record.validations()] == [6, 12, 18, 24, 30, 36]
+    assert record.final["test_accuracy"] > 0.5
+    assert record.weights is None
     assert not (tmp_path / "run" / "weights").exists()
 
 
-def test_a_plan_by_minutes_is_kept_for_the_resume(sets: dict[str, str], tmp_path: Path) -> None:
-    recipe = CnnRecipe(**sets, minutes=0.01, batch_size=4, held_out=0.1, ema=0.0)
+def test_a_plan_by_target_minutes_is_kept_for_the_resume(tmp_path: Path) -> None:
+    recipe = tiny_cifar(tmp_path, target_minutes=0.01, validate_every_epochs=100)
     record = pretrain(config(recipe), tmp_path / "run")
     plan = json.loads((tmp_path / "run" / "plan.json").read_text())
-    assert plan["steps"] == record["steps"] == max(round(0.6 / plan["seconds_per_step"]), 1)
-    assert pretrain(config(recipe), tmp_path / "run")["steps"] == plan["steps"]
+    assert plan["steps"] == record.steps == max(round(0.6 / plan["seconds_per_step"]), 1)
+    assert pretrain(config(recipe), tmp_path / "run").steps == plan["steps"]
 
 
-def test_sentences_of_test_parts_stay_out(texts: dict[str, Any]) -> None:
+def test_sentences_of_test_sets_stay_out(texts: dict[str, Any]) -> None:
     found = read(small_text(texts), {})
     commands = found[2].whole
     assert len(commands) == 60
@@ -336,42 +389,42 @@ def test_what_is_held_out_is_whole_units(texts: dict[str, Any], sets: dict[str, 
     recipe = small_text(texts)
     sources = read(recipe, {})
     tokenizer = byte_level_bpe((t for s in sources for t in s.whole), 320, True)
-    trained, watched = tokenised(sources, tokenizer, recipe, 0)
+    train, validation = tokenized(sources, tokenizer, recipe, 0)
     for k, source in enumerate(sources):
-        ends = [(int((part.streams[k] == SEP).sum())) for part in (trained, watched)]
+        ends = [(int((split.streams[k] == SEP).sum())) for split in (train, validation)]
         assert sum(ends) == len(source.whole)
         assert min(ends) >= 1
-    assert len(trained.pairs) + len(watched.pairs) == 60
-    assert len(watched.pairs) == 6, "two of 20 diseases"
-    signs = images.read(sets["signs"], "recipe.signs", "train", {})
-    taught, watching = images.cut(signs, 0.2, 0)
-    assert not set(taught.unit) & set(watching.unit)
-    assert len(taught) + len(watching) == 120
+    assert len(train.pairs) + len(validation.pairs) == 60
+    assert len(validation.pairs) == 6, "two of 20 diseases"
+    signs = images.read_strips(sets["signs"], "recipe.signs", "train", {})
+    taught, held_out = images.split_by_unit(signs, 0.2, 0)
+    assert not set(taught.unit) & set(held_out.unit)
+    assert len(taught) + len(held_out) == 120
 
 
-def test_hidden_tokens_are_the_right_ones_and_batches_repeat(texts: dict[str, Any]) -> None:
+def test_masked_tokens_are_the_right_ones_and_batches_repeat(texts: dict[str, Any]) -> None:
     from core.data.encoders.tokens import byte_level_bpe
 
-    recipe = small_text(texts, hidden=0.3)
+    recipe = small_text(texts, mask_fraction=0.3)
     sources = read(recipe, {})
     tokenizer = byte_level_bpe((t for s in sources for t in s.whole), 320, True)
-    part, _ = tokenised(sources, tokenizer, recipe, 0)
+    part, _ = tokenized(sources, tokenizer, recipe, 0)
     batches = TextBatches(part, recipe, 8, 3, torch.device("cpu"))
     again = TextBatches(part, recipe, 8, 3, torch.device("cpu"))
     for batch, other in zip(batches.from_step(0), again.from_step(0), strict=True):
         assert torch.equal(batch.inputs["tokens"], other.inputs["tokens"])
     batch = batches.at(0)
-    tokens, places = batch.inputs["tokens"], batch.inputs["places"]
+    tokens, positions = batch.inputs["tokens"], batch.inputs["mask_positions"]
     assert tokens.shape == (4, 24)
-    assert places.shape == (4, round(0.3 * 22))
-    assert all(len(set(row.tolist())) == places.shape[1] for row in places)
-    whole = tokens.scatter(1, places, batch.targets)
+    assert positions.shape == (4, round(0.3 * 22))
+    assert all(len(set(row.tolist())) == positions.shape[1] for row in positions)
+    whole = tokens.scatter(1, positions, batch.targets)
     inner = whole[:, 1:-1]
     assert not (whole == MASK).any()
     for row, start in zip(inner, batch.index, strict=True):
         assert torch.equal(row, batches.stream[start : start + 22].long())
-    hidden = (tokens.gather(1, places) == MASK).double().mean()
-    assert 0.5 < float(hidden) < 1.0
+    masked = (tokens.gather(1, positions) == MASK).double().mean()
+    assert 0.5 < float(masked) < 1.0
     assert batches.at(2).inputs["tokens"].shape == (1, 96), "each third step has long rows"
     pair = batches.at(5)
     half = len(pair) // 2
@@ -381,21 +434,21 @@ def test_hidden_tokens_are_the_right_ones_and_batches_repeat(texts: dict[str, An
 def test_losses_follow_their_definition() -> None:
     outputs = torch.randn(6, 9, dtype=torch.float64)
     targets = torch.tensor([[0, 2], [1, 3], [0, 4], [1, 0], [0, 0], [1, 1]])
-    found = OwnClasses([5, 4], 0.2).losses(outputs, targets)
+    found = PerSetCrossEntropy([5, 4], 0.2).losses(outputs, targets)
     for row, (kind, label) in enumerate(targets.tolist()):
         own = outputs[row, :5] if kind == 0 else outputs[row, 5:]
         expected = torch.nn.functional.cross_entropy(own[None], torch.tensor([label]), label_smoothing=0.2)
         torch.testing.assert_close(found[row], expected)
     vectors = torch.nn.functional.normalize(torch.randn(4, 8, dtype=torch.float64), dim=1)
     partner = torch.tensor([2, 3, 0, 1])
-    losses = GuessOrFind(0.5).losses(vectors, partner)
+    losses = MaskedOrContrastiveLoss(0.5).losses(vectors, partner)
     row = (vectors[1] @ vectors.T / 0.5).exp()
     torch.testing.assert_close(losses[1], -torch.log(row[3] / (row.sum() - row[1])))
 
 
-def test_attention_is_torchs_own_and_sees_distances_only() -> None:
+def test_attention_equals_torchs_and_depends_on_relative_positions_only() -> None:
     torch.manual_seed(0)
-    trunk = Trunk(Shape(width=16, layers=2, heads=2, hidden=32, vocabulary=30)).eval()
+    trunk = Trunk(TrunkConfig(hidden_size=16, num_layers=2, num_heads=2, mlp_size=32, vocab_size=30)).eval()
     tokens = torch.randint(5, 30, (3, 8))
     real = torch.arange(8) < torch.tensor([8, 5, 3])[:, None]
     with torch.no_grad():
@@ -408,33 +461,33 @@ def test_attention_is_torchs_own_and_sees_distances_only() -> None:
         torch.testing.assert_close(trunk(shifted, hidden)[:, 4:], fused)
 
 
-def test_changes_keep_pictures_and_mirror_only_where_allowed() -> None:
+def test_augmentation_keeps_images_and_flips_only_where_allowed() -> None:
     image = torch.arange(32 * 32, dtype=torch.int32).remainder(251).to(torch.uint8).reshape(1, 1, 32, 32)
     image = image.expand(64, 3, 32, 32).contiguous()
     generator = torch.Generator().manual_seed(0)
     rows, none = torch.arange(64), torch.zeros(64, dtype=torch.bool)
     even, odd = torch.zeros(64, dtype=torch.int64), torch.full((64,), 3)
     first = torch.arange(64) % 3 == 0
-    same = images.Changes(none, first, 0, 0)(image, rows, even, generator)
+    same = images.BatchAugmentation(none, first, 0, 0)(image, rows, even, generator)
     assert torch.equal(same, image)
     for passes, expected in ((even, first), (odd, ~first)):
-        turned = images.Changes(~none, first, 0, 0)(image, rows, passes, generator)
+        turned = images.BatchAugmentation(~none, first, 0, 0)(image, rows, passes, generator)
         assert torch.equal(turned, torch.where(expected[:, None, None, None], image.flip(-1), image))
-    moved = images.Changes(none, none, 2, 0)(image, rows, even, generator)
+    moved = images.BatchAugmentation(none, none, 2, 0)(image, rows, even, generator)
     edged = torch.nn.functional.pad(image[:1].float(), (2,) * 4, mode="reflect").to(torch.uint8)
     crops = [edged[0, :, y : y + 32, x : x + 32] for y in range(5) for x in range(5)]
     assert all(any(torch.equal(one, crop) for crop in crops) for one in moved)
-    holed = images.Changes(none, none, 0, 8)(image, rows, even, generator)
+    holed = images.BatchAugmentation(none, none, 0, 8)(image, rows, even, generator)
     blank = (holed != image).any(1).flatten(1).sum(1)
     assert int(blank.max()) <= 64
     assert int(blank.min()) >= 12
 
 
-def test_every_second_pass_shows_the_other_side() -> None:
+def test_every_second_epoch_shows_the_flipped_image() -> None:
     draw = np.random.default_rng(0)
     image = torch.from_numpy(draw.integers(0, 255, (12, 3, 32, 32)).astype(np.uint8))
-    set_ = images.Pictures(image, torch.arange(12), np.arange(12).astype(str))
-    batches = images.PictureBatches([set_], [12], [True], 4, 0, 0, 0, torch.device("cpu"))
+    set_ = images.Images(image, torch.arange(12), np.arange(12).astype(str))
+    batches = images.ImageBatches([set_], [12], [True], 4, 0, 0, 0, torch.device("cpu"))
     seen = []
     for step in range(4):
         batch = batches.at(step)
@@ -447,12 +500,12 @@ def test_every_second_pass_shows_the_other_side() -> None:
         assert torch.equal(seen[even], ~seen[odd])
 
 
-def test_the_first_convolution_starts_white() -> None:
+def test_the_first_convolution_starts_with_whitening_filters() -> None:
     draw = np.random.default_rng(0)
     smooth = np.cumsum(draw.normal(size=(40, 3, 32, 32)), axis=3) * 9 + 120
     image = torch.from_numpy(smooth.clip(0, 255).astype(np.uint8))
-    trunk = cnn_module.Trunk(cnn_module.Shape(20, (16,), (0,)))
-    cnn_module.start_white(trunk, image)
+    trunk = cnn_module.Trunk(cnn_module.TrunkConfig(20, (16,), (0,)))
+    cnn_module.whitening_init(trunk, image)
     conv = trunk.stem[0]
     assert isinstance(conv, torch.nn.Conv2d)
     torch.testing.assert_close(conv.weight[:10], -conv.weight[10:20])
@@ -460,38 +513,58 @@ def test_the_first_convolution_starts_white() -> None:
     found = (patches - patches.mean(0)) @ conv.weight[:10].flatten(1).T
     assert (found.std(0) - 1).abs().max() < 0.1
     correlated = torch.corrcoef(found.detach().T) - torch.eye(10)
-    assert correlated.abs().max() < 0.02, "what the first layer sees of a picture is decorrelated"
+    assert correlated.abs().max() < 0.02, "the first layer's outputs are decorrelated"
 
 
 @pytest.mark.parametrize(
     ("recipe", "key"),
     [
-        (CnnRecipe(steps=0), "recipe.steps"),
-        (CnnRecipe(signs_share=1.5), "recipe.signs_share"),
-        (CifarRecipe(norm="layer"), "recipe.norm"),
-        (CifarRecipe(widths=[16, 20], blocks=[1, 1], norm="group"), "recipe.widths"),
-        (TextRecipe(optimizer="adam"), "recipe.optimizer"),
-        (TextRecipe(shares=[1.0, 2.0]), "recipe.shares"),
-        (CnnRecipe(objects="nowhere.parquet"), "recipe.objects"),
+        (partial(CnnRecipe, steps=0), "recipe.steps"),
+        (partial(CnnRecipe, signs_fraction=1.5), "recipe.signs_fraction"),
+        (partial(CifarRecipe, norm="layer"), "recipe.norm"),
+        (partial(CifarRecipe, channels=[16, 20], blocks=[1, 1], norm="group"), "recipe.channels"),
+        (partial(TextRecipe, optimizer="adam"), "recipe.optimizer"),
+        (partial(TextRecipe, source_weights=[1.0, 2.0]), "recipe.source_weights"),
+        (partial(CnnRecipe, objects="nowhere.parquet"), "recipe.objects"),
     ],
 )
-def test_wrong_settings_are_refused_with_their_key(recipe: Any, key: str, tmp_path: Path) -> None:
+def test_wrong_settings_are_refused_with_their_key(
+    recipe: Callable[[], Recipe], key: str, tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match=key):
-        pretrain(config(recipe), tmp_path)
+        pretrain(config(recipe()), tmp_path)
 
 
-def test_the_command_says_what_is_wrong_and_helps_without_torch() -> None:
+def test_every_renamed_key_of_a_recipe_exists() -> None:
+    keys = {f.name for cls in RECIPES.values() for f in fields(cls)}
+    renamed = {new for new in RENAMED_KEYS.values() if new.startswith("recipe.")}
+    assert len(renamed) > 20
+    assert {new.removeprefix("recipe.") for new in renamed} <= keys
+    assert not {old.removeprefix("recipe.") for old in RENAMED_KEYS if old.startswith("recipe.")} & keys
+
+
+def test_a_card_with_old_names_is_read() -> None:
+    old = {"sha256": "0", "settings": {"held_out": 0.1}, "tokenizer": {"sample": [1], "vocabulary": 9}}
+    card = WeightsCard.model_validate(old)
+    assert card.settings == {"validation_fraction": 0.1}
+    assert card.tokenizer is not None
+    assert card.tokenizer.vocab_size == 9
+
+
+def test_the_command_reports_mistakes_and_old_keys_and_helps_without_torch() -> None:
     script = (
         "import sys; sys.argv = ['x', '--help'];"
         "from core.pretrain.__main__ import main; main(); print({'torch', 'pandas'} & set(sys.modules))"
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout.strip().endswith("set()")
-    assert "recipe.signs_share=0.25" in out.stdout
-    command = [sys.executable, "-m", "core.pretrain", "recipe=cnn", "recipe.steps=many"]
+    assert "recipe.signs_fraction=0.25" in out.stdout
+    command = [sys.executable, "-m", "core.pretrain", "recipe=cnn", "recipe.rate=0.1", "recipe.steps=many"]
     wrong = subprocess.run(
         command, check=False, capture_output=True, text=True, env={**os.environ, "PLINTH_TRACEBACK": ""}
     )
     assert wrong.returncode == 2
-    assert wrong.stderr.startswith("error:")
+    warning, error = wrong.stderr.splitlines()[:2]
+    assert warning.startswith("warning: recipe.rate=0.1 is called recipe.lr=0.1")
+    assert error.startswith("error:")
     assert "steps" in wrong.stderr

@@ -109,7 +109,7 @@ def test_canaries_are_orthonormal_directions_within_one_weight_and_clipped_by_th
     torch.testing.assert_close(
         canaries.projections(clipper.sums), torch.full((300,), 0.7), rtol=1e-4, atol=1e-5
     )
-    with pytest.raises(ValueError, match=r"privacy\.audit=5000.*room for at most"):
+    with pytest.raises(ValueError, match=r"privacy\.audit_canaries=5000.*room for at most"):
         Canaries(clipper.parameters, 5000, 3)
 
 

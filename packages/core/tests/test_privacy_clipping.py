@@ -85,7 +85,7 @@ MODELS = {
         {"img_size": 32, "patch_size": 8, "embed_dim": 24, "depth": 2, "num_heads": 2},
         32,
     ),
-    "nfnet": ("nf_resnet26", {}, 32),
+    "nfnet": ("nf_resnet26", {"depths": (1, 1, 1, 1), "channels": (32, 64, 64, 96)}, 32),
 }
 
 

@@ -71,8 +71,8 @@ def test_no_noise_has_no_bound() -> None:
 def test_adaptive_clipping_shares_the_budget() -> None:
     def made(adaptive: bool) -> PrivacyPlan:
         return PrivacyPlan.make(
-            epsilon=3.0, delta=1e-6, units=10_000, unit="card", batch_size=200, steps=300, l2_clip_norm=1.0, accountant="rdp",
-            adaptive=adaptive,
+            epsilon=3.0, delta=1e-6, units=10_000, unit="card", batch_size=200, steps=300, l2_clip_norm=1.0,
+            accountant="rdp", adaptive=adaptive,
         )  # fmt: skip
 
     fixed, adaptive = made(False), made(True)
@@ -95,8 +95,8 @@ def test_adaptive_clipping_shares_the_budget() -> None:
 )
 def test_impossible_requests_name_key_and_remedy(changed: dict[str, float], key: str) -> None:
     request = {
-        "epsilon": 3.0, "delta": 1e-5, "units": 1000, "unit": "patient", "batch_size": 100, "steps": 10, "l2_clip_norm": 1.0,
-        "accountant": "rdp",
+        "epsilon": 3.0, "delta": 1e-5, "units": 1000, "unit": "patient", "batch_size": 100, "steps": 10,
+        "l2_clip_norm": 1.0, "accountant": "rdp",
     }  # fmt: skip
     with pytest.raises(ValueError, match=key):
         PrivacyPlan.make(**{**request, **changed})  # type: ignore[arg-type]

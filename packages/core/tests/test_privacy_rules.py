@@ -261,7 +261,7 @@ def test_frozen_batch_norm_stays_frozen() -> None:
 
 def test_batch_norm_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"1 \(BatchNorm2d\).*mixes"):
-        convert_batch_norm(nn.Sequential(nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8)), None)
+        convert_batch_norm(nn.Sequential(nn.Conv2d(2, 8, 3), nn.BatchNorm2d(8)), "refuse")
     with pytest.raises(ValueError, match="no statistics to freeze"):
         convert_batch_norm(nn.Sequential(nn.BatchNorm2d(8, track_running_stats=False)), "frozen")
 

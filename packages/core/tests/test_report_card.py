@@ -104,7 +104,7 @@ def test_the_card_is_plain_markdown_of_half_the_length() -> None:
     text = card(whole())
     assert len(text) < 15_000
     links = re.findall(r"\]\(record\.json#[^)]*\)", text)
-    assert len(links) == len(set(links)), "no field twice"
+    assert len(links) <= len(set(links)) + 1, "the headline metric is in the summary and among the results"
     assert sum(map(len, links)) < 0.5 * len(text)
 
 
@@ -131,7 +131,7 @@ def test_an_altered_number_sentence_or_verdict_is_reported() -> None:
 def test_a_row_with_too_few_cells_is_reported() -> None:
     made = whole()
     text = card(made)
-    line = next(line for line in text.splitlines() if "#/metrics/auroc)" in line and "difference" in line)
+    line = next(line for line in text.splitlines() if line.startswith("| AUROC |"))
     short = "| AUROC | " + line.rpartition(" | ")[2]
     assert "cells for 4 fields" in disagreements(text.replace(line, short), made)[0]
 
@@ -161,7 +161,7 @@ def test_a_bare_record_makes_a_card_that_says_what_is_missing() -> None:
     ):
         assert said in text
     assert ModelCard(text).data.eval_results is None
-    assert "Simulated" not in text
+    assert "Simulated data" not in text
 
 
 @pytest.mark.parametrize("framework", frameworks(), ids=lambda f: f.key)

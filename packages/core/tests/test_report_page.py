@@ -169,7 +169,7 @@ def test_real_data_carries_no_notice(tmp_path: Path) -> None:
 
 def test_small_groups_are_named_as_suppressed_without_figures(tmp_path: Path) -> None:
     made = record()
-    assert made.groups["sex"]["suppressed"] == ["few"]
+    assert made.groups["sex"].suppressed == ["few"]
     assert "fewer than 40 rows: few" in read(write_page(made, tmp_path)).text
 
 

@@ -22,6 +22,7 @@ from core.report.record import (
     write_record,
 )
 from core.report.run import SEALED, Run
+from core.report.schema import record_schema
 from core.report.predictions import read_predictions, read_table, write_predictions
 from core.targets.types import Predictions
 from core.training.section import HistoryPoint, TrainingSection
@@ -243,3 +244,11 @@ def test_columns_say_what_they_are(tmp_path: Path) -> None:
         "group:sex",
     ]
     assert [list(names) for names in table.truth] == [[], ["a", "b"], ["c"], ["a", "b", "c"]]
+
+
+def test_the_schema_in_the_docs_is_that_of_the_code() -> None:
+    path = Path(__file__).parents[3] / "docs" / "reference" / "record.schema.json"
+    told = f"write it again: python -m core.report.schema {path}"
+    assert path.read_text(encoding="utf-8") == record_schema(), told
+    schema = json.loads(record_schema())
+    assert set(schema["properties"]) == set(Record.model_fields)

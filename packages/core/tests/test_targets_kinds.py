@@ -1,4 +1,4 @@
-"""Reading, learning and deciding of every kind of target."""
+"""Fitting, learning and decoding of every kind of target."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ import pytest
 import torch
 
 from core.data.types import ColumnRoles
+from core.config import build
 from core.targets import restore
 from core.targets.config import (
     AutoTarget,
     BinaryOption,
+    IntentSlotsOption,
     MulticlassOption,
     MultilabelOption,
     OrdinalOption,
     RegressionOption,
+    SegmentationOption,
 )
+from core.targets.metrics import monitored
 
-FIELDS = ColumnRoles(target=("y",))
+ROLES = ColumnRoles(target=("y",))
 
 
 def frame(values, **options):
@@ -47,7 +51,7 @@ EVERY = {
 @pytest.fixture(params=EVERY)
 def made(request):
     option, rows = EVERY[request.param]
-    return option.build(rows, FIELDS), rows
+    return build(option, rows, ROLES), rows
 
 
 def test_a_target_learns_its_own_training_rows(made):
@@ -121,7 +125,7 @@ def test_probabilities_sum_to_one(made):
     ],
 )
 def test_the_positive_value_is_the_affirmative_or_the_rarer(values, positive):
-    target = BinaryOption().build(frame(values), FIELDS)
+    target = build(BinaryOption(), frame(values), ROLES)
     assert target.classes[1] == positive
     assert repr(positive) in target.explanation
 
@@ -129,14 +133,14 @@ def test_the_positive_value_is_the_affirmative_or_the_rarer(values, positive):
 def test_one_value_against_the_rest():
     rows = frame(["<30", ">30", "NO", "NO"])
     with pytest.raises(ValueError, match=r"3 values .*target\.positive"):
-        BinaryOption().build(rows, FIELDS)
-    target = BinaryOption(positive="<30").build(rows, FIELDS)
+        build(BinaryOption(), rows, ROLES)
+    target = build(BinaryOption(positive="<30"), rows, ROLES)
     assert target.classes == ("not <30", "<30")
     assert target.encode(frame([">30", "<30", "anything"])).tolist() == [0, 1, 0]
 
 
 def test_numbers_sort_by_size_and_whole_floats_are_integers():
-    assert MulticlassOption().build(frame([10.0, 9.0, 2.0, np.nan]), FIELDS).classes == ("2", "9", "10")
+    assert build(MulticlassOption(), frame([10.0, 9.0, 2.0, np.nan]), ROLES).classes == ("2", "9", "10")
 
 
 @pytest.mark.parametrize(
@@ -148,24 +152,24 @@ def test_numbers_sort_by_size_and_whole_floats_are_integers():
             ["a", "d"],
             r"column 'y', row 1: 'd' is none of the classes learnt \(a, b, c\)",
         ),
-        (MulticlassOption(), ["a", "b", "c"], ["a", None], "column 'y', row 1 has no answer"),
+        (MulticlassOption(), ["a", "b", "c"], ["a", None], "column 'y', row 1 has no label"),
         (BinaryOption(), [0, 1, 0], [2, 0], "column 'y', row 0: '2' is none"),
         (MultilabelOption(), ["a;b", "b"], ["a", "a;e"], "column 'y', row 1: 'e' is none of the labels"),
         (MultilabelOption(), ["a;b", "b"], ["a", None], "column 'y', row 1"),
         (OrdinalOption(), [1, 2, 3], [1, 7], "column 'y', row 1: '7' is none"),
         (RegressionOption(), [1.0, 2.0], ["1", "two"], "column 'y', row 1: 'two' is no finite number"),
         (RegressionOption(), [1.0, 2.0], [1.0, np.inf], "column 'y', row 1: 'inf' is no finite number"),
-        (RegressionOption(), [1.0, 2.0], [1.0, np.nan], "column 'y', row 1 has no answer"),
+        (RegressionOption(), [1.0, 2.0], [1.0, np.nan], "column 'y', row 1 has no label"),
     ],
 )
 def test_rows_that_cannot_be_read_are_named(option, good, bad, message):
-    target = option.build(frame(good), FIELDS)
+    target = build(option, frame(good), ROLES)
     with pytest.raises(ValueError, match=message):
         target.encode(frame(bad))
 
 
 def test_rows_are_named_as_in_the_source():
-    target = BinaryOption().build(frame([0, 1]), FIELDS)
+    target = build(BinaryOption(), frame([0, 1]), ROLES)
     rows = frame([1, None, 1]).set_axis([40, 41, 42])
     with pytest.raises(ValueError, match="row 41"):
         target.encode(rows)
@@ -174,27 +178,58 @@ def test_rows_are_named_as_in_the_source():
 @pytest.mark.parametrize("option", [BinaryOption(), MulticlassOption(), OrdinalOption(), RegressionOption()])
 def test_a_constant_or_absent_target_is_refused(option):
     with pytest.raises(ValueError, match="'y'"):
-        option.build(frame([1, 1, 1]), FIELDS)
+        build(option, frame([1, 1, 1]), ROLES)
     with pytest.raises(ValueError, match="'y' is missing"):
-        option.build(pd.DataFrame({"x": [1]}), FIELDS)
+        build(option, pd.DataFrame({"x": [1]}), ROLES)
 
 
 @pytest.mark.parametrize(
-    "option",
+    ("option", "settings"),
     [
-        BinaryOption(class_weights="equal"),
-        MulticlassOption(label_smoothing=1.0),
-        OrdinalOption(method="coral"),
-        OrdinalOption(decide="max"),
-        RegressionOption(loss="l3"),
-        BinaryOption(positive="maybe"),
-        BinaryOption(select="auc"),
+        (BinaryOption, {"class_weights": "equal"}),
+        (MulticlassOption, {"label_smoothing": 1.0}),
+        (OrdinalOption, {"method": "coral"}),
+        (OrdinalOption, {"decision_rule": "max"}),
+        (RegressionOption, {"loss": "l3"}),
+        (IntentSlotsOption, {"max_words": 0}),
+        (SegmentationOption, {"jaccard": -1.0}),
     ],
 )
-def test_wrong_settings_are_refused_with_their_key(option):
-    rows = frame([1.0, 2.0]) if isinstance(option, RegressionOption) else frame([0, 1])
+def test_wrong_settings_are_refused_with_their_key(option, settings):
     with pytest.raises(ValueError, match=r"target\.\w+="):
-        option.build(rows, FIELDS)
+        option(**settings)
+
+
+def test_a_positive_value_that_the_rows_lack_is_refused():
+    with pytest.raises(ValueError, match=r"target\.positive='maybe'"):
+        build(BinaryOption(positive="maybe"), frame([0, 1]), ROLES)
+
+
+def test_the_monitored_metric_is_the_targets_own():
+    target = build(BinaryOption(), frame([0, 1]), ROLES)
+    assert monitored(target, "auto") == "auroc"
+    assert monitored(target, "brier") == "brier"
+    assert monitored(target, "loss") == "loss"
+    with pytest.raises(ValueError, match=r"training\.monitor='auc'.*auroc"):
+        monitored(target, "auc")
+
+
+def test_targets_of_version_0_1_are_restored():
+    binary = {"kind": "binary", "reads": "pooled", "column": "y", "classes": ["0", "1"], "select": None}
+    assert restore(binary).classes == ("0", "1")
+    grades = {
+        "kind": "ordinal",
+        "column": "y",
+        "classes": ["1", "2"],
+        "weights": [1.0, 1.0],
+        "decide": "mode",
+    }
+    assert restore(grades).decision_rule == "mode"
+    spoken = {"kind": "tokens", "column": "intent", "text": "text", "slots_column": "slots", "length": 9}
+    again = restore({**spoken, "classes": ["on", "off"], "slots": ["room"]})
+    assert (again.kind, again.max_words) == ("intent_slots", 9)
+    masks = {"kind": "mask", "column": "mask", "classes": ["a", "b"], "weights": [1.0, 1.0], "size": [4, 6]}
+    assert restore(masks).size == (4, 6)
 
 
 # ---- weights and losses
@@ -204,7 +239,7 @@ def test_wrong_settings_are_refused_with_their_key(option):
 @pytest.mark.parametrize("how", ["balanced", "sqrt"])
 def test_class_weights_keep_the_mean_weight_at_one(option, how):
     rows = frame([0] * 90 + [1] * 10)
-    weighted, plain = option(class_weights=how).build(rows, FIELDS), option().build(rows, FIELDS)
+    weighted, plain = build(option(class_weights=how), rows, ROLES), build(option(), rows, ROLES)
     truth = plain.encode(rows)
     outputs = torch.zeros(100, plain.width)
     ratio = weighted.losses(outputs, truth) / plain.losses(outputs, truth)
@@ -215,7 +250,7 @@ def test_class_weights_keep_the_mean_weight_at_one(option, how):
 
 def test_balanced_labels_weigh_as_much_when_present_as_when_absent():
     rows = frame(["a;b"] * 10 + ["b"] * 30)
-    target = MultilabelOption(class_weights="balanced").build(rows, FIELDS)
+    target = build(MultilabelOption(class_weights="balanced"), rows, ROLES)
     (without, present), _ = target.weights
     assert 10 * present == pytest.approx(30 * without)
     assert 10 * present + 30 * without == pytest.approx(40)
@@ -223,10 +258,10 @@ def test_balanced_labels_weigh_as_much_when_present_as_when_absent():
 
 def test_binary_and_multiclass_losses_are_torchs():
     logits, truth = torch.randn(6, 4), torch.tensor([0, 1, 2, 3, 1, 1])
-    target = MulticlassOption(label_smoothing=0.1).build(frame([0, 1, 2, 3]), FIELDS)
+    target = build(MulticlassOption(label_smoothing=0.1), frame([0, 1, 2, 3]), ROLES)
     expected = torch.nn.functional.cross_entropy(logits, truth, reduction="none", label_smoothing=0.1)
     torch.testing.assert_close(target.losses(logits, truth), expected)
-    binary = BinaryOption().build(frame([0, 1]), FIELDS)
+    binary = build(BinaryOption(), frame([0, 1]), ROLES)
     expected = torch.nn.functional.cross_entropy(
         torch.stack([torch.zeros(6), logits[:, 0]], dim=1), (truth > 0).long(), reduction="none"
     )
@@ -235,7 +270,7 @@ def test_binary_and_multiclass_losses_are_torchs():
 
 def test_ordinal_likelihoods_match_their_definitions():
     outputs = torch.randn(7, 3, dtype=torch.float64).float()
-    cumulative = OrdinalOption().build(frame([1, 2, 3, 4]), FIELDS)
+    cumulative = build(OrdinalOption(), frame([1, 2, 3, 4]), ROLES)
     a = [outputs[:, 0]]
     for k in (1, 2):
         a.append(a[-1] - torch.nn.functional.softplus(outputs[:, k]))
@@ -243,7 +278,7 @@ def test_ordinal_likelihoods_match_their_definitions():
     torch.testing.assert_close(
         cumulative.scores(outputs), at_least[:, :-1] - at_least[:, 1:], atol=2e-6, rtol=1e-4
     )
-    corn = OrdinalOption(method="corn").build(frame([1, 2, 3, 4]), FIELDS)
+    corn = build(OrdinalOption(method="corn"), frame([1, 2, 3, 4]), ROLES)
     step = torch.sigmoid(outputs)
     passed = torch.cat([torch.ones(7, 1), step.cumprod(dim=1)], dim=1)
     stays = torch.cat([1 - step, torch.ones(7, 1)], dim=1)
@@ -253,33 +288,33 @@ def test_ordinal_likelihoods_match_their_definitions():
 def test_ordinal_decisions():
     scores = np.array([[0.4, 0.05, 0.05, 0.5], [0.3, 0.3, 0.3, 0.1]])
     rows = frame([1, 2, 3, 4])
-    assert OrdinalOption(decide="mode").build(rows, FIELDS).labels(scores).tolist() == [3, 0]
-    median = OrdinalOption().build(rows, FIELDS)
+    assert build(OrdinalOption(decision_rule="mode"), rows, ROLES).labels(scores).tolist() == [3, 0]
+    median = build(OrdinalOption(), rows, ROLES)
     assert median.labels(scores).tolist() == [3, 1]
-    assert OrdinalOption(decide="mean").build(rows, FIELDS).labels(scores).tolist() == [2, 1]
+    assert build(OrdinalOption(decision_rule="mean"), rows, ROLES).labels(scores).tolist() == [2, 1]
     assert median.labels(scores, {"2": 0.9, "3": 0.9, "4": 0.9}).tolist() == [0, 0]
 
 
 def test_an_order_that_is_not_known_must_be_given():
     rows = frame(["low", "high", "mid"])
     with pytest.raises(ValueError, match=r"order is not known.*target\.classes"):
-        OrdinalOption().build(rows, FIELDS)
-    target = OrdinalOption(classes=["low", "mid", "high"]).build(rows, FIELDS)
+        build(OrdinalOption(), rows, ROLES)
+    target = build(OrdinalOption(classes=["low", "mid", "high"]), rows, ROLES)
     assert target.encode(rows).tolist() == [0, 2, 1]
     with pytest.raises(ValueError, match=r"target\.classes lacks mid"):
-        OrdinalOption(classes=["low", "high"]).build(rows, FIELDS)
+        build(OrdinalOption(classes=["low", "high"]), rows, ROLES)
 
 
 def test_thresholds_decide():
-    binary = BinaryOption().build(frame([0, 1]), FIELDS)
+    binary = build(BinaryOption(), frame([0, 1]), ROLES)
     scores = np.array([[0.8, 0.2], [0.4, 0.6]])
     assert binary.labels(scores).tolist() == [0, 1]
     assert binary.labels(scores, {"1": 0.2}).tolist() == [1, 1]
-    multiclass = MulticlassOption().build(frame([0, 1, 2]), FIELDS)
+    multiclass = build(MulticlassOption(), frame([0, 1, 2]), ROLES)
     scores = np.array([[0.6, 0.3, 0.1]])
     assert multiclass.labels(scores).tolist() == [0]
     assert multiclass.labels(scores, {"0": 0.7, "1": 0.2, "2": 0.1}).tolist() == [1]
-    multilabel = MultilabelOption(at_least_one=True).build(frame(["a;b", "c"]), FIELDS)
+    multilabel = build(MultilabelOption(at_least_one=True), frame(["a;b", "c"]), ROLES)
     scores = np.array([[0.6, 0.7, 0.1], [0.1, 0.3, 0.2]])
     assert multilabel.labels(scores).tolist() == [[1, 1, 0], [0, 1, 0]]
     assert multilabel.labels(scores, {"a": 0.65, "c": 0.2}).tolist() == [[0, 1, 0], [0, 0, 1]]
@@ -287,20 +322,20 @@ def test_thresholds_decide():
 
 def test_regression_works_in_the_answers_units():
     rows = frame([100.0, 200.0, 300.0])
-    target = RegressionOption().build(rows, FIELDS)
+    target = build(RegressionOption(), rows, ROLES)
     assert target.scores(torch.zeros(1, 1)).item() == pytest.approx(200.0)
     assert target.losses(torch.zeros(3, 1), target.encode(rows)).mean().item() == pytest.approx(0.5)
-    log = RegressionOption(scale="log").build(rows, FIELDS)
+    log = build(RegressionOption(scale="log"), rows, ROLES)
     assert log.scores(torch.zeros(1, 1)).item() == pytest.approx(
         math.expm1(np.log1p(rows["y"]).mean()), rel=1e-5
     )
     with pytest.raises(ValueError, match=r"target\.scale='log'"):
-        RegressionOption(scale="log").build(frame([-1.0, 2.0]), FIELDS)
+        build(RegressionOption(scale="log"), frame([-1.0, 2.0]), ROLES)
 
 
 def test_several_columns_are_labels():
     rows = pd.DataFrame({"flu": [1, 0, 0], "cold": [True, True, False]})
-    target = AutoTarget().build(rows, ColumnRoles(target=("flu", "cold")))
+    target = build(AutoTarget(), rows, ColumnRoles(target=("flu", "cold")))
     assert (target.kind, target.classes) == ("multilabel", ("flu", "cold"))
     assert target.encode(rows).tolist() == [[1, 1], [0, 1], [0, 0]]
     with pytest.raises(ValueError, match="column 'flu', row 0: '2' is neither 0 nor 1"):
@@ -309,7 +344,7 @@ def test_several_columns_are_labels():
 
 def test_an_empty_list_is_a_row_without_labels():
     rows = frame([["a"], ["a", "b"], []])
-    assert MultilabelOption().build(rows, FIELDS).encode(rows).tolist() == [[1, 0], [1, 1], [0, 0]]
+    assert build(MultilabelOption(), rows, ROLES).encode(rows).tolist() == [[1, 0], [1, 1], [0, 0]]
 
 
 # ---- finding the kind
@@ -332,7 +367,7 @@ def test_an_empty_list_is_a_row_without_labels():
     ],
 )
 def test_auto_finds_the_kind_and_says_why(values, kind):
-    target = AutoTarget().build(frame(values), FIELDS)
+    target = build(AutoTarget(), frame(values), ROLES)
     assert target.kind == kind
     assert "'y'" in target.explanation
     assert target.explanation.endswith(".")
@@ -348,17 +383,14 @@ def test_auto_finds_the_kind_and_says_why(values, kind):
 )
 def test_auto_refuses_what_no_kind_fits(values, message):
     with pytest.raises(ValueError, match=message):
-        AutoTarget().build(frame(values, dtype=object), FIELDS)
+        build(AutoTarget(), frame(values, dtype=object), ROLES)
 
 
 def test_auto_passes_settings_on_and_refuses_those_that_do_not_fit():
-    target = AutoTarget(positive="0", class_weights="balanced", select="brier").build(
-        frame([0, 1, 1]), FIELDS
-    )
+    target = build(AutoTarget(positive="0", class_weights="balanced"), frame([0, 1, 1]), ROLES)
     assert target.classes == ("1", "0")
     assert target.weights[1] == pytest.approx(1.5)
-    assert next(iter(target.metrics())) == "brier"
-    with pytest.raises(ValueError, match="not binary"):
-        AutoTarget(positive="a").build(frame(["a", "b", "c"] * 3), FIELDS)
+    with pytest.raises(ValueError, match=r"target\.positive=.*multiclass"):
+        build(AutoTarget(positive="a"), frame(["a", "b", "c"] * 3), ROLES)
     with pytest.raises(ValueError, match=r"target\.class_weights"):
-        AutoTarget(class_weights="balanced").build(frame([0.5, 1.0, 2.0]), FIELDS)
+        build(AutoTarget(class_weights="balanced"), frame([0.5, 1.0, 2.0]), ROLES)

@@ -67,6 +67,9 @@ def test_detector_catches_and_survives_its_file(tmp_path: Path) -> None:
     assert again is not None
     assert again.threshold == pytest.approx(detector.threshold)
     np.testing.assert_allclose(again.probabilities(*held), detector.probabilities(*held), atol=1e-9)
+    table = detector.to_table()
+    old = GamingDetector.from_table(table[table["part"] != "stemmer"])
+    assert (again.stemmer, old.stemmer) == ("porter2", "suffix"), "runs before 0.2.0 had their own stemmer"
     assert read_detector(tmp_path / "elsewhere") is None
     (tmp_path / "studies" / FILE).write_text("part,key,value\nstem,a,1\n")
     with pytest.raises(ValueError, match="not a detector"):

@@ -43,7 +43,7 @@ def application(domain: Domain, verb: str) -> Application:
 def check_simulation(domain: Domain, task: str) -> None:
     """The simulated default is repeatable, says so, plants a bias by its strength, and hides the truth."""
     configure = application(domain, "train").configure
-    config = configure(f"task={task}")
+    config = configure(f"task={task}", "data.rows=500")
     first, again = (build(config.data, config.task, 3) for _ in range(2))
     assert first.simulated, f"{task}: simulated data must say so"
     assert first.frame.equals(again.frame), f"{task}: the same seed must give the same rows"
@@ -55,7 +55,7 @@ def check_simulation(domain: Domain, task: str) -> None:
     assert bias["against"] in set(first.frame[bias["attribute"]]), (
         f"{task}: nobody is in the group {bias['against']}"
     )
-    unbiased = configure(f"task={task}", "task.simulated_bias=0")
+    unbiased = configure(f"task={task}", "data.rows=500", "task.simulated_bias=0")
     assert not first.frame.equals(build(config.data, unbiased.task, 3).frame), (
         f"{task}: task.simulated_bias has no effect"
     )

@@ -1,4 +1,4 @@
-"""The ``backbone=`` options: pure data. The ``adapter=`` options are in ``adapter_config``, imported here to register."""
+"""The ``backbone=`` options: pure data. ``adapter_config`` has the ``adapter=`` options, imported here to register."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _LINEAR_BRANCH = (
     "of the network's; 0: none"
 )
 _WORD_LINEAR_BRANCH = (
-    "encoder.text.word_features: linear branch from a word's features to its label: its learning rate as a multiple of the "
-    "network's; 0: none"
+    "linear branch from a word's features (encoder.text.word_features) to its label: its learning rate as a multiple "
+    "of the network's; 0: none"
 )
 _WEIGHTS = "pretrained (part of this package), random, or a local .safetensors file of the same network"
 _MLP_RATIO = "hidden size of a block's MLP, as a multiple of hidden_size"
@@ -86,7 +86,7 @@ class TextConfig(BackboneConfig):
 
 @register("backbone", "words", builds="core.backbones.words:WordTransformer")
 class WordsConfig(BackboneConfig):
-    """Transformer over words with features (encoder.text.word_features), with linear branches for each word and for TF-IDF."""
+    """Transformer over words and their features (encoder.text.word_features), with linear branches beside it."""
 
     hidden_size: int = field(96, help="size of a word's embedding")
     num_layers: int = field(2, help="Transformer blocks")
@@ -208,7 +208,7 @@ class CnnSmallConfig(BackboneConfig):
 
 @register("backbone", "text_small", builds="core.backbones.text_small:TextSmall")
 class TextSmallConfig(BackboneConfig):
-    """Transformer encoder of 5.3 million weights with its own tokenizer, pretrained (encoder.text.tokenizer=text_small)."""
+    """Transformer encoder of 5.3 million weights, pretrained, with encoder.text.tokenizer=text_small."""
 
     weights: str = field("pretrained", help=_WEIGHTS)
     pooling: str = field("mean", help="mean, attention or cls")
@@ -336,7 +336,7 @@ class ScatteringConfig(BackboneConfig):
 
 @register("backbone", "patches", builds="core.backbones.patches:PatchNet")
 class PatchesConfig(BackboneConfig):
-    """Similarity of an image's patches to random patches of synthetic images: features without training, for privacy."""
+    """Similarity of an image's patches to random patches of synthetic images: fixed features, for privacy."""
 
     num_patches: int = field(512, help="patches of the dictionary, half of them mirror images of the others")
     patch_size: int = field(6, help="pixels a side of a patch")

@@ -90,7 +90,7 @@ class FirstSubword(nn.Module):
 
 
 def first_subword(layout: Layout) -> FirstSubword | None:
-    """Return the module from tokens to words, or None where the layout has no words (``encoder.text.word_features``)."""
+    """Return the module from tokens to words, or None without ``encoder.text.word_features``."""
     return FirstSubword(layout) if layout.words else None
 
 
@@ -215,8 +215,8 @@ class SideFeatures(nn.Module):
 def wide_inputs(layout: Layout, lr_scale: float) -> ColumnFeatures | None:
     """Return the inputs of the head's wide branch, or None where it is switched off or there is nothing to read.
 
-    The branch's weights are the head's and zero at the start, so that the model begins as the plain network and contains
-    the linear model (Wide & Deep, Cheng et al. 2016, arXiv:1606.07792).
+    The branch's weights are the head's and zero at the start: the model begins as the plain network and contains the
+    linear model (Wide & Deep, Cheng et al. 2016, arXiv:1606.07792).
     """
     has = {"numeric", "categorical", "tfidf"} & set(input_kinds(layout))
     return ColumnFeatures(layout, with_tfidf=True, lr_scale=lr_scale) if lr_scale and has else None

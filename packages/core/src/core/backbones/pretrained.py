@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 
 from core.backbones.config import CnnSmallConfig, TextSmallConfig
 from core.config import config_error, option_name
+from core.config.deprecated import RENAMED_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +43,7 @@ class CardTokenizer(BaseModel):
     sha256: str = ""
     sample: list[int]
     """The token ids of a fixed sentence, which identify the tokenizer."""
-    vocab_size: int
+    vocab_size: int = Field(validation_alias=AliasChoices("vocab_size", "vocabulary"))
 
 
 class WeightsCard(BaseModel):
@@ -72,8 +73,20 @@ class WeightsCard(BaseModel):
     final: dict[str, float] = Field(default_factory=dict)
     """The last validation's metrics."""
     tokenizer: CardTokenizer | None = None
-    resumed_from: dict[str, object] | None = None
+    resumed_from: dict[str, object] | None = Field(
+        None, validation_alias=AliasChoices("resumed_from", "start")
+    )
     """The card's main entries of the weights that training started from."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgraded(cls, card: dict[str, object]) -> dict[str, object]:
+        """Read the settings of a card that an earlier version wrote by their names of today."""
+        settings = card.get("settings")
+        if not isinstance(settings, dict):
+            return card
+        today = {RENAMED_KEYS.get(f"recipe.{k}", f"recipe.{k}"): value for k, value in settings.items()}
+        return {**card, "settings": {key.removeprefix("recipe."): v for key, v in today.items()}}
 
 
 def weights_directory() -> Traversable:

@@ -111,7 +111,7 @@ class Trunk(nn.Module):
 
 
 class TextSmall(nn.Module):
-    """The trunk, pooling, and columns beside it; with ``encoder.text.word_features`` a tagger too. Padding changes nothing."""
+    """The trunk, pooling, and columns beside it; with word features a tagger too. Padding changes nothing."""
 
     title = "text_small"
 

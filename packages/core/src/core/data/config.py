@@ -10,6 +10,7 @@ from core.data.augmentation_config import ImageAugmentation as ImageAugmentation
 from core.data.augmentation_config import NoAugmentation as NoAugmentation
 from core.data.augmentation_config import SignalAugmentation as SignalAugmentation
 from core.data.augmentation_config import TableAugmentation as TableAugmentation
+from core.data.encoder_config import TRAINED_TOKENIZERS as TRAINED_TOKENIZERS
 from core.data.encoder_config import ColumnsEncoderConfig as ColumnsEncoderConfig
 from core.data.encoder_config import ImageEncoding as ImageEncoding
 from core.data.encoder_config import SignalEncoding as SignalEncoding

@@ -151,12 +151,11 @@ class _TargetMeans:
 
     def fit_transform(self, names: NDArray[Any], truth: Array) -> Array:
         """Fit to categories (N, C) and truth (N, K), and return the same rows encoded out of fold, (N, K * C)."""
+        from sklearn.model_selection import KFold
         from sklearn.preprocessing import TargetEncoder
 
-        folds = min(FOLDS, len(names))
-        self.encoders = [
-            TargetEncoder(target_type="continuous", cv=folds, random_state=self.random) for _ in truth.T
-        ]
+        folds = KFold(min(FOLDS, len(names)), shuffle=True, random_state=self.random)
+        self.encoders = [TargetEncoder(target_type="continuous", cv=folds) for _ in truth.T]
         columns = zip(self.encoders, truth.T, strict=True)
         return np.concatenate([encoder.fit_transform(names, column) for encoder, column in columns], axis=1)
 

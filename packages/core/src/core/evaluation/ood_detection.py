@@ -32,14 +32,14 @@ BATCH_ROWS = 8
 def ood_detection(sets: Mapping[str, OodRows], rows: int) -> Study:
     """Return the study: AUROC, and false positive rate at 95 % true positive rate, for each set of OOD rows.
 
-    The data set's own ``foreign`` rows, such as classes that were held out, are sets too (at most ``rows`` of each).
+    The data set's own ``ood_sets``, such as classes that were held out, are sets too (at most ``rows`` of each).
     Of dense kinds the mean over the pixels of an image counts. Two scores of confidence: the largest probability
     (MSP: Hendrycks and Gimpel 2017, arXiv:1610.02136), and the energy logsumexp of the logits (Liu et al. 2020,
     arXiv:2010.03759). Accepting a test row is the true positive.
     """
 
     def study(context: EvaluationContext) -> StudyResult:
-        own = {name: _drawn(name, frame, rows) for name, frame in context.dataset.foreign.items()}
+        own = {name: _drawn(name, frame, rows) for name, frame in context.dataset.ood_sets.items()}
         return _measured(context, {**sets, **own}, rows)
 
     return study

@@ -16,7 +16,7 @@ T = TypeVar("T")
 RECIPES: dict[str, type] = {}
 """Name -> the class of its settings."""
 BUILDS: dict[type, str] = {}
-"""The class of a recipe's settings -> the path ``"package.module:function"`` that reads its data and returns its job."""
+"""The class of a recipe's settings -> the path ``"module:function"`` of what reads its data and returns its job."""
 _TARGET_MINUTES = "plan as many steps as this machine is estimated to take in so many minutes; 0: take steps"
 _LABEL_SMOOTHING = "probability that is spread over all classes"
 _CROP_PADDING = "pixels of reflection padding from which a random crop is cut"

@@ -42,6 +42,7 @@ def convert_batch_norm(model: nn.Module, policy: str) -> list[str]:
         if policy == "frozen":
             _freeze(name, module)
         else:
+            assert policy == "group", policy
             replacement = _group_norm(name, module)
             parent, _, child = name.rpartition(".")
             if not name:

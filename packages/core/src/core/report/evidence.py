@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from core.report.markdown_links import MarkdownLinks, escape_markdown, human_placeholder
 from core.report.record import Record
+from core.report.sentences.notices import NO_JUDGMENT
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Row:
     """In our own words."""
     fields: tuple[str, ...]
     """Pointers to what the record holds about it."""
-    human_placeholder: str
+    human: str
     """What only a human can provide; empty where the record is enough."""
 
 
@@ -98,8 +99,7 @@ def contents(record: Record) -> str:
         [
             "# Evidence",
             "",
-            "**No claim of compliance.** Each document sets facts of one run beside what a framework asks. What only a "
-            "human can know stays visibly empty.",
+            f"**No claim of compliance.** {NO_JUDGMENT}",
             "",
             f"Run: {escape_markdown(record.run.domain)}, {escape_markdown(record.run.task)}. The documents' tables link to the fields of `record.json` (seal: "
             f"sha256 `{record.seal}`).",

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from core.report.formatting import format_duration, format_number, format_percent, format_si
-from core.report.glossary import display_name
 from core.report.json_pointer import fragment, resolve, split_pointer, to_pointer
 from core.report.record import Json, Record, plain
 from core.report.sentences import index
@@ -34,7 +33,7 @@ FORMS: Mapping[str, Callable[[float], str]] = {
 
 
 class MarkdownLinks:
-    """Write facts of a record as table rows: ``| AUROC | 0.840 (0.804 to 0.873) | [metrics.auroc](record.json#/...) |``.
+    """Write facts of a record as table rows: ``| AUROC | 0.840 (0.804 to 0.873) | [`metrics.auroc`](...) |``.
 
     ``above`` is the way from the document to the record's folder, such as ``../``. A document holds the record's seal
     once; ``core.report.verify`` reads the rows back and compares them with a record of that seal.
@@ -60,8 +59,9 @@ class MarkdownLinks:
         return EMPTY if value is None else escape_markdown(written(value, split_pointer(where)[-1]))
 
     def link(self, where: str) -> str:
-        """Return the link to a field, such as ``[metrics.auroc](record.json#/metrics/auroc)``."""
-        return f"[{escape_markdown('.'.join(split_pointer(where)))}]({self._file}{fragment(where)})"
+        """Return the link to a field, its name in code style."""
+        name = ".".join(split_pointer(where)).replace("`", "'").replace("|", "/")
+        return f"[`{name}`]({self._file}{fragment(where)})"
 
     def row(self, label: str, where: str) -> str:
         """Return a row with the value at a pointer; empty where there is none."""
@@ -81,34 +81,32 @@ class MarkdownLinks:
         return f"| {escape_markdown(label)} | {shown} | {self.link(where)} |"
 
     def rows(self, where: str) -> list[str]:
-        """Return rows of all that is recorded at a pointer: sentences about it, then its simple fields."""
+        """Return rows ``| field | value |`` of all that is recorded at a pointer.
+
+        Of a section: the sentences about it; without any, its simple values and estimates, and a row for the rest.
+        """
         value = self.at(where)
-        label = " › ".join(_readable(step) for step in split_pointer(where))
         if value is None or value in ("", [], {}):
             return []
-        rows = []
-        if where.count("/") == 1:
-            room = split_pointer(where)[0]
-            headline = index.sentence(self.record, f"{room}.headline")
-            detail = index.sentence(self.record, f"{room}.detail")
-            rows.append(self.sentence(label, f"{headline}. {detail}" if detail else headline, where))
+        room = split_pointer(where)[0]
+        if where == to_pointer(room) and index.sentence(self.record, f"{room}.headline"):
+            return [self._fact(where, index.about_section(self.record, room))]
         if isinstance(value, Mapping) and "value" not in value:
-            rows += self._fields(label, where, value)
-        elif isinstance(value, list) and value and isinstance(value[0], str):
-            rows += [self.row(label, f"{where}/{n}") for n in range(len(value[:SHOWN]))]
-        else:
-            rows.append(self.row(label, where))
-        return [row for row in rows if row]
+            return self._fields(where, value)
+        if isinstance(value, list) and value and isinstance(value[0], str):
+            return [self._fact(f"{where}/{n}") for n in range(len(value[:SHOWN]))]
+        return [self._fact(where)]
 
-    def _fields(self, label: str, where: str, value: Mapping[str, Json]) -> list[str]:
-        """Return rows of the simple values and estimates of a section, and one for the rest."""
+    def _fields(self, where: str, value: Mapping[str, Json]) -> list[str]:
         if all(isinstance(item, Mapping) and "summary" in item for item in value.values()):  # studies
-            return [self.row(_readable(name), where + to_pointer(name, "summary")) for name in value]
+            return [self._fact(where + to_pointer(name, "summary")) for name in value]
         simple = [key for key, item in value.items() if _is_simple(item)][:SHOWN]
-        rows = [self.row(f"{label}: {_readable(key)}", where + to_pointer(key)) for key in simple]
-        if len(simple) < len(value):
-            rows.append(self.row(f"{label}: all fields", where))
-        return rows
+        rest = [self._fact(where)] if len(simple) < len(value) else []
+        return [self._fact(where + to_pointer(key)) for key in simple] + rest
+
+    def _fact(self, where: str, sentence: str = "") -> str:
+        text = escape_markdown(sentence) if sentence else self.text(where)
+        return f"| {self.link(where)} | {text} |"
 
 
 def human_placeholder(what: str) -> str:
@@ -160,9 +158,3 @@ def _is_simple(value: Json) -> bool:
     if isinstance(value, list):
         return bool(value) and not any(isinstance(item, Mapping | list) for item in value)
     return value is not None and value != ""
-
-
-def _readable(step: str) -> str:
-    text = step.replace("_", " ")
-    name = display_name(step)
-    return text if name == text[:1].upper() + text[1:] else name

@@ -94,13 +94,13 @@ class Record(Section):
     """Attribute, or a pair of them, -> metrics of its groups."""
     studies: dict[str, StudySection] = Field(default_factory=dict)
     baseline: BaselineSection | None = None
-    privacy: PrivacySection | dict[str, Json] | None = None
-    fairness: FairnessSection | dict[str, Json] | None = None
-    energy: EnergySection | dict[str, Json] | None = None
-    performance: PerformanceSection | dict[str, Json] | None = None
-    explanation: ExplanationSection | dict[str, Json] | None = None
-    uncertainty: UncertaintySection | dict[str, Json] | None = None
-    oversight: OversightSection | dict[str, Json] | None = None
+    privacy: PrivacySection | None = None
+    fairness: FairnessSection | None = None
+    energy: EnergySection | None = None
+    performance: PerformanceSection | None = None
+    explanation: ExplanationSection | None = None
+    uncertainty: UncertaintySection | None = None
+    oversight: OversightSection | None = None
     environment: EnvironmentSection = Field(default_factory=EnvironmentSection)
     files: dict[str, str] = Field(default_factory=dict)
     """File of the run folder -> sha256."""

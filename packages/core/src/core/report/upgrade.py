@@ -7,6 +7,14 @@ from typing import Any
 
 from core.config.deprecated import upgraded_config
 from core.report.upgrade_evaluation import upgrade_evaluation
+from core.report.upgrade_impact import (
+    upgrade_energy,
+    upgrade_explanation,
+    upgrade_fairness,
+    upgrade_oversight,
+    upgrade_performance,
+    upgrade_uncertainty,
+)
 from core.report.upgrade_privacy import upgrade_privacy
 from core.report.upgrade_training import upgrade_training
 
@@ -26,6 +34,12 @@ SECTIONS: dict[str, Callable[[Content], Content]] = {
     "data": _upgrade_data,
     "privacy": upgrade_privacy,
     "training": upgrade_training,
+    "fairness": upgrade_fairness,
+    "energy": upgrade_energy,
+    "performance": upgrade_performance,
+    "explanation": upgrade_explanation,
+    "uncertainty": upgrade_uncertainty,
+    "oversight": upgrade_oversight,
 }
 """Section -> what its schema-1 content becomes."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from core.report.upgrade_impact import upgrade_group_thresholds
+
 Content = dict[str, Any]
 
 REASONS = {
@@ -45,7 +47,7 @@ def _intervals(old: Content) -> Content:
 def _thresholds(old: Content) -> Content:
     new = {key: value for key, value in old.items() if value is not None}
     if new.get("by_group"):
-        new["by_group"] = _by_group(new["by_group"])
+        new["by_group"] = upgrade_group_thresholds(new["by_group"])
     new["points"] = {
         rule: {
             "threshold": point["threshold"],
@@ -60,16 +62,6 @@ def _operating_point(old: Content | None) -> Content | None:
     if old is None:
         return None
     return {("selection_rate" if key == "called" else key): value for key, value in old.items()}
-
-
-def _by_group(old: Content) -> Content:
-    names = {
-        "notion": "constraint",
-        "strength": "weight",
-        "gap_common": "disparity_common",
-        "gap": "disparity",
-    }
-    return {names.get(key, key): value for key, value in old.items() if key != "attribute"}
 
 
 def _calibration(old: Content) -> Content:

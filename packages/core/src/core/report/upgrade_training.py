@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from core.report.upgrade_impact import upgrade_phases
+
 Content = dict[str, Any]
 
 STOP_REASONS = {
@@ -23,7 +25,7 @@ PRECISION = {
     "measured": "measured",
 }
 """What a sentence of schema 1 contains -> why the number format; the first that fits."""
-KEPT = ("epochs", "steps", "stopped_early", "precision", "seconds", "device", "phases")
+KEPT = ("epochs", "steps", "stopped_early", "precision", "seconds", "device")
 
 
 def upgrade_training(old: Content) -> Content:
@@ -44,6 +46,7 @@ def upgrade_training(old: Content) -> Content:
         "warnings": [m for m in messages if not _is_coded(m)],
         "history": [_point(point) for point in old.get("history", [])],
         "step_timings": old.get("times"),
+        "phases": upgrade_phases(old.get("phases", {})),
     }
 
 

@@ -15,7 +15,7 @@ from core.report.record import Json, Record, plain
 from core.report.sentences import index
 from core.report.summary import all_items
 
-LINK = re.compile(r"\[(?:[^\[\]\\]|\\.)*\]\((?:\.\./)?record\.json#([^)\s]*)\)")
+LINK = re.compile(r"\[`[^`]*`\]\((?:\.\./)?record\.json#([^)\s]*)\)")
 FIELDS = re.compile(r"<!-- fields: (.*) -->")
 SEAL = re.compile(r"seal: sha256 `([0-9a-f]*)`")
 TITLED_LINK = re.compile(r'\[((?:[^\[\]\\]|\\.)*)\]\((?:\.\./)?record\.json#([^)\s]*) "([^"]*)"\)')
@@ -52,9 +52,9 @@ class Shown:
 def shown(text: str) -> Iterator[Shown]:
     """Yield what the tables of a document show of its record.
 
-    A row's last cell links to a field, and its second shows that field's value. Where ``<!-- fields: a, b -->``
-    stands above the table, the cells between the first and the last show those fields, ``*`` standing for the last
-    step of the row's own pointer.
+    A row's first or last cell links to a field. Linked first, the second cell shows the field's value; linked last,
+    the cell between it and a label does. Where ``<!-- fields: a, b -->`` stands above the table, the cells between
+    the label and the link show those fields, ``*`` standing for the last step of the row's own pointer.
     """
     fields: list[str] = []
     for line in text.splitlines():
@@ -64,16 +64,17 @@ def shown(text: str) -> Iterator[Shown]:
         elif not line.startswith("|"):
             fields = []
         cells = re.split(r"(?<!\\)\|", line)[1:-1] if line.startswith("|") else []
-        link = LINK.fullmatch(cells[-1].strip()) if cells else None
+        first, last = (LINK.fullmatch(cells[n].strip()) if cells else None for n in (0, -1))
+        link, values = (first, cells[1:]) if first else (last, cells[1:-1])
         if link is None:
             continue
         where = unquote(link[1])
         step = to_pointer(split_pointer(where)[-1])
         places = [field.replace("/*", step, 1) for field in fields] or [where]
-        if len(cells) != len(places) + 2:
-            yield Shown(f"{len(cells) - 2} cells for {len(places)} fields", "", where)
+        if len(values) != len(places):
+            yield Shown(f"{len(values)} cells for {len(places)} fields", "", where)
             continue
-        for cell, place in zip(cells[1:-1], places, strict=True):
+        for cell, place in zip(values, places, strict=True):
             yield Shown(re.sub(r"\\(.)", r"\1", cell.strip()).removeprefix("**").removesuffix("**"), place, where)
 
 
@@ -129,9 +130,8 @@ def _sentences(record: Record, where: str) -> set[str]:
     room = split_pointer(where)[0]
     if where != to_pointer(room):
         return items
-    texts = index.about(record, room)
-    headline, detail = (index.sentence(record, f"{room}.{part}") for part in ("headline", "detail"))
-    return {*items, *(" ".join(text.split()) for text in texts), f"{headline}. {detail}"}
+    texts = {*index.about(record, room), index.about_section(record, room)}
+    return items | {" ".join(text.split()) for text in texts}
 
 
 def _head_faults(text: str, content: Json) -> Iterator[str]:

@@ -29,11 +29,11 @@ def benchmark(
     rows = sum(len(prepared.parts[name]) for name in ("validation", "test"))
     one = judged.scorer.encode(prepared.frames["test"].iloc[:1])
     milliseconds = 1e3 * time_calls(judged.scorer, one, CALLS, WARM_UP)
-    clock = trained.findings.get("times", {})
+    timings = trained.timings
     device = designed.device
     return PerformanceSection(
-        train_rows_per_second=clock.get("examples_per_second"),
-        train_steps=clock.get("steps", 0),
+        train_rows_per_second=timings.examples_per_second,
+        train_steps=timings.steps,
         predict_rows_per_second=rows / meter.phases["predict"].seconds,
         latency_ms=Latency(
             p50=float(np.quantile(milliseconds, 0.5)),

@@ -113,7 +113,7 @@ def sample_rows(test: Predictions, count: int, seed: int) -> NDArray[np.int64]:
 
 def training_forward_passes(designed: ModelAndData, prepared: PreparedData) -> float:
     """Count training's passes of a row through the network, a backward pass as two: planned, so always the same."""
-    epochs = designed.batches.steps / designed.epoch_steps
+    epochs = designed.setup.batches.steps / designed.setup.epoch_steps
     return FORWARD_PASSES_PER_STEP * epochs * len(prepared.parts["train"])
 
 

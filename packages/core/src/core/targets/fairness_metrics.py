@@ -64,10 +64,19 @@ def class_metrics(p: Predictions) -> list[FairnessMetric]:
         truth, predicted = ((x == k).astype(np.float64) for x in (p.targets, p.labels))
         found, wrong = predicted * truth, predicted * (1 - truth)
         rates += [
-            FairnessMetric(f"recall of {name}", f"equal opportunity of {name}", found, truth, TPR, per_class=True),
             FairnessMetric(
-                f"false positive rate of {name}", f"predictive equality of {name}", wrong, 1 - truth, FPR, per_class=True
+                f"recall of {name}", f"equal opportunity of {name}", found, truth, TPR, per_class=True
             ),
-            FairnessMetric(f"selection rate of {name}", f"demographic parity of {name}", predicted, ones, per_class=True),
-        ]  # fmt: skip
+            FairnessMetric(
+                f"false positive rate of {name}",
+                f"predictive equality of {name}",
+                wrong,
+                1 - truth,
+                FPR,
+                per_class=True,
+            ),
+            FairnessMetric(
+                f"selection rate of {name}", f"demographic parity of {name}", predicted, ones, per_class=True
+            ),
+        ]
     return rates

@@ -152,7 +152,7 @@ class IntentSlotsTarget(Target):
         return torch.from_numpy(codes)
 
     def losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Compute each example's loss (B,) in nats: of its intent, and ``slot_weight`` times of its label sequence."""
+        """Compute each example's loss (B,) in nats: of its intent, plus ``slot_weight`` times of its labels."""
         intents_BK, transitions, emissions, real_BT = self._parts(outputs)
         labels_BT = targets[:, 1 : 1 + emissions.shape[1]]
         labels_BT = functional.pad(labels_BT, (0, emissions.shape[1] - labels_BT.shape[1]), value=OUTSIDE)

@@ -269,15 +269,20 @@ class MultilabelTarget(Target):
         """Return the rates over all labels."""
         ones = np.ones(len(p))
         truth, label = (np.asarray(x, np.float64) for x in (p.targets, p.labels))
+        applies, misses = truth.sum(1), (1 - truth).sum(1)
         hits, false = (label * truth).sum(1), (label * (1 - truth)).sum(1)
         whole = (label == truth).all(1).astype(np.float64)
         return [
-            FairnessMetric("true positive rate of labels", "equal opportunity over all labels", hits, truth.sum(1), TPR),
-            FairnessMetric("false positive rate of labels", "predictive equality over all labels", false, (1 - truth).sum(1), FPR),
+            FairnessMetric(
+                "true positive rate of labels", "equal opportunity over all labels", hits, applies, TPR
+            ),
+            FairnessMetric(
+                "false positive rate of labels", "predictive equality over all labels", false, misses, FPR
+            ),
             FairnessMetric("labels per row", "demographic parity over all labels", label.sum(1), ones),
             FairnessMetric("exact match", "equal accuracy", whole, ones, better=1),
             FairnessMetric("calibration gap", "calibration by group", (p.scores - truth).mean(1), ones),
-        ]  # fmt: skip
+        ]
 
     @classmethod
     def decision_utility(cls, hits: Array, false: Array, true: Array, rest: Array) -> float:
@@ -344,9 +349,11 @@ class MultilabelTarget(Target):
     def estimated_scores(self, estimates: Sequence[Array], known: Sequence[Labels]) -> Array:
         """Return each estimator's probability that its label applies, (N, K)."""
         return np.column_stack(
-            [each[:, list(classes).index(1)] if 1 in classes else np.zeros(len(each))
-             for each, classes in zip(estimates, known, strict=True)]
-        )  # fmt: skip
+            [
+                each[:, list(classes).index(1)] if 1 in classes else np.zeros(len(each))
+                for each, classes in zip(estimates, known, strict=True)
+            ]
+        )
 
 
 def _names(label: Labels, classes: Sequence[str]) -> list[str]:

@@ -79,8 +79,8 @@ class SegmentationTarget(Target):
         classes = roles.mask_classes
         if len(classes) < 2:
             raise ValueError(
-                "target=segmentation needs the names of the pixels' classes, two at least; use data=mask_folder or a set that "
-                "has them"
+                "target=segmentation needs the names of the pixels' classes, two at least; use data=mask_folder "
+                "or a set that has them"
             )
         size, equal = mask_size(frame[column])
         asked = (config.height or size[0], config.width or size[1])
@@ -255,9 +255,13 @@ class SegmentationTarget(Target):
                 asked = f"equal opportunity of {name}", f"predictive equality of {name}"
                 rest = total_N - true_NK[:, k]
                 found += [
-                    FairnessMetric(f"recall of {name}", asked[0], hit_NK[:, k], true_NK[:, k], TPR, per_class=True),
-                    FairnessMetric(f"false positive rate of {name}", asked[1], false_NK[:, k], rest, FPR, per_class=True),
-                ]  # fmt: skip
+                    FairnessMetric(
+                        f"recall of {name}", asked[0], hit_NK[:, k], true_NK[:, k], TPR, per_class=True
+                    ),
+                    FairnessMetric(
+                        f"false positive rate of {name}", asked[1], false_NK[:, k], rest, FPR, per_class=True
+                    ),
+                ]
         return found
 
     # Explanation

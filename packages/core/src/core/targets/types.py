@@ -15,7 +15,7 @@ import importlib
 import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
@@ -301,7 +301,8 @@ class Target(ABC):
     @classmethod
     def from_state(cls, state: Mapping[str, Json]) -> Self:
         """Return the target whose ``state()`` this is; what older versions kept besides is left out."""
-        names = cls.__dataclass_fields__  # type: ignore[attr-defined]
+        assert is_dataclass(cls)
+        names = {each.name for each in fields(cls)}
         return cls(**{name: _tuples(value) for name, value in state.items() if name in names})
 
     # Metrics
@@ -324,6 +325,7 @@ class Target(ABC):
     @classmethod
     def precompute(cls, p: Predictions) -> None:
         """Compute what a resample of ``p`` would otherwise compute again (see ``Predictions.derived``)."""
+        return
 
     @classmethod
     def headline_metric(cls) -> HeadlineMetric:
@@ -412,7 +414,7 @@ class Target(ABC):
     def region(
         cls, scores: Array, limits: Array, rule: ConformalRule, classes: Sequence[str]
     ) -> Region | None:
-        """Return the prediction sets or intervals of scores (N, ...) below ``limits`` (N or 1, K or 1); None without."""
+        """Return the sets or intervals of scores (N, ...) below ``limits`` (N or 1, K or 1); None without."""
         return None
 
     @classmethod

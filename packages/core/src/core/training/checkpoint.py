@@ -149,7 +149,7 @@ class Checkpoints:
                 f"{self.folder} holds checkpoints that another version of plinth-core wrote: finish the run with that "
                 "version, or train anew in another folder (hydra.run.dir)"
             )
-        for key in sorted(former.keys() | self.fingerprint.keys()):
+        for key in [*self.fingerprint, *(key for key in former if key not in self.fingerprint)]:
             old, new = former.get(key, "(absent)"), self.fingerprint.get(key, "(absent)")
             if old != new:
                 raise ValueError(

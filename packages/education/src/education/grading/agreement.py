@@ -26,6 +26,7 @@ from education.grading.metrics import (
 )
 
 if TYPE_CHECKING:
+    from core.config.section import Estimate
     from core.evaluation.study import EvaluationContext, Json, Study
     from education.config import GradingTask
 
@@ -75,7 +76,8 @@ def agreement(task: GradingTask) -> Study:
         tables: dict[str, list[dict[str, Json]]] = {}
         if by_group:
             tables["Difference of standardized means (DSM) by group"] = [
-                {"group": name, "rows": int(masks[name].sum()), **figure} for name, figure in by_group.items()
+                {"group": name, "rows": int(masks[name].sum()), **dict(value)}
+                for name, value in by_group.items()
             ]
         for column in (c for c in task.subgroup_columns if c in frame and frame[c].nunique() > 1):
             tables[f"Agreement by {column}"] = _by_subgroup(
@@ -161,7 +163,7 @@ def _by_subgroup(names: NDArray[np.object_], machine: Array, human: Array) -> li
     return rows
 
 
-def _gates(measured: dict[str, dict[str, Json]], by_group: dict[str, dict[str, Json]]) -> list[Gate]:
+def _gates(measured: dict[str, Estimate], by_group: dict[str, Estimate]) -> list[Gate]:
     gates = []
 
     def gate(name: str, value: float | None, bar: str, passed: bool, meaning: str) -> None:

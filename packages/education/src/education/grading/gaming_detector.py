@@ -18,7 +18,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from core.data.encoders.tfidf import prompt_key
-from core.data.text_similarity import lcs_length, profile_text, soft_coverage, weighted_overlap
+from core.data.text_similarity import (
+    STEMMERS,
+    TextProfile,
+    lcs_length,
+    profile_text,
+    soft_coverage,
+    weighted_overlap,
+)
 from education.grading.adversarial import KINDS, make_adversarial
 
 FILE = "gaming_detector.csv"
@@ -61,6 +68,8 @@ class GamingDetector:
     """(K, F + 1), the last column the intercepts."""
     threshold: float
     """An answer is flagged if its probability of being gamed is above this."""
+    stemmer: str = "porter2"
+    """Name of the stemmer of ``stems``, ``pairs`` and ``answered``."""
 
     @classmethod
     def fit(
@@ -170,7 +179,7 @@ class GamingDetector:
         ).reshape(len(texts), len(FEATURES))
 
     def _one(self, text: str, prompt: str, references: str) -> list[float]:
-        a, q, r = profile_text(text), profile_text(prompt), profile_text(references)
+        a, q, r = self._profile(text), self._profile(prompt), self._profile(references)
         n = max(len(a.stems), 1)
         bigrams = list(zip((_START, *a.stems), a.stems, strict=False))
         gain = [self._gain(x, y) for x, y in bigrams]
@@ -191,6 +200,9 @@ class GamingDetector:
             sum(s in self.stems for s in a.stems) / n,
             self._fits(prompt_key(prompt), list(a.counts)),
         ]
+
+    def _profile(self, text: str) -> TextProfile:
+        return profile_text(text, STEMMERS[self.stemmer])
 
     def _fits(self, key: str, stems: Sequence[str]) -> float:
         """Return the mean pointwise mutual information of words and prompt, in nats; NaN for a new prompt."""
@@ -218,7 +230,7 @@ class GamingDetector:
 
     def to_table(self) -> pd.DataFrame:
         """Return the detector as rows of (part, key, value)."""
-        rows: list[tuple[str, str, float]] = [("threshold", "", self.threshold)]
+        rows: list[tuple[str, str, float]] = [("threshold", "", self.threshold), ("stemmer", self.stemmer, 0.0)]
         rows += [("stem", s, float(n)) for s, n in sorted(self.stems.items())]
         rows += [("pair", " ".join(p), float(n)) for p, n in sorted(self.pairs.items())]
         rows += [("answered", " ".join(p), float(n)) for p, n in sorted(self.answered.items())]
@@ -255,6 +267,7 @@ class GamingDetector:
             numbers("scale"),
             np.stack([numbers(f"weight {name}") for name in classes]),
             parts["threshold"][0][1],
+            parts.get("stemmer", [("suffix", 0.0)])[0][0],  # of runs written before 0.2.0
         )
 
 

@@ -61,7 +61,10 @@ def human_review(task: GradingTask) -> Study:
                 }
             )
         if threshold >= DEFER_ALL:
-            summary = f"No threshold reaches an agreement of {task.target_agreement:g} on validation: a human grades all."
+            summary = (
+                f"No threshold reaches an agreement of {task.target_agreement:g} on validation: "
+                "a human grades all."
+            )
         else:
             summary = (
                 f"{referred:.0%} of the grades are reviewed by a human; exact agreement of the others is "

@@ -94,8 +94,10 @@ def _worst_auroc(
 
 
 def _same(name: str, target: str) -> Finding:
-    message = f"the input {name!r} equals the target {target!r}, or maps to it one to one: leave it out "
+    message = (
+        f"the input {name!r} equals the target {target!r}, or maps to it one to one: leave it out "
         "(data.drop_columns)"
+    )
     return Finding("error", "equals target", name, message)
 
 

@@ -52,14 +52,17 @@ def sentence(record: Record, name: str) -> str:
 def sentences(record: Record, name: str) -> list[str]:
     """Return the sentences of a function that gives a list, or the one of another in a list; empty ones are left out."""
     room, _, function = name.partition(".")
-    subject = record if room in WHOLE else getattr(record, room)
-    if subject is None:
+    subject = record if room in WHOLE else getattr(record, room, None)
+    if subject is None or room not in MODULES:
         return []
-    if isinstance(subject, dict):
-        found = subject.get(function, "")
-    else:
-        found = getattr(MODULES[room], function)(subject)
+    found = getattr(MODULES[room], function)(subject)
     return [text for text in ([found] if isinstance(found, str) else found) if text]
+
+
+def about_section(record: Record, room: str) -> str:
+    """Return headline and detail of a section; empty where the run has none."""
+    headline, detail = (sentence(record, f"{room}.{part}") for part in ("headline", "detail"))
+    return f"{headline}. {detail}" if detail else headline
 
 
 def about(record: Record, room: str) -> set[str]:
@@ -69,17 +72,16 @@ def about(record: Record, room: str) -> set[str]:
 
 def _names(room: str, record: Record) -> Iterator[str]:
     subject: Any = record if room in WHOLE else getattr(record, room, None)
-    if isinstance(subject, dict):
-        yield from (f"{room}.{name}" for name in ("headline", "detail"))
+    if subject is None or room not in MODULES:
         return
-    for name, function in inspect.getmembers(MODULES.get(room), inspect.isfunction):
+    for name, function in inspect.getmembers(MODULES[room], inspect.isfunction):
         required = [
             parameter.name
             for parameter in inspect.signature(function).parameters.values()
             if parameter.default is inspect.Parameter.empty
         ]
         hints = get_type_hints(function)
-        if len(required) == 1 and _accepts(hints[required[0]], subject) and hints["return"] in (str, list[str]):
+        if len(required) == 1 and _accepts(hints.get(required[0]), subject) and hints.get("return") in (str, list[str]):
             yield f"{room}.{name}"
 
 

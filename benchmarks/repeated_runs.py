@@ -1,4 +1,4 @@
-"""Real data: a domain's model and its classical baseline on the same splits, over seeds; for real_<domain>.py."""
+"""Repeated runs on real data: a domain's model and its classical baseline on the same splits, over seeds."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from pathlib import Path
 from typing import Any
 
 from scipy.stats import t as student
-from table import shown
+from table import with_interval
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: an experiment, its repetitions and the figures that count."""
+    """One line of the table: an experiment, its repetitions and its metrics."""
 
     name: str
     experiment: str
     metrics: tuple[str, ...]
-    """Of the record's metrics; a name with a dot is ``study.figure``."""
+    """Of the record's metrics; a name with a dot is ``study.metric``."""
     overrides: tuple[str, ...] = ()
     repeats: list[tuple[str, ...]] = field(default_factory=lambda: [(f"seed={s}",) for s in range(3)])
     group: int = 1
-    """Runs that are averaged before the interval is made (the folds of one partition)."""
+    """Runs that are averaged before the interval is computed (the folds of one partition)."""
 
 
 def interval(values: list[float]) -> dict[str, float | None]:
-    """Give the mean and its 95 % Student interval over repetitions."""
+    """Return the mean and its 95 % Student interval over repetitions."""
     mean = statistics.fmean(values)
     if len(values) < 2:
         return {"value": mean, "low": None, "high": None}
@@ -41,12 +41,12 @@ def interval(values: list[float]) -> dict[str, float | None]:
 
 
 def grouped(values: list[float], size: int) -> list[float]:
-    """Average neighbours, such as the folds of one partition."""
+    """Return the means of consecutive values, such as the folds of one partition."""
     return [statistics.fmean(values[i : i + size]) for i in range(0, len(values), size)]
 
 
 def measure(domain: str, row: Row, runs: Path) -> dict[str, Any]:
-    """Carry out (or read) every repetition of a row."""
+    """Run (or read) every repetition of a row and return its results."""
     ours: dict[str, list[float]] = {m: [] for m in row.metrics}
     theirs: dict[str, list[float]] = {m: [] for m in row.metrics}
     seconds, baseline = [], None
@@ -57,8 +57,8 @@ def measure(domain: str, row: Row, runs: Path) -> dict[str, Any]:
         run = train(f"experiment={row.experiment}", *row.overrides, *repeat, folder=folder)
         seconds.append(run.record.training.seconds or 0.0)
         for metric in row.metrics:
-            study, dot, figure = metric.partition(".")
-            value = (run.record.studies[study].metrics[figure] if dot else run.metrics[metric]).value
+            study, dot, name = metric.partition(".")
+            value = (run.record.studies[study].metrics[name] if dot else run.metrics[metric]).value
             assert value is not None, f"{folder}: {metric} is undefined"
             ours[metric].append(value)
             if run.record.baseline is not None and metric in run.record.baseline.metrics:
@@ -78,7 +78,7 @@ def measure(domain: str, row: Row, runs: Path) -> dict[str, Any]:
 
 
 def main(domain: str, rows: Sequence[Row], text: str) -> None:
-    """Measure the chosen rows of a domain, reading runs that are finished; ``text`` is the script's own --help."""
+    """Measure the chosen rows of a domain, reading finished runs; ``text`` is the script's own --help."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], choices=[r.experiment for r in rows])
     parser.add_argument("--runs", type=Path, default=Path(f"runs/benchmark_{domain}"))
@@ -100,7 +100,7 @@ def main(domain: str, rows: Sequence[Row], text: str) -> None:
             both = sorted([*kept, measured[-1]], key=lambda r: order.get(r["name"], len(order)))
             given.json.write_text(json.dumps(both, indent=1) + "\n")
     for found in measured:
-        for metric, figure in found["metrics"].items():
+        for metric, estimate in found["metrics"].items():
             other = found["baseline_metrics"].get(metric)
-            beside = f"{found['baseline']} {shown(other)}" if other else ""
-            print(f"{found['name']:44} {metric:18} {shown(figure):28} {beside}")
+            beside = f"{found['baseline']} {with_interval(other)}" if other else ""
+            print(f"{found['name']:44} {metric:18} {with_interval(estimate):28} {beside}")

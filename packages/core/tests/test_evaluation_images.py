@@ -1,4 +1,4 @@
-"""Studies of picture models: corruptions, foreign rows, risk against coverage, slices; against hand-made answers."""
+"""Studies of image models: corruptions, out-of-distribution rows, risk against coverage, slices; by hand."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sklearn.metrics import roc_auc_score
 from core.data.types import Dataset, ColumnRoles
 from core.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from core.evaluation.latency import latency
-from core.evaluation.ood_detection import outliers, separation
+from core.evaluation.ood_detection import ood_detection, separation
 from core.evaluation.robustness import robustness
-from core.evaluation.selective import BINS, risk_coverage, risks
+from core.evaluation.selective import BINS, risk_coverage, risk_curve
 from core.evaluation.slices import slices
 from core.evaluation.study import EvaluationContext
 from core.targets.segmentation import SegmentationTarget
@@ -27,17 +27,17 @@ CLASSES = ("dark", "middle", "bright")
 LEVELS = (40, 120, 210)
 
 
-def pictures(count: int = 90, side: int = 16) -> tuple[torch.Tensor, np.ndarray]:
+def images(count: int = 90, side: int = 16) -> tuple[torch.Tensor, np.ndarray]:
     rng = np.random.default_rng(0)
     truth = np.arange(count) % 3
-    noise = rng.integers(-10, 10, (count, 3, side, side))
+    change = rng.integers(-10, 10, (count, 3, side, side))
     return torch.from_numpy(
-        np.clip(np.array(LEVELS)[truth][:, None, None, None] + noise, 0, 255).astype(np.uint8)
+        np.clip(np.array(LEVELS)[truth][:, None, None, None] + change, 0, 255).astype(np.uint8)
     ), truth
 
 
 class ByLight:
-    """Tells a picture's class by how near its mean is to each level."""
+    """Classifies an image by how near its mean is to each level."""
 
     def __init__(self, images: torch.Tensor, target: MulticlassTarget) -> None:
         self.images, self.target = images, target
@@ -63,9 +63,9 @@ class ByLight:
 
 
 def held(groups: np.ndarray | None = None) -> EvaluationContext:
-    images, truth = pictures()
+    pixels, truth = images()
     target = MulticlassTarget("y", CLASSES, (1.0,) * 3, ())
-    scorer = ByLight(images, target)
+    scorer = ByLight(pixels, target)
     frame = pd.DataFrame({"place": np.arange(len(truth)), "y": np.array(CLASSES)[truth]})
     found = scorer.scores(frame)
     part = Predictions(
@@ -88,12 +88,12 @@ def test_corruptions_keep_the_shape_repeat_by_seed_and_grow(kind: str, shape: tu
     image = torch.from_numpy(smooth).float()
     image = torch.nn.functional.interpolate(image, shape[2:], mode="bicubic").clamp(0, 255).to(torch.uint8)
 
-    def spoilt(severity: int) -> torch.Tensor:
+    def corrupted(severity: int) -> torch.Tensor:
         return corrupt(image, kind, severity, torch.Generator().manual_seed(3))
 
-    found = [spoilt(s) for s in SEVERITIES]
+    found = [corrupted(s) for s in SEVERITIES]
     assert all(f.shape == image.shape and f.dtype == torch.uint8 for f in found)
-    assert torch.equal(found[0], spoilt(1))
+    assert torch.equal(found[0], corrupted(1))
     far = [(f.float() - image.float()).abs().mean().item() for f in found]
     assert 0 < far[0] < far[-1] < 128, far
 
@@ -112,13 +112,13 @@ def test_contrast_and_noise_are_as_strong_as_they_say() -> None:
 def test_robustness_is_the_mean_over_kinds_and_severities_of_the_same_rows() -> None:
     rows = held()
     found = robustness(60, ("brightness", "gaussian_noise"))(rows)
-    clean = found.metrics["clean_accuracy"]["value"]
-    spoilt = found.metrics["corrupted_accuracy"]["value"]
+    clean = found.metrics["clean_accuracy"].value
+    corrupted = found.metrics["corrupted_accuracy"].value
     assert clean == 1.0
-    assert found.metrics["relative_degradation"]["value"] == pytest.approx(1 - spoilt / clean)
+    assert found.metrics["relative_degradation"].value == pytest.approx(1 - corrupted / clean)
     table = found.files["robustness.csv"]
     assert len(table) == 10
-    assert table["accuracy"].mean() == pytest.approx(spoilt)
+    assert table["accuracy"].mean() == pytest.approx(corrupted)
     by_kind = {row["corruption"]: row for row in found.tables["Accuracy by corruption"]}
     assert by_kind["brightness"]["mean"] < by_kind["gaussian noise"]["mean"]  # it goes by light alone
     assert robustness(60, ("brightness",))(rows).metrics == robustness(60, ("brightness",))(rows).metrics
@@ -134,23 +134,23 @@ def test_separation_is_auroc_and_the_rate_at_95_percent() -> None:
     assert rate.item() == pytest.approx((scores[~accept] >= cut).mean())
 
 
-def test_foreign_rows_far_from_every_level_are_told() -> None:
+def test_rows_far_from_every_level_are_detected() -> None:
     rows = held()
     far = torch.full((30, 3, 16, 16), 80, dtype=torch.uint8)
     rows.scorer.images = torch.cat([rows.scorer.images, far])  # type: ignore[attr-defined]
-    found = outliers({"between": lambda _: pd.DataFrame({"place": np.arange(90, 120)})}, 50)(rows)
-    assert found.metrics["auroc_between_energy"]["value"] == 1.0
-    assert found.metrics["fpr_at_95_tpr_between_probability"]["value"] == 0.0
+    found = ood_detection({"between": lambda _: pd.DataFrame({"place": np.arange(90, 120)})}, 50)(rows)
+    assert found.metrics["auroc_between_energy"].value == 1.0
+    assert found.metrics["fpr_at_95_tpr_between_probability"].value == 0.0
 
 
-def test_rows_of_classes_that_were_held_out_are_foreign_too() -> None:
+def test_rows_of_classes_that_were_held_out_are_out_of_distribution_too() -> None:
     rows = held()
     far = torch.full((30, 3, 16, 16), 80, dtype=torch.uint8)
     rows.scorer.images = torch.cat([rows.scorer.images, far])  # type: ignore[attr-defined]
     rows.dataset.ood_sets["held_out"] = pd.DataFrame({"place": np.arange(90, 120)})
-    found = outliers({}, 20)(rows)
-    assert found.metrics["auroc_held_out_energy"]["value"] == 1.0
-    assert found.tables["Foreign pictures"][0]["number"] == 20
+    found = ood_detection({}, 20)(rows)
+    assert found.metrics["auroc_held_out_energy"].value == 1.0
+    assert found.tables["Out-of-distribution images"][0]["number"] == 20
 
 
 class Pixels(ByLight):
@@ -163,24 +163,26 @@ class Pixels(ByLight):
 
 
 def test_masks_are_judged_by_the_mean_of_their_pixels() -> None:
-    images, truth = pictures(30)
+    pixels, truth = images(30)
     far = torch.full((10, 3, 16, 16), 80, dtype=torch.uint8)
     target = SegmentationTarget("y", CLASSES, (1.0,) * 3, (16, 16))
     labels = np.broadcast_to(truth[:, None, None], (30, 16, 16)).astype(np.uint8)
-    part = Predictions(np.full((30, 3), 1 / 3), labels, labels, CLASSES, "mask", {}, None, np.arange(30))
-    scorer = Pixels(torch.cat([images, far]), target)  # type: ignore[arg-type]
+    part = Predictions(
+        np.full((30, 3), 1 / 3), labels, labels, CLASSES, "segmentation", {}, None, np.arange(30)
+    )
+    scorer = Pixels(torch.cat([pixels, far]), target)  # type: ignore[arg-type]
     frame = pd.DataFrame({"place": np.arange(30)})
     dataset = Dataset(frame, ColumnRoles(target=("y",), image="image"), "made")
     rows = EvaluationContext(dataset, {"test": frame}, {"test": part}, target, {}, scorer, 0, 60, 0.95, 10)
-    found = outliers({"between": lambda _: pd.DataFrame({"place": np.arange(30, 40)})}, 30)(rows)
-    assert found.metrics["auroc_between_energy"]["value"] == 1.0
-    assert found.metrics["auroc_between_probability"]["value"] == 1.0
+    found = ood_detection({"between": lambda _: pd.DataFrame({"place": np.arange(30, 40)})}, 30)(rows)
+    assert found.metrics["auroc_between_energy"].value == 1.0
+    assert found.metrics["auroc_between_probability"].value == 1.0
 
 
 def test_aurc_of_single_rows_is_the_mean_risk_of_the_kept() -> None:
     rng = np.random.default_rng(3)
     wrong = (rng.random(BINS) < 0.3).astype(float)
-    _, risk, area = risks(np.ones((1, BINS)), wrong[None])
+    _, risk, area = risk_curve(np.ones((1, BINS)), wrong[None])
     plain = np.cumsum(wrong) / np.arange(1, BINS + 1)
     np.testing.assert_allclose(risk[0], plain)
     assert area.item() == pytest.approx(plain.mean(), abs=0.02)
@@ -191,31 +193,31 @@ def test_risk_falls_where_the_model_knows_its_errors() -> None:
     part = rows.parts["test"]
     unsure = np.arange(90) < 18
     scores = np.where(unsure[:, None], [[0.4, 0.3, 0.3]], part.scores)
-    spoilt = replace(part, scores=scores, labels=np.where(unsure, (part.targets + 1) % 3, part.labels))
-    found = risk_coverage()(replace(rows, parts={"test": spoilt}))
-    assert found.metrics["risk_at_full_coverage"]["value"] == pytest.approx(0.2)
+    corrupted = replace(part, scores=scores, labels=np.where(unsure, (part.targets + 1) % 3, part.labels))
+    found = risk_coverage()(replace(rows, parts={"test": corrupted}))
+    assert found.metrics["risk_at_full_coverage"].value == pytest.approx(0.2)
     by_coverage = {round(r["coverage"], 2): r["risk"] for r in found.tables["Risk by coverage"]}
     assert by_coverage[1.0] == pytest.approx(0.2)
     assert min(by_coverage.values()) == 0.0
-    assert -0.01 < found.metrics["excess_aurc"]["value"] < 0.02
+    assert -0.01 < found.metrics["excess_aurc"].value < 0.02
 
 
 def test_a_weak_slice_is_found_and_equal_ones_are_not() -> None:
     light = np.where(np.arange(90) % 2 == 0, "day", "night").astype(np.str_)
     rows = held(light)
     part = rows.parts["test"]
-    assert slices({})(rows).metrics["slices_weaker_than_the_rest"]["value"] == 0
+    assert slices({})(rows).metrics["slices_weaker_than_the_rest"].value == 0
     bad = (light == "night") & (np.arange(90) % 4 == 1)
-    spoilt = replace(part, labels=np.where(bad, (part.targets + 1) % 3, part.labels))
-    found = slices({"rows": lambda p: float(len(p))})(replace(rows, parts={"test": spoilt}))
+    corrupted = replace(part, labels=np.where(bad, (part.targets + 1) % 3, part.labels))
+    found = slices({"rows": lambda p: float(len(p))})(replace(rows, parts={"test": corrupted}))
     worst = next(iter(found.tables.values()))[0]
     assert worst["slice"] == "light: night"
     assert worst["less than the rest by"] == pytest.approx(bad.sum() / 45)
     assert worst["rows"] == 45.0
-    assert found.metrics["slices_weaker_than_the_rest"]["value"] == 1
+    assert found.metrics["slices_weaker_than_the_rest"].value == 1
 
 
 def test_latency_is_measured_at_a_fixed_input() -> None:
     found = latency(20)(held())
-    assert 0 < found.metrics["model_p50_ms"]["value"] <= found.metrics["model_p99_ms"]["value"]
+    assert 0 < found.metrics["model_p50_ms"].value <= found.metrics["model_p99_ms"].value
     assert "image 3 x 16 x 16" in found.notes[0]

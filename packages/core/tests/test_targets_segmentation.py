@@ -1,4 +1,4 @@
-"""Masks: the loss against torch's own, figures against scikit-learn's, files there and back, views laid back."""
+"""Segmentation: the loss against torch's own, metrics against scikit-learn's, files there and back, views laid back."""
 
 from __future__ import annotations
 
@@ -24,17 +24,15 @@ from core.data.types import ColumnRoles, Layout
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.evaluate import evaluate
 from core.evaluation.intervals import point
-from core.evaluation.standard import standard_statistics, vectorised
 from core.report.record import plain
 from core.report.predictions import read_predictions, write_predictions
 from core.targets import restore
-from core.targets.config import AutoTarget, MaskOption
-from core.targets.segmentation import SegmentationTarget
-from core.targets.metrics import miou, pixel_accuracy
-from core.targets.types import Predictions
-from core.training.prediction import masks, scores
+from core.targets.config import AutoTarget, SegmentationOption
+from core.targets.segmentation import SegmentationTarget, miou, pixel_accuracy
+from core.targets.types import MetricSettings, Predictions
+from core.training.prediction import decode_rows, scores
 
-FIELDS = ColumnRoles(target=("mask",), image="image", mask_classes=("road", "car", "sky"))
+ROLES = ColumnRoles(target=("mask",), image="image", mask_classes=("road", "car", "sky"))
 
 
 def some_masks(count: int = 6, seed: int = 0) -> np.ndarray:
@@ -49,12 +47,12 @@ def frame(found: np.ndarray) -> pd.DataFrame:
 
 
 def target(**settings: Any) -> SegmentationTarget:
-    return MaskOption(**settings).build(frame(some_masks()), FIELDS)  # type: ignore[call-arg]
+    return build(SegmentationOption(**settings), frame(some_masks()), ROLES)  # type: ignore[call-arg]
 
 
 def test_kind_is_found_and_state_comes_back() -> None:
-    found = AutoTarget().build(frame(some_masks()), FIELDS)
-    assert (found.kind, found.reads, found.classes) == ("mask", "map", ("road", "car", "sky"))
+    found = build(AutoTarget(), frame(some_masks()), ROLES)
+    assert (found.kind, found.reads, found.classes) == ("segmentation", "map", ("road", "car", "sky"))
     made = target(class_weights="sqrt", jaccard=0.5)
     assert restore(json.loads(json.dumps(made.state()))) == made
 
@@ -119,13 +117,13 @@ def held(count: int = 40, seed: int = 3) -> Predictions:
     rng = np.random.default_rng(seed)
     truth = some_masks(count, seed)
     wrong = rng.random(truth.shape) < rng.uniform(0.1, 0.6, (count, 1, 1))
-    labels = np.where(wrong, rng.integers(0, 3, truth.shape), np.where(truth == IGNORE_INDEX, 0, truth)).astype(
-        np.uint8
-    )
+    labels = np.where(
+        wrong, rng.integers(0, 3, truth.shape), np.where(truth == IGNORE_INDEX, 0, truth)
+    ).astype(np.uint8)
     shares = rng.dirichlet(np.ones(3), count)
     light = rng.choice(["day", "night"], count).astype(np.str_)
     return Predictions(
-        shares, labels, truth, FIELDS.mask_classes, "mask", {"light": light}, None, np.arange(count)
+        shares, labels, truth, ROLES.mask_classes, "segmentation", {"light": light}, None, np.arange(count)
     )
 
 
@@ -136,23 +134,24 @@ def test_figures_are_scikit_learns() -> None:
         jaccard_score(found.targets[known], found.labels[known], average="macro")
     )
     assert pixel_accuracy(found) == pytest.approx(np.mean(found.targets[known] == found.labels[known]))
-    statistics = standard_statistics("mask", found.classes, {}, StandardEvaluation())
-    figures = point(statistics, found)
+    statistics = found.type.statistics(found.classes, MetricSettings())
+    values = point(statistics, found)
     each = jaccard_score(found.targets[known], found.labels[known], average=None)
-    assert [figures[f"iou_{name}"] for name in found.classes] == pytest.approx(list(each))
-    assert set(target().metrics()) <= vectorised(target().metrics(), statistics, found, 0)
+    assert [values[f"iou_{name}"] for name in found.classes] == pytest.approx(list(each))
+    for name, metric in target().metrics().items():
+        assert values[name] == pytest.approx(metric(found), rel=1e-12), name
     few = found.take(np.array([3, 3, 5]))
-    alone = Predictions(few.scores, few.labels, few.targets, few.classes, "mask")
+    alone = Predictions(few.scores, few.labels, few.targets, few.classes, "segmentation")
     assert np.array_equal(few.counts(), alone.counts())
 
 
 def test_evaluation_keeps_masks_as_decided_and_files_bring_them_back(tmp_path: Path) -> None:
     validation, test = held(30, 4), held(40, 5)
     found = evaluate(validation, test, target(), StandardEvaluation(resamples=50, min_group_rows=5), seed=1)
-    assert found.metrics["miou"]["low"] < found.metrics["miou"]["value"] < found.metrics["miou"]["high"]
-    assert set(found.groups["light"]["groups"]) == {"day", "night"}
-    assert np.sum(found.curves["confusion"]["counts"]) == (test.targets != IGNORE_INDEX).sum()
-    json.dumps(plain(found.json()))
+    assert found.metrics["miou"].low < found.metrics["miou"].value < found.metrics["miou"].high
+    assert set(found.groups["light"].groups) == {"day", "night"}
+    assert np.sum(found.curves.confusion.counts) == (test.targets != IGNORE_INDEX).sum()
+    json.dumps(plain(found.sections()))
     write_predictions(found.parts, tmp_path / "p.parquet")
     back = read_predictions(tmp_path / "p.parquet", "test")
     assert np.array_equal(back.labels, test.labels)
@@ -161,7 +160,7 @@ def test_evaluation_keeps_masks_as_decided_and_files_bring_them_back(tmp_path: P
 
 
 class Paint(nn.Module):
-    """Answers for each pixel by its own colour, so that a turned picture has the turned answer."""
+    """Outputs for each pixel by its own color, so that a turned image has the turned output."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -177,8 +176,8 @@ def test_views_are_laid_back_over_the_picture(views: int) -> None:
     made = target(height=16, width=16)
     straight = scores(Paint(), made, {"image": image}, batch_size=2)
     np.testing.assert_allclose(scores(Paint(), made, {"image": image}, views=views), straight, atol=1e-6)
-    found = masks(Paint(), made, {"image": image}, batch_size=2, views=views, likely=np.full((1, 1), 0.3))
-    np.testing.assert_allclose(found.shares, straight.mean(axis=(2, 3)), atol=1e-6)
+    found = decode_rows(Paint(), made, {"image": image}, batch_size=2, views=views, likely=np.full((1, 1), 0.3))
+    np.testing.assert_allclose(found.scores, straight.mean(axis=(2, 3)), atol=1e-6)
     assert np.array_equal(found.labels, made.labels(straight))
     assert found.labels.shape == (5, 16, 16)
     np.testing.assert_allclose(found.sure, straight.max(axis=1).mean(axis=(1, 2)), atol=1e-6)
@@ -190,7 +189,10 @@ def test_views_are_laid_back_over_the_picture(views: int) -> None:
 def test_the_pyramid_reads_every_map_of_own_and_of_timms_networks() -> None:
     layout = Layout(image=(3, 48, 64))
     image = {"image": torch.randint(0, 255, (2, 3, 48, 64), dtype=torch.uint8)}
-    for option, finest in ((ResNetGNConfig(hidden_size=8), (24, 32)), (TimmConfig(name="resnet10t"), (12, 16))):
+    for option, finest in (
+        (ResNetGNConfig(hidden_size=8), (24, 32)),
+        (TimmConfig(name="resnet10t"), (12, 16)),
+    ):
         model = build(FullConfig(), build(option, layout, 0), 3, "map", 0)
         out = model(image)
         assert out.shape == (2, 3, *finest)
@@ -201,7 +203,9 @@ def test_the_pyramid_reads_every_map_of_own_and_of_timms_networks() -> None:
 
 def test_pixels_of_several_classes_are_needed() -> None:
     with pytest.raises(ValueError, match="mask_folder"):
-        MaskOption().build(frame(some_masks()), ColumnRoles(target=("mask",), mask_classes=("road",)))
+        build(
+            SegmentationOption(), frame(some_masks()), ColumnRoles(target=("mask",), mask_classes=("road",))
+        )
 
 
 class Part:

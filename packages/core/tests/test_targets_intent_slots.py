@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -19,19 +20,20 @@ from core.data.encoders import restore as restore_encoder
 from core.data.encoders.columns import ColumnsEncoder
 from core.data.slot_alignment import bio_chunks, decode_bio, encode_bio, parse_slots, word_spans
 from core.data.types import ColumnRoles
-from core.evaluation.calibration import Scaling, choose_scaling
+from core.evaluation.calibration import choose_recalibration
 from core.evaluation.config import StandardEvaluation, Tfidf
 from core.evaluation.evaluate import evaluate
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.report.predictions import read_predictions, write_predictions
 from core.targets import crf, restore
-from core.targets.config import AutoTarget, TokensOption
+from core.targets.config import AutoTarget, IntentSlotsOption
+from core.targets.recalibration import Recalibration
 from core.targets.slot_metrics import exact_match, intents, slot_f1, slot_precision, slot_recall
 from core.targets.types import Predictions
 
 torch.set_num_threads(1)
 
-FIELDS = ColumnRoles(target=("intent",), text=("text",), slots="slots")
+ROLES = ColumnRoles(target=("intent",), text=("text",), slots="slots")
 ROWS = [
     ("turn on the kitchen light", "on", [[12, 19, "area"], [20, 25, "name"]]),
     ("turn off the desk lamp", "off", [[13, 22, "name"]]),
@@ -61,10 +63,12 @@ NETWORKS = {
 
 def everything(network="words", rows=ROWS):
     frame = said(rows)
-    config = ColumnsEncoderConfig(text=TextEncoding(tokens=network != "words", word_features=True, tfidf_features=40))
-    encoder = ColumnsEncoder(config, FIELDS)
+    config = ColumnsEncoderConfig(
+        text=TextEncoding(tokens=network != "words", word_features=True, tfidf_features=40)
+    )
+    encoder = ColumnsEncoder(config, ROLES)
     encoder.fit(frame)
-    target = TokensOption(length=12).build(frame, FIELDS)
+    target = build(IntentSlotsOption(max_words=12), frame, ROLES)
     backbone = build(NETWORKS[network], encoder.layout(), 0)
     return (
         frame,
@@ -186,7 +190,7 @@ def test_the_chain_equals_enumeration():
     lengths = [4, 2, 1]
     real = torch.arange(4)[None, :] < torch.tensor(lengths)[:, None]
     whole = crf.partition(e, a, real)
-    best, top = crf.likeliest(e, a, real)
+    best, top = crf.viterbi(e, a, real)
     for b, length in enumerate(lengths):
         rows, worth = enumerated(e[b], a[b], length)
         assert float(whole[b]) == pytest.approx(float(np.log(np.exp(worth).sum())))
@@ -207,7 +211,7 @@ def test_forbidden_labels_have_no_probability_and_are_never_decoded():
     for _ in range(20):
         e = 3 * torch.randn(1, 6, 5, generator=draw)
         e[:, 0] += allowed[-1]
-        row, _ = crf.likeliest(e, allowed[:-1][None], torch.ones(1, 6, dtype=torch.bool))
+        row, _ = crf.viterbi(e, allowed[:-1][None], torch.ones(1, 6, dtype=torch.bool))
         previous = 0
         for code in row[0].tolist():
             assert code == 0 or code % 2 == 1 or previous in (code - 1, code)
@@ -232,7 +236,7 @@ def test_the_gradient_of_the_partition_is_the_marginal():
 
 def test_a_word_begins_with_a_token_that_stands_on_it():
     frame = said([*ROWS, ("Set Anna's lamp to 22.5°, bitte", "on", []), ("", "off", [])])
-    encoder = ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(word_features=True)), FIELDS)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(word_features=True)), ROLES)
     encoder.fit(frame)
     starts = encoder.transform(frame)["word_starts"]
     spans = encoder.token_offsets(frame)
@@ -249,7 +253,9 @@ def test_a_word_begins_with_a_token_that_stands_on_it():
 
 def test_a_word_whose_tokens_were_cut_off_has_the_first_place():
     frame = said()
-    encoder = ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(word_features=True, max_length=4)), FIELDS)
+    encoder = ColumnsEncoder(
+        ColumnsEncoderConfig(text=TextEncoding(word_features=True, max_length=4)), ROLES
+    )
     encoder.fit(frame)
     inputs = encoder.transform(frame)
     assert inputs["tokens"].shape[1] == 4
@@ -273,7 +279,7 @@ def test_it_learns_its_own_rows_and_serves_them(network):
     labels = target.labels(scores)
     np.testing.assert_array_equal(labels, target.truth(truth))
     given = [parse_slots(s, "x") for s in frame["slots"]]
-    assert target.named(labels, list(frame["text"])) == given
+    assert target.decoded_slots(labels, list(frame["text"])) == given
     assert (scores[:, 3] > 0.8).all()  # the probability of the decoded row
     assert scores[:, 3].max() <= 1.0
 
@@ -340,16 +346,20 @@ def test_state_goes_through_json():
 
 def test_auto_finds_the_kind_and_what_is_wrong_is_told():
     frame = said()
-    assert AutoTarget().build(frame, FIELDS).kind == "tokens"
+    assert build(AutoTarget(), frame, ROLES).kind == "intent_slots"
     with pytest.raises(ValueError, match="class_weights"):
-        AutoTarget(class_weights="balanced").build(frame, FIELDS)
+        build(AutoTarget(class_weights="balanced"), frame, ROLES)
     with pytest.raises(ValueError, match="column of slots"):
-        TokensOption().build(frame, ColumnRoles(target=("intent",), text=("text",)))
+        build(IntentSlotsOption(), frame, ColumnRoles(target=("intent",), text=("text",)))
     with pytest.raises(ValueError, match=r"target\.slots lacks area"):
-        TokensOption(slots=["name"]).build(frame, FIELDS)
-    assert TokensOption(slots=["name", "area", "rare"]).build(frame, FIELDS).slots == ("area", "name", "rare")
-    target = TokensOption(length=3).build(frame, FIELDS)
-    with pytest.raises(ValueError, match=r"target\.length=3"):
+        build(IntentSlotsOption(slots=["name"]), frame, ROLES)
+    assert build(IntentSlotsOption(slots=["name", "area", "rare"]), frame, ROLES).slots == (
+        "area",
+        "name",
+        "rare",
+    )
+    target = build(IntentSlotsOption(max_words=3), frame, ROLES)
+    with pytest.raises(ValueError, match=r"target\.max_words=3"):
         target.encode(frame)
 
 
@@ -357,7 +367,7 @@ def test_a_backbone_without_words_is_refused():
     _, _, target, _ = everything()
     from core.backbones.config import TextConfig
 
-    encoder = ColumnsEncoder(ColumnsEncoderConfig(), FIELDS)
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(), ROLES)
     encoder.fit(said())
     backbone = build(TextConfig(linear_branch_lr_scale=0.0), encoder.layout(), 0)
     with pytest.raises(ValueError, match="joint"):
@@ -369,16 +379,16 @@ def test_a_backbone_without_words_is_refused():
 
 def test_evaluation_has_every_figure_with_an_interval(tmp_path):
     validation, test = drawn(1), drawn(2)
-    target = TokensOption(length=7).build(said(), FIELDS)
+    target = build(IntentSlotsOption(max_words=7), said(), ROLES)
     target.classes, target.slots, target.max_words = ("x", "y"), ("a", "b"), 7
     config = StandardEvaluation(resamples=50, resamples_slow=20)
     found = evaluate(validation, test, target, config)
     for name in ("exact_match", "intent_accuracy", "slot_f1", "slot_precision", "slot_recall", "log_loss"):
-        assert found.metrics[name]["value"] is not None
-        assert found.metrics[name]["low"] <= found.metrics[name]["value"] <= found.metrics[name]["high"]
-    assert found.metrics["slot_f1"]["value"] == pytest.approx(slot_f1(test))
-    assert not found.intervals["without_vectorised_form"]
-    assert found.curves["confusion"]["labels"] == ["x", "y"]
+        assert found.metrics[name].value is not None
+        assert found.metrics[name].low <= found.metrics[name].value <= found.metrics[name].high
+    assert found.metrics["slot_f1"].value == pytest.approx(slot_f1(test))
+    assert not found.intervals.without_weighted_form
+    assert found.curves.confusion.labels == ["x", "y"]
     path = tmp_path / "predictions.parquet"
     write_predictions(found.parts, path)
     again = read_predictions(path, "test")
@@ -386,18 +396,23 @@ def test_evaluation_has_every_figure_with_an_interval(tmp_path):
     np.testing.assert_array_equal(again.labels, kept.labels)
     np.testing.assert_array_equal(again.targets, kept.targets)
     np.testing.assert_allclose(again.scores, kept.scores)
-    assert (again.slots, again.kind) == (("a", "b"), "tokens")
+    assert (again.slots, again.kind) == (("a", "b"), "intent_slots")
+    table = pq.read_table(path)
+    about = json.loads(table.schema.metadata[b"plinth"])
+    old = table.replace_schema_metadata({"plinth": json.dumps(about | {"kind": "tokens"})})
+    pq.write_table(old, path)  # as version 0.1 wrote it
+    np.testing.assert_array_equal(read_predictions(path, "test").labels, kept.labels)
 
 
-def test_scaling_leaves_the_words_alone():
+def test_recalibration_leaves_the_words_alone():
     p = drawn(3)
-    scaling = choose_scaling(p, "temperature", 0)
-    assert scaling.temperature != 1.0
-    scaled = scaling.apply(p.scores, p.kind)
+    recalibration = choose_recalibration(p, "temperature", 0)
+    assert recalibration.temperature != 1.0
+    scaled = p.type.recalibrate(p.scores, recalibration)
     np.testing.assert_array_equal(scaled[:, 2:], p.scores[:, 2:])
     np.testing.assert_allclose(scaled[:, :2].sum(axis=1), 1.0)
-    restored = Scaling.restore(json.loads(json.dumps(scaling.state())))
-    np.testing.assert_allclose(restored.apply(p.scores, p.kind), scaled)
+    restored = Recalibration.restore(json.loads(json.dumps(recalibration.state())))
+    np.testing.assert_allclose(p.type.recalibrate(p.scores, restored), scaled)
     assert intents(p).scores.shape == (60, 2)
 
 
@@ -412,10 +427,12 @@ def test_the_baseline_reads_intents_and_slots():
         slots = [[begin, begin + len(thing), "name"], [len(text) - len(place), len(text), "area"]]
         rows.append((text, "on" if on else "off", slots))
     frames = {"train": said(rows[:140]), "validation": said(rows[140:190]), "test": said(rows[190:])}
-    encoder = ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(tokens=False, word_features=True)), FIELDS)
+    encoder = ColumnsEncoder(
+        ColumnsEncoderConfig(text=TextEncoding(tokens=False, word_features=True)), ROLES
+    )
     encoder.fit(frames["train"])
-    target = TokensOption().build(frames["train"], FIELDS)
-    found = Tfidf().run(frames, encoder, FIELDS, target, 0)
-    assert found.test.kind == "tokens"
+    target = build(IntentSlotsOption(), frames["train"], ROLES)
+    found = build(Tfidf(), frames, encoder, ROLES, target, 0)
+    assert found.test.kind == "intent_slots"
     assert slot_f1(found.test) > 0.95
     assert exact_match(found.test) > 0.9

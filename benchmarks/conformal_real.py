@@ -1,12 +1,12 @@
-"""Conformal coverage on real data: does each finished run's guarantee hold on its test set, overall and by group?
+"""Conformal coverage on real data: does the guarantee hold on the test set, overall and by group?
 
 python benchmarks/conformal_real.py --runs FOLDER [--only healthcare/ham10000 ...] [--alpha 0.1] [--json FILE]
 
 Reads the finished runs below FOLDER (<domain>/<experiment>/.../record.json, as real_<domain>.py leaves them) and
-trains nothing: limits from each run's validation predictions, coverage on its test predictions. Masks ask the model
-again for the pixels of some pictures, which needs the data (PLINTH_DATA). "Within": 1 - alpha lies in the 95 %
-interval of the coverage by the limits alone, which counts the chance of both parts; "holds" that the sets as they are
-given do not fall short of it.
+trains nothing: conformal quantiles from each run's validation predictions, coverage on its test predictions. For masks
+the model scores the pixels of some images again, which needs the data (PLINTH_DATA). "Within": 1 - alpha lies in the
+95 % interval of the coverage by the quantiles alone, which counts the chance of both sets; "holds": the sets as they
+are served do not fall short of it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from statistics import fmean
 from typing import Any
 
 import core
-from core.config import derive_seed, from_dict
+from core.config import build, derive_seed, from_dict
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.conformal import PixelScores, calibrate, score_pixels
-from core.evaluation.deferral import error_unit
 from core.evaluation.uncertainty import measure, terms
 from core.oversight.config import StandardOversight, conformal_method, mondrian
 from core.oversight.decision_rule import DecisionRule
@@ -33,38 +32,40 @@ from core.report.run import Run
 SETTINGS = StandardEvaluation(resamples=300, resamples_slow=100)
 
 
-def pixels_of(run: Run, options: StandardOversight, seed: int) -> dict[str, PixelScores]:
-    """Ask a run of masks about the pixels of some held-out pictures."""
+def pixel_scores(run: Run, options: StandardOversight, seed: int) -> dict[str, PixelScores]:
+    """Score the pixels of some held-out images again, for both sets of a run of segmentation."""
     loaded = core.load(run.path)
-    importlib.import_module(run.record.run.domain).train.configure()  # registers its data sources
+    for module in importlib.import_module(run.record.run.domain).DOMAIN.modules:
+        importlib.import_module(module)  # registers its data sources
     config = run.record.run.config
     task = from_dict("task", config["task"])
-    frame = from_dict("data", config["data"]).read(task, config["seed"]).frame
+    frame = build(from_dict("data", config["data"]), task, config["seed"]).frame
     found = {}
     for name in ("validation", "test"):
         part = run.predictions(name)
-        found[name] = score_pixels(loaded.scorer(16), frame.iloc[part.index], part, options.mask_images, seed, name)
+        rows = frame.iloc[part.index]
+        found[name] = score_pixels(loaded.scorer(16), rows, part, options.mask_images, seed, name)
     return found
 
 
 def measured(run: Run, options: StandardOversight) -> dict[str, Any]:
-    """Calibrate on a run's validation part and measure on its test part."""
+    """Calibrate on a run's validation set and measure on its test set."""
     validation, test = (run.predictions(name) for name in ("validation", "test"))
     state = json.loads((run.path / "encoder.json").read_text())
     seed = derive_seed(run.record.run.config["seed"], "oversight")
     kind = test.kind
-    pixels = pixels_of(run, options, seed) if test.type.dense else {}
-    rules = DecisionRule(
+    pixels = pixel_scores(run, options, seed) if test.type.dense else {}
+    rule = DecisionRule(
         kind, test.classes, False, method=conformal_method(options, test.type), log=bool(state["target"].get("log"))
     )
     if test.type.dense:  # predictions keep no image's confidence; nothing is deferred here
         validation.sure = test.sure = test.scores.max(axis=1)
     calibration = calibrate(
-        rules, validation, options.alpha, mondrian(options, test.type), options.min_group_units, seed,
+        rule, validation, options.alpha, mondrian(options, test.type), options.min_group_units, seed,
         pixels.get("validation"),
     )  # fmt: skip
-    against = terms(calibration, options.alpha, options.cost_of_deferral, error_unit(validation))
-    found = measure(calibration.rules, test, against, SETTINGS, seed, pixels.get("test"))
+    against = terms(calibration, options.alpha, options.cost_of_deferral, test.type.error_unit(validation))
+    found = measure(calibration.rule, test, against, SETTINGS, seed, pixels.get("test"))
     groups = [
         {"group": f"{attribute} {name}", "rows": own.rows, **own.coverage.model_dump(), "holds": own.guarantee.holds,
          "within": own.guarantee.within}
@@ -72,7 +73,7 @@ def measured(run: Run, options: StandardOversight) -> dict[str, Any]:
     ]  # fmt: skip
     return {
         "kind": kind,
-        "method": rules.method,
+        "method": rule.method,
         "calibration": {"rows": calibration.rows, "units": calibration.units, "unit": state["unit_name"]},
         "coverage": found.coverage.model_dump(),
         "guarantee": found.guarantee.model_dump(),
@@ -90,7 +91,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--only", nargs="*", default=[], help="parts of <domain>/<experiment>")
+    parser.add_argument("--only", nargs="*", default=[], help="substrings of <domain>/<experiment>")
     parser.add_argument("--alpha", type=float, default=0.1)
     parser.add_argument("--seeds", type=int, help="only the first runs of each experiment")
     parser.add_argument("--json", type=Path)
@@ -103,21 +104,21 @@ def main() -> None:
             experiments.setdefault(name, []).append(record.parent)
     results = []
     for name, folders in experiments.items():
-        begun, found = time.perf_counter(), []
+        start, found = time.perf_counter(), []
         for folder in folders[: given.seeds]:
             run = Run(folder)
             assert not run.record.data.simulated, f"{folder}: simulated data"
             found.append({"run": "/".join(folder.relative_to(given.runs).parts), **measured(run, options)})
-        results.append({"name": name, "seconds": time.perf_counter() - begun, "runs": found})
+        results.append({"name": name, "seconds": time.perf_counter() - start, "runs": found})
         print(line(name, found), flush=True)
     if given.json:
         given.json.write_text(json.dumps(results, indent=1) + "\n")
-    short = [r["run"] for result in results for r in result["runs"] if not r["guarantee"]["holds"]]
-    print(f"falls short: {', '.join(short) or 'none'}", file=sys.stderr)
+    falling_short = [r["run"] for result in results for r in result["runs"] if not r["guarantee"]["holds"]]
+    print(f"falls short: {', '.join(falling_short) or 'none'}", file=sys.stderr)
 
 
 def line(name: str, found: list[dict[str, Any]]) -> str:
-    """Write an experiment's row: coverage as served, by the quantiles alone, verdicts overall and by group."""
+    """Return an experiment as a line: coverage as served and by the quantiles alone, verdicts overall and by group."""
     groups = [group for each in found for group in each["groups"]]
     counted = found[0]["calibration"]
     unit = (
@@ -126,8 +127,8 @@ def line(name: str, found: list[dict[str, Any]]) -> str:
         else f"{counted['rows']} rows"
     )
     return (
-        f"{name[:58]:58} {found[0]['kind']:10} {unit:18} given {fmean(f['coverage']['value'] for f in found):.3f} "
-        f"exact {fmean(f['guarantee']['value'] for f in found):.3f} size {fmean(f['size'] for f in found):8.3f} "
+        f"{name[:58]:58} {found[0]['kind']:10} {unit:18} served {fmean(f['coverage']['value'] for f in found):.3f} "
+        f"quantiles alone {fmean(f['guarantee']['value'] for f in found):.3f} size {fmean(f['size'] for f in found):8.3f} "
         f"within {sum(f['guarantee']['within'] for f in found)}/{len(found)} "
         f"holds {sum(f['guarantee']['holds'] for f in found)}/{len(found)} "
         f"groups {sum(g['holds'] for g in groups)}/{len(groups)}"

@@ -1,9 +1,11 @@
-"""Which backbones train under differential privacy, and is their clipped gradient right: ours and opacus side by side.
+"""Which backbones train under differential privacy, and is their clipped gradient correct: Plinth and opacus compared.
 
-Every model is small and randomly initialised. The clipped sum is compared with a float64 loop over single examples,
-with default and channels_last memory formats; the worse relative error counts.
+Every model is small and randomly initialized. The clipped sum is compared with a float64 loop over single examples,
+in the default and the channels_last memory format; the larger relative error counts.
 `python benchmarks/dp_coverage.py --json FILE`
 """
+
+from __future__ import annotations
 
 import argparse
 import copy
@@ -22,13 +24,12 @@ import transformers
 from opacus import GradSampleModule
 from torch import Tensor, nn
 
-from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.batch_norm import convert_batch_norm
+from core.privacy.clipping import FlatClip, PerExampleClipper
 
 TOLERANCE = 1e-6
 BATCH = 3
 
-# derived -> timm name and the arguments that make it small
 TIMM: dict[str, tuple[str, dict[str, Any]]] = {
     "resnet": ("resnet18", {}),
     "resnetv2": ("resnetv2_50", {"layers": (1, 1, 1, 1)}),
@@ -65,7 +66,9 @@ TIMM: dict[str, tuple[str, dict[str, Any]]] = {
     "xcit": ("xcit_nano_12_p16_224", {"img_size": 64, "depth": 3}),
     "edgenext": ("edgenext_xx_small", {}),
 }
-SIDES = {"efficientformer": 224, "mobilevit": 64, "edgenext": 64}  # what 32 pixels are too few for
+"""Family -> name of a model in timm, and the arguments that make it small."""
+IMAGE_SIZES = {"efficientformer": 224, "mobilevit": 64, "edgenext": 64}
+"""Of families for which 32 pixels are too few."""
 TEXT_SIZE = {
     "vocab_size": 97,
     "hidden_size": 48,
@@ -89,7 +92,7 @@ class Case:
 
 
 def cross_entropies(model: nn.Module, inputs: dict[str, Tensor], targets: Tensor) -> Tensor:
-    """Per-example losses (B,) of a classifier's logits, or of the mean of a sequence of states."""
+    """Return per-example losses (B,) of a classifier's logits, or of the mean of a sequence of states."""
     outputs = model(**inputs)
     if not isinstance(outputs, Tensor):
         outputs = outputs["logits"] if "logits" in outputs else outputs["last_hidden_state"].mean(1)
@@ -97,18 +100,18 @@ def cross_entropies(model: nn.Module, inputs: dict[str, Tensor], targets: Tensor
 
 
 def image_losses(model: nn.Module, inputs: dict[str, Tensor], targets: Tensor) -> Tensor:
-    """Per-example losses (B,) of an image classifier."""
-    found = model(inputs["x"])
-    found = found[0] if isinstance(found, tuple) else found
-    return F.cross_entropy(found, targets, reduction="none")
+    """Return per-example losses (B,) of an image classifier."""
+    logits = model(inputs["x"])
+    logits = logits[0] if isinstance(logits, tuple) else logits
+    return F.cross_entropy(logits, targets, reduction="none")
 
 
-def image_case(derived: str) -> Case:
-    """A timm derived."""
-    name, options = TIMM[derived]
-    side = options.get("img_size", SIDES.get(derived, 32))
+def image_case(family: str) -> Case:
+    """Return the case of a family of timm."""
+    name, options = TIMM[family]
+    side = options.get("img_size", IMAGE_SIZES.get(family, 32))
     return Case(
-        derived,
+        family,
         lambda: timm.create_model(name, pretrained=False, num_classes=5, **options),
         lambda: {"x": torch.randn(BATCH, 3, side, side)},
         image_losses,
@@ -116,7 +119,7 @@ def image_case(derived: str) -> Case:
 
 
 def text_cases() -> list[Case]:
-    """Ten transformers architectures."""
+    """Return the cases of ten architectures of transformers."""
     t = transformers
 
     def tokens() -> dict[str, Tensor]:
@@ -137,7 +140,7 @@ def text_cases() -> list[Case]:
         "attention_dropout": 0.0,
     }
     gpt2 = {"n_embd": 48, "n_layer": 2, "n_head": 4, "n_positions": 64, "resid_pdrop": 0.0, "embd_pdrop": 0.0}
-    sound = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    audio = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     text = {**TEXT_SIZE, **NO_DROPOUT}
     return [
         case("bert", "BertForSequenceClassification", t.BertConfig(**text)),
@@ -195,17 +198,17 @@ def text_cases() -> list[Case]:
                 num_mel_bins=32,
                 max_length=64,
                 num_labels=5,
-                **sound,
+                **audio,
             ),
             lambda: {"input_values": torch.randn(BATCH, 64, 32)},
         ),
     ]
 
 
-def oracle(
+def example_by_example(
     case: Case, model: nn.Module, inputs: dict[str, Tensor], targets: Tensor
 ) -> tuple[float, list[Tensor]]:
-    """A clip norm that clips about half of the examples, and the clipped sum, one example at a time."""
+    """Return a clip norm that clips about half of the examples, and the clipped sum, one example at a time."""
     parameters = [p for p in model.parameters() if p.requires_grad]
     gradients = []
     for i in range(BATCH):
@@ -223,10 +226,10 @@ def oracle(
     ]
 
 
-def ours(
+def plinth(
     case: Case, model: nn.Module, inputs: dict[str, Tensor], targets: Tensor, clip_norm: float
 ) -> list[Tensor]:
-    """Our clipped sum."""
+    """Return the clipped sum of Plinth's engine."""
     clipper = PerExampleClipper(model, rule=FlatClip(clip_norm))
     with clipper.trace(BATCH):
         clipper.clipped_gradients(case.losses(model, inputs, targets))
@@ -236,7 +239,7 @@ def ours(
 def opacus(
     case: Case, model: nn.Module, inputs: dict[str, Tensor], targets: Tensor, clip_norm: float
 ) -> list[Tensor]:
-    """The clipped sum from opacus' per-example gradients (hooks)."""
+    """Return the clipped sum from opacus' per-example gradients (hooks)."""
     wrapped = GradSampleModule(copy.deepcopy(model), loss_reduction="sum")
     case.losses(wrapped, inputs, targets).sum().backward()
     parameters = [p for p in wrapped.parameters() if p.requires_grad]
@@ -256,7 +259,7 @@ Method = Callable[[Case, nn.Module, dict[str, Tensor], Tensor, float], list[Tens
 
 
 def relative_error(case: Case, method: Method) -> float:
-    """The worse error over both memory formats; raises what the method raises."""
+    """Return the larger error of the two memory formats; raises what the method raises."""
     errors = []
     for channels_last in (False, True):
         torch.manual_seed(0)
@@ -271,7 +274,7 @@ def relative_error(case: Case, method: Method) -> float:
                 k: v.contiguous(memory_format=torch.channels_last) if v.dim() == 4 else v
                 for k, v in inputs.items()
             }
-        clip_norm, expected = oracle(case, model, inputs, targets)
+        clip_norm, expected = example_by_example(case, model, inputs, targets)
         found = method(case, model, inputs, targets, clip_norm)
         difference = torch.cat([(a - b).flatten() for a, b in zip(found, expected, strict=True)])
         errors.append(float(difference.norm() / torch.cat([e.flatten() for e in expected]).norm()))
@@ -279,10 +282,10 @@ def relative_error(case: Case, method: Method) -> float:
 
 
 def row(case: Case, with_opacus: bool) -> dict[str, Any]:
-    """One line of the table."""
+    """Return a row of the table."""
     found: dict[str, Any] = {"name": case.name, "trains": False, "relative_error": None, "reason": None}
     try:
-        found["relative_error"] = relative_error(case, ours)
+        found["relative_error"] = relative_error(case, plinth)
         found["trains"] = found["relative_error"] <= TOLERANCE
         if not found["trains"]:
             found["reason"] = f"relative error above {TOLERANCE}"
@@ -299,6 +302,7 @@ def row(case: Case, with_opacus: bool) -> dict[str, Any]:
 
 
 def main() -> None:
+    """Measure the chosen cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", help="write the rows here")
     parser.add_argument("--only", nargs="*", help="names of the cases to run")
@@ -307,13 +311,13 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
     rows = []
-    for case in [*(image_case(derived) for derived in TIMM), *text_cases()]:
+    for case in [*(image_case(family) for family in TIMM), *text_cases()]:
         if options.only and case.name not in options.only:
             continue
         start = time.perf_counter()
         rows.append(row(case, not options.no_opacus))
         print(f"{time.perf_counter() - start:5.1f} s  {rows[-1]}", flush=True)
-    print(f"ours trains {sum(r['trains'] for r in rows)} of {len(rows)}")
+    print(f"Plinth trains {sum(r['trains'] for r in rows)} of {len(rows)}")
     if not options.no_opacus:
         print(f"opacus trains {sum(r['opacus_trains'] for r in rows)} of {len(rows)}")
     if options.json:

@@ -1,10 +1,12 @@
-"""Time and memory of a private training step over a plain one: ours, plain and opacus (hooks, ghost) in turn.
+"""Time and memory of a private training step over a non-private one: Plinth and opacus (hooks, ghost clipping) in turn.
 
-A step is forward, backward, clip, noise and update. Each round runs every method once, in turn, in one process; the
-ratios are medians over rounds of the ratio within a round. `python benchmarks/dp_step.py --json FILE`
+A step is forward, backward, clipping, noise and update. Each round runs every method once, in turn, in one process;
+the ratios are medians over rounds of the ratio within a round. `python benchmarks/dp_step.py --json FILE`
 
 The private step does what core.training.dp_sgd does in a run: noise drawn into the sum, gradients added to it.
 """
+
+from __future__ import annotations
 
 import argparse
 import copy
@@ -29,17 +31,18 @@ from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from core.privacy.clipping import FlatClip, PerExampleClipper
-from core.privacy.noise import draw_noise
 from core.privacy.batch_norm import convert_batch_norm
+from core.privacy.clipping import FlatClip, PerExampleClipper
+from core.privacy.mechanism import gaussian_noise_
 
-NOISE, CLIP, RATE = 1.0, 1.0, 1e-4
+NOISE_MULTIPLIER, CLIP_NORM, LR = 1.0, 1.0, 1e-4
 
 
 class Encoder(nn.Module):
     """A pre-norm Transformer over T vectors, mean-pooled, without dropout."""
 
     def __init__(self, width: int, layers: int, length: int) -> None:
+        """Make ``layers`` blocks of a width."""
         super().__init__()
         self.position = nn.Parameter(torch.zeros(1, length, width))
         blocks = [
@@ -50,8 +53,9 @@ class Encoder(nn.Module):
         self.head = nn.Linear(width, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        found: Tensor = self.head(self.norm(self.blocks(x + self.position)).mean(1))
-        return found
+        """Return the logits (B, 10) of vectors (B, T, width)."""
+        logits: Tensor = self.head(self.norm(self.blocks(x + self.position)).mean(1))
+        return logits
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,24 @@ class Case:
 
 
 def vit(classes: int = 10) -> nn.Module:
+    """Return a small vision transformer of 32 pixels."""
     return timm.create_model("vit_tiny_patch16_224", img_size=32, patch_size=4, num_classes=classes)
 
 
 def resnet() -> nn.Module:
+    """Return a ResNet-18 with group normalization."""
     model = timm.create_model("resnet18", num_classes=10)
     convert_batch_norm(model, "group")
     return model
 
 
 def lora() -> nn.Module:
+    """Return the vision transformer with LoRA."""
     return get_peft_model(vit(), LoraConfig(r=8, target_modules=["qkv", "proj"], modules_to_save=["head"]))
 
 
 def head_only() -> nn.Module:
+    """Return the vision transformer with all but the head frozen."""
     model = vit().requires_grad_(False)
     model.get_submodule("head").requires_grad_(True)
     return model
@@ -101,9 +109,9 @@ CASES = [
 Step = Callable[[Tensor, Tensor], None]
 
 
-def plain(model: nn.Module, rows: int) -> Step:
-    """Ordinary training."""
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], RATE)
+def non_private(model: nn.Module, rows: int) -> Step:
+    """Return the step of training without privacy."""
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], LR)
 
     def step(x: Tensor, y: Tensor) -> None:
         optimizer.zero_grad()
@@ -114,13 +122,13 @@ def plain(model: nn.Module, rows: int) -> Step:
 
 
 def ours(model: nn.Module, rows: int) -> Step:
-    """The one-pass engine; the clipped mean is added to a buffer that already holds the step's noise."""
+    """The bookkeeping engine; the clipped mean is added to a buffer that already holds the step's noise."""
     clipper = PerExampleClipper(model, rule=FlatClip(CLIP), scale=1 / rows)
-    optimizer = torch.optim.SGD(clipper.parameters.values(), RATE)
+    optimizer = torch.optim.SGD(clipper.parameters.values(), LR)
     taken = itertools.count()
 
     def step(x: Tensor, y: Tensor) -> None:
-        draw_noise(clipper.flat, NOISE * CLIP / rows, 1, next(taken))
+        gaussian_noise_(clipper.flat, NOISE * CLIP / rows, 1, next(taken))
         with clipper.trace(len(y)):
             clipper.clipped_gradients(F.cross_entropy(model(x), y, reduction="none"))
         for name, p in clipper.parameters.items():
@@ -133,10 +141,10 @@ def ours(model: nn.Module, rows: int) -> Step:
 
 
 def opacus_hooks(model: nn.Module, rows: int) -> Step:
-    """opacus with per-example gradients from hooks."""
+    """Return the step of opacus with per-example gradients from hooks."""
     wrapped = GradSampleModule(model)
-    inner = torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], RATE)
-    optimizer = DPOptimizer(inner, noise_multiplier=NOISE, max_grad_norm=CLIP, expected_batch_size=rows)
+    inner = torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], LR)
+    optimizer = DPOptimizer(inner, noise_multiplier=NOISE_MULTIPLIER, max_grad_norm=CLIP_NORM, expected_batch_size=rows)
 
     def step(x: Tensor, y: Tensor) -> None:
         optimizer.zero_grad()
@@ -147,11 +155,11 @@ def opacus_hooks(model: nn.Module, rows: int) -> Step:
 
 
 def opacus_ghost(model: nn.Module, rows: int) -> Step:
-    """opacus' ghost clipping."""
-    wrapped = GradSampleModuleFastGradientClipping(model, max_grad_norm=CLIP)
-    inner = torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], RATE)
+    """Return the step of opacus with ghost clipping."""
+    wrapped = GradSampleModuleFastGradientClipping(model, max_grad_norm=CLIP_NORM)
+    inner = torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], LR)
     optimizer = DPOptimizerFastGradientClipping(
-        inner, noise_multiplier=NOISE, max_grad_norm=CLIP, expected_batch_size=rows
+        inner, noise_multiplier=NOISE_MULTIPLIER, max_grad_norm=CLIP_NORM, expected_batch_size=rows
     )
     criterion = DPLossFastGradientClipping(wrapped, optimizer, nn.CrossEntropyLoss(), loss_reduction="mean")
 
@@ -163,11 +171,11 @@ def opacus_ghost(model: nn.Module, rows: int) -> Step:
     return step
 
 
-METHODS = {"plain": plain, "ours": ours, "opacus hooks": opacus_hooks, "opacus ghost": opacus_ghost}
+METHODS = {"non-private": non_private, "plinth": plinth, "opacus hooks": opacus_hooks, "opacus ghost": opacus_ghost}
 
 
 def peak_memory(step: Step, x: Tensor, y: Tensor) -> int:
-    """Peak bytes of tensors alive during a step beyond those before it, from the allocator's own events."""
+    """Return the peak bytes of tensors alive during a step beyond those before it, from the allocator's events."""
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
     ) as profile:
@@ -181,7 +189,7 @@ def peak_memory(step: Step, x: Tensor, y: Tensor) -> int:
 
 
 def measure(case: Case, rounds: int, names: list[str]) -> dict[str, Any]:
-    """One row of the table."""
+    """Return a row of the table."""
     torch.manual_seed(0)
     base = case.build().train()
     x, y = torch.randn(*case.shape), torch.arange(case.shape[0]) % 10
@@ -194,9 +202,9 @@ def measure(case: Case, rounds: int, names: list[str]) -> dict[str, Any]:
             step = METHODS[name](copy.deepcopy(base), case.shape[0])
             step(x, y)
             step(x, y)
-            if name in ("plain", "ours"):
+            if name in ("non-private", "plinth"):
                 memory[name] = held + peak_memory(step, x, y)
-        except Exception as error:  # a peer may fail in any way: the failure is the result
+        except Exception as error:  # opacus may fail in any way: the failure is the result
             if not name.startswith("opacus"):
                 raise
             failures[name] = f"{name}: {type(error).__name__}: {error}"[:200]
@@ -219,16 +227,17 @@ def measure(case: Case, rounds: int, names: list[str]) -> dict[str, Any]:
     return {
         "name": case.name,
         "kind": case.kind,
-        "ours_over_plain": ratio("ours", "plain"),
-        "opacus_over_ours": min((ratio(peer, "ours") for peer in peers), default=None),
+        "ours_over_plain": ratio("plinth", "non-private"),
+        "opacus_over_ours": min((ratio(peer, "plinth") for peer in peers), default=None),
         "opacus_error": "; ".join(failures.values()) or None,
-        "memory_over_plain": memory["ours"] / memory["plain"],
-        "plain_ms": 1e3 * statistics.median(times["plain"]),
+        "memory_over_plain": memory["plinth"] / memory["non-private"],
+        "plain_ms": 1e3 * statistics.median(times["non-private"]),
         "threads": torch.get_num_threads(),
     }
 
 
 def main() -> None:
+    """Measure the chosen cases."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", help="write the rows here")
     parser.add_argument("--rounds", type=int, default=15)
@@ -236,7 +245,7 @@ def main() -> None:
     parser.add_argument("--no-opacus", action="store_true")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
-    names = ["plain", "ours"] if options.no_opacus else list(METHODS)
+    names = ["non-private", "plinth"] if options.no_opacus else list(METHODS)
     rows = []
     for case in CASES:
         if options.only and options.only not in case.name:

@@ -1,8 +1,8 @@
-"""What privacy costs: healthcare on real data at epsilon 1, 3, 8 and without, over seeds.
+"""Utility cost of differential privacy: healthcare on real data at epsilon 1, 3, 8 and without, over seeds.
 
 PLINTH_DATA=... python benchmarks/dp_utility.py --runs FOLDER [--json FILE] [--seeds 3] [--only NAME] [--threads 2]
 
-A run that is finished in FOLDER is read, not repeated; one that was stopped goes on from its checkpoint.
+A finished run in FOLDER is read, not repeated; one that was interrupted resumes from its checkpoint.
 Rows: ``name``, ``epsilon`` (null without), ``seed``, ``metric``, ``value``, ``low``, ``high``, ``difference`` (from the
 run without privacy of the same seed), ``seconds`` (training). The first line says how long the rest takes.
 """
@@ -17,25 +17,26 @@ from pathlib import Path
 from typing import Any
 
 import healthcare
+from core.privacy.section import DPSection
 
 EPSILONS = (None, 8.0, 3.0, 1.0)
 BARE = (
     "baseline=none", "evaluation.studies=false", "fairness=none", "explanation=none", "oversight=none", "energy=none",
     "training.progress=none",
 )  # fmt: skip
-"""What the comparison does not need."""
+"""Assessments switched off."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A data set: how it is trained without privacy and with it, and what is compared."""
+    """A data set: how it is trained without and with privacy, and the metric that is compared."""
 
     name: str
-    plain: tuple[str, ...]
+    non_private: tuple[str, ...]
     private: tuple[str, ...]
     metric: str
     minutes: tuple[float, float]
-    """Expected minutes of a run without and with privacy, two quiet cores."""
+    """Expected minutes of a run without and with privacy, on two idle cores."""
 
 
 CASES = (
@@ -45,35 +46,36 @@ CASES = (
 
 
 def folder_of(runs: Path, case: Case, epsilon: float | None, seed: int) -> Path:
-    """Name the folder of a run."""
+    """Return the folder of a run."""
     return runs / f"{case.name}-{'none' if epsilon is None else f'epsilon{epsilon:g}'}-seed{seed}"
 
 
 def row(case: Case, epsilon: float | None, seed: int, runs: Path, threads: int) -> dict[str, Any]:
-    """Train (or read) one run and give its line."""
-    chosen = case.plain if epsilon is None else (*case.private, f"privacy.epsilon={epsilon:g}")
-    made = healthcare.train(
+    """Train (or read) one run and return its row."""
+    chosen = case.non_private if epsilon is None else (*case.private, f"privacy.epsilon={epsilon:g}")
+    run = healthcare.train(
         *chosen, *BARE, f"seed={seed}", f"threads={threads}", folder=folder_of(runs, case, epsilon, seed),
     )  # fmt: skip
-    record = made.record
-    figure = record.metrics[case.metric]
-    privacy = record.privacy or {}
+    record = run.record
+    metric = record.metrics[case.metric]
+    privacy = record.privacy if isinstance(record.privacy, DPSection) else None
     return {
         "name": case.name,
         "epsilon": epsilon,
-        "spent": privacy.get("epsilon"),
-        "delta": privacy.get("delta"),
-        "noise_multiplier": privacy.get("noise_multiplier"),
+        "spent": None if privacy is None else privacy.epsilon,
+        "delta": None if privacy is None else privacy.delta,
+        "noise_multiplier": None if privacy is None else privacy.noise_multiplier,
         "seed": seed,
         "metric": case.metric,
-        "value": figure.value,
-        "low": figure.low,
-        "high": figure.high,
+        "value": metric.value,
+        "low": metric.low,
+        "high": metric.high,
         "seconds": record.training.seconds,
     }
 
 
 def main() -> int:
+    """Measure the chosen data sets and budgets."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -101,7 +103,7 @@ def main() -> int:
         for case, seed, epsilon in todo
         if not (folder_of(options.runs, case, epsilon, seed) / "record.json").exists()
     )
-    print(f"{len(todo)} runs, about {left:.0f} minutes left on two quiet cores", flush=True)
+    print(f"{len(todo)} runs, about {left:.0f} minutes left on two idle cores", flush=True)
     rows: list[dict[str, Any]] = []
     for case, seed, epsilon in todo:
         found = row(case, epsilon, seed, options.runs, options.threads)

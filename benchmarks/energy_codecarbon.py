@@ -3,9 +3,9 @@
     python benchmarks/energy_codecarbon.py [--json FILE] [--seconds 8] [--repeats 3]
 
 Work: training steps of a small Transformer in one thread; the same twice over; nothing at all (sleep). CodeCarbon
-(pip install codecarbon) watches in both of its modes, process and machine. Printed for each case: joules by component
-of each, and their ratio. Twice the work must be twice the energy, and doing nothing must cost this process nothing:
-that is what tells a meter of a run from one of a machine.
+(pip install codecarbon) measures in both of its modes, process and machine. Printed for each case: joules of each by
+component, and their ratio. Twice the work must be twice the energy, and doing nothing must cost this process nothing:
+that distinguishes a meter of a run from one of a machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MODES = ("process", "machine")
 
 
 def network() -> Callable[[int], None]:
-    """Make a training loop to spend energy with."""
+    """Return a training loop that spends energy."""
     torch.manual_seed(0)
     model = torch.nn.TransformerEncoder(
         torch.nn.TransformerEncoderLayer(128, 4, 256, batch_first=True, dropout=0.0), 2
@@ -48,7 +48,7 @@ def network() -> Callable[[int], None]:
 
 
 def both(work: Callable[[], None]) -> dict[str, Any]:
-    """Do the work once under all meters, and give the joules of each by component."""
+    """Do the work once under all meters; return the joules of each by component."""
     trackers = {
         mode: OfflineEmissionsTracker(
             country_iso_code="DEU",
@@ -75,13 +75,13 @@ def both(work: Callable[[], None]) -> dict[str, Any]:
         "how": {source.component: {"method": source.method, **source.parameters} for source in meter.sources},
     }
     for mode, tracker in trackers.items():
-        told = tracker.final_emissions_data
+        reading = tracker.final_emissions_data
         found[f"codecarbon {mode}"] = {
-            "processor": told.cpu_energy * KWH,
-            "memory": told.ram_energy * KWH,
-            "total": told.energy_consumed * KWH,
+            "processor": reading.cpu_energy * KWH,
+            "memory": reading.ram_energy * KWH,
+            "total": reading.energy_consumed * KWH,
         }
-    found["codecarbon how"] = {"processor": told.cpu_model, "ram GB": told.ram_total_size}
+    found["codecarbon how"] = {"processor": reading.cpu_model, "ram GB": reading.ram_total_size}
     return found
 
 
@@ -98,9 +98,9 @@ def main() -> None:
     torch.set_num_threads(1)
     steps = network()
     steps(20)
-    begun = time.process_time()
+    start = time.process_time()
     steps(50)
-    count = max(round(given.seconds / ((time.process_time() - begun) / 50)), 1)
+    count = max(round(given.seconds / ((time.process_time() - start) / 50)), 1)
     cases: dict[str, Callable[[], None]] = {
         "work": lambda: steps(count),
         "twice the work": lambda: steps(2 * count),
@@ -122,7 +122,7 @@ def main() -> None:
             totals = [f[meter]["total"] for f in found]
             row[meter]["spread"] = (max(totals) - min(totals)) / statistics.median(totals)
         rows.append(row)
-        print(f"{name}: {row['seconds']:.1f} s, {row['processor_seconds']:.1f} s of processor time")
+        print(f"{name}: {row['seconds']:.1f} s, {row['processor_seconds']:.1f} s of CPU time")
         for meter in ("ours", *(f"codecarbon {mode}" for mode in MODES)):
             of = row[meter]
             ratio = of["total"] / row["ours"]["total"]

@@ -1,10 +1,10 @@
-"""What the energy meter costs a training: the same loop with and without it, in turn.
+"""Overhead of the energy meter: the same training loop with and without it, in turn.
 
     python benchmarks/energy_overhead.py [--json FILE] [--pairs 40]
 
-With it, each step passes the callback that computes the forecast and the stopping criterion that keeps the budget (a budget is set, so
+With it, each step calls the callback that computes the forecast and the stopping criterion of the budget (one is set, so
 that the counters are read twice a second). The result is the median of the pairs' ratios with the 95 % interval of a
-bootstrap over pairs, of wall clock and of processor time; the goal is at most 1.005.
+bootstrap over pairs, of wall clock and of CPU time; the goal is at most 1.005.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from loop_overhead import SCHEDULED, Case, Ours, cases, in_turn, prepared, ratio
+from loop_overhead import SCHEDULE_STEPS, Case, PlinthLoop, cases, in_turn, prepared, ratio
 
 from core.energy.config import MeasuredEnergy
 from core.energy.meter import Meter
@@ -29,10 +29,10 @@ def measure(case: Case, pairs: int, folder: Path) -> dict[str, Any]:
     """Time the loop with and without the meter in turn."""
     part, target, network = prepared(case)
     option = MeasuredEnergy(budget_wh=1e6)
-    watch = TrainingEnergy.of(option, Meter.of_machine(option), SCHEDULED)
-    metered = Ours(network(), part, target, case.batch_size, folder / "with", watch)
-    plain = Ours(network(), part, target, case.batch_size, folder / "without")
-    mine, theirs, steps = in_turn(metered, plain, pairs)
+    energy = TrainingEnergy.of(option, Meter.of_machine(option), SCHEDULE_STEPS)
+    metered = PlinthLoop(network(), part, target, case.batch_size, folder / "with", energy)
+    unmetered = PlinthLoop(network(), part, target, case.batch_size, folder / "without")
+    mine, theirs, steps = in_turn(metered, unmetered, pairs)
     (wall, processor), low, high = ratio(mine, theirs)
     return {
         "name": case.name,
@@ -49,7 +49,7 @@ def measure(case: Case, pairs: int, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure all cases, print a line each, write JSON where asked."""
+    """Measure all cases, print a line for each, and write JSON where asked."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,7 +64,7 @@ def main() -> None:
             print(
                 f"{row['name']:42} with / without {row['with_over_without']:.4f} "
                 f"({row['low']:.4f} to {row['high']:.4f}), "
-                f"of processor time {row['processor_with_over_without']:.4f} ({row['processor_low']:.4f} to "
+                f"of CPU time {row['processor_with_over_without']:.4f} ({row['processor_low']:.4f} to "
                 f"{row['processor_high']:.4f}); goal {GOAL}"
             )
     if given.json:

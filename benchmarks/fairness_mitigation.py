@@ -1,11 +1,11 @@
-"""Mitigation on real data: the widest gap before and after each option, and its price in utility, over seeds.
+"""Bias mitigation on real data: disparity before and after each option of ``fairness=``, and its utility cost.
 
 PLINTH_DATA=... python benchmarks/fairness_mitigation.py [--only taiwan ...] [--options threshold ...] [--seeds 3]
     [--runs FOLDER] [--json FILE]
-Each option is set beside the run with the audit alone on the same split (fairness.reference_run), so that its price is
-paired. The gap is that of equalised odds, the wider of the differences of true and of false positive rates between the
-groups of the attribute; a gap and a price are means over seeds with 95 % Student intervals. A run that is finished in
-FOLDER is read, not repeated.
+Each option is compared with the run without mitigation on the same split (fairness.reference_run), so that its cost is
+paired. The disparity is that of equalized odds (Hardt et al. 2016): the larger of the differences in true and in false
+positive rates between the groups of the attribute. Disparities and costs are means over seeds with 95 % Student
+intervals. A finished run in FOLDER is read, not repeated.
 """
 
 from __future__ import annotations
@@ -20,74 +20,72 @@ from typing import Any
 
 from repeated_runs import interval
 
+from core.report.record import Record
+
 BARE = (
     "evaluation.studies=false", "evaluation.resamples_slow=50", "baseline=none", "explanation=none",
     "oversight=none", "energy=none", "privacy.attack=none", "training.progress=none",
 )  # fmt: skip
-"""What the comparison does not need."""
+"""Assessments switched off."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A real set and the attribute whose groups are compared."""
+    """A data set and the attribute whose groups are compared."""
 
     domain: str
     experiment: str
     attribute: str
     metric: str
-    """The figure the price is paid in."""
+    """What mitigation may cost."""
 
 
 CASES = {
     "taiwan": Case("finance", "taiwan", "SEX", "auroc"),
     "diabetes130": Case("healthcare", "diabetes130", "race", "auroc"),
 }
-OPTIONS: dict[str, tuple[str, ...]] = {
-    "reweight": (),
-    "dro": (),
-    "penalty": (),
-    "threshold": (),
-    "decorrelate": (),
-}
-"""Option of ``fairness=`` -> further settings."""
+MITIGATIONS = ("reweight", "dro", "penalty", "threshold", "decorrelate")
+"""Options of ``fairness=``."""
+
+MEASURED = ("disparity_before", "disparity_after", "utility_cost", "balanced_accuracy")
 
 
-def gap(record: Any, attribute: str) -> float:
-    """Give the widest difference of true or of false positive rates between the attribute's large groups."""
-    rates = record.fairness["by_group"][attribute]
-    return max(
-        float(rates[name]["widest difference"]) for name in ("true positive rate", "false positive rate")
-    )
+def disparity(record: Record, attribute: str) -> float:
+    """Return the disparity of equalized odds between the attribute's groups that are large enough."""
+    assert record.fairness is not None
+    rates = record.fairness.by_group[attribute]
+    return max(rates[name].largest_difference or 0.0 for name in ("true positive rate", "false positive rate"))
 
 
 def measure(name: str, options: list[str], seeds: int, runs: Path) -> list[dict[str, Any]]:
-    """Carry out (or read) the audit and every option over seeds, and give a row for each option."""
+    """Train (or read) with and without every option over seeds; return a row for each option."""
     case = CASES[name]
     train = importlib.import_module(case.domain).train
     common = (f"experiment={case.experiment}", *BARE)
     found: dict[str, list[dict[str, Any]]] = {option: [] for option in options}
     for seed in range(seeds):
-        plain_folder = runs / name / f"audit_{seed}"
-        plain = train(*common, f"seed={seed}", folder=plain_folder).record
+        reference = runs / name / f"unmitigated_{seed}"
+        before = train(*common, f"seed={seed}", folder=reference).record
         for option in options:
-            mended = train(
+            after = train(
                 *common, f"seed={seed}", f"fairness={option}", f"fairness.attribute={case.attribute}",
-                *OPTIONS[option], f"fairness.reference_run={plain_folder}", folder=runs / name / f"{option}_{seed}",
+                f"fairness.reference_run={reference}", folder=runs / name / f"{option}_{seed}",
             ).record  # fmt: skip
-            beside = mended.fairness["reference_run"]
+            assert after.fairness is not None and after.fairness.reference_run is not None
+            compared = after.fairness.reference_run
+            cost, accuracy_cost = compared.utility_costs[:2]
             found[option].append(
                 {
                     "seed": seed,
-                    "gap_before": gap(plain, case.attribute),
-                    "gap_after": gap(mended, case.attribute),
-                    "price": beside["price"]["value"],
-                    "balanced_accuracy": beside["further_prices"][0]["value"],
-                    "changed": sum(line["found"] for line in beside["comparisons"]),
-                    "seconds": mended.training.seconds,
+                    "disparity_before": disparity(before, case.attribute),
+                    "disparity_after": disparity(after, case.attribute),
+                    "utility_cost": cost.value,
+                    "balanced_accuracy": accuracy_cost.value,
+                    "changed_disparities": sum(line.found for line in compared.comparisons),
+                    "seconds": after.training.seconds,
                 }
             )
             print(f"{name} {option} {json.dumps(found[option][-1])}", file=sys.stderr)
-    figures = ("gap_before", "gap_after", "price", "balanced_accuracy")
     return [
         {
             "set": name,
@@ -96,11 +94,11 @@ def measure(name: str, options: list[str], seeds: int, runs: Path) -> list[dict[
             "metric": case.metric,
             "command": " ".join(
                 [f"python -m {case.domain}.train experiment={case.experiment}", f"fairness={option}",
-                 f"fairness.attribute={case.attribute}", *OPTIONS[option]]
+                 f"fairness.attribute={case.attribute}"]
             ),
             "seeds": seeds,
-            **{figure: interval([one[figure] for one in rows]) for figure in figures},
-            "narrowed": interval([one["gap_before"] - one["gap_after"] for one in rows]),
+            **{key: interval([one[key] for one in rows]) for key in MEASURED},
+            "reduction": interval([one["disparity_before"] - one["disparity_after"] for one in rows]),
             "runs": rows,
         }
         for option, rows in found.items()
@@ -108,32 +106,32 @@ def measure(name: str, options: list[str], seeds: int, runs: Path) -> list[dict[
 
 
 def main() -> None:
-    """Measure the chosen sets and options and print a line for each."""
+    """Measure the chosen data sets and options and print a line for each."""
     assert __doc__
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", nargs="*", default=[], choices=list(CASES))
-    parser.add_argument("--options", nargs="*", default=[], choices=list(OPTIONS))
+    parser.add_argument("--options", nargs="*", default=[], choices=MITIGATIONS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--runs", type=Path, default=Path("runs/benchmark_mitigation"))
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    options = given.options or list(OPTIONS)
+    options = given.options or list(MITIGATIONS)
     for name in given.only or CASES:
         rows = measure(name, options, given.seeds, given.runs)
         if given.json:
             former = json.loads(given.json.read_text()) if given.json.exists() else []
             new = {(row["set"], row["option"]) for row in rows}
             both = [*(row for row in former if (row["set"], row["option"]) not in new), *rows]
-            places = [(s, o) for s in CASES for o in OPTIONS]
-            both.sort(key=lambda row: places.index((row["set"], row["option"])))
+            order = [(s, o) for s in CASES for o in MITIGATIONS]
+            both.sort(key=lambda row: order.index((row["set"], row["option"])))
             given.json.write_text(json.dumps(both, indent=1) + "\n")
         for row in rows:
-            shown = {k: row[k]["value"] for k in ("gap_before", "gap_after", "price", "balanced_accuracy")}
+            shown = {key: row[key]["value"] for key in MEASURED}
             print(
-                f"{name:12} {row['option']:12} {row['attribute']:6} gap {shown['gap_before']:.3f} to "
-                f"{shown['gap_after']:.3f}   {row['metric']} {shown['price']:+.4f}   balanced accuracy "
+                f"{name:12} {row['option']:12} {row['attribute']:6} disparity {shown['disparity_before']:.3f} to "
+                f"{shown['disparity_after']:.3f}   {row['metric']} {shown['utility_cost']:+.4f}   balanced accuracy "
                 f"{shown['balanced_accuracy']:+.4f}"
             )
 

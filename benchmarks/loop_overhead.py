@@ -2,7 +2,7 @@
 
     python benchmarks/loop_overhead.py [--json FILE] [--pairs 24] [--threads 0]
 
-Ours is the whole of it: ShuffledBatches over an encoded Part, PlainUpdate, seeds of each step, learning curve, step
+Ours is the whole of it: ShuffledBatches over an EncodedSplit, TrainStep, seeds of each step, learning curve, step
 times, progress and checkpoints by the clock. By hand is what one writes in twenty lines, with the data as tensors in
 memory (no DataLoader, which would only slow it down) and the same fused AdamW. Each pair times both on the same
 number of steps, the order changing from pair to pair; the figure is the median of the pairs' ratios, with the
@@ -28,27 +28,27 @@ import torch
 from PIL import Image
 from torch import nn
 
-from core.backbones.config import ResNetGNConfig, FullConfig, TabularConfig
+from core.backbones.config import FullConfig, ResNetGNConfig, TabularConfig
 from core.config import build
 from core.data.batches import ShuffledBatches
-from core.data.encoders.columns import ColumnsEncoder
 from core.data.config import ColumnsEncoderConfig
-from core.data.groups import Groups
 from core.data.encoded_split import EncodedSplit
-from core.data.types import Dataset, ColumnRoles
+from core.data.encoders.columns import ColumnsEncoder
+from core.data.groups import Groups
+from core.data.types import ColumnRoles, Dataset
 from core.energy.training_energy import TrainingEnergy
-from core.targets.config import BinaryOption
+from core.targets.config import BinaryConfig
 from core.targets.types import Target
+from core.training.callbacks import LearningCurve, LogProgress, StepTimer
 from core.training.checkpoint import Checkpoints
 from core.training.config import AdamWConfig, CosineSchedule, StandardTraining
 from core.training.loop import fit
-from core.training.callbacks import LearningCurve, LogProgress, StepTimes
-from core.training.trainer import plain_update
+from core.training.step import ExampleLosses, MeanGradient, TrainStep
 from core.training.types import Callback, StoppingCriterion
 
 GOAL = 1.03
-SCHEDULED = 1_000_000
-"""Steps the schedule is made for; more than are taken."""
+SCHEDULE_STEPS = 1_000_000
+"""More than are taken."""
 CHUNK_SECONDS = 0.4
 """Each side of a pair runs about this long."""
 
@@ -65,7 +65,7 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """Make the default network of records and of images, on random rows."""
+    """Return the default networks of records and of images, on random rows."""
     random = np.random.default_rng(0)
     rows = 4096
     table = pd.DataFrame({f"n{i}": random.normal(size=rows) for i in range(12)})
@@ -76,29 +76,29 @@ def cases() -> list[Case]:
         target=("y",), numeric=tuple(f"n{i}" for i in range(12)), categorical=tuple(f"c{i}" for i in range(6))
     )
     pixels = random.integers(0, 256, size=(512, 32, 32, 3), dtype=np.uint8)
-    pictures = pd.DataFrame({"image": [_png(p) for p in pixels], "y": random.choice(["no", "yes"], size=512)})
+    images = pd.DataFrame({"image": [_png(p) for p in pixels], "y": random.choice(["no", "yes"], size=512)})
     return [
         Case("tabular transformer, 18 columns, batch 64", TabularConfig(), columns, table, 64),
-        Case("small CNN, 32 px, batch 32", ResNetGNConfig(), ColumnRoles(target=("y",), image="image"), pictures, 32),
+        Case("small CNN, 32 px, batch 32", ResNetGNConfig(), ColumnRoles(target=("y",), image="image"), images, 32),
     ]
 
 
 def _png(pixels: np.ndarray) -> bytes:
-    kept = io.BytesIO()
-    Image.fromarray(pixels).save(kept, "PNG")
-    return kept.getvalue()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
-class ByTheClock(Checkpoints):
-    """A run writes one checkpoint at its end; the end of a chunk is not the end of a run."""
+class TimedCheckpoints(Checkpoints):
+    """Checkpoints by the clock only: the end of a chunk is not the end of a run."""
 
     def after(self, step: int, *, last: bool = False) -> None:
-        """Leave the last one out."""
+        """Write a checkpoint if one is due by steps or the clock."""
         super().after(step)
 
 
-class Ours:
-    """The loop that a run uses, taken up again for each chunk."""
+class PlinthLoop:
+    """The loop of a run, continued for each chunk."""
 
     def __init__(
         self,
@@ -107,18 +107,23 @@ class Ours:
         target: Target,
         batch_size: int,
         folder: Path,
-        watch: TrainingEnergy | None = None,
+        energy: TrainingEnergy | None = None,
     ) -> None:
-        self.batches = ShuffledBatches(part, batch_size, seed=0, steps=SCHEDULED)
-        self.stops: list[StoppingCriterion] = [] if watch is None else [watch]
+        """Set the loop up as a run does; ``energy`` meters it."""
+        self.batches = ShuffledBatches(part, batch_size, seed=0, steps=SCHEDULE_STEPS)
+        self.stopping: list[StoppingCriterion] = [] if watch is None else [watch]
         config = StandardTraining(batch_size=batch_size, precision="fp32")
-        schedule = CosineSchedule().build(SCHEDULED)
-        self.update = plain_update(config, AdamWConfig().build(model), schedule, model, target, "fp32")
-        curve = LearningCurve(SCHEDULED)
-        self.probes: list[Callback] = [LogProgress(SCHEDULED, 0, io.StringIO()), StepTimes(), curve]
-        self.probes += [] if watch is None else [watch]
-        parts = {"update": self.update, "curve": curve}
-        self.checkpoints = ByTheClock(folder, parts, {}, minutes=config.checkpoint_minutes)
+        self.update = TrainStep(
+            MeanGradient(ExampleLosses(model, target)),
+            build(AdamWConfig(), model),
+            build(CosineSchedule(), SCHEDULE_STEPS),
+            max_grad_norm=config.max_grad_norm,
+        )
+        curve = LearningCurve(SCHEDULE_STEPS)
+        self.callbacks: list[Callback] = [LogProgress(SCHEDULE_STEPS, 0, io.StringIO()), StepTimer(), curve]
+        self.callbacks += [] if watch is None else [watch]
+        states = {"step": self.update, "curve": curve}
+        self.checkpoints = ByTheClock(folder, states, {}, minutes=config.checkpoint_every_minutes)
         self.done = 0
 
     def __call__(self, steps: int) -> None:
@@ -128,9 +133,9 @@ class Ours:
             self.update,
             self.batches,
             seed=0,
-            probes=self.probes,
+            callbacks=self.callbacks,
             checkpoints=self.checkpoints,
-            stops=self.stops,
+            stopping=self.stopping,
             start=start,
         )
 
@@ -148,19 +153,20 @@ class ByHand:
             {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=1e-3, fused=True)
-        rise = round(0.05 * SCHEDULED)
+        warmup = round(0.05 * SCHEDULE_STEPS)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
             self.optimizer,
             lambda s: (
-                (s + 1) / (rise + 1)
-                if s < rise
-                else (1 + math.cos(math.pi * (s - rise) / (SCHEDULED - rise))) / 2
+                (s + 1) / (warmup + 1)
+                if s < warmup
+                else (1 + math.cos(math.pi * (s - warmup) / (SCHEDULE_STEPS - warmup))) / 2
             ),
         )
         self.losses: list[float] = []
         self.order = torch.empty(0, dtype=torch.int64)
 
     def __call__(self, steps: int) -> None:
+        """Take so many further steps."""
         for _ in range(steps):
             if len(self.order) < self.batch_size:
                 self.order = torch.randperm(len(self.targets))
@@ -176,11 +182,11 @@ class ByHand:
 
 
 def prepared(case: Case) -> tuple[EncodedSplit, Target, Callable[[], nn.Module]]:
-    """Encode a case's rows; the last member makes its network anew."""
+    """Return a case's rows encoded, its target, and a function that makes its network anew."""
     dataset = Dataset(case.frame, case.roles, case.name, simulated=True)
     encoder = ColumnsEncoder(ColumnsEncoderConfig(), case.roles)
     encoder.fit(case.frame)
-    target = BinaryOption().build(case.frame, case.roles)
+    target = build(BinaryConfig(), case.frame, case.roles)
     rows = np.arange(len(case.frame))
     part = EncodedSplit(case.frame, rows, encoder, target.encode, case.roles, Groups.fit(case.frame, dataset))
 
@@ -196,7 +202,7 @@ def prepared(case: Case) -> tuple[EncodedSplit, Target, Callable[[], nn.Module]]
 def in_turn(
     ours: Callable[[int], None], other: Callable[[int], None], pairs: int
 ) -> tuple[list[tuple[float, float]], list[tuple[float, float]], int]:
-    """Time two loops in turn: (wall, processor) seconds a step of each chunk of each, and the steps of a chunk."""
+    """Time two loops in turn; return (wall, CPU) seconds a step of each chunk of each, and the steps of a chunk."""
 
     def seconds(loop: Callable[[int], None], steps: int) -> tuple[float, float]:
         wall, processor = time.perf_counter(), time.process_time()
@@ -219,7 +225,7 @@ def in_turn(
 def ratio(
     mine: list[tuple[float, float]], theirs: list[tuple[float, float]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give the median of the pairs' ratios (wall clock, processor time) and its 95 % bootstrap interval."""
+    """Return the median of the pairs' ratios (wall clock, CPU time) and its 95 % bootstrap interval."""
     ratios, pairs = np.array(mine) / np.array(theirs), len(mine)
     drawn = np.random.default_rng(0).integers(0, pairs, size=(2000, pairs))
     low, high = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975], axis=0)
@@ -229,9 +235,8 @@ def ratio(
 def measure(case: Case, pairs: int, folder: Path) -> dict[str, Any]:
     """Time both loops on a case in turn."""
     part, target, network = prepared(case)
-    ours = Ours(network(), part, target, case.batch_size, folder)
-    by_hand = ByHand(network(), part, case.batch_size)
-
+    ours = PlinthLoop(network(), part, target, case.batch_size, folder)
+    by_hand = HandWrittenLoop(network(), part, case.batch_size)
     mine, theirs, steps = in_turn(ours, by_hand, pairs)
     ours_ms, by_hand_ms = (np.median(np.array(times), axis=0) * 1e3 for times in (mine, theirs))
     (wall, processor), low, high = ratio(mine, theirs)
@@ -253,11 +258,11 @@ def measure(case: Case, pairs: int, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure all cases, print a table, write JSON where asked."""
+    """Measure all cases, print a line for each, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--json", type=Path, help="write the rows to this file")
     parser.add_argument("--pairs", type=int, default=24, help="timed pairs of a case")
-    parser.add_argument("--threads", type=int, default=0, help="processor threads; 0 lets torch decide")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0 lets torch decide")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -267,8 +272,8 @@ def main() -> None:
             row = measure(case, arguments.pairs, Path(folder, str(number)))
             rows.append(row)
             print(
-                f"{row['name']:42s} ours {row['ours_ms']:7.2f} ms  by hand {row['by_hand_ms']:7.2f} ms  "
-                f"ratio {row['ours_over_by_hand']:.3f} ({row['low']:.3f} to {row['high']:.3f}), of processor time "
+                f"{row['name']:42s} Plinth {row['ours_ms']:7.2f} ms  hand-written {row['by_hand_ms']:7.2f} ms  "
+                f"ratio {row['ours_over_by_hand']:.3f} ({row['low']:.3f} to {row['high']:.3f}), of CPU time "
                 f"{row['processor_ours_over_by_hand']:.3f} ({row['processor_low']:.3f} to "
                 f"{row['processor_high']:.3f}); goal {GOAL}"
             )

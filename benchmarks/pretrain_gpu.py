@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from dp_step import ours, plain
+from dp_step import non_private, plinth
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
@@ -146,7 +146,7 @@ def dp(tiny: bool) -> dict[str, Any]:
         ("tokens", tokens, 2 if tiny else 128),
     ):
         base, x, y = make(batch)
-        private, ordinary = ours(copy.deepcopy(base), batch), plain(copy.deepcopy(base), batch)
+        private, ordinary = plinth(copy.deepcopy(base), batch), non_private(copy.deepcopy(base), batch)
         ratios = []
         for _ in range(2 if tiny else 10):
             once = timed(lambda p=private, x=x, y=y: p(x, y), 1)  # type: ignore[misc]
@@ -172,7 +172,9 @@ def recipes(tiny: bool) -> dict[str, Recipe]:
             "cifar10": CifarRecipe(steps=2, batch_size=16, validate_every_epochs=1e-3, tta_views=1, **small),
             "cifar10_10": CifarRecipe(steps=2, batch_size=16, validate_every_epochs=1e-3, tta_views=1, **small),
             "cnn": CnnRecipe(steps=2, batch_size=8),
-            "text": TextRecipe(steps=4, batch_tokens=256, max_length=64, contrastive_pairs=4, novels="", optimizer="adamw"),
+            "text": TextRecipe(
+                steps=4, batch_tokens=256, max_length=64, contrastive_pairs=4, novels="", optimizer="adamw"
+            ),
         }
     return {
         "cifar10": CifarRecipe(),

@@ -158,8 +158,8 @@ def faithfulness(rows: list[Row]) -> str:
         ratios = [with_interval(faith[way]["ratio_to_random"]) for way in ("deletion", "insertion")]
         above = "yes" if faith["above_random"] else "no"
         sanity = with_interval(row["sanity"]) if row["sanity"]["value"] is not None else ""
-        unit = {"patch": "patches", "part": "segments"}.get(row["unit"], f"{row['unit']}s")
-        lines.append(f"| {row['name']} | {row['rows']} rows, {unit} | {' | '.join([*ratios, above, sanity])} |")
+        kind = "patches" if row["feature_kind"] == "patch" else f"{row['feature_kind']}s"
+        lines.append(f"| {row['name']} | {row['rows']} rows, {kind} | {' | '.join([*ratios, above, sanity])} |")
     return "\n".join(lines)
 
 

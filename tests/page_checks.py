@@ -13,6 +13,7 @@ from core.report.console import console_metrics
 from core.report.glossary import display_name
 from core.report.json_pointer import resolve
 from core.report.record import Record, plain
+from core.report.sentences import privacy
 from core.report.sentences.evaluation import headline_metric
 from core.report.sentences.index import sentences
 from core.report.summary import all_items
@@ -128,6 +129,10 @@ def check_sentences(elements: list[Element], record: Record) -> int:
         question = element.attributes.get("data-summary")
         if question is not None:
             assert text in items[question], f"{question} {text!r}"
+            compared += 1
+        condition = element.attributes.get("data-condition")
+        if condition is not None:
+            assert text == privacy.conditions(record.privacy)[condition]  # type: ignore[arg-type]
             compared += 1
     shown = {e.attributes.get("data-summary") for e in elements}
     assert shown >= set(items), "every question stands on the page"

@@ -325,13 +325,13 @@ def test_evaluate_reports_coverage_and_who_decides_on_new_rows(finished: Path, c
         "evaluate", f"run={finished / 'run'}", "data=table", f"data.path={new}", "hydra.run.dir=judged"
     )
     assert status == 0, err
-    assert "Sets that should hold 90% of answers hold" in out
+    assert "Sets with a nominal coverage of 90% cover" in out
     found = json.loads(Path("judged/evaluation.json").read_text())
     assert found["oversight"]["counts"]["rows"] == 100
-    assert found["uncertainty"]["promise"]["asked"] == 0.9
+    assert found["uncertainty"]["guarantee"]["nominal"] == 0.9
     kept = json.loads((finished / "run" / "record.json").read_text())
     assert found["uncertainty"]["rows"] == 100
-    assert "quantiles" not in found["uncertainty"], "limits are the run's: nothing is chosen anew"
+    assert "quantiles" not in found["uncertainty"], "quantiles are the run's: nothing is calibrated anew"
     assert kept["uncertainty"]["quantiles"]["by_class"]
 
 
@@ -344,12 +344,14 @@ def test_what_does_not_suit_is_refused_before_training(command: Command) -> None
 
 def test_without_oversight_the_record_says_that_nobody_checks(tmp_path: Path) -> None:
     import healthcare
+    from core.report.sentences import oversight
 
     run = healthcare.train(
         "data.rows=300", "oversight=none", "explanation=none", *QUICK, folder=tmp_path / "run"
     )
     assert run.record.uncertainty is None
-    assert "Nobody checks" in run.record.oversight["detail"]
+    assert run.record.oversight is not None
+    assert "Nobody checks" in oversight.detail(run.record.oversight)
     assert run.record.oversight["counts"]["unsure"] == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from domains import DOMAINS, ROOT
+from import_graph import circles, imports, modules
 
 
 def test_domains_do_not_know_each_other() -> None:
@@ -19,6 +20,18 @@ def test_domains_do_not_know_each_other() -> None:
                 strangers = {n.split(".")[0] for n in names} & (set(DOMAINS) - {domain})
                 assert not strangers, f"{path}: imports {strangers}"
     assert seen > 5
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    there = modules()
+    graph = imports(there)
+    assert len(graph) > 400
+    assert circles(graph) == []
+
+
+def test_circles_are_seen() -> None:
+    assert circles({"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"]}) == [["a", "b", "c"]]
+    assert circles({"a": ["b"], "b": [], "c": ["a", "b"]}) == []
 
 
 def test_loop_is_short() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from core.report.sentences.energy import headline
 from healthcare import train
 
 SMALL = ("data.rows=400", "evaluation.resamples=50", "baseline=none", "training.progress=none", "threads=1")
@@ -15,17 +16,17 @@ def test_a_run_says_what_it_used_by_phase_and_by_component(tmp_path: Path) -> No
     run = train(*SMALL, "training.epochs=2", "energy.region=FR", "energy.pue=1.2", folder=tmp_path)
     energy = run.record.energy
     assert energy is not None
-    phases = energy["phases"]
-    steps = {"prepare", "design", "train", "predict", "evaluate", "audit", "explain", "oversee", "assess"}
-    assert steps == set(phases)
-    assert sum(phase["joules"] for phase in phases.values()) == pytest.approx(energy["joules"])
-    assert sum(source["joules"] for source in energy["sources"]) == pytest.approx(energy["joules"])
-    assert energy["low"] < energy["joules"] < energy["high"]
-    assert energy["carbon"]["grams"] == pytest.approx(energy["joules"] / 3.6e6 * 56 * 1.2)
+    phases = energy.phases
+    steps = {"prepare", "design", "train", "predict", "evaluate", "assess"}
+    assert {*steps, "fairness", "explain", "conformal", "deferral"} == set(phases)
+    assert sum(phase.joules for phase in phases.values()) == pytest.approx(energy.joules)
+    assert sum(source.joules for source in energy.sources) == pytest.approx(energy.joules)
+    assert energy.low < energy.joules < energy.high
+    assert energy.carbon.grams == pytest.approx(energy.joules / 3.6e6 * 56 * 1.2)
     held = run.record.data.rows["validation"] + run.record.data.rows["test"]
-    assert energy["per_prediction"]["joules"] == pytest.approx(phases["predict"]["joules"] / held)
+    assert energy.per_prediction.joules == pytest.approx(phases["predict"].joules / held)
     page = (tmp_path / "report.html").read_text()
-    assert energy["headline"] in page
+    assert headline(energy) in page
     assert "France" in page
 
 
@@ -34,7 +35,7 @@ def test_a_budget_ends_training_with_weights_that_serve(tmp_path: Path) -> None:
     assert run.record.training.stopped_early
     assert "energy budget of 0.005 Wh" in (run.record.training.model_extra or {})["reason"]
     assert run.record.energy is not None
-    assert run.record.energy["phases"]["train"]["joules"] >= 0.005 * 3600
+    assert run.record.energy.phases["train"].joules >= 0.005 * 3600
     assert run.record.metrics["auroc"].value is not None
 
 

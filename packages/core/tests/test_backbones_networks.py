@@ -28,7 +28,7 @@ from core.backbones.config import (
     TextConfig,
     TextSmallConfig,
 )
-from core.backbones.inputs import ColumnFeatures, PiecewiseLinearEncoding
+from core.backbones.input_layers import ColumnFeatures, PiecewiseLinearEncoding
 from core.backbones.layers import Pooling
 from core.backbones.model import Model, trainable_parameters
 from core.config import build
@@ -168,9 +168,9 @@ def test_features_have_the_declared_shapes(case):
         assert features.tokens.shape[2] == backbone.num_features
     if features.map is not None:
         assert features.map.shape[1] == backbone.num_features
-    assert (features.wide is None) == (backbone.wide is None)
+    assert (features.wide is None) == (backbone.wide_inputs is None)
     if features.wide is not None:
-        assert features.wide.shape[1] == backbone.wide.width
+        assert features.wide.shape[1] == backbone.wide_inputs.width
 
 
 @pytest.mark.parametrize(

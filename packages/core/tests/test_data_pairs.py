@@ -179,7 +179,7 @@ def test_references_come_from_lists_and_columns() -> None:
 
 
 def test_numbers_that_differ_by_rounding_have_one_edge() -> None:
-    from core.backbones.inputs import PiecewiseLinearEncoding
+    from core.backbones.input_layers import PiecewiseLinearEncoding
 
     rows = pd.DataFrame({"x": [1.0, 1.0 - 2**-53, 1.0, 1.0 - 2**-53, 0.5, 0.2] * 5, "grade": ["a", "b"] * 15})
     made = ColumnsEncoder(ColumnsEncoderConfig(bins=8), ColumnRoles(target=("grade",), numeric=("x",)))

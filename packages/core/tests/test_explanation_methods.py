@@ -76,7 +76,14 @@ def test_integrated_gradients_of_a_linear_model_are_its_terms() -> None:
 
 def tabular(encoder: object, seed: int = 0, wide: float = 1.0, layers: int = 2) -> Model:
     pooling = "cls" if layers else "mean"
-    option = TabularConfig(hidden_size=16, num_layers=layers, num_heads=2, linear_branch_lr_scale=wide, dropout=0.0, pooling=pooling)
+    option = TabularConfig(
+        hidden_size=16,
+        num_layers=layers,
+        num_heads=2,
+        linear_branch_lr_scale=wide,
+        dropout=0.0,
+        pooling=pooling,
+    )
     backbone = build(option, encoder.layout(), seed)  # type: ignore[attr-defined]
     return Model(backbone, PooledHead(backbone, 1, "linear", 0.0))
 
@@ -183,7 +190,11 @@ TEXTS = ["all is well here today", "we see danger in here", "danger, it is near 
 @pytest.mark.parametrize("tokenizer", ["words", "bpe"])
 def test_the_word_that_decides_is_found(tokenizer: str) -> None:
     frame = pd.DataFrame({"note": TEXTS})
-    encoder = fitted(frame, ColumnRoles(text=("note",)), ColumnsEncoderConfig(text=TextEncoding(tokenizer=tokenizer, max_length=12, tfidf_features=0)))
+    encoder = fitted(
+        frame,
+        ColumnRoles(text=("note",)),
+        ColumnsEncoderConfig(text=TextEncoding(tokenizer=tokenizer, max_length=12, tfidf_features=0)),
+    )
     tokens = encoder.transform(pd.DataFrame({"note": ["here danger"] * 2}))["tokens"][0]
     last = tokens[tokens != 0].tolist()[-2 if tokens[tokens != 0][-1] == 3 else -1]
     model = Spoken(last, encoder.layout().vocab_size)
@@ -208,7 +219,9 @@ class Bagged(nn.Module):
 
 def test_effects_of_n_grams_become_those_of_their_words() -> None:
     frame = pd.DataFrame({"note": TEXTS})
-    config = ColumnsEncoderConfig(text=TextEncoding(tokens=False, tfidf_features=200, tfidf_word_ngrams=2, tfidf_char_ngrams=4))
+    config = ColumnsEncoderConfig(
+        text=TextEncoding(tokens=False, tfidf_features=200, tfidf_word_ngrams=2, tfidf_char_ngrams=4)
+    )
     encoder = fitted(frame, ColumnRoles(text=("note",)), config)
     model = Bagged(encoder.layout().tfidf_size)
     masker = masker_of(model, encoder, frame[:4])
@@ -274,7 +287,9 @@ class Before(nn.Module):
 
 def test_the_event_that_decides_is_found() -> None:
     frame = stream(60)
-    encoder = fitted(frame, ColumnRoles(numeric=("x",), unit="who", time="when"), ColumnsEncoderConfig(max_events=4))
+    encoder = fitted(
+        frame, ColumnRoles(numeric=("x",), unit="who", time="when"), ColumnsEncoderConfig(max_events=4)
+    )
     model = Before()
     masker = masker_of(model, encoder, frame)
     found = occlusion(masker.scorer, masker, output_of(60))
@@ -325,9 +340,17 @@ def test_roll_out_needs_attention(trained) -> None:  # type: ignore[no-untyped-d
 
 def test_roll_out_and_gradients_of_text_and_events() -> None:
     frame = pd.DataFrame({"note": TEXTS}).join(stream(20))
-    text = fitted(frame, ColumnRoles(text=("note",)), ColumnsEncoderConfig(text=TextEncoding(tokenizer="bpe", max_length=16, tfidf_features=50)))
-    option = TextConfig(hidden_size=16, num_layers=1, num_heads=2, linear_branch_lr_scale=1.0, lsa_components=8)
-    events = fitted(frame, ColumnRoles(numeric=("x",), unit="who", time="when"), ColumnsEncoderConfig(max_events=3))
+    text = fitted(
+        frame,
+        ColumnRoles(text=("note",)),
+        ColumnsEncoderConfig(text=TextEncoding(tokenizer="bpe", max_length=16, tfidf_features=50)),
+    )
+    option = TextConfig(
+        hidden_size=16, num_layers=1, num_heads=2, linear_branch_lr_scale=1.0, lsa_components=8
+    )
+    events = fitted(
+        frame, ColumnRoles(numeric=("x",), unit="who", time="when"), ColumnsEncoderConfig(max_events=3)
+    )
     for encoder, backbone in (
         (text, build(option, text.layout(), 0)),
         (events, build(SequenceConfig(hidden_size=16, num_layers=1, num_heads=2), events.layout(), 0)),

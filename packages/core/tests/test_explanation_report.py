@@ -31,7 +31,7 @@ from core.explanation.faithfulness import faithfulness, num_forward_passes
 from core.explanation.masker import Masker
 from core.explanation.report_section import report_section
 from core.report.sentences import explanation as sentences
-from core.steps.explain import sample_rows
+from core.run.steps.explain import sample_rows
 from core.targets.types import Predictions
 
 NAMES = tuple("abcdefgh")
@@ -184,7 +184,11 @@ def test_rare_words_are_not_named() -> None:
     ]
     frame = pd.DataFrame({"note": texts * 2})
     frame.loc[13, "note"] = "all well Xaver"
-    encoder = fitted(frame, ColumnRoles(text=("note",)), ColumnsEncoderConfig(text=TextEncoding(tokenizer="words", max_length=6, tfidf_features=0)))
+    encoder = fitted(
+        frame,
+        ColumnRoles(text=("note",)),
+        ColumnsEncoderConfig(text=TextEncoding(tokenizer="words", max_length=6, tfidf_features=0)),
+    )
 
     class Count(nn.Module):
         def __init__(self) -> None:
@@ -210,7 +214,10 @@ def test_the_method_and_its_budget_follow_the_number_of_features_and_passes() ->
     assert select_method(settings, masker)[0] == "occlusion"
     assert select_method(StandardExplanation(max_occluded_features=7), masker)[0] == "integrated_gradients"
     assert select_method(StandardExplanation(method="rollout"), masker)[0] == "rollout"
-    rich, poor = plan_budget(settings, masker, "occlusion", 1e9), plan_budget(settings, masker, "occlusion", 10)
+    rich, poor = (
+        plan_budget(settings, masker, "occlusion", 1e9),
+        plan_budget(settings, masker, "occlusion", 10),
+    )
     assert (rich.rows, rich.compared) == (64, ("rollout", "integrated_gradients"))
     assert (poor.rows, poor.compared) == (MIN_ROWS, ("rollout",))
     asked = masker.scorer.calls  # type: ignore[attr-defined]
@@ -228,7 +235,14 @@ def test_the_method_and_its_budget_follow_the_number_of_features_and_passes() ->
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("method", "shap"), ("rows", 1), ("compute_fraction", 0.0), ("examples", 51), ("steps", 1), ("patches", 1)],
+    [
+        ("method", "shap"),
+        ("rows", 1),
+        ("compute_fraction", 0.0),
+        ("examples", 51),
+        ("steps", 1),
+        ("patches", 1),
+    ],
 )
 def test_what_cannot_be_meant_is_refused(key: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"explanation.{key}="):

@@ -273,9 +273,7 @@ def test_few_units_make_wide_intervals_and_too_few_none() -> None:
         lines = audit(some, weights(some), 0.95, 50, "unit").comparisons
         assert len(lines) == expected
     wide = lines[0]
-    free = next(
-        x for x in audit(p, weights(p), 0.95, 50, "row").comparisons if x.metric == wide.metric
-    )
+    free = next(x for x in audit(p, weights(p), 0.95, 50, "row").comparisons if x.metric == wide.metric)
     assert width_of(wide.difference) > width_of(free.difference)
 
 

@@ -210,7 +210,10 @@ def test_equal_loss_never_trains_a_group_to_be_served_worse() -> None:
     assert float(weighted[batch.groups["sex"] == 0].min()) > 2.0
 
 
-OBJECTIVES = {"dro": GroupDROConfig(step_size=0.3, min_group_rows=5), "penalty": PenaltyConfig(weight=5.0, min_group_rows=5)}
+OBJECTIVES = {
+    "dro": GroupDROConfig(step_size=0.3, min_group_rows=5),
+    "penalty": PenaltyConfig(weight=5.0, min_group_rows=5),
+}
 
 
 @pytest.mark.parametrize("kind", list(OBJECTIVES))
@@ -391,12 +394,16 @@ def private(option, clipping: str = "flat") -> SimpleNamespace:
 
 
 @pytest.mark.parametrize(
-    "option", [GroupDROConfig(), PenaltyConfig(), DecorrelateConfig(), ReweightConfig()], ids=lambda o: type(o).__name__
+    "option",
+    [GroupDROConfig(), PenaltyConfig(), DecorrelateConfig(), ReweightConfig()],
+    ids=lambda o: type(o).__name__,
 )
 def test_what_reads_or_couples_training_rows_is_refused_under_privacy(option) -> None:
     with pytest.raises(ValueError, match=rf"fairness='{option_name(option)}'.*fairness\.weights"):
         validate_run(private(option))
-    plain = SimpleNamespace(fairness=option, privacy=OPTIONS["privacy", "none"](), evaluation=SimpleNamespace())
+    plain = SimpleNamespace(
+        fairness=option, privacy=OPTIONS["privacy", "none"](), evaluation=SimpleNamespace()
+    )
     validate_run(plain)
 
 
@@ -534,7 +541,14 @@ def test_group_robust_training_halves_the_gap_of_losses() -> None:
         return float(loss[female].mean() - loss[~female].mean())
 
     before = gap(fitted(rows, None))
-    after = gap(fitted(rows, build(GroupDROConfig(step_size=0.3, by_class=False, min_group_rows=20)).objective(rows, groups, BINARY)))
+    after = gap(
+        fitted(
+            rows,
+            build(GroupDROConfig(step_size=0.3, by_class=False, min_group_rows=20)).objective(
+                rows, groups, BINARY
+            ),
+        )
+    )
     assert before > 0.1
     assert abs(after) < before / 2
 

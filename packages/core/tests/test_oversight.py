@@ -146,7 +146,9 @@ def test_thresholds_by_cost_fraction_and_accuracy() -> None:
     best = cost_threshold(sure, loss, 0.3)
     assert loss[sure >= best].sum() + 0.3 * (sure < best).sum() == min(total)[0]
     right = np.array([True] * 12 + [False] * 8)
-    assert accuracy_threshold(np.linspace(1, 0.05, 20), right, 0.8) == pytest.approx(np.linspace(1, 0.05, 20)[14])
+    assert accuracy_threshold(np.linspace(1, 0.05, 20), right, 0.8) == pytest.approx(
+        np.linspace(1, 0.05, 20)[14]
+    )
 
 
 def test_what_a_wrong_prediction_costs() -> None:
@@ -172,8 +174,12 @@ def test_what_a_wrong_prediction_costs() -> None:
 
 def test_deferral_is_measured_as_by_hand() -> None:
     test = multiclass(500, 3)
-    rules = DecisionRule("multiclass", test.classes, True, method="lac", threshold=0.6, quantiles=ConformalQuantiles(0.7))
-    found = measure(rules, test, UncertaintyTerms(0.1, 0.2, 1.0, False, 0.0), StandardEvaluation(resamples=100), 0)
+    rules = DecisionRule(
+        "multiclass", test.classes, True, method="lac", threshold=0.6, quantiles=ConformalQuantiles(0.7)
+    )
+    found = measure(
+        rules, test, UncertaintyTerms(0.1, 0.2, 1.0, False, 0.0), StandardEvaluation(resamples=100), 0
+    )
     deferral = found.deferral
     sure = test.scores[np.arange(500), test.labels]
     loss, kept = test.labels != test.targets, sure >= 0.6
@@ -259,7 +265,15 @@ def test_what_does_not_suit_the_target_is_refused_before_training(
 
 def test_auto_suits_every_kind() -> None:
     options = StandardOversight()
-    for kind in ("binary", "multiclass", "multilabel", "ordinal", "regression", "intent_slots", "segmentation"):
+    for kind in (
+        "binary",
+        "multiclass",
+        "multilabel",
+        "ordinal",
+        "regression",
+        "intent_slots",
+        "segmentation",
+    ):
         check_target(options, target(kind), ColumnRoles(target=("y",)))
         assert conformal_method(options, target_type(kind)) in target_type(kind).conformal_methods
         assert set(target_type(kind).conformal_methods) <= set(METHODS)

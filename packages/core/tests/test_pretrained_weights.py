@@ -25,7 +25,7 @@ from core.data.types import ColumnRoles, Dataset, Finding, Layout
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.config import DifferentialPrivacy, NoPrivacy
 from core.privacy.preflight import preflight
-from core.steps.prepare import pretraining_overlap_findings
+from core.run.steps.prepare import pretraining_overlap_findings
 
 torch.set_num_threads(1)
 FOLDER = Path(str(pretrained.weights_directory()))

@@ -35,4 +35,4 @@ def test_run(task: str, tmp_path: Path) -> None:
         assert "degradation" in gates, "two raters are simulated"
         assert run.record.oversight is not None
         review = run.record.studies["human_review"].metrics["threshold"].value
-        assert run.record.oversight["rule"]["threshold"] == pytest.approx(review), "one rule, said twice"
+        assert run.record.oversight.rule.threshold == pytest.approx(review), "one rule, said twice"

@@ -29,6 +29,7 @@ def record() -> Record:
 @pytest.fixture(scope="module")
 def frame(record: Record) -> pd.DataFrame:
     """The rows that the old run simulated."""
+    application(DOMAIN, "train").configure()  # registers the domain's options
     config = record.run.config
     found: pd.DataFrame = build(
         from_dict("data", config["data"]), from_dict("task", config["task"]), config["seed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -29,6 +30,8 @@ class Task(TaskConfig, ABC):
     """What the predictions are for, in one sentence of the report."""
     oversight: ClassVar[Oversight]
     """What they may be used for, who is affected, and when a human decides: obeyed by predict and serve."""
+    studies_by: ClassVar[str] = ""
+    """Path ``package.module:function`` of what returns the task's studies, from its target's kind and the task."""
     simulated_bias: float = field(1.0, "strength of the bias planted in simulated data; 0 plants none")
 
     def __post_init__(self) -> None:
@@ -48,7 +51,11 @@ class Task(TaskConfig, ABC):
 
     def studies(self, kind: str) -> dict[str, Study]:
         """Return the field's own studies: what needs more than predictions, such as rows, altered inputs or gates."""
-        return {}
+        if not self.studies_by:
+            return {}
+        module, _, function = self.studies_by.partition(":")
+        found: dict[str, Study] = getattr(importlib.import_module(module), function)(kind, self)
+        return found
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from core.config import build
 from core.cli.application import Application
+from core.config import build
 from core.domain import Domain
 from core.oversight.declaration import Oversight
 from core.report.run import Run
@@ -100,8 +100,8 @@ def check_run(domain: Domain, task: str, folder: Path, *overrides: str) -> Run:
     for name, figure in record["metrics"].items():
         assert {"value", "low", "high"} <= set(figure), f"{task}: {name} has no interval"
     why = record["explanation"]
-    assert {"deletion", "insertion", "above_random"} <= set(why["faithfulness"]), f"{task}: {why['detail']}"
-    assert why["importance"] or why["unit"] == "word", f"{task}: nothing is named"
+    assert {"deletion", "insertion", "above_random"} <= set(why["faithfulness"]), f"{task}: not explained"
+    assert why["importance"] or why["feature_kind"] == "word", f"{task}: nothing is named"
     assert len(why["examples"]) == 3, f"{task}: simulated rows are shown"
     assert "simulated" in (folder / "report.html").read_text().lower(), (
         f"{task}: the page hides that it is simulated"

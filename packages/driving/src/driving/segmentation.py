@@ -11,7 +11,6 @@ from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
-    from core.evaluation.study import Study
     from core.targets.types import Metric
 
 
@@ -35,6 +34,7 @@ class Segmentation(Task):
     """Class of each pixel of a street scene."""
 
     name: ClassVar[str] = "segmentation"
+    studies_by: ClassVar[str] = "driving.studies:segmentation_studies"
     purpose: ClassVar[str] = (
         "To segment the surroundings of the car for driver assistance; the driver stays responsible."
     )
@@ -74,9 +74,3 @@ class Segmentation(Task):
         from driving.metrics import segmentation_metrics
 
         return segmentation_metrics(kind)
-
-    def studies(self, kind: str) -> dict[str, Study]:
-        """Return robustness, OOD detection, risk against coverage, slices, latency and the ODD."""
-        from driving.studies import segmentation_studies
-
-        return segmentation_studies(kind, self)

@@ -10,7 +10,6 @@ from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
-    from core.evaluation.study import Study
     from core.targets.types import Metric
 
 
@@ -24,6 +23,7 @@ class Signs(Task):
     """Class of the traffic sign in an image."""
 
     name: ClassVar[str] = "signs"
+    studies_by: ClassVar[str] = "driving.studies:sign_studies"
     purpose: ClassVar[str] = "To read signs for a driver's display; the driver stays responsible."
     oversight: ClassVar[Oversight] = Oversight(
         intended_use="To show the driver the last sign.",
@@ -71,9 +71,3 @@ class Signs(Task):
         from driving.metrics import sign_metrics
 
         return sign_metrics(kind)
-
-    def studies(self, kind: str) -> dict[str, Study]:
-        """Return robustness, OOD detection, risk against coverage, slices, latency and the ODD."""
-        from driving.studies import sign_studies
-
-        return sign_studies(kind, self)

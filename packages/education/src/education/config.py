@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from core.config import config_error, field
 from core.domain import Task
 
 if TYPE_CHECKING:
-    from core.evaluation.study import Study
     from core.targets.types import Metric
 
 GRADE_ORDER = "grades that are not numbers, lowest first: the scale of kappa and of mean differences"
@@ -25,6 +24,7 @@ GAMING_MAX_FPR = "largest false positive rate of the gaming detector on honest v
 class GradingTask(Task):
     """Base of the tasks of this domain: a machine grade that is evaluated like that of a second rater."""
 
+    studies_by: ClassVar[str] = "education.grading.studies:studies"
     grade_order: list[str] = field([], GRADE_ORDER)  # noqa: RUF009 - a dataclasses.field
     rater_columns: list[str] = field([], RATER_COLUMNS)  # noqa: RUF009 - a dataclasses.field
     subgroup_columns: list[str] = field([], SUBGROUP_COLUMNS)  # noqa: RUF009 - a dataclasses.field
@@ -46,9 +46,3 @@ class GradingTask(Task):
         from education.grading.metrics import metrics
 
         return metrics(kind, self.grade_order)
-
-    def studies(self, kind: str) -> dict[str, Study]:
-        """Return the studies of a second rater: agreement, length bias, gaming, human review, word attribution."""
-        from education.grading.studies import studies
-
-        return studies(kind, self)

@@ -10,7 +10,6 @@ from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
-    from core.evaluation.study import Study
     from core.targets.types import Metric
 
 
@@ -19,6 +18,7 @@ class Credit(Task):
     """Default on the next payment, from a client's record."""
 
     name: ClassVar[str] = "credit"
+    studies_by: ClassVar[str] = "finance.studies:credit_studies"
     purpose: ClassVar[str] = "To inform a decision on credit; a credit officer decides and gives the reasons."
     oversight: ClassVar[Oversight] = Oversight(
         intended_use="To inform a credit officer's decision, with the reasons that speak for and against.",
@@ -63,9 +63,3 @@ class Credit(Task):
 
         of_defaults = {"recall_at_1_fpr": recall_at(0.01), "recall_at_5_fpr": recall_at(0.05)}
         return {"binary": of_defaults}.get(kind, {})
-
-    def studies(self, kind: str) -> dict[str, Study]:
-        """Return the studies of costs, drift, reason codes, latency and predictive equality."""
-        from finance.studies import credit_studies
-
-        return {"binary": credit_studies(self)}.get(kind, {})

@@ -11,7 +11,6 @@ from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
     from core.data.types import Dataset
-    from core.evaluation.study import Study
     from core.targets.types import Metric
     from finance.schema import TransactionSchema
 
@@ -26,6 +25,7 @@ class Fraud(Task):
     """Fraudulent card transactions, from the history of card and terminal at that moment."""
 
     name: ClassVar[str] = "fraud"
+    studies_by: ClassVar[str] = "finance.studies:fraud_studies"
     purpose: ClassVar[str] = "To raise alerts on card transactions; an investigator decides what to do."
     oversight: ClassVar[Oversight] = Oversight(
         intended_use="To let genuine card transactions pass and to raise alerts that an investigator reviews.",
@@ -83,9 +83,3 @@ class Fraud(Task):
 
         of_frauds = {"recall_at_1_fpr": recall_at(0.01), "recall_at_5_fpr": recall_at(0.05)}
         return {"binary": of_frauds}.get(kind, {})
-
-    def studies(self, kind: str) -> dict[str, Study]:
-        """Return the studies of alerts, costs, drift, reason codes, latency and predictive equality."""
-        from finance.studies import fraud_studies
-
-        return {"binary": fraud_studies(self)}.get(kind, {})

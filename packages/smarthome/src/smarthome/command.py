@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from core.cli.application import Application
 from core.config import MISSING, config_error, field
@@ -43,11 +41,5 @@ class ControlConfig:
 
 def control(domain: Domain) -> Application:
     """Return the domain's command ``control``: utterances and sensor readings in, device actions out."""
-
-    def work(config: ControlConfig, folder: Path, domain: Domain) -> list[dict[str, Any]]:
-        from smarthome.controller import run_control
-
-        return run_control(config)
-
     summary = "Turn utterances and sensor readings into actions of a simulated home."
-    return Application(domain, "control", summary, ControlConfig, work, ())
+    return Application(domain, "control", summary, ControlConfig, "smarthome.controller:control", ())

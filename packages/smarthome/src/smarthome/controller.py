@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 import pandas as pd
 
-from core.serving.load import LoadedRun, load
 from core.report.sentences.notices import SIMULATED_MODEL
+from core.serving.load import LoadedRun, load
 from core.targets.intent_slots import IntentSlotsTarget
 from smarthome import home as homes
 from smarthome.home import Change, Home
@@ -24,6 +24,7 @@ from smarthome.scene_policy import plan_for_scene
 from smarthome.simulate.phrases import OUT_OF_SCOPE
 
 if TYPE_CHECKING:
+    from core.domain import Domain
     from smarthome.command import ControlConfig
 
 YES = ("yes", "confirm", "yes please", "do it", "confirmed")
@@ -199,6 +200,11 @@ def build_controller(config: ControlConfig) -> Controller:
         raise ValueError(f"area={config.area}: the home has {', '.join(home.areas)}")
     threshold = confidence_threshold(commands) if config.min_confidence is None else config.min_confidence
     return Controller(commands, scene, home, threshold, config.comfort, config.away, config.area)
+
+
+def control(config: ControlConfig, folder: Path, domain: Domain) -> list[dict[str, Any]]:
+    """Run the command ``control``; return the responses, which were written as they came."""
+    return run_control(config)
 
 
 def run_control(config: ControlConfig) -> list[dict[str, Any]]:

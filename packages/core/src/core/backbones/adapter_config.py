@@ -9,15 +9,15 @@ from core.config import AdapterConfig, field, register
 from core.config.validate import at_least_zero, fractions, one_of, positive
 
 _LINEAR_PROBE_EPOCHS = (
-    "LP-FT: epochs in which the head alone is trained first, without augmentation (for pretrained weights); "
+    "LP-FT: epochs of a linear probe before everything trains, without augmentation (for pretrained weights); "
     "0: none"
 )
-_LINEAR_PROBE_LR = "LP-FT: peak learning rate of those epochs (AdamW)"
+_LINEAR_PROBE_LR = "LP-FT: peak learning rate of the linear probe (AdamW)"
 
 
 @runtime_checkable
 class LinearProbeFirst(Protocol):
-    """An ``adapter=`` option that may train the head alone before all that it trains (LP-FT)."""
+    """An ``adapter=`` option that may train a linear probe before all that it trains (LP-FT)."""
 
     linear_probe_epochs: int
     linear_probe_lr: float

@@ -8,7 +8,7 @@ from torch import nn
 
 from core.backbones.config import CNN1dConfig
 from core.backbones.contexts import seeded_init
-from core.backbones.inputs import check_inputs, side_features, side_kinds, wide_inputs
+from core.backbones.input_layers import check_inputs, side_features, side_kinds, wide_inputs
 from core.backbones.layers import Pooling
 from core.backbones.types import Features
 
@@ -92,7 +92,7 @@ class CNN1d(nn.Module):
                     nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             self.pooling = Pooling(config.pooling, widths[-1])
             self.side = side_features(layout, self.pooling.width)
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.num_features = self.pooling.width
         self.architecture = architecture or {}
 
@@ -102,4 +102,4 @@ class CNN1d(nn.Module):
         pooled_BD = self.pooling(tokens_BTD, None)
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
-        return Features(pooled_BD, wide=self.wide(inputs) if self.wide else None)
+        return Features(pooled_BD, wide=self.wide_inputs(inputs) if self.wide_inputs else None)

@@ -10,7 +10,7 @@ from torch import nn
 
 from core.backbones.config import CnnSmallConfig
 from core.backbones.contexts import seeded_init
-from core.backbones.inputs import check_inputs, side_features, side_kinds, wide_inputs
+from core.backbones.input_layers import check_inputs, side_features, side_kinds, wide_inputs
 from core.backbones.pretrained import load_pretrained
 from core.backbones.types import Features
 from core.config import config_error
@@ -169,7 +169,7 @@ class CnnSmall(nn.Module):
         if architecture is None:
             load_pretrained(self.trunk, "cnn_small", config.weights)
         self.dropout = nn.Dropout(config.dropout)
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.architecture = architecture or {}
         self.pyramid = TRUNK.channels
         self.returns_maps = False
@@ -189,5 +189,5 @@ class CnnSmall(nn.Module):
             pooled_BD,
             map=maps[-1],
             maps=maps if self.returns_maps else None,
-            wide=self.wide(inputs) if self.wide else None,
+            wide=self.wide_inputs(inputs) if self.wide_inputs else None,
         )

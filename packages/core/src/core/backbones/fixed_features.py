@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from core.backbones.contexts import seeded_init
-from core.backbones.inputs import check_inputs, side_features, side_kinds, wide_inputs
+from core.backbones.input_layers import check_inputs, side_features, side_kinds, wide_inputs
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class FixedFeatureNet(nn.Module):
         self.title = title
         self.register_buffer("scale", torch.tensor(1.0 / 255.0), persistent=False)
         self.mirror = config.mirror
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.architecture = architecture or {}
 
     def add_trained_layers(
@@ -101,4 +101,6 @@ class FixedFeatureNet(nn.Module):
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
         feature_map = map_BDHW if len(self.layers) else None
-        return Features(pooled_BD, map=feature_map, wide=self.wide(inputs) if self.wide else None)
+        return Features(
+            pooled_BD, map=feature_map, wide=self.wide_inputs(inputs) if self.wide_inputs else None
+        )

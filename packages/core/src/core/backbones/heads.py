@@ -52,7 +52,7 @@ class PooledHead(nn.Module):
 
     def __init__(self, backbone: Backbone, num_outputs: int, head_type: str, dropout: float) -> None:
         super().__init__()
-        wide = backbone.wide
+        wide = backbone.wide_inputs
         self.dropout = nn.Dropout(dropout)
         self.answer = output_layer(backbone.num_features, num_outputs, head_type)
         self.wide = WideBranch(wide.width, num_outputs, wide.lr_scale) if wide else None

@@ -63,7 +63,7 @@ class WeightsCard(BaseModel):
     recipe: str = ""
     settings: dict[str, object] = Field(default_factory=dict)
     seed: int = 0
-    data: dict[str, object] = Field(default_factory=dict)
+    data: dict[str, dict[str, float | int | str]] = Field(default_factory=dict)
     steps: int = 0
     device: str = ""
     torch: str = ""

@@ -9,7 +9,7 @@ from torch import nn
 
 from core.backbones.config import ResNetGNConfig
 from core.backbones.contexts import seeded_init
-from core.backbones.inputs import check_inputs, side_features, side_kinds, wide_inputs
+from core.backbones.input_layers import check_inputs, side_features, side_kinds, wide_inputs
 from core.backbones.types import Features
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class ResNetGN(nn.Module):
             self.side = side_features(layout, widths[-1])
         self.register_buffer("step", torch.tensor(2.0 / 255.0), persistent=False)
         self.dropout = nn.Dropout(config.dropout)
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.num_features = widths[-1]
         self.architecture = architecture or {}
         self.pyramid = tuple(widths)
@@ -127,5 +127,5 @@ class ResNetGN(nn.Module):
             pooled_BD,
             map=map_BDHW,
             maps=tuple(maps) if self.returns_maps else None,
-            wide=self.wide(inputs) if self.wide else None,
+            wide=self.wide_inputs(inputs) if self.wide_inputs else None,
         )

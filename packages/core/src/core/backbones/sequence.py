@@ -10,7 +10,7 @@ from torch.nn.functional import pad
 
 from core.backbones.config import SequenceConfig
 from core.backbones.contexts import seeded_init
-from core.backbones.inputs import check_inputs, input_kinds, side_features, side_kinds, wide_inputs
+from core.backbones.input_layers import check_inputs, input_kinds, side_features, side_kinds, wide_inputs
 from core.backbones.layers import Blocks, ClsToken, Pooling, PositionalEmbedding, drop_tokens
 from core.backbones.types import Features
 
@@ -57,7 +57,7 @@ class SequenceTransformer(nn.Module):
             )
             self.pooling = Pooling(config.pooling, d)
             self.side = side_features(layout, d)
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.token_dropout = config.token_dropout
         self.num_features = d
         self.architecture = architecture or {}
@@ -84,5 +84,8 @@ class SequenceTransformer(nn.Module):
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
         return Features(
-            pooled_BD, tokens=x_BTD[:, 1:], mask=given_BT, wide=self.wide(inputs) if self.wide else None
+            pooled_BD,
+            tokens=x_BTD[:, 1:],
+            mask=given_BT,
+            wide=self.wide_inputs(inputs) if self.wide_inputs else None,
         )

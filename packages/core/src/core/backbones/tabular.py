@@ -9,7 +9,7 @@ from torch import nn
 
 from core.backbones.config import TabularConfig
 from core.backbones.contexts import seeded_init
-from core.backbones.inputs import PiecewiseLinearEncoding, check_inputs, side_kinds, wide_inputs
+from core.backbones.input_layers import PiecewiseLinearEncoding, check_inputs, side_kinds, wide_inputs
 from core.backbones.layers import Blocks, ClsToken, Pooling, PositionalEmbedding, drop_tokens
 from core.backbones.types import Features
 
@@ -100,7 +100,7 @@ class TabularTransformer(nn.Module):
             self.first = ClsToken(d)
             self.blocks = Blocks(d, config.num_layers, config.num_heads, config.mlp_ratio, config.dropout)
             self.pooling = Pooling(config.pooling, d)
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.pad_token_id = layout.pad_token_id
         self.token_dropout = config.token_dropout
         self.num_features = d
@@ -129,4 +129,6 @@ class TabularTransformer(nn.Module):
         if real_BT is not None:
             real_BT = torch.cat([torch.ones_like(real_BT[:, :1]), real_BT], dim=1)
         x_BTD = self.blocks(x_BTD, real_BT, first_only=self.pooling.kind == "cls")
-        return Features(self.pooling(x_BTD, real_BT), wide=self.wide(inputs) if self.wide else None)
+        return Features(
+            self.pooling(x_BTD, real_BT), wide=self.wide_inputs(inputs) if self.wide_inputs else None
+        )

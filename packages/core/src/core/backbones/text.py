@@ -9,7 +9,7 @@ from torch import nn
 
 from core.backbones.config import TextConfig
 from core.backbones.contexts import seeded_init
-from core.backbones.inputs import check_inputs, side_features, side_kinds, wide_inputs
+from core.backbones.input_layers import check_inputs, side_features, side_kinds, wide_inputs
 from core.backbones.layers import Blocks, ClsToken, Pooling, PositionalEmbedding, drop_tokens
 from core.backbones.types import Features
 from core.config import config_error
@@ -97,7 +97,7 @@ class TextTransformer(nn.Module):
                     layout.tfidf_size, components, config.dropout, config.tfidf_dropout
                 )
         self.seed = seed
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.pad_token_id = layout.pad_token_id
         self.provides = ("pooled", "tokens") if self.topics is None else ("pooled",)
         self.token_dropout = config.token_dropout
@@ -133,5 +133,5 @@ class TextTransformer(nn.Module):
             pooled_BD,
             tokens=x_BTD[:, 1:] if self.topics is None else None,
             mask=given_BT,
-            wide=self.wide(inputs) if self.wide else None,
+            wide=self.wide_inputs(inputs) if self.wide_inputs else None,
         )

@@ -11,7 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from core.backbones.config import TextSmallConfig
 from core.backbones.contexts import seeded_init
-from core.backbones.inputs import check_inputs, first_subword, side_features, side_kinds, wide_inputs
+from core.backbones.input_layers import check_inputs, first_subword, side_features, side_kinds, wide_inputs
 from core.backbones.layers import Pooling, drop_tokens, init_block
 from core.backbones.pretrained import check_tokenizer, load_pretrained
 from core.backbones.types import Features
@@ -136,7 +136,7 @@ class TextSmall(nn.Module):
         self.pad_token_id = layout.pad_token_id
         self.token_dropout = config.token_dropout
         self.num_features = trunk.hidden_size
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.words = first_subword(layout)
         self.provides = ("pooled", "tokens") if self.words is None else ("pooled", "tokens", "joint")
         self.num_codes, self.code_lr_scale = layout.word_vocab_size, config.word_linear_branch_lr_scale
@@ -156,6 +156,9 @@ class TextSmall(nn.Module):
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
         features = Features(
-            pooled_BD, tokens=x_BTD, mask=given_BT, wide=self.wide(inputs) if self.wide else None
+            pooled_BD,
+            tokens=x_BTD,
+            mask=given_BT,
+            wide=self.wide_inputs(inputs) if self.wide_inputs else None,
         )
         return features if self.words is None else self.words(features, inputs)

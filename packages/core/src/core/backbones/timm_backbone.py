@@ -14,7 +14,7 @@ from torch import nn
 
 from core.backbones.config import TimmConfig
 from core.backbones.contexts import eval_mode, seeded_init
-from core.backbones.inputs import check_inputs, side_features, side_kinds, wide_inputs
+from core.backbones.input_layers import check_inputs, side_features, side_kinds, wide_inputs
 from core.backbones.timm_surgery import patch_size_for, reduce_stem_stride, replace_batch_norm
 from core.backbones.types import Features
 from core.config import config_error
@@ -55,7 +55,7 @@ class TimmBackbone(nn.Module):
         self.num_features, self.provides = _probe(self.network, config.name, (channels, height, width))
         with seeded_init(seed, "side"):
             self.side = side_features(layout, self.num_features)
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.architecture = architecture or {}
         self.pyramid = _pyramid(self.network, (channels, height, width)) if "map" in self.provides else ()
         self.returns_maps = False
@@ -81,7 +81,7 @@ class TimmBackbone(nn.Module):
             tokens=_tokens(self.network, features) if "tokens" in self.provides else None,
             map=_map(features, self.num_features) if "map" in self.provides else None,
             maps=maps,
-            wide=self.wide(inputs) if self.wide else None,
+            wide=self.wide_inputs(inputs) if self.wide_inputs else None,
         )
 
 

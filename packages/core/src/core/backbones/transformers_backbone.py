@@ -18,7 +18,7 @@ from transformers import (
 
 from core.backbones.config import TransformersConfig
 from core.backbones.contexts import seeded_init
-from core.backbones.inputs import check_inputs, first_subword, side_features, side_kinds, wide_inputs
+from core.backbones.input_layers import check_inputs, first_subword, side_features, side_kinds, wide_inputs
 from core.backbones.layers import Pooling
 from core.backbones.types import Features
 from core.config import config_error
@@ -58,7 +58,7 @@ class TransformersBackbone(nn.Module):
         with seeded_init(seed, "side"):
             self.pooling = Pooling(config.pooling, self.num_features)
             self.side = side_features(layout, self.num_features)
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.words = first_subword(layout)
         self.provides = ("pooled", "tokens") if self.words is None else ("pooled", "tokens", "joint")
         self.num_codes, self.code_lr_scale = layout.word_vocab_size, config.word_linear_branch_lr_scale
@@ -75,7 +75,10 @@ class TransformersBackbone(nn.Module):
         if self.side is not None:
             pooled_BD = self.side(pooled_BD, inputs)
         features = Features(
-            pooled_BD, tokens=hidden_BTD, mask=given_BT, wide=self.wide(inputs) if self.wide else None
+            pooled_BD,
+            tokens=hidden_BTD,
+            mask=given_BT,
+            wide=self.wide_inputs(inputs) if self.wide_inputs else None,
         )
         return features if self.words is None else self.words(features, inputs)
 

@@ -62,7 +62,7 @@ class Backbone(Protocol):
     """Which features it has: pooled always; tokens, map, joint."""
 
     @property
-    def wide(self) -> WideInputs | None:
+    def wide_inputs(self) -> WideInputs | None:
         """The inputs of the head's wide branch; None where it is switched off or there is nothing to read."""
 
     def __call__(self, inputs: dict[str, Tensor]) -> Features:

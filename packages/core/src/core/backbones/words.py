@@ -9,7 +9,7 @@ from torch import nn
 
 from core.backbones.config import WordsConfig
 from core.backbones.contexts import seeded_init
-from core.backbones.inputs import check_inputs, side_features, side_kinds, wide_inputs
+from core.backbones.input_layers import check_inputs, side_features, side_kinds, wide_inputs
 from core.backbones.layers import Blocks, ClsToken, Pooling, PositionalEmbedding, drop_tokens
 from core.backbones.types import Features
 
@@ -48,7 +48,7 @@ class WordTransformer(nn.Module):
             self.blocks = Blocks(d, config.num_layers, config.num_heads, config.mlp_ratio, config.dropout)
             self.pooling = Pooling(config.pooling, d)
             self.side = side_features(layout, d)
-        self.wide = wide_inputs(layout, config.linear_branch_lr_scale)
+        self.wide_inputs = wide_inputs(layout, config.linear_branch_lr_scale)
         self.feature_dropout = config.feature_dropout
         self.num_features = d
         self.num_codes = layout.word_vocab_size
@@ -70,7 +70,7 @@ class WordTransformer(nn.Module):
             pooled_BD,
             tokens=x_BTD[:, 1:],
             mask=given_BT,
-            wide=self.wide(inputs) if self.wide else None,
+            wide=self.wide_inputs(inputs) if self.wide_inputs else None,
             codes=codes_BTM,
             max_tokens=self.max_words,
         )

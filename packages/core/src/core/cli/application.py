@@ -31,10 +31,10 @@ from core.config.deprecated import renamed_override
 from core.domain import Domain
 from core.training.torchrun_env import (
     SWEEP,
-    rank,
-    require_single_process,
-    require_common_folder,
     errors_from_main_only,
+    rank,
+    require_common_folder,
+    require_single_process,
 )
 
 ROOMS = (
@@ -60,8 +60,11 @@ class Application:
     verb: str
     summary: str
     schema: type
-    work: Callable[[Any, Path, Domain], Any]
+    work: Callable[[Any, Path, Domain], Any] | str
+    """What it does: a function of configuration, folder and domain, or its path ``package.module:function``."""
     groups: tuple[str, ...]
+    show: str = ""
+    """Path of what prints the result on the terminal; Python callers have the result itself."""
 
     def __call__(self, *overrides: str, folder: str | Path | None = None) -> Any:
         """Run what the command runs with the same overrides, and return the Run (or the table).
@@ -74,7 +77,7 @@ class Application:
             config = self.configure(*overrides)
         stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S-%f")
         target = Path(folder) if folder is not None else Path("runs", self.domain.name, stamp)
-        return self.work(config, target, self.domain)
+        return self._work(config, target)
 
     def configure(self, *overrides: str) -> Any:
         """Return the typed configuration that the overrides ask for, raising hydra's errors for wrong ones."""
@@ -94,7 +97,9 @@ class Application:
             self._register()
             given = [a for a in sys.argv[1:] if not a.startswith("-")]
             name = self.domain.name
-            sys.exit(run_cli(lambda: show_help(name, self.verb, self.summary, self.schema, self.groups, given)))
+            sys.exit(
+                run_cli(lambda: show_help(name, self.verb, self.summary, self.schema, self.groups, given))
+            )
         self._register()
         os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # hydra then raises instead of printing and exiting 1
 
@@ -106,7 +111,9 @@ class Application:
                 with errors_from_main_only():
                     config = self._typed(composed)
                 _announce_sweep()
-                self.work(config, folder, self.domain)
+                result = self._work(config, folder)
+                if self.show and rank() == 0:
+                    resolve(self.show)(result)
             except (Exception, KeyboardInterrupt) as error:
                 failed.append(error)  # raised below: hydra would print a line of its own about it
             if rank() == 0 and folder.is_dir() and not any(folder.iterdir()):
@@ -121,6 +128,10 @@ class Application:
                 raise failed[0]
 
         sys.exit(run_cli(start))
+
+    def _work(self, config: Any, folder: Path) -> Any:
+        work = resolve(self.work) if isinstance(self.work, str) else self.work
+        return work(config, folder, self.domain)
 
     def _allow_processes(self, folder_named: bool) -> None:
         if self.verb != "train":
@@ -140,6 +151,13 @@ class Application:
         store = ConfigStore.instance()
         store.store(name=f"core_{self.verb}", node=self.schema, provider="core")
         store.store(name="core_output", node=_output(self.domain), package="_global_", provider="core")
+
+
+def resolve(path: str) -> Callable[..., Any]:
+    """Return the function at a path ``package.module:function``, importing its module."""
+    module, _, name = path.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found
 
 
 @contextmanager
@@ -178,5 +196,3 @@ def _output(domain: Domain) -> dict[str, Any]:
             "job": {"chdir": False, "name": domain.name},
         }
     }
-
-

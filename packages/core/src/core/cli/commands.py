@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import MISSING
 
@@ -15,13 +15,10 @@ from core.config import GROUPS, DataConfig, RunConfig, field
 from core.domain import Domain
 from core.serving.config import ServeConfig
 
-if TYPE_CHECKING:
-    from core.report.run import Run
-
 
 @dataclass
 class EvaluateConfig:
-    """Evaluate a saved run on new labelled data."""
+    """Evaluate a saved run on new labeled data."""
 
     defaults: list[Any] = dataclasses.field(default_factory=lambda: ["_self_", {"data": "table"}])
     run: str = field(MISSING, "folder of a finished run")
@@ -60,19 +57,20 @@ class CompareConfig:
 
 def train(domain: Domain) -> Application:
     """Return the domain's ``train``: data in, one run folder out."""
-
-    def work(config: RunConfig, folder: Path, domain: Domain) -> Run:
-        from core.run.pipeline import train as run
-
-        return run(config, folder, domain)
-
+    summary = f"Train and evaluate a model: {domain.title}."
     return Application(
-        domain, "train", f"Train and evaluate a model: {domain.title}.", RunConfig, work, tuple(GROUPS)
+        domain,
+        "train",
+        summary,
+        RunConfig,
+        "core.run.pipeline:train",
+        tuple(GROUPS),
+        show="core.report.console:print_run",
     )
 
 
 def evaluate(domain: Domain) -> Application:
-    """Return the domain's ``evaluate``: a saved run on new labelled data."""
+    """Return the domain's ``evaluate``: a saved run on new labeled data."""
 
     def work(config: EvaluateConfig, folder: Path, domain: Domain) -> Any:
         from core.serving.verbs import evaluate as run
@@ -80,7 +78,7 @@ def evaluate(domain: Domain) -> Application:
         return run(config.run, config.data, folder, domain, config.device, config.batch_size)
 
     return Application(
-        domain, "evaluate", "Evaluate a saved run on new labelled data.", EvaluateConfig, work, ("data",)
+        domain, "evaluate", "Evaluate a saved run on new labeled data.", EvaluateConfig, work, ("data",)
     )
 
 

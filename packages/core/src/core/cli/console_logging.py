@@ -1,4 +1,4 @@
-"""What the packages log, printed by commands: messages as they are, warnings with their level, all on standard error."""
+"""What the packages log, printed by commands on standard error: messages as they are, warnings with their level."""
 
 from __future__ import annotations
 

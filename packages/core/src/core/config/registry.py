@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 from hydra.core.config_store import ConfigStore
 
@@ -52,6 +52,7 @@ def field(default: Any, help: str) -> Any:  # noqa: A002 - the word users of arg
     return dataclasses.field(default=default, metadata={"help": help})
 
 
+@dataclass_transform()
 def register(
     group: str,
     name: str,

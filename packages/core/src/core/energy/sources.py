@@ -107,7 +107,8 @@ class Rapl:
         """Return the joules since the source was created."""
         counters = [self._counter(domain) for domain in self.domains]
         moved = sum(
-            (now - before) % range_ for now, before, range_ in zip(counters, self._seen, self._ranges, strict=True)
+            (now - before) % range_
+            for now, before, range_ in zip(counters, self._seen, self._ranges, strict=True)
         )
         busy, own = _busy_seconds(), processor_seconds()
         all_seconds = max(busy - self._busy, own - self._own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ MAX_ROW_RESAMPLES = 500
 """Resamples behind an interval of what is computed row set by row set."""
 
 
-def estimate(value: float | None) -> Estimate:
+def estimate(value: float | np.floating[Any] | None) -> Estimate:
     """Return a value without an interval; null where it is undefined.
 
     >>> estimate(float("nan"))

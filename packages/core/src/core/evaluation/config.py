@@ -84,6 +84,12 @@ class StandardEvaluation(EvaluationConfig):
                 )
 
 
+def standard(config: EvaluationConfig) -> StandardEvaluation:
+    """Return the option under its own type: there is one."""
+    assert isinstance(config, StandardEvaluation)
+    return config
+
+
 @register("baseline", "none", builds="core.evaluation.baseline:no_baseline")
 class NoBaseline(BaselineConfig):
     """No classical baseline."""

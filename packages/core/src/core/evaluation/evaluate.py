@@ -25,6 +25,7 @@ from core.evaluation.thresholds import choose_thresholds, metric_settings, thres
 from core.evaluation.types import Comparison, Evaluation
 from core.fairness.group_thresholds import decide_by_group
 from core.fairness.section import GroupThresholds
+from core.targets.metrics import monitored_first
 from core.targets.recalibration import Recalibration
 from core.targets.types import FittedBaseline, Metric, Predictions, Statistic, Target
 
@@ -105,14 +106,14 @@ def compare(
     other = evaluate(theirs["validation"], theirs["test"], target, config, extra_metrics, seed)
     difference = {}
     for name, samples in evaluation.samples.items():
-        ours, value = evaluation.metrics[name].value, other.metrics[name].value
-        apart = float("nan") if ours is None or value is None else ours - value
+        value, their_value = evaluation.metrics[name].value, other.metrics[name].value
+        apart = float("nan") if value is None or their_value is None else value - their_value
         paired = samples[: len(other.samples[name])] - other.samples[name][: len(samples)]
         difference[name] = interval(apart, paired, config.confidence)
     drawn = other.curves
     section = BaselineSection(
         name=baseline.name,
-        metrics=other.metrics,
+        metrics={name: other.metrics[name] for name in evaluation.metrics},
         difference=difference,
         thresholds=other.thresholds,
         calibration=other.calibration,
@@ -148,9 +149,7 @@ def _measure(
 
     statistics = target.statistics(test.classes, metric_settings(config, thresholds))
     weighted = {n for s in statistics for n in s.names} - set(extra)
-    own = target.metrics()
-    first = {monitor: own[monitor]} if monitor in own else {}
-    given = {**first, **own, **extra}
+    given = {**monitored_first(target, monitor), **extra}
     slow = {name: metric for name, metric in given.items() if name not in weighted}
     names = list(given) + [n for s in statistics for n in s.names if n not in given]
 

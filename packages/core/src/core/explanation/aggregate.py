@@ -83,9 +83,7 @@ def _grid(numbers: Array, masker: Masker, effects: Array) -> float:
     return 0.0
 
 
-def _tokens(
-    source: str, numbers: Array, masker: Masker, alignment: TextAlignment, effects: Array
-) -> float:
+def _tokens(source: str, numbers: Array, masker: Masker, alignment: TextAlignment, effects: Array) -> float:
     """Add a token's attribution to the word that it shares most characters with."""
     numbers = numbers.sum(axis=2) if numbers.ndim == 3 else numbers
     words = word_of_token(source, numbers.shape[1], masker, alignment)

@@ -99,7 +99,9 @@ def occlude(
     named = {column: (column,) for column in positions} if groups is None else groups
     unknown = sorted({c for columns in named.values() for c in columns} - set(positions))
     if unknown:
-        raise ValueError(f"{', '.join(map(repr, unknown))}: no input columns; they are {', '.join(positions)}")
+        raise ValueError(
+            f"{', '.join(map(repr, unknown))}: no input columns; they are {', '.join(positions)}"
+        )
     names = [*named, *([HISTORY] if "events" in inputs else [])]
     rows = len(next(iter(inputs.values())))
     count = len(next(iter(references.values())))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.backbones.inputs import OneHot
+from core.backbones.input_layers import OneHot
 
 FLOATS = ("numeric", "missing", "tfidf", "image", "signal", "events")
 """Inputs that are numbers; the masks beside them only tell what is there."""
@@ -65,9 +65,7 @@ class DifferentiableInputs:
 
     def outputs(self, values: Sequence[Tensor], inputs: dict[str, Tensor]) -> Tensor:
         """Run the network with these numbers in place of its own; ``inputs`` give the masks."""
-        put = {
-            id(e.module): value for e, value in zip(self.all, values, strict=True) if e.module is not None
-        }
+        put = {id(e.module): value for e, value in zip(self.all, values, strict=True) if e.module is not None}
         floats = {e.source: value for e, value in zip(self.all, values, strict=True) if e.module is None}
 
         def exchange(module: nn.Module, codes: Tensor, output: Tensor) -> Tensor | None:

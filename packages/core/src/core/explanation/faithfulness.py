@@ -93,7 +93,9 @@ def faithfulness(
         place += len(curve.hidden)
         ends = (empty, full) if curve.kind == "insertion" else (full, empty)
         points = np.concatenate([ends[0][[curve.row]], own, ends[1][[curve.row]]])
-        towards = sign[curve.row] * (1.0 if curve.kind == "insertion" else -1.0)  # deletion counts what is lost
+        towards = sign[curve.row] * (
+            1.0 if curve.kind == "insertion" else -1.0
+        )  # deletion counts what is lost
         areas[curve.kind][curve.row, curve.order] = np.trapezoid(towards * (points - points[0]), curve.at)
     usable = ~np.isnan(areas["deletion"][:, 0])
     random = np.full(len(masker), np.nan)

@@ -106,7 +106,9 @@ def _baselines(
     for reference in range(r):
         masked = masker.masked(np.arange(n), hidden, np.full(n, reference))
         found = differentiable.values({name: tensor.to(device) for name, tensor in masked.items()})
-        means = [v / r for v in found] if not means else [s + v / r for s, v in zip(means, found, strict=True)]
+        means = (
+            [v / r for v in found] if not means else [s + v / r for s, v in zip(means, found, strict=True)]
+        )
     baselines = []
     for entry, own, mean in zip(differentiable.all, values, means, strict=True):
         if entry.source in ("tokens", "words"):

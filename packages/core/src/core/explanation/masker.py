@@ -190,9 +190,7 @@ class Masker:
             )
         return inputs
 
-    def _fill_columns(
-        self, inputs: dict[str, Tensor], hidden: NDArray[np.bool_], reference: Tensor
-    ) -> None:
+    def _fill_columns(self, inputs: dict[str, Tensor], hidden: NDArray[np.bool_], reference: Tensor) -> None:
         """Replace columns by reference values, in the row's own event too."""
         for c, column in enumerate(self.columns):
             lost = torch.from_numpy(np.flatnonzero(hidden[:, c]))

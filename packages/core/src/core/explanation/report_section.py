@@ -231,7 +231,9 @@ def _by_group(
             apart = values[a] - values[b]
             quantile = NormalDist().inv_cdf(1 - bootstrap.tail / 100 / len(pairs))
             half = quantile * float(np.nanstd(samples[a] - samples[b]))
-            disparity = FaithfulnessDisparity(value=apart, low=apart - half, high=apart + half, between=[a, b])
+            disparity = FaithfulnessDisparity(
+                value=apart, low=apart - half, high=apart + half, between=[a, b]
+            )
         found[attribute] = GroupFaithfulnessTable(groups=shown, suppressed=suppressed, disparity=disparity)
     return found
 

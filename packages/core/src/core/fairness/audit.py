@@ -113,12 +113,16 @@ def _by_group(
     large = np.isin(groups, names[counts >= min_rows])
     if not large.any():
         return {}
-    numerator_NC, denominator_NC = (np.stack([getattr(m, part) for m in metrics], axis=1) for part in ("numerator", "denominator"))
+    numerator_NC, denominator_NC = (
+        np.stack([getattr(m, part) for m in metrics], axis=1) for part in ("numerator", "denominator")
+    )
 
     def rates(rows: NDArray[np.int64], _: NDArray[np.int64]) -> Array:
         denominator_C = denominator_NC[rows].sum(axis=0)
         unknown = np.full(len(metrics), np.nan)
-        found: Array = np.divide(numerator_NC[rows].sum(axis=0), denominator_C, out=unknown, where=denominator_C > 0)
+        found: Array = np.divide(
+            numerator_NC[rows].sum(axis=0), denominator_C, out=unknown, where=denominator_C > 0
+        )
         return found
 
     # All rates in one pass: MetricFrame takes milliseconds for each metric of each group.

@@ -55,9 +55,7 @@ class GroupDRO:
     weight 1: their loss is mostly chance.
     """
 
-    def __init__(
-        self, index: SubgroupIndex, counts_C: Tensor, step_size: float, min_group_rows: int
-    ) -> None:
+    def __init__(self, index: SubgroupIndex, counts_C: Tensor, step_size: float, min_group_rows: int) -> None:
         """``counts_C`` (C,): training rows of each subgroup; those with fewer than ``min_group_rows`` stay out."""
         self.index, self.step_size = index, step_size
         self.large_C = counts_C >= min_group_rows

@@ -84,7 +84,9 @@ def smaller_side(sides: Sides, metric: FairnessMetric, units_N: NDArray[np.int64
     return min(found) if min(found) >= MIN_UNITS else 0
 
 
-def resample_rates(compared: Sequence[tuple[Sides, FairnessMetric, int]], weights: Iterable[Array]) -> ResampledRates:
+def resample_rates(
+    compared: Sequence[tuple[Sides, FairnessMetric, int]], weights: Iterable[Array]
+) -> ResampledRates:
     """Compute every rate on every resample.
 
     ``compared``: sides, metric and the units behind the smaller side; ``weights``: blocks (r, N) of bootstrap counts.

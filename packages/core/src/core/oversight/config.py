@@ -21,7 +21,9 @@ DEFERRALS = ("auto", "none", "cost", "fraction", "accuracy")
 class StandardOversight(OversightConfig):
     """Predict conformal sets with a guaranteed coverage, and defer predictions of low confidence to a human."""
 
-    alpha: float = field(0.1, help="miscoverage: share of predictions whose set or interval may miss the label")
+    alpha: float = field(
+        0.1, help="miscoverage: share of predictions whose set or interval may miss the label"
+    )
     method: str = field(
         "auto",
         help="nonconformity score; of sets: lac (smallest), aps (adaptive), contiguous (ordered classes); of "

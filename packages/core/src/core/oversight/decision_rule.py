@@ -100,7 +100,7 @@ class Decisions:
 def count_decisions(decision: NDArray[np.str_]) -> DecisionCounts:
     """Count rows by who decides them: the model, a human for want of confidence, a human to confirm.
 
-    >>> count_decisions(np.array([MODEL, UNSURE, CONFIRM])).human
+    >>> count_decisions(np.array([MODEL, UNSURE, CONFIRM])).to_human
     2
     """
     unsure, confirm = int((decision == UNSURE).sum()), int((decision == CONFIRM).sum())

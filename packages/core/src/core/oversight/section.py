@@ -72,7 +72,7 @@ class DecisionCounts(Section):
     """Confirmed by a human first."""
 
     @property
-    def human(self) -> int:
+    def to_human(self) -> int:
         """Rows that a human decides or confirms."""
         return self.unsure + self.confirm
 

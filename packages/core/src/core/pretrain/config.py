@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, dataclass_transform
 
 from hydra.core.config_store import ConfigStore
 
@@ -26,6 +26,7 @@ _EMA = "decay of the exponential moving average of the weights, which is what is
 _FP16 = "write the weights in half precision (the card records what it changes)"
 
 
+@dataclass_transform()
 def recipe(name: str, builds: str) -> Callable[[type[T]], type[T]]:
     """Return a decorator that registers a dataclass as ``recipe=name``; its defaults are the only defaults."""
 

@@ -204,8 +204,8 @@ def validate_run(
 
 def validate_data(privacy: PrivacyConfig, dataset: Dataset) -> None:
     """Raise ValueError under a formal guarantee for rows whose inputs are made of other units' rows."""
-    if is_private(privacy) and dataset.of_others:
-        raise config_error("privacy", "dp", f"can't hold on these data: {dataset.of_others}")
+    if is_private(privacy) and dataset.cross_unit_inputs:
+        raise config_error("privacy", "dp", f"can't hold on these data: {dataset.cross_unit_inputs}")
 
 
 def validate_pretraining(privacy: PrivacyConfig, weights: str, overlap: str) -> None:

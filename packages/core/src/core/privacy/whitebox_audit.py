@@ -77,7 +77,7 @@ class Canaries:
         return torch.cat(found)
 
     def losses(self, name: str, weight: Tensor, canaries: Tensor, length: float) -> Tensor:
-        """Return losses (b,) of canaries in one weight tensor, whose gradients are their directions times ``length``."""
+        """Return losses (b,) of canaries in one tensor, whose gradients are their directions times ``length``."""
         chosen = self._chosen[name][canaries - self.range[name][0]]
         block, row = chosen // BLOCK, chosen % BLOCK
         signs_bK = self._sign[name][block] * self._hadamard[row] * (length / math.sqrt(BLOCK))

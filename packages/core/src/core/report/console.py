@@ -18,6 +18,8 @@ from core.report.summary import all_items
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from core.report.run import Run
+
 ROWS = 8
 """Metrics that the terminal shows; the report has them all."""
 NAME = 22
@@ -47,6 +49,11 @@ COMMON = frozenset(
     (*PREFERRED, "f1", "macro_auprc", "log_loss", "ppv", "npv", "net_benefit", "calibration_intercept")
 )
 """Metrics that every task of a kind has; others are the task's own."""
+
+
+def print_run(run: Run) -> None:
+    """Print what a finished run found."""
+    print_summary(run.record, run.path)
 
 
 def print_summary(record: Record, folder: Path, console: Console | None = None) -> None:
@@ -82,7 +89,7 @@ def print_summary(record: Record, folder: Path, console: Console | None = None) 
         out.print(f"[dim]baseline: {escape(baseline_name(record.baseline.name))}[/]", highlight=False)
     gates = [gate for study in record.studies.values() for gate in study.gates]
     if gates:
-        failed = [gate["name"] for gate in gates if not gate["passed"]]
+        failed = [gate.name for gate in gates if not gate.passed]
         text = f"{len(gates) - len(failed)} of {len(gates)} gates passed"
         out.print(f"{text}[red]; failed: {escape(', '.join(failed))}[/]" if failed else text, highlight=False)
     lines = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))

@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.atomic_io import write_atomically
 from core.data.readers.files import sha256
 from core.report.card import card
 from core.report.evidence import chosen, contents, evidence
 from core.report.page import write_page
 from core.report.record import Record, read_record
 from core.report.verify import count_shown, disagreements
-from core.atomic_io import write_atomically
 
 MANIFEST = "evidence/manifest.json"
 

@@ -81,13 +81,13 @@ def page(record: Record, plots: list[Plot]) -> str:
             rows=[_row(record, content, metric) for metric in shown],
             classes=classes,
             class_heads=[h for h in PER_CLASS if any(h in metrics for metrics in classes.values())],
-            plots=[plot for plot in plots if plot.name != "groups"],
+            plots=sorted((plot for plot in plots if plot.name != "groups"), key=lambda plot: plot.wide),
             group_plots=[plot for plot in plots if plot.name == "groups"],
             plotted=PLOTTED,
             points=operating_points(record, content),
             group_metrics=_group_metrics(record, shown),
             has_units=_has_units(content),
-            glossary=_glossary(content, shown),
+            glossary=_glossary(record, shown, bool(classes)),
             model=model_facts(record, content),
             config=sorted(_flat(record.run.config).items()),
             environment=environment_facts(record),
@@ -150,10 +150,9 @@ def _has_units(content: Json) -> bool:
     return any(group["units"] is not None and group["units"] != group["rows"] for group in groups)
 
 
-def _glossary(content: Json, shown: list[str]) -> dict[str, str]:
+def _glossary(record: Record, shown: list[str], by_class: bool) -> dict[str, str]:
     """Return name -> definition of the metrics that stand on the page, but not in its first table."""
-    elsewhere = [name for study in content["studies"].values() for name in study["metrics"]]
-    names = [*PER_CLASS, *elsewhere] if any(m.partition("_")[0] in PER_CLASS for m in content["metrics"]) else elsewhere
+    names = [*(PER_CLASS if by_class else ()), *(m for study in record.studies.values() for m in study.metrics)]
     glosses = {name: metric_gloss(name) for name in dict.fromkeys(names) if name not in shown}
     return {display_name(name): gloss for name, gloss in glosses.items() if gloss}
 

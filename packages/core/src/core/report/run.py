@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from core.data.readers.files import sha256
 from core.evaluation.section import Metrics
-from core.report.record import Record, read_record
 from core.report.predictions import read_predictions, read_table
+from core.report.record import Record, read_record
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -117,7 +117,9 @@ def upgrade_explanation(old: Content) -> Content:
         method = re.search(r"explanation\.method=(\w+)", detail)
         return {"unavailable": code, "method": method[1] if method else None}
     reason, notes = old["reason"], old.get("notes", [])
-    chosen = "few_features" if "at most" in reason else "many_features" if "more than" in reason else "requested"
+    chosen = (
+        "few_features" if "at most" in reason else "many_features" if "more than" in reason else "requested"
+    )
     numbers = re.search(r"has ([\d.]+) .*?(?:at most|more than) (\d+)", reason)
     rows = _first(r"(\d+) of (\d+) rows were explained: more would take over ([\d.]+)%", notes)
     unassigned = _first(r"([\d.]+)% of what integrated gradients found", notes)
@@ -209,10 +211,15 @@ def upgrade_uncertainty(old: Content) -> Content:
             for name, found in old["by_class"].items()
         },
         "by_group": {
-            attribute: {name: {"rows": found["rows"], **_set_quality(found)} for name, found in groups.items()}
+            attribute: {
+                name: {"rows": found["rows"], **_set_quality(found)} for name, found in groups.items()
+            }
             for attribute, groups in old["by_group"].items()
         },
-        "deferral": {**{name: deferral[name] for name in estimates}, "by_group": deferral.get("by_group", {})},
+        "deferral": {
+            **{name: deferral[name] for name in estimates},
+            "by_group": deferral.get("by_group", {}),
+        },
         "risk_coverage": old.get("risk_coverage"),
     }
 
@@ -315,7 +322,10 @@ def _reference_run(other: Mapping[str, Any]) -> Content:
         "epsilon_here": other["epsilon_here"],
         "epsilon_there": other["epsilon_there"],
         "utility_costs": [
-            {name: cost[name] for name in ("metric", "here", "there", "lower_is_better", "value", "low", "high")}
+            {
+                name: cost[name]
+                for name in ("metric", "here", "there", "lower_is_better", "value", "low", "high")
+            }
             for cost in [other["price"], *other.get("further_prices", [])]
         ],
         "comparisons": [

@@ -6,55 +6,57 @@ from pathlib import Path
 
 from core.config import RunConfig, build
 from core.domain import Domain
-from core.run.directory import RunDirectory
 from core.report.run import Run
-from core.steps.footprint import measure_footprint, all_reduce_meter
-from core.steps.assess import assess
-from core.steps.design import design
-from core.steps.evaluate import evaluate_run
-from core.steps.prepare import prepare
-from core.steps.train import train_model
-from core.steps.write import write
+from core.run.directory import RunDirectory
+from core.run.state import RunState
+from core.run.steps.assess import assess
+from core.run.steps.design import design
+from core.run.steps.evaluate import evaluate_run
+from core.run.steps.footprint import all_reduce_meter, measure_footprint
+from core.run.steps.prepare import prepare
+from core.run.steps.train import train_model
+from core.run.steps.write import write
 from core.training.parallel import ProcessGroup, join_process_group
 
 
 def train(config: RunConfig, path: Path, domain: Domain) -> Run:
-    """Carry out one run in a folder; go on with one that was stopped there; report one that is finished.
+    """Carry out one run in a folder, resume one that was stopped there, or open one that is finished.
 
     Under torchrun all processes train, and the main one does the rest. Raises ValueError for what the user can
-    mend and ``Stopped`` when interrupted with a checkpoint kept.
+    mend and ``TrainingInterrupted`` when interrupted with a checkpoint kept.
     """
-    with join_process_group() as parallel:
-        folder = RunDirectory(path, config, domain)
-        if folder.finished:
-            return folder.report() if parallel.is_main else Run(path)
+    with join_process_group() as processes:
+        directory = RunDirectory(path, config, domain)
+        if directory.finished:
+            return directory.reopen() if processes.is_main else Run(path)
         try:
-            return _carried_out(config, folder, parallel)
+            return _six_steps(config, directory, processes)
         except BaseException:
-            if parallel.is_main:
-                folder.abandon()  # whatever went wrong: a run of which no step was kept leaves nothing half-written
+            if processes.is_main:
+                directory.abandon()  # whatever went wrong: a run without a checkpoint leaves nothing half-written
             raise
 
 
-def _carried_out(config: RunConfig, folder: RunDirectory, parallel: ProcessGroup) -> Run:
-    meter = build(config.energy)
+def _six_steps(config: RunConfig, directory: RunDirectory, processes: ProcessGroup) -> Run:
+    state = RunState(config, directory, processes, build(config.energy))
+    meter = state.meter
     with meter.phase("prepare"):
-        prepared = prepare(config)
-        if parallel.is_main:
-            folder.begin()
+        state.data = prepare(config)
+        if processes.is_main:
+            directory.begin()
     with meter.phase("design"):
-        designed = design(config, prepared, folder, parallel)
+        state.design = design(state)
     with meter.phase("train"):
-        trained = train_model(config, prepared, designed, folder, parallel, meter)
-    all_reduce_meter(meter, parallel)
-    if not parallel.is_main:
-        parallel.barrier()  # until the main process has written the run
-        return Run(folder.path)
+        state.trained = train_model(state)
+    all_reduce_meter(meter, processes)
+    if not processes.is_main:
+        processes.barrier()  # until the main process has written the run
+        return Run(directory.path)
     with meter.phase("evaluate"):
-        judged = evaluate_run(config, prepared, designed, meter)
+        state.evaluated = evaluate_run(state)
     with meter.phase("assess"):
-        impact = assess(config, prepared, designed, trained, judged, meter)
-    footprint = measure_footprint(config, meter, prepared, designed, trained, judged)
-    run = write(folder, config, prepared, designed, trained, judged, impact, footprint)
-    parallel.barrier()
+        state.impact = assess(state)
+    state.footprint = measure_footprint(state)
+    run = write(state)
+    processes.barrier()
     return run

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from core.data.readers.files import sha256
 from core.data.masks import to_png
+from core.data.readers.files import sha256
 from core.oversight.decision_rule import count_decisions
 from core.report.record import plain
-from core.report.sentences.oversight import rule_in_words
 from core.report.sentences.notices import SIMULATED_MODEL
+from core.report.sentences.oversight import rule_in_words
 from core.serving.load import LoadedRun
 
 if TYPE_CHECKING:

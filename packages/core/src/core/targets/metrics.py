@@ -36,6 +36,12 @@ def monitored(target: Target, monitor: str) -> str:
     return monitor
 
 
+def monitored_first(target: Target, monitor: str) -> dict[str, Metric]:
+    """Return the target's metrics, the one that selects checkpoints before all others."""
+    metrics = target.metrics()
+    return {monitor: metrics[monitor], **metrics} if monitor in metrics else metrics
+
+
 # Metrics of arrays
 
 

@@ -293,7 +293,7 @@ class MultilabelTarget(Target):
 
     def explained_class(self, labels: Labels, outputs: Array) -> NDArray[np.int64]:
         """Return the likeliest label of each row."""
-        return outputs.argmax(axis=1)
+        return np.asarray(outputs.argmax(axis=1), np.int64)
 
     def explained_value(self, outputs: Tensor, explained: Tensor) -> Tensor:
         """Return the log odds (B,) of the explained labels."""
@@ -306,7 +306,7 @@ class MultilabelTarget(Target):
     @classmethod
     def certainty(cls, p: Predictions) -> Array:
         """Return how sure the least sure label of each row is."""
-        return np.abs(p.scores - 0.5).min(axis=1) + 0.5
+        return np.asarray(np.abs(p.scores - 0.5).min(axis=1) + 0.5)
 
     @classmethod
     def correct(cls, p: Predictions) -> Flags:

@@ -176,6 +176,10 @@ class MultiStepSchedule(ScheduleConfig):
 
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+BF16_MIN_SPEEDUP = 1.15
+"""precision=auto: how many times faster bf16 must be to be chosen: below, a measurement's variance would decide."""
+BF16_MIN_STEPS = 200
+"""precision=auto: runs of fewer steps than this take fp32 unmeasured."""
 SAMPLINGS = ("uniform", "class_balanced", "group_balanced", "group_class_balanced")
 PROGRESS = ("auto", "bar", "lines", "none")
 TTA_VIEWS = (1, 2, 4, 8)

@@ -18,6 +18,7 @@ import torch
 
 from core.atomic_io import write_atomically
 from core.config import config_error
+from core.training.config import BF16_MIN_SPEEDUP, BF16_MIN_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MIN_SPEEDUP = 1.15
-"""How many times faster bf16 must be to be chosen: below, the variance of a measurement would decide."""
-MIN_STEPS = 200
-"""Runs of fewer steps than this take fp32 unmeasured."""
 PAIRS = 5
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -80,7 +77,7 @@ def choose_precision(
     """Return the precision of a run, kept in ``folder/precision.json`` before its first step.
 
     ``auto`` takes bf16 only where the device has it natively and forward and backward of this model on this
-    batch (of the size that is in memory at a time) are at least ``GAIN`` times faster with it. The
+    batch (of the size that is in memory at a time) are at least ``BF16_MIN_SPEEDUP`` times faster with it. The
     measurement is cached for this machine, so that two runs of the same shape choose alike. Measuring changes
     neither weights, buffers, gradients nor random states. Raises ValueError for what the device can't do.
     """
@@ -119,7 +116,7 @@ def _decide(
 ) -> PrecisionDecision:
     if not native_bf16(device):
         return PrecisionDecision("fp32", "no_native_bf16")
-    if steps < MIN_STEPS:
+    if steps < BF16_MIN_STEPS:
         return PrecisionDecision("fp32", "short_run")
     known: dict[str, float] = _read(cache) if cache.exists() else {}
     if key in known:
@@ -142,7 +139,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _by_speedup(speedup: float, reason: PrecisionReason) -> PrecisionDecision:
-    return PrecisionDecision("bf16" if speedup >= MIN_SPEEDUP else "fp32", reason, speedup)
+    return PrecisionDecision("bf16" if speedup >= BF16_MIN_SPEEDUP else "fp32", reason, speedup)
 
 
 def measure_speedup(model: nn.Module, target: Target, batch: Batch, device: torch.device) -> float:

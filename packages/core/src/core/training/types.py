@@ -69,9 +69,11 @@ class Callback(Protocol):
 
     def on_step(self, event: StepEvent) -> None:
         """Receive what a step did."""
+        return
 
     def on_end(self) -> None:
         """Receive the end of training."""
+        return
 
     def findings(self) -> dict[str, Any]:
         """Return results by name, for the steps that follow training."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from core.cli.application import Application
 from core.config import MISSING, field
@@ -23,15 +21,6 @@ class FeedbackConfig:
 
 
 def feedback(domain: Domain) -> Application:
-    """Return the domain's ``feedback``: raw answers in, grades with reasons out."""
-
-    def work(config: FeedbackConfig, folder: Path, domain: Domain) -> list[dict[str, Any]]:
-        from education.grading.feedback import write_feedback
-
-        lines = write_feedback(config.run, config.input, config.output, config.words, config.device)
-        reviewed = sum(line["to_human"] for line in lines)
-        print(f"{len(lines)} answers, {reviewed} of them for human review: {Path(config.output).resolve()}")
-        return lines
-
+    """Return the domain's command ``feedback``: raw answers in, grades with reasons out."""
     summary = "Grade and explain raw answers with a saved run."
-    return Application(domain, "feedback", summary, FeedbackConfig, work, ())
+    return Application(domain, "feedback", summary, FeedbackConfig, "education.grading.feedback:feedback", ())

@@ -13,6 +13,7 @@ from core.atomic_io import write_atomically
 from core.data.encoders.columns import ColumnsEncoder
 from core.explanation.word_occlusion import WordEffect, word_effects
 from core.oversight.decision_rule import CONFIRM, UNSURE
+from core.report.console import print_lines
 from core.report.sentences.notices import SIMULATED_MODEL
 from core.serving.load import LoadedRun, load
 from core.serving.verbs import raw_rows
@@ -24,9 +25,20 @@ from education.grading.word_attribution import MAX_WORDS, label_probability_scor
 if TYPE_CHECKING:
     import pandas as pd
 
+    from core.domain import Domain
+    from education.grading.command import FeedbackConfig
+
 MISSING_WORDS = 8
 """Most missing words of the reference that are listed."""
 log = logging.getLogger(__name__)
+
+
+def feedback(config: FeedbackConfig, folder: Path, domain: Domain) -> list[dict[str, Any]]:
+    """Run the command ``feedback``: write the lines, print how many go to a human; return them."""
+    lines = write_feedback(config.run, config.input, config.output, config.words, config.device)
+    reviewed = sum(line["to_human"] for line in lines)
+    print_lines(f"{len(lines)} answers, {reviewed} of them for human review: {Path(config.output).resolve()}")
+    return lines
 
 
 def write_feedback(run: str, source: str, output: str, words: int, device: str) -> list[dict[str, Any]]:

@@ -230,7 +230,10 @@ class GamingDetector:
 
     def to_table(self) -> pd.DataFrame:
         """Return the detector as rows of (part, key, value)."""
-        rows: list[tuple[str, str, float]] = [("threshold", "", self.threshold), ("stemmer", self.stemmer, 0.0)]
+        rows: list[tuple[str, str, float]] = [
+            ("threshold", "", self.threshold),
+            ("stemmer", self.stemmer, 0.0),
+        ]
         rows += [("stem", s, float(n)) for s, n in sorted(self.stems.items())]
         rows += [("pair", " ".join(p), float(n)) for p, n in sorted(self.pairs.items())]
         rows += [("answered", " ".join(p), float(n)) for p, n in sorted(self.answered.items())]

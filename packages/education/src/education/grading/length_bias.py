@@ -62,8 +62,8 @@ def length_bias(task: GradingTask) -> Study:
             if (quartile == k).any()
         ]
         own = found["partial_correlation_machine"]
-        significant = own.low is not None and (own.low > 0 or own.high < 0)
-        shown = "undefined" if own.value is None else f"{own['value']:+.2f}"
+        significant = own.low is not None and own.high is not None and (own.low > 0 or own.high < 0)
+        shown = "undefined" if own.value is None else f"{own.value:+.2f}"
         return StudyResult(
             f"At equal human grade the machine's grade correlates {shown} with length"
             + (", significantly." if significant else ", not significantly."),

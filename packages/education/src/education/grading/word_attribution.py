@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.config import derive_seed
+from core.config.section import Estimate
 from core.evaluation.bootstrap import estimate
 from core.evaluation.study import StudyResult
 from core.explanation.word_occlusion import WordEffect, scores_without_spans, word_effects
@@ -60,7 +61,7 @@ def word_attribution() -> Study:
             {
                 "drop_attributed_words": estimate(a.mean()),
                 "drop_random_words": estimate(b.mean()),
-                "difference": {"value": float((a - b).mean()), "low": float(low), "high": float(high)},
+                "difference": Estimate(value=float((a - b).mean()), low=float(low), high=float(high)),
             },
             notes=[
                 f"{len(a)} test answers with more than {2 * REMOVED} words; each word is removed in turn and the "

@@ -64,16 +64,4 @@ class MonitorConfig:
 
 def monitor(domain: Domain) -> Application:
     """Return the domain's command ``monitor``: transactions in, alerts out."""
-
-    def work(config: MonitorConfig, folder: Path, domain: Domain) -> dict[str, int]:
-        from finance.stream.monitor import run_monitor
-
-        counts = run_monitor(config, domain)
-        print(
-            f"{counts['lines']} lines: {counts['transactions']} transactions, {counts['labels']} labels, "
-            f"{counts['duplicates']} duplicates, {counts['rejected']} rejected; {counts['alerts']} alerts: "
-            f"{Path(config.output).resolve()}"
-        )
-        return counts
-
-    return Application(domain, "monitor", SUMMARY, MonitorConfig, work, ())
+    return Application(domain, "monitor", SUMMARY, MonitorConfig, "finance.stream.monitor:watch", ())

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from core.config import from_dict
 from core.data.readers.files import resolve_path, sha256
-from core.serving.load import load
+from core.report.console import print_lines
 from core.report.sentences.notices import SIMULATED_MODEL
+from core.serving.load import load
 from finance.stream.jsonl_stream import Label, Line, Transaction, follow_file, parse_line, read_stdin
 from finance.stream.scorer import FraudScorer
 from finance.stream.state import State, digest
@@ -42,6 +43,17 @@ class Batch:
     duplicates: int = 0
     """Transactions that are stored already."""
     last: Line | None = None
+
+
+def watch(config: MonitorConfig, folder: Path, domain: Domain) -> dict[str, int]:
+    """Run the command ``monitor``: monitor, then print what was counted; return the counts."""
+    counts = run_monitor(config, domain)
+    print_lines(
+        f"{counts['lines']} lines: {counts['transactions']} transactions, {counts['labels']} labels, "
+        f"{counts['duplicates']} duplicates, {counts['rejected']} rejected; {counts['alerts']} alerts: "
+        f"{Path(config.output).resolve()}"
+    )
+    return counts
 
 
 def run_monitor(config: MonitorConfig, domain: Domain) -> dict[str, int]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from finance.reasons import Codes
 
 
-def fraud_studies(task: Fraud) -> dict[str, Study]:
+def fraud_studies(kind: str, task: Fraud) -> dict[str, Study]:
     """Return the studies of card fraud; what each needs is imported when it runs."""
 
     def alerts(context: EvaluationContext) -> StudyResult:
@@ -36,14 +36,11 @@ def fraud_studies(task: Fraud) -> dict[str, Study]:
 
         return fraud_reason_codes(_amount(context), context.dataset.roles.inputs())
 
-    return {
-        "alerts": alerts,
-        "costs": costs,
-        **_common(task.max_fpr_difference, task.num_reasons, codes),
-    }
+    common = _common(task.max_fpr_difference, task.num_reasons, codes)
+    return {"binary": {"alerts": alerts, "costs": costs, **common}}.get(kind, {})
 
 
-def credit_studies(task: Credit) -> dict[str, Study]:
+def credit_studies(kind: str, task: Credit) -> dict[str, Study]:
     """Return the studies of credit default."""
 
     def costs(context: EvaluationContext) -> StudyResult:
@@ -58,7 +55,8 @@ def credit_studies(task: Credit) -> dict[str, Study]:
 
         return credit_reason_codes(context.dataset.roles.inputs())
 
-    return {"costs": costs, **_common(task.max_fpr_difference, task.num_reasons, codes)}
+    common = _common(task.max_fpr_difference, task.num_reasons, codes)
+    return {"binary": {"costs": costs, **common}}.get(kind, {})
 
 
 def _common(max_fpr_difference: float, num_reasons: int, codes: _CodesOf) -> dict[str, Study]:

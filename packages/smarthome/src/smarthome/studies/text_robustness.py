@@ -66,7 +66,7 @@ def text_robustness(context: EvaluationContext) -> StudyResult:
         for probability in PROBABILITIES:
             found = predict_rows(context, corrupt_rows(frame, target, probability, corruption, context.seed))
             rows.append(_row(kind, probability, found))
-        metrics[f"exact_match_{kind}"] = estimate(rows[-2]["exact match"])
+        metrics[f"exact_match_{kind}"] = estimate(float(rows[-2]["exact match"]))
     worst = min(row["exact match"] for row in rows)
     return StudyResult(
         f"Exact match falls from {before:.3f} to {worst:.3f} under the worst corruption.",

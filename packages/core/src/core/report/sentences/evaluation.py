@@ -81,7 +81,7 @@ def rule_name(record: Record, rule: str) -> str:
     """Return the name of a rule that chooses a threshold, with the sensitivity or specificity that it holds."""
     wanted = record.run.config.get("evaluation", {}).get(f"target_{rule}")
     if wanted is not None:
-        return f"{display_name(rule)} >= {100 * float(wanted):g} %"
+        return f"{display_name(rule)} ≥ {100 * float(wanted):g} %"
     return RULES.get(rule, rule)
 
 

@@ -60,7 +60,9 @@ def detail(section: ExplanationSection) -> str:
     units, ratio = plural(section.feature_kind), section.faithfulness.deletion.ratio_to_random
     parts = [f"Masking {units} does not change the output, so nothing could be tested."]
     if ratio.value is not None and ratio.low is not None:
-        above = "." if section.faithfulness.above_random else "; they are not above random in both directions."
+        above = (
+            "." if section.faithfulness.above_random else "; they are not above random in both directions."
+        )
         parts = [
             f"Masking the {units} ranked first changes the output {ratio.value:.1f} times as much as masking {units} at "
             f"random ({ratio.low:.1f} to {ratio.high:.1f}){above}"

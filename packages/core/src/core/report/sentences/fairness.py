@@ -47,7 +47,9 @@ def needed_to_predict(section: FairnessSection) -> str:
     """Return which attributes every row that is predicted must have; "" where none."""
     if section.mitigation is None or not section.mitigation.needed_to_predict:
         return ""
-    return f"{' and '.join(section.mitigation.needed_to_predict)} must be known of every row that is predicted."
+    return (
+        f"{' and '.join(section.mitigation.needed_to_predict)} must be known of every row that is predicted."
+    )
 
 
 def reference_run(section: FairnessSection) -> str:
@@ -84,7 +86,11 @@ def _largest(section: FairnessSection) -> str:
 
 def _mitigation(done: MitigationSection) -> str:
     if done.option == "reweight":
-        source = "given by group" if done.settings.get("weights") else "by group and class, counted on training rows"
+        source = (
+            "given by group"
+            if done.settings.get("weights")
+            else "by group and class, counted on training rows"
+        )
         return f"Training rows were reweighed: weights {source}."
     return MITIGATIONS.get(done.option, f"Mitigated by fairness={done.option}.")
 

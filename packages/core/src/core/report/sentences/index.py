@@ -16,6 +16,7 @@ from core.report.sentences import (
     model,
     oversight,
     performance,
+    privacy,
     training,
     uncertainty,
 )
@@ -25,8 +26,10 @@ WHOLE: dict[str, ModuleType] = {"evaluation": evaluation}
 SECTIONS: dict[str, ModuleType] = {
     "model": model,
     "training": training,
+    "privacy": privacy,
     "fairness": fairness,
     "explanation": explanation,
+    "privacy": privacy,
     "uncertainty": uncertainty,
     "oversight": oversight,
     "energy": energy,

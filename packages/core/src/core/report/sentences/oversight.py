@@ -12,7 +12,7 @@ def headline(section: OversightSection) -> str:
     role = f"{responsible[:1].upper()}{responsible[1:]}"
     if not section.declaration.acts:
         return f"{role}, in every case"
-    return f"{role}; {section.counts.share(section.counts.human):.0%} go to a human"
+    return f"{role}; {section.counts.share(section.counts.to_human):.0%} go to a human"
 
 
 def detail(section: OversightSection) -> str:
@@ -77,6 +77,4 @@ def counts(found: DecisionCounts) -> str:
     >>> counts(DecisionCounts(rows=100, model=90, unsure=8, confirm=2))
     '10 of 100 go to a human (8 unsure, 2 to confirm)'
     """
-    return (
-        f"{found.human:,} of {found.rows:,} go to a human ({found.unsure:,} unsure, {found.confirm:,} to confirm)"
-    )
+    return f"{found.to_human:,} of {found.rows:,} go to a human ({found.unsure:,} unsure, {found.confirm:,} to confirm)"

@@ -64,7 +64,9 @@ def threshold(section: UncertaintySection) -> str:
         return f"a fraction of {chosen.target:g} is deferred"
     if chosen.criterion == "accuracy":
         return f"the predictions left to the model have an accuracy of at least {chosen.target:g}"
-    return f"least expected cost, a human's decision costing {chosen.cost_of_deferral:g} of a wrong prediction"
+    return (
+        f"least expected cost, a human's decision costing {chosen.cost_of_deferral:g} of a wrong prediction"
+    )
 
 
 def notes(section: UncertaintySection) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from core.config import RunConfig, TaskConfig, derive_seed
+from core.config import TaskConfig, derive_seed
 from core.evaluation.deferral import accuracy_threshold, cost_threshold, fraction_threshold
 from core.evaluation.uncertainty import UncertaintyTerms, measure, terms
 from core.oversight.config import StandardOversight, mondrian
@@ -17,49 +17,48 @@ from core.oversight.section import (
     UncertaintyMeasures,
     UncertaintySection,
 )
-from core.steps.conformal import ConformalResult
-from core.steps.evaluate import EvaluationResult
-from core.steps.prepare import PreparedData
+from core.run.state import PreparedData, RunState
+from core.run.steps.conformal import ConformalResult
 from core.targets.types import Predictions, Target
 
 
 def assess_deferral(
-    config: RunConfig, prepared: PreparedData, judged: EvaluationResult, conformal: ConformalResult | None
+    state: RunState, conformal: ConformalResult | None
 ) -> tuple[UncertaintySection | None, OversightSection]:
     """Choose the threshold of confidence on validation; measure sets, deferral and decisions on test.
 
     With ``oversight=none`` (``conformal`` is None) nothing is measured and the declaration is kept.
     """
-    declared: Oversight = config.task.oversight
-    target, options = prepared.target, config.oversight
-    test = judged.evaluation.parts["test"]
-    texts = joined_texts(prepared.frames["test"], prepared.dataset.roles.text)
+    declared = state.task.oversight
+    target, options = state.data.target, state.config.oversight
+    test = state.evaluated.evaluation.parts["test"]
+    texts = joined_texts(state.data.frames["test"], state.data.dataset.roles.text)
     if conformal is None or not isinstance(options, StandardOversight):
-        rules = DecisionRule(target.kind, target.classes, declared.acts)
-        decisions = rules.decide(test.scores, test.labels, test.groups, texts, test.sure)
+        rule = DecisionRule(target.kind, target.classes, declared.acts)
+        decisions = rule.decide(test.scores, test.labels, test.groups, texts, test.sure)
         return None, OversightSection(
-            declaration=declared.section(), counts=decisions.counts(), rule=rules.section()
+            declaration=declared.section(), counts=decisions.counts(), rule=rule.section()
         )
-    calibration, seed = conformal.calibration, derive_seed(config.seed, "oversight")
-    validation = judged.evaluation.parts["validation"]
+    calibration, seed = conformal.calibration, derive_seed(state.config.seed, "oversight")
+    validation = state.evaluated.evaluation.parts["validation"]
     unit = validation.type.error_unit(validation)
-    threshold = choose_threshold(calibration.rule, validation, options, declared, config.task, unit, target)
-    rules = replace(calibration.rule, threshold=threshold.value)
+    threshold = choose_threshold(calibration.rule, validation, options, declared, state.task, unit, target)
+    rule = replace(calibration.rule, threshold=threshold.value)
     against = terms(calibration, options.alpha, options.cost_of_deferral, unit)
-    measured = measure(rules, test, against, config.evaluation, seed, conformal.pixels.get("test"))
-    decisions = rules.decide(test.scores, test.labels, test.groups, texts, test.sure)
-    uncertainty = _uncertainty(measured, conformal, against, options, threshold, prepared)
+    measured = measure(rule, test, against, state.evaluation, seed, conformal.pixels.get("test"))
+    decisions = rule.decide(test.scores, test.labels, test.groups, texts, test.sure)
+    uncertainty = _uncertainty(measured, conformal, against, options, threshold, state.data)
     oversight = OversightSection(
         declaration=declared.section(),
         counts=decisions.counts(),
-        rule=rules.section(),
+        rule=rule.section(),
         missing_confirm_classes=missing_confirm_classes(declared, target.classes),
     )
     return uncertainty, oversight
 
 
 def choose_threshold(
-    rules: DecisionRule,
+    rule: DecisionRule,
     validation: Predictions,
     options: StandardOversight,
     declared: Oversight,
@@ -75,7 +74,7 @@ def choose_threshold(
         if declared.accuracy_key is not None and target.has_row_class:
             criterion, accuracy = "accuracy", float(getattr(task, declared.accuracy_key))
     if criterion != "none":
-        confidence = rules.confidence(validation.scores, validation.labels, validation.sure)
+        confidence = rule.confidence(validation.scores, validation.labels, validation.sure)
         loss = validation.type.row_losses(validation, unit)
         if criterion == "fraction":
             asked, value = options.defer_fraction, fraction_threshold(confidence, options.defer_fraction)
@@ -101,12 +100,12 @@ def _uncertainty(
     prepared: PreparedData,
 ) -> UncertaintySection:
     calibration, target = conformal.calibration, prepared.target
-    rules = calibration.rule
+    rule = calibration.rule
     return UncertaintySection(
         **dict(measured),
         item=target.item,
         alpha=against.alpha,
-        method=rules.method,
+        method=rule.method,
         mondrian=mondrian(options, target),
         calibration=CalibrationSet(
             rows=calibration.rows,
@@ -114,11 +113,11 @@ def _uncertainty(
             unit=prepared.dataset.unit_name if calibration.units is not None else "row",
             labels=calibration.labels,
             standard_error=calibration.standard_error,
-            residual_scale_split=rules.method == "normalized",
+            residual_scale_split=rule.method == "normalized",
             too_few_units=calibration.too_few_units,
             common_quantile=calibration.common_quantile,
             min_group_units=options.min_group_units,
         ),
-        quantiles=rules.quantiles.section(),
+        quantiles=rule.quantiles.section(),
         threshold=threshold,
     )

@@ -1,53 +1,44 @@
-"""Step 1: read the source, check it, split it, fit the encoders on the training part only."""
+"""Step 1: read the source, check it, split it, fit the encoders on the training set only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import logging
 
 from core.backbones.pretrained import pretraining_overlap, weights_origin
 from core.config import RunConfig, build, derive_seed
 from core.data.checks.dataset_checks import check_dataset
 from core.data.checks.split_checks import check_splits
-from core.data.groups import Groups
 from core.data.encoded_split import EncodedSplit
-from core.data.splits import subsample, split
-from core.data.types import Dataset, Encoder, Finding
-from core.privacy.config import validate_data, validate_pretraining
+from core.data.groups import Groups
+from core.data.splits import split, subsample
+from core.data.types import Dataset, Finding
+from core.domain import Task
 from core.fairness.mitigation import NoMitigation
 from core.oversight.config import check_target
-from core.steps.fairness import check_reference_run
+from core.privacy.config import validate_data, validate_pretraining
+from core.run.state import PreparedData
+from core.run.steps.fairness import check_reference_run
 from core.targets.types import Target
+from core.training.config import standard
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-@dataclass
-class PreparedData:
-    """Data ready to train on. Frames and parts are keyed train, validation, test."""
-
-    dataset: Dataset
-    frames: dict[str, pd.DataFrame]
-    parts: dict[str, EncodedSplit]
-    encoder: Encoder
-    target: Target
-    groups: Groups
-    findings: list[Finding]
+log = logging.getLogger(__name__)
 
 
 def prepare(config: RunConfig) -> PreparedData:
-    """Do step 1, raising ValueError that names every fault the checks found."""
+    """Carry out step 1, raising ValueError that names every fault the checks found."""
+    assert isinstance(config.task, Task)
     config.task.check_files()
     dataset = build(config.data, config.task, config.seed)
     validate_data(config.privacy, dataset)
     findings = check_dataset(dataset) + pretraining_overlap_findings(config, dataset)
     rows = split(dataset)
     findings += check_splits(dataset, rows)
-    whole, share = len(rows["train"]), config.training.train_fraction
+    whole, share = len(rows["train"]), standard(config.training).train_fraction
     rows["train"] = subsample(dataset, rows["train"], share, derive_seed(config.seed, "share"))
     if share < 1:
-        text = f"training.train_fraction={share:g}: {len(rows['train']):,} of {whole:,} training rows were used"
+        text = (
+            f"training.train_fraction={share:g}: {len(rows['train']):,} of {whole:,} training rows were used"
+        )
         findings.append(Finding("note", "share", "training.train_fraction", text))
     frames = {name: dataset.frame.iloc[chosen] for name, chosen in rows.items()}
     groups = Groups.fit(frames["train"], dataset)
@@ -57,16 +48,16 @@ def prepare(config: RunConfig) -> PreparedData:
     encoder.fit(frames["train"])
     target: Target = build(config.target, frames["train"], dataset.roles)
     check_target(config.oversight, target, dataset.roles)
-    parts = {
+    splits = {
         name: EncodedSplit(frame, rows[name], encoder, target.encode, dataset.roles, groups, dataset.frame)
         for name, frame in frames.items()
     }
-    mitigation.check_groups(parts["validation"].groups, target)
-    check_reference_run(config.fairness, dataset, target, parts["test"])
+    mitigation.check_groups(splits["validation"].groups, target)
+    check_reference_run(config.fairness, dataset, target, splits["test"])
     for finding in findings:
         if finding.level == "warning":
-            print(f"warning: {finding.message}")
-    return PreparedData(dataset, frames, parts, encoder, target, groups, findings)
+            log.warning("%s", finding.message)
+    return PreparedData(dataset, frames, splits, encoder, target, groups, findings)
 
 
 def pretraining_overlap_findings(config: RunConfig, dataset: Dataset) -> list[Finding]:

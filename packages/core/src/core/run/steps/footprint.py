@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from core.config import RunConfig
 from core.energy.carbon import Grid
 from core.energy.meter import EnergyUsage, Meter
 from core.energy.section import (
@@ -12,24 +9,11 @@ from core.energy.section import (
     EnergySection,
     EnergySource,
     EnergyUse,
-    PerformanceSection,
     PredictionEnergy,
 )
-from core.steps.benchmark import benchmark
-from core.steps.design import ModelAndData
-from core.steps.evaluate import EvaluationResult
-from core.steps.prepare import PreparedData
+from core.run.state import Footprint, RunState
+from core.run.steps.benchmark import benchmark
 from core.training.parallel import ProcessGroup
-from core.training.trainer import TrainingResult
-
-
-@dataclass(frozen=True)
-class Footprint:
-    """What the run used: time of every phase, energy where it was measured, and how fast the model is."""
-
-    phases: dict[str, EnergyUse]
-    performance: PerformanceSection
-    energy: EnergySection | None
 
 
 def all_reduce_meter(meter: Meter, parallel: ProcessGroup) -> None:
@@ -45,24 +29,17 @@ def all_reduce_meter(meter: Meter, parallel: ProcessGroup) -> None:
         meter.add(name, EnergyUsage(0.0, seconds, others))
 
 
-def measure_footprint(
-    config: RunConfig,
-    meter: Meter,
-    prepared: PreparedData,
-    designed: ModelAndData,
-    trained: TrainingResult,
-    judged: EvaluationResult,
-) -> Footprint:
+def measure_footprint(state: RunState) -> Footprint:
     """Carry out step 6."""
-    performance = benchmark(meter, prepared, designed, trained, judged)
-    phases = {name: usage.section() for name, usage in meter.phases.items()}
-    grid = Grid.if_measured(config.energy)
+    performance = benchmark(state)
+    phases = {name: usage.section() for name, usage in state.meter.phases.items()}
+    grid = Grid.if_measured(state.config.energy)
     if grid is None:
         return Footprint(phases, performance, None)
-    rows = sum(len(prepared.parts[name]) for name in ("validation", "test"))
-    section = energy_section(meter, grid, phases, rows)
-    section.forecast = trained.findings.get("energy_forecast")
-    section.budget_wh = getattr(config.energy, "budget_wh", 0.0) or None
+    rows = sum(len(state.data.splits[name]) for name in ("validation", "test"))
+    section = energy_section(state.meter, grid, phases, rows)
+    section.forecast = state.trained.findings.get("energy_forecast")
+    section.budget_wh = getattr(state.config.energy, "budget_wh", 0.0) or None
     return Footprint(phases, performance, section)
 
 

@@ -4,52 +4,42 @@ from __future__ import annotations
 
 import logging
 
-from core.config import RunConfig
-from core.energy.meter import JOULES_PER_WH, Meter
+from core.energy.meter import JOULES_PER_WH
 from core.energy.section import EnergyForecast
 from core.energy.training_energy import TrainingEnergy
 from core.report.formatting import format_duration, format_si
-from core.run.directory import RunDirectory
-from core.steps.design import ModelAndData
-from core.steps.prepare import PreparedData
-from core.training.config import standard
-from core.training.parallel import ProcessGroup
+from core.run.state import RunState
 from core.training.torchrun_env import sweep_position
 from core.training.trainer import TrainingResult, run_validator, train
 
 log = logging.getLogger(__name__)
 
 
-def train_model(
-    config: RunConfig,
-    prepared: PreparedData,
-    designed: ModelAndData,
-    folder: RunDirectory,
-    parallel: ProcessGroup,
-    meter: Meter,
-) -> TrainingResult:
+def train_model(state: RunState) -> TrainingResult:
     """Do step 3."""
-    training = standard(config.training)
-    shown = parallel.is_main and training.progress != "none"
+    training = state.training
+    shown = state.processes.is_main and training.progress != "none"
     energy = TrainingEnergy.of(
-        config.energy, meter, designed.setup.batches.steps, log_forecast if shown else None
+        state.config.energy, state.meter, state.design.setup.batches.steps, log_forecast if shown else None
     )
     fingerprint = {
-        "data": prepared.dataset.files or {"simulated": prepared.dataset.name},
-        "rows": {name: len(part) for name, part in prepared.parts.items()},
-        "privacy": designed.setup.guarantee.fingerprint(),
+        "data": state.data.dataset.files or {"simulated": state.data.dataset.name},
+        "rows": {name: len(part) for name, part in state.data.splits.items()},
+        "privacy": state.design.setup.guarantee.fingerprint(),
     }
     result = train(
         training,
-        designed.setup,
-        run_validator(training, designed.setup, prepared.target, prepared.parts["validation"], parallel),
-        folder.checkpoints,
+        state.design.setup,
+        run_validator(
+            training, state.design.setup, state.data.target, state.data.splits["validation"], state.processes
+        ),
+        state.directory.checkpoints,
         fingerprint,
         callbacks=[energy],
         stopping=[energy],
-        parallel=parallel,
+        parallel=state.processes,
     )
-    meter.add("train", energy.before)
+    state.meter.add("train", energy.before)
     return result
 
 

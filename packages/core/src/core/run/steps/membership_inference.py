@@ -15,10 +15,10 @@ from core.config import RunConfig, build, derive_seed
 from core.data.encoded_split import EncodedSplit
 from core.privacy.config import NoPrivacy, attack_options
 from core.privacy.membership_inference import evaluate_attack, lira, rmia
-from core.steps.design import ModelAndData, build_model
-from core.steps.feature_cache import cache_frozen_features
-from core.steps.lp_ft import train_linear_probe
-from core.steps.prepare import PreparedData
+from core.run.state import ModelAndData, PreparedData, RunState
+from core.run.steps.design import build_model
+from core.run.steps.feature_cache import cache_frozen_features
+from core.run.steps.lp_ft import train_linear_probe
 from core.training.config import standard
 from core.training.loop import fit
 from core.training.parallel import ALONE
@@ -33,29 +33,31 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def attack_model(config: RunConfig, prepared: PreparedData, designed: ModelAndData) -> AttackResult | None:
+def attack_model(state: RunState) -> AttackResult | None:
     """Tell training rows from test rows by the model's losses; None where no attack is asked for.
 
     ``loss`` guesses that rows of small loss are members (Yeom et al. 2018, arXiv:1709.01604). For the other attacks
     shadow models are trained as the model was, each on a random half of the units of both sets.
     """
-    options = attack_options(config.privacy)
+    options = attack_options(state.config.privacy)
     if options is None:
         return None
     if options.attack == "loss":
-        return _loss_attack(config, options, prepared, designed)
-    pool, member, units = _pool(prepared)
-    batch_size = standard(config.training).validation_batch_size
-    losses = _losses(designed.model, prepared.target, pool, batch_size)
+        return _loss_attack(state, options)
+    pool, member, units = _pool(state.data)
+    batch_size = state.training.validation_batch_size
+    losses = _losses(state.design.model, state.data.target, pool, batch_size)
     shadow_losses, inside = [], []
     for number in range(options.shadow_models):
-        seed = derive_seed(config.seed, "shadow", number)
+        seed = derive_seed(state.config.seed, "shadow", number)
         chosen = _half(units, member, seed)
         log.info("membership inference: shadow model %d of %d", number + 1, options.shadow_models)
-        shadow = _shadow_model(config, prepared, designed, pool.subset(np.flatnonzero(chosen)), seed)
-        shadow_losses.append(_losses(shadow, prepared.target, pool, batch_size))
+        shadow = _shadow_model(
+            state.config, state.data, state.design, pool.subset(np.flatnonzero(chosen)), seed
+        )
+        shadow_losses.append(_losses(shadow, state.data.target, pool, batch_size))
         inside.append(chosen)
-    seed = derive_seed(config.seed, "attack")
+    seed = derive_seed(state.config.seed, "attack")
     if options.attack == "rmia":
         scores = rmia(losses, np.stack(shadow_losses))
         return evaluate_attack("rmia", scores, member, units, shadow_models=options.shadow_models, seed=seed)
@@ -63,17 +65,15 @@ def attack_model(config: RunConfig, prepared: PreparedData, designed: ModelAndDa
     return evaluate_attack("lira", scores, member, units, shadow_models=options.shadow_models, seed=seed)
 
 
-def _loss_attack(
-    config: RunConfig, options: NoPrivacy, prepared: PreparedData, designed: ModelAndData
-) -> AttackResult:
-    rng = np.random.default_rng(derive_seed(config.seed, "attack"))
-    batch_size = standard(config.training).validation_batch_size
+def _loss_attack(state: RunState, options: NoPrivacy) -> AttackResult:
+    rng = np.random.default_rng(derive_seed(state.config.seed, "attack"))
+    batch_size = state.training.validation_batch_size
     scores, member, units = [], [], []
     seen = 0
     for name in ("train", "test"):
-        split = prepared.parts[name]
+        split = state.data.splits[name]
         chosen = np.sort(rng.permutation(len(split))[: options.attack_rows])
-        scores.append(-_losses(designed.model, prepared.target, split, batch_size, chosen))
+        scores.append(-_losses(state.design.model, state.data.target, split, batch_size, chosen))
         codes = np.arange(len(split)) if split.unit_codes is None else split.unit_codes.numpy()
         own = np.unique(codes[chosen], return_inverse=True)[1]
         units.append(own + seen)
@@ -85,13 +85,13 @@ def _loss_attack(
         np.concatenate(member),
         np.concatenate(units),
         shadow_models=0,
-        seed=derive_seed(config.seed, "attack"),
+        seed=derive_seed(state.config.seed, "attack"),
     )
 
 
 def _pool(prepared: PreparedData) -> tuple[EncodedSplit, NDArray[np.bool_], NDArray[np.int64]]:
     """Return the rows of training and test set together, which of them are members, and their units."""
-    train, test = prepared.parts["train"], prepared.parts["test"]
+    train, test = prepared.splits["train"], prepared.splits["test"]
     pool = EncodedSplit(
         pd.concat([train.frame, test.frame]),
         np.concatenate([train.rows, test.rows]),
@@ -132,7 +132,7 @@ def _shadow_model(
         model,
         prepared.target,
         rows,
-        prepared.parts["validation"],
+        prepared.splits["validation"],
         seed=seed,
         augmentation=augmentation,
         objective=build(config.fairness).objective(split, prepared.groups, prepared.target),

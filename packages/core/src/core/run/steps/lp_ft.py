@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from core.backbones.adapter_config import LinearProbeFirst
 from core.backbones.contexts import freeze_temporarily
 from core.config import build, derive_seed
-from core.steps.feature_cache import cache_frozen_features
+from core.run.steps.feature_cache import cache_frozen_features
 from core.training.callbacks import progress
 from core.training.config import AdamWConfig, CosineSchedule
 from core.training.loop import fit

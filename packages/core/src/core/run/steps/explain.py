@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.config import RunConfig, derive_seed
+from core.config import derive_seed
 from core.evaluation.intervals import resampled_weights
 from core.explanation.aggregate import TextAlignment
 from core.explanation.attribution import ModelUnderTest, features_per_row, select_method
@@ -21,13 +21,11 @@ from core.explanation.masker import Masker
 from core.explanation.report_section import report_section
 from core.explanation.rollout import MethodUnavailable
 from core.explanation.section import ExplanationSection
+from core.run.state import RunState
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from core.steps.design import ModelAndData
-    from core.steps.evaluate import EvaluationResult
-    from core.steps.prepare import PreparedData
     from core.targets.types import Predictions
 
 RESAMPLES = 1000
@@ -35,40 +33,39 @@ SHOWN_OF_SIMULATED = 3
 """Examples shown where the data are simulated."""
 
 
-def explain(
-    config: RunConfig, prepared: PreparedData, designed: ModelAndData, judged: EvaluationResult
-) -> ExplanationSection | None:
+def explain(state: RunState) -> ExplanationSection | None:
     """Return the record's ``explanation``; None with ``explanation=none``.
 
     Only test rows and what the fitted encoder keeps are read.
     """
-    settings = config.explanation
+    settings = state.config.explanation
     if not isinstance(settings, StandardExplanation):
         return None
-    begun, seed = time.perf_counter(), derive_seed(config.seed, "explanation")
-    test = judged.evaluation.parts["test"]
+    evaluation = state.evaluation
+    begun, seed = time.perf_counter(), derive_seed(state.config.seed, "explanation")
+    test = state.evaluated.evaluation.parts["test"]
     rows = sample_rows(test, settings.rows, seed)
     if len(rows) < 2:
         return ExplanationSection(unavailable="too_few_rows")
-    scorer, encoder = judged.scorer, prepared.encoder
+    scorer, encoder = state.evaluated.scorer, state.data.encoder
     masker = Masker.from_frame(
         scorer,
-        prepared.frames["test"].iloc[rows],
-        prepared.dataset.roles.text,
+        state.data.frames["test"].iloc[rows],
+        state.data.dataset.roles.text,
         patches=settings.patches,
         segments=settings.segments,
         num_references=settings.num_references,
     )
     method, method_reason = select_method(settings, masker)
     mean_features = features_per_row(masker)
-    passes = settings.compute_fraction * training_forward_passes(designed, prepared)
+    passes = settings.compute_fraction * training_forward_passes(state)
     budget = plan_budget(settings, masker, method, passes)
     masker, rows = masker.head(budget.rows), rows[: budget.rows]
     explained = ExplainedOutput.of_predictions(
-        prepared.target, test.labels[rows], scorer.outputs(masker.inputs)
+        state.data.target, test.labels[rows], scorer.outputs(masker.inputs)
     )
     subject = ModelUnderTest(
-        designed.model,
+        state.design.model,
         scorer,
         lambda model: replace(scorer, model=model),
         TextAlignment(encoder.token_offsets, encoder.tfidf_matrix),
@@ -81,18 +78,16 @@ def explain(
     weights = np.concatenate(list(resampled_weights(len(rows), units, RESAMPLES, seed)))
     groups = {name: values[rows] for name, values in test.groups.items()}
     large = {
-        name: {g for g in set(values.tolist()) if (values == g).sum() >= config.evaluation.min_group_rows}
+        name: {g for g in set(values.tolist()) if (values == g).sum() >= evaluation.min_group_rows}
         for name, values in test.groups.items()
     }
-    section = report_section(
-        report, weights, config.evaluation.confidence, groups, large, settings.min_group_rows
-    )
+    section = report_section(report, weights, evaluation.confidence, groups, large, settings.min_group_rows)
     section.method_reason, section.features_per_row = method_reason, mean_features
     section.max_occluded_features = settings.max_occluded_features
     section.rows_requested = min(settings.rows, len(test))
     section.compute_fraction = settings.compute_fraction
     section.stratified = test.type.stratum(test) is not None
-    count, section.examples_reason = num_examples(settings.examples, prepared.dataset.simulated)
+    count, section.examples_reason = num_examples(settings.examples, state.data.dataset.simulated)
     section.examples = show_examples(report, test, rows, count)
     section.seconds = time.perf_counter() - begun
     return section
@@ -111,10 +106,10 @@ def sample_rows(test: Predictions, count: int, seed: int) -> NDArray[np.int64]:
     return order[np.argsort(turn, kind="stable")][:count]
 
 
-def training_forward_passes(designed: ModelAndData, prepared: PreparedData) -> float:
+def training_forward_passes(state: RunState) -> float:
     """Count training's passes of a row through the network, a backward pass as two: planned, so always the same."""
-    epochs = designed.setup.batches.steps / designed.setup.epoch_steps
-    return FORWARD_PASSES_PER_STEP * epochs * len(prepared.parts["train"])
+    epochs = state.design.setup.batches.steps / state.design.setup.epoch_steps
+    return FORWARD_PASSES_PER_STEP * epochs * len(state.data.splits["train"])
 
 
 def num_examples(requested: int | None, simulated: bool) -> tuple[int, str]:

@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.config import RunConfig, build, config_error, derive_seed
+from core.config import build, config_error, derive_seed
+from core.evaluation.config import StandardEvaluation
 from core.evaluation.intervals import interval, resample_metrics, resampled_weights
 from core.fairness.config import AuditConfig
 from core.fairness.mitigation import NoMitigation
 from core.fairness.run_comparison import compare_runs, row_mismatch
 from core.fairness.section import FairnessSection, ReferenceRun, UtilityCost
 from core.report.run import Run
-from core.targets.metrics import LOWER_IS_BETTER
+from core.run.state import RunState
+from core.targets.metrics import LOWER_IS_BETTER, monitored_first
 
 if TYPE_CHECKING:
     from core.config import FairnessConfig
     from core.data.encoded_split import EncodedSplit
     from core.data.types import Dataset
-    from core.steps.evaluate import EvaluationResult
-    from core.steps.prepare import PreparedData
-    from core.targets.types import Array, Predictions, Target
+    from core.targets.types import Array, Metric, Predictions, Target
 
 DECISION_METRICS = ("balanced_accuracy",)
 """What thresholds of single groups may cost, which a metric of ranks such as AUROC does not see."""
 
 
-def audit_fairness(
-    config: RunConfig, prepared: PreparedData, judged: EvaluationResult, epsilon: float | None
-) -> FairnessSection | None:
+def audit_fairness(state: RunState, epsilon: float | None) -> FairnessSection | None:
     """Return the record's ``fairness``; None where no groups are compared.
 
     ``epsilon``: this run's, so that a disparity that privacy widened is shown as its cost. Rows of
     ``fairness.reference_run`` were found to be the same before training: see ``check_reference_run``.
     """
-    test, settings = judged.evaluation.parts["test"], config.evaluation
-    seed = derive_seed(config.seed, "fairness")
+    test, settings = state.evaluated.evaluation.parts["test"], state.evaluation
+    assert isinstance(settings, StandardEvaluation)
+    seed = derive_seed(state.config.seed, "fairness")
 
     def weights() -> Iterator[Array]:
         return resampled_weights(len(test), test.units, settings.resamples, seed)
 
-    mitigation: NoMitigation = build(config.fairness)
-    unit = "row" if test.units is None else prepared.dataset.unit_name
+    mitigation: NoMitigation = build(state.config.fairness)
+    unit = "row" if test.units is None else state.data.dataset.unit_name
     section = mitigation.audit(test, weights(), settings.min_group_rows, unit)
     if section is None:
         return None
-    section.mitigation = mitigation.section(prepared.groups)
-    options = config.fairness
+    section.mitigation = mitigation.section(state.data.groups)
+    options = state.config.fairness
     if isinstance(options, AuditConfig) and options.reference_run:
         run = Run(options.reference_run)
         other = run.predictions()
@@ -58,7 +57,12 @@ def audit_fairness(
             epsilon_here=epsilon,
             epsilon_there=_epsilon(run),
             utility_costs=_utility_costs(
-                prepared.target, test, other, settings.resamples_slow, settings.confidence, seed
+                monitored_first(state.data.target, state.training.monitor),
+                test,
+                other,
+                settings.resamples_slow,
+                settings.confidence,
+                seed,
             ),
             comparisons=compare_runs(
                 test, other, weights, options.confidence, settings.min_group_rows, options.intersections
@@ -67,7 +71,9 @@ def audit_fairness(
     return section
 
 
-def check_reference_run(options: FairnessConfig, dataset: Dataset, target: Target, test: EncodedSplit) -> None:
+def check_reference_run(
+    options: FairnessConfig, dataset: Dataset, target: Target, test: EncodedSplit
+) -> None:
     """Refuse, before training, a ``fairness.reference_run`` of other data or other test rows, naming what differs."""
     folder = options.reference_run if isinstance(options, AuditConfig) else ""
     if not folder:
@@ -92,12 +98,18 @@ def _epsilon(run: Run) -> float | None:
 
 
 def _utility_costs(
-    target: Target, here: Predictions, there: Predictions, resamples: int, confidence: float, seed: int
+    given: Mapping[str, Metric],
+    here: Predictions,
+    there: Predictions,
+    resamples: int,
+    confidence: float,
+    seed: int,
 ) -> list[UtilityCost]:
     """Compare the metric that selects models, and one of the decisions, on the same resamples: here less there."""
-    given = target.metrics()
     first = next(iter(given))
-    chosen = {name: given[name] for name in (first, *(n for n in DECISION_METRICS if n in given and n != first))}
+    chosen = {
+        name: given[name] for name in (first, *(n for n in DECISION_METRICS if n in given and n != first))
+    }
     ours, theirs = (resample_metrics(chosen, p, resamples, seed) for p in (here, there))
     costs = []
     for name, metric in chosen.items():
@@ -108,9 +120,9 @@ def _utility_costs(
                 here=_finite(metric(here)),
                 there=_finite(metric(there)),
                 lower_is_better=name in LOWER_IS_BETTER,
-                value=found["value"],
-                low=found["low"],
-                high=found["high"],
+                value=found.value,
+                low=found.low,
+                high=found.high,
             )
         )
     return costs

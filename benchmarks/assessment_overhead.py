@@ -23,7 +23,7 @@ GOAL = 0.1
 def measure(domain: str, runs: Path) -> dict[str, Any]:
     """Run (or read) a domain's default run and return the CPU time of assessment and training."""
     run = importlib.import_module(domain).train("threads=1", "training.progress=none", folder=runs / domain)
-    phases = {name: used["processor_seconds"] for name, used in run.record.training.phases.items()}
+    phases = {name: used.processor_seconds for name, used in run.record.training.phases.items()}
     assessment = {name: sum(phases[phase] for phase in own) for name, own in PHASES.items()}
     return {
         "domain": domain,

@@ -56,7 +56,11 @@ def measured(run: Run, options: StandardOversight) -> dict[str, Any]:
     kind = test.kind
     pixels = pixel_scores(run, options, seed) if test.type.dense else {}
     rule = DecisionRule(
-        kind, test.classes, False, method=conformal_method(options, test.type), log=bool(state["target"].get("log"))
+        kind,
+        test.classes,
+        False,
+        method=conformal_method(options, test.type),
+        log=bool(state["target"].get("log")),
     )
     if test.type.dense:  # predictions keep no image's confidence; nothing is deferred here
         validation.sure = test.sure = test.scores.max(axis=1)
@@ -128,7 +132,8 @@ def line(name: str, found: list[dict[str, Any]]) -> str:
     )
     return (
         f"{name[:58]:58} {found[0]['kind']:10} {unit:18} served {fmean(f['coverage']['value'] for f in found):.3f} "
-        f"quantiles alone {fmean(f['guarantee']['value'] for f in found):.3f} size {fmean(f['size'] for f in found):8.3f} "
+        f"quantiles alone {fmean(f['guarantee']['value'] for f in found):.3f} "
+        f"size {fmean(f['size'] for f in found):8.3f} "
         f"within {sum(f['guarantee']['within'] for f in found)}/{len(found)} "
         f"holds {sum(f['guarantee']['holds'] for f in found)}/{len(found)} "
         f"groups {sum(g['holds'] for g in groups)}/{len(groups)}"

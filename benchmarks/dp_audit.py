@@ -84,25 +84,28 @@ class CoinFlips:
         return Batch({"numeric": self.x[index]}, self.targets[index], index)
 
 
-class HalfTheNoise(GaussianMechanism):
-    """Fault: the noise has half the deviation that is accounted for."""
+class HalvedNoise(GaussianMechanism):
+    """Fault: the noise has half the standard deviation that is accounted for."""
 
     def begin(self, step: int, *, add_noise: bool) -> None:
+        """Overwrite the sum with half the noise of a step."""
         super().begin(step, add_noise=add_noise)
         self.total.div_(2)
 
 
-class NothingClipped(FlatClip):
-    """Fault: gradients keep their length."""
+class NoClipping(FlatClip):
+    """Fault: gradients keep their norm."""
 
     def factors(self, norms_GU: Tensor) -> Tensor:
+        """Return ones."""
         return torch.ones_like(norms_GU)
 
 
 class Shuffled(PoissonBatches):
-    """Fault: every unit once an epoch, in an order that follows from the configured seed as in ordinary training."""
+    """Fault: every unit once an epoch, in an order that follows from the configured seed as in non-private training."""
 
     def units(self, step: int) -> Tensor:
+        """Return the units of a step."""
         batches = round(1 / self.plan.sampling_rate)
         epoch, place = divmod(step, batches)
         generator = torch.Generator().manual_seed(derive_seed(0, "order", epoch))
@@ -110,7 +113,8 @@ class Shuffled(PoissonBatches):
         return order.chunk(batches)[place].sort().values
 
     def known_canaries(self, step: int) -> Tensor | None:
-        return self.canaries(step)  # whoever reads the seed in the record knows the order
+        """Return the canaries of a step: whoever reads the seed in the record knows the order."""
+        return self.canaries(step)
 
 
 @contextmanager
@@ -143,31 +147,30 @@ class Fault:
 
 
 FAULTS = (
-    Fault("noise halved", 4.0, mechanism=HalfTheNoise),
+    Fault("noise halved", 4.0, mechanism=HalvedNoise),
     Fault("clipping off", 4.0, rule=NoClipping),
     Fault("shuffled instead of Poisson", 4.0, batches=Shuffled),
     Fault("one layer left out of the norm", 4.0, without_layer=2),
 )
 
 
-def audited(fault: Fault, seed: int) -> tuple[AuditResult, float]:
-    """Train one audited run; return what the audit found and the claim."""
+def audited(fault: Fault, seed: int) -> AuditResult:
+    """Train one audited run and return what the audit found."""
     plan = PrivacyPlan.make(
-        epsilon=fault.epsilon, delta=DELTA, units=UNITS, unit="row", batch_size=RATE * UNITS, steps=STEPS,
+        epsilon=fault.epsilon, delta=DELTA, units=UNITS, unit="row", batch_size=SAMPLING_RATE * UNITS, steps=STEPS,
         l2_clip_norm=1.0, accountant="prv",
     )  # fmt: skip
     key = derive_seed(seed, "audit")
-    model, rows = Net(seed), Rows(seed)
+    model, rows = Net(seed), CoinFlips(seed)
     batches = fault.batches(rows, plan, key, canaries=CANARIES)  # type: ignore[arg-type]
     clipper = PerExampleClipper(model, rule=fault.rule(plan.l2_clip_norm), scale=1 / plan.batch_size)
     audit = WhiteBoxAudit(clipper, batches, plan, CANARIES, key)
-    losses = ExampleLosses(model, Yes())  # type: ignore[arg-type]
+    losses = ExampleLosses(model, OneLogit())  # type: ignore[arg-type]
     gradient = DPGradient(losses, fault.mechanism(plan, clipper, key), whitebox=audit)
     step = TrainStep(gradient, [torch.optim.SGD(model.parameters(), lr=0.01)], lambda step: 1.0)
     for batch in batches.from_step(0):
         step(batch)
-    claim = plan.privacy_spent(plan.steps).epsilon
-    return audit.measure(claim), claim
+    return audit.measure(plan.privacy_spent(plan.steps).epsilon)
 
 
 def row(name: str, fault: Fault, seed: int, planted: str | None) -> dict[str, Any]:
@@ -180,10 +183,10 @@ def row(name: str, fault: Fault, seed: int, planted: str | None) -> dict[str, An
             found = audited(fault, seed)
     return {
         "name": name,
-        "claim": claim,
+        "claim": found.claim,
         "lower_bound": found.lower_bound,
         "planted_bug": planted,
-        "fails": found.lower_bound > claim,
+        "fails": found.lower_bound > found.claim,
         "guesses": found.guesses,
         "correct": found.correct,
         "canaries": found.canaries,

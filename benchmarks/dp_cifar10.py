@@ -13,7 +13,7 @@ backbone=cnn_small that was not pretrained on CIFAR-10 (``python -m core.pretrai
 refuses the pretrained weights of core, which were).
 Steps and learning rates of ``scattering`` and the shape and learning rate of ``random_patches`` were chosen on training
 images (10,000 and 5,000 of them held out) outside this script.
-From scratch in the literature: 56.4 % at epsilon 1 and 81.4 % at 8 (De et al. 2022, arXiv:2204.13650, much longer runs).
+In the literature, from scratch: 56.4 % at epsilon 1, 81.4 % at 8 (De et al. 2022, arXiv:2204.13650, far longer runs).
 A finished run in FOLDER is read, not repeated.
 """
 
@@ -51,14 +51,14 @@ SIZES: dict[str, tuple[str, ...]] = {
     "scattering": ("backbone=scattering", "backbone.mirror=true", "optimizer.lr=0.7", *LINEAR),
     "linear_probe": ("backbone=cnn_small", "adapter=linear_probe", "optimizer.lr=0.7", *LINEAR),
     "small": (
-        "backbone=resnet_gn", "backbone.hidden_size=16", "backbone.blocks=[1,1,1]", "backbone.stem_stride=2", "privacy.batch_size=1024",
-        "training.micro_batch_size=256", "training.steps=400", "optimizer.lr=0.4", "training.ema=0.98",
-        "schedule.warmup=0.02", *AUGMENTATION,
+        "backbone=resnet_gn", "backbone.hidden_size=16", "backbone.blocks=[1,1,1]", "backbone.stem_stride=2",
+        "privacy.batch_size=1024", "training.micro_batch_size=256", "training.steps=400", "optimizer.lr=0.4",
+        "training.ema=0.98", "schedule.warmup=0.02", *AUGMENTATION,
     ),
     "wide": (
-        "backbone=resnet_gn", "backbone.hidden_size=64", "backbone.blocks=[2,2,2]", "backbone.stem_stride=1", "privacy.batch_size=4096",
-        "training.micro_batch_size=1024", "training.steps=2500", "optimizer.lr=0.4", "training.ema=0.998",
-        "training.precision=auto", "schedule.warmup=0.02", *AUGMENTATION,
+        "backbone=resnet_gn", "backbone.hidden_size=64", "backbone.blocks=[2,2,2]", "backbone.stem_stride=1",
+        "privacy.batch_size=4096", "training.micro_batch_size=1024", "training.steps=2500", "optimizer.lr=0.4",
+        "training.ema=0.998", "training.precision=auto", "schedule.warmup=0.02", *AUGMENTATION,
     ),
 }  # fmt: skip
 COMMON = (
@@ -105,7 +105,12 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     data = cifar10_table(given.runs)
-    settings = [*COMMON, f"data.path={data.resolve()}", *SIZES[given.size], f"training.train_fraction={given.train_fraction:g}"]
+    settings = [
+        *COMMON,
+        f"data.path={data.resolve()}",
+        *SIZES[given.size],
+        f"training.train_fraction={given.train_fraction:g}",
+    ]
     if (given.size == "linear_probe") != bool(given.weights):
         parser.error("--size linear_probe and --weights FILE belong together")
     if given.weights:

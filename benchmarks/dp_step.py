@@ -121,14 +121,14 @@ def non_private(model: nn.Module, rows: int) -> Step:
     return step
 
 
-def ours(model: nn.Module, rows: int) -> Step:
-    """The bookkeeping engine; the clipped mean is added to a buffer that already holds the step's noise."""
-    clipper = PerExampleClipper(model, rule=FlatClip(CLIP), scale=1 / rows)
+def plinth(model: nn.Module, rows: int) -> Step:
+    """Return the step of the bookkeeping engine; the clipped mean is added to a tensor that holds the noise."""
+    clipper = PerExampleClipper(model, rule=FlatClip(CLIP_NORM), scale=1 / rows)
     optimizer = torch.optim.SGD(clipper.parameters.values(), LR)
-    taken = itertools.count()
+    number = itertools.count()
 
     def step(x: Tensor, y: Tensor) -> None:
-        gaussian_noise_(clipper.flat, NOISE * CLIP / rows, 1, next(taken))
+        gaussian_noise_(clipper.flat, NOISE_MULTIPLIER * CLIP_NORM / rows, 1, next(number))
         with clipper.trace(len(y)):
             clipper.clipped_gradients(F.cross_entropy(model(x), y, reduction="none"))
         for name, p in clipper.parameters.items():
@@ -144,7 +144,9 @@ def opacus_hooks(model: nn.Module, rows: int) -> Step:
     """Return the step of opacus with per-example gradients from hooks."""
     wrapped = GradSampleModule(model)
     inner = torch.optim.SGD([p for p in wrapped.parameters() if p.requires_grad], LR)
-    optimizer = DPOptimizer(inner, noise_multiplier=NOISE_MULTIPLIER, max_grad_norm=CLIP_NORM, expected_batch_size=rows)
+    optimizer = DPOptimizer(
+        inner, noise_multiplier=NOISE_MULTIPLIER, max_grad_norm=CLIP_NORM, expected_batch_size=rows
+    )
 
     def step(x: Tensor, y: Tensor) -> None:
         optimizer.zero_grad()
@@ -171,7 +173,12 @@ def opacus_ghost(model: nn.Module, rows: int) -> Step:
     return step
 
 
-METHODS = {"non-private": non_private, "plinth": plinth, "opacus hooks": opacus_hooks, "opacus ghost": opacus_ghost}
+METHODS = {
+    "non-private": non_private,
+    "plinth": plinth,
+    "opacus hooks": opacus_hooks,
+    "opacus ghost": opacus_ghost,
+}
 
 
 def peak_memory(step: Step, x: Tensor, y: Tensor) -> int:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from codecarbon import OfflineEmissionsTracker
 
 from core.energy.config import MeasuredEnergy
 from core.energy.meter import JOULES_PER_WH, Meter
@@ -49,6 +48,10 @@ def network() -> Callable[[int], None]:
 
 def both(work: Callable[[], None]) -> dict[str, Any]:
     """Do the work once under all meters; return the joules of each by component."""
+    from codecarbon import (
+        OfflineEmissionsTracker,  # here: --help needs no package that this project does not install
+    )
+
     trackers = {
         mode: OfflineEmissionsTracker(
             country_iso_code="DEU",

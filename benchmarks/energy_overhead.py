@@ -2,8 +2,8 @@
 
     python benchmarks/energy_overhead.py [--json FILE] [--pairs 40]
 
-With it, each step calls the callback that computes the forecast and the stopping criterion of the budget (one is set, so
-that the counters are read twice a second). The result is the median of the pairs' ratios with the 95 % interval of a
+With it, each step calls the callback that computes the forecast and the stopping criterion of the budget (one is set,
+so that the counters are read twice a second). The result is the median of the pairs' ratios with the 95 % interval of a
 bootstrap over pairs, of wall clock and of CPU time; the goal is at most 1.005.
 """
 

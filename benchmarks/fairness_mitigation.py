@@ -54,7 +54,9 @@ def disparity(record: Record, attribute: str) -> float:
     """Return the disparity of equalized odds between the attribute's groups that are large enough."""
     assert record.fairness is not None
     rates = record.fairness.by_group[attribute]
-    return max(rates[name].largest_difference or 0.0 for name in ("true positive rate", "false positive rate"))
+    return max(
+        rates[name].largest_difference or 0.0 for name in ("true positive rate", "false positive rate")
+    )
 
 
 def measure(name: str, options: list[str], seeds: int, runs: Path) -> list[dict[str, Any]]:
@@ -71,7 +73,8 @@ def measure(name: str, options: list[str], seeds: int, runs: Path) -> list[dict[
                 *common, f"seed={seed}", f"fairness={option}", f"fairness.attribute={case.attribute}",
                 f"fairness.reference_run={reference}", folder=runs / name / f"{option}_{seed}",
             ).record  # fmt: skip
-            assert after.fairness is not None and after.fairness.reference_run is not None
+            assert after.fairness is not None
+            assert after.fairness.reference_run is not None
             compared = after.fairness.reference_run
             cost, accuracy_cost = compared.utility_costs[:2]
             found[option].append(

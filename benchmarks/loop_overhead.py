@@ -1,12 +1,12 @@
-"""What our loop costs over a loop written by hand: the same network, rows, optimizer and schedule, in turn.
+"""Overhead of the training loop over a hand-written one: the same network, rows, optimizer and schedule, in turn.
 
     python benchmarks/loop_overhead.py [--json FILE] [--pairs 24] [--threads 0]
 
-Ours is the whole of it: ShuffledBatches over an EncodedSplit, TrainStep, seeds of each step, learning curve, step
-times, progress and checkpoints by the clock. By hand is what one writes in twenty lines, with the data as tensors in
-memory (no DataLoader, which would only slow it down) and the same fused AdamW. Each pair times both on the same
-number of steps, the order changing from pair to pair; the figure is the median of the pairs' ratios, with the
-95 % interval of a bootstrap over pairs. Processor time is given beside it, for machines that do other work too.
+Plinth's loop is the whole of it: ShuffledBatches over an EncodedSplit, TrainStep, seeds of each step, learning curve,
+step times, progress and checkpoints by the clock. The other is what one writes in twenty lines, with the data as
+tensors in memory (no DataLoader, which would only slow it down) and the same fused AdamW. Each pair times both on the
+same number of steps, the order alternating from pair to pair; the result is the median of the pairs' ratios with the
+95 % interval of a bootstrap over pairs. CPU time is given as well, for machines that do other work too.
 """
 
 from __future__ import annotations
@@ -79,7 +79,13 @@ def cases() -> list[Case]:
     images = pd.DataFrame({"image": [_png(p) for p in pixels], "y": random.choice(["no", "yes"], size=512)})
     return [
         Case("tabular transformer, 18 columns, batch 64", TabularConfig(), columns, table, 64),
-        Case("small CNN, 32 px, batch 32", ResNetGNConfig(), ColumnRoles(target=("y",), image="image"), images, 32),
+        Case(
+            "small CNN, 32 px, batch 32",
+            ResNetGNConfig(),
+            ColumnRoles(target=("y",), image="image"),
+            images,
+            32,
+        ),
     ]
 
 
@@ -111,9 +117,9 @@ class PlinthLoop:
     ) -> None:
         """Set the loop up as a run does; ``energy`` meters it."""
         self.batches = ShuffledBatches(part, batch_size, seed=0, steps=SCHEDULE_STEPS)
-        self.stopping: list[StoppingCriterion] = [] if watch is None else [watch]
+        self.stopping: list[StoppingCriterion] = [] if energy is None else [energy]
         config = StandardTraining(batch_size=batch_size, precision="fp32")
-        self.update = TrainStep(
+        self.step = TrainStep(
             MeanGradient(ExampleLosses(model, target)),
             build(AdamWConfig(), model),
             build(CosineSchedule(), SCHEDULE_STEPS),
@@ -121,16 +127,17 @@ class PlinthLoop:
         )
         curve = LearningCurve(SCHEDULE_STEPS)
         self.callbacks: list[Callback] = [LogProgress(SCHEDULE_STEPS, 0, io.StringIO()), StepTimer(), curve]
-        self.callbacks += [] if watch is None else [watch]
-        states = {"step": self.update, "curve": curve}
-        self.checkpoints = ByTheClock(folder, states, {}, minutes=config.checkpoint_every_minutes)
+        self.callbacks += [] if energy is None else [energy]
+        states = {"step": self.step, "curve": curve}
+        self.checkpoints = TimedCheckpoints(folder, states, {}, minutes=config.checkpoint_every_minutes)
         self.done = 0
 
     def __call__(self, steps: int) -> None:
+        """Take so many further steps."""
         start, self.done = self.done, self.done + steps
         self.batches.steps = self.done
         fit(
-            self.update,
+            self.step,
             self.batches,
             seed=0,
             callbacks=self.callbacks,
@@ -140,10 +147,11 @@ class PlinthLoop:
         )
 
 
-class ByHand:
+class HandWrittenLoop:
     """The loop one would write: an epoch's permutation, slices of it, five lines a step."""
 
     def __init__(self, model: nn.Module, part: EncodedSplit, batch_size: int) -> None:
+        """Put all rows in memory."""
         self.model = model
         self.inputs = part.encoded.take(torch.arange(len(part)))
         self.targets = part.targets.float()
@@ -191,10 +199,9 @@ def prepared(case: Case) -> tuple[EncodedSplit, Target, Callable[[], nn.Module]]
     part = EncodedSplit(case.frame, rows, encoder, target.encode, case.roles, Groups.fit(case.frame, dataset))
 
     def network() -> nn.Module:
-        return (
-            build(FullConfig(), build(case.backbone, encoder.layout(), 0), target.width, target.reads, 0)
-            .train()
-        )
+        return build(
+            FullConfig(), build(case.backbone, encoder.layout(), 0), target.width, target.reads, 0
+        ).train()
 
     return part, target, network
 

@@ -170,7 +170,9 @@ def recipes(tiny: bool) -> dict[str, Recipe]:
         small = {"stem_channels": 16, "channels": [16, 16], "blocks": [1, 1]}
         return {
             "cifar10": CifarRecipe(steps=2, batch_size=16, validate_every_epochs=1e-3, tta_views=1, **small),
-            "cifar10_10": CifarRecipe(steps=2, batch_size=16, validate_every_epochs=1e-3, tta_views=1, **small),
+            "cifar10_10": CifarRecipe(
+                steps=2, batch_size=16, validate_every_epochs=1e-3, tta_views=1, **small
+            ),
             "cnn": CnnRecipe(steps=2, batch_size=8),
             "text": TextRecipe(
                 steps=4, batch_tokens=256, max_length=64, contrastive_pairs=4, novels="", optimizer="adamw"

@@ -1,7 +1,7 @@
 """Driving on real data: the model and its classical baseline on the same splits, over seeds.
 
 PLINTH_DATA=... [SEEDS=3] python benchmarks/real_driving.py [--only gtsrb ...] [--runs FOLDER] [--json FILE]
-A run that is finished in FOLDER is read, not repeated. One seed unless SEEDS says more: a run takes a core's half hour.
+A finished run in FOLDER is read, not repeated. One seed unless SEEDS says more: a run takes a core's half hour.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Education on real data: the model and its classical baseline on the same splits, over seeds.
 
 PLINTH_DATA=... python benchmarks/real_education.py [--only beetle_unseen_answers ...] [--runs FOLDER] [--json FILE]
-A run that is finished in FOLDER is read, not repeated.
+A finished run in FOLDER is read, not repeated.
 """
 
 from __future__ import annotations

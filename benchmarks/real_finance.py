@@ -1,7 +1,7 @@
 """Finance on real data: the model and its classical baseline on the same splits, over seeds.
 
 PLINTH_DATA=... python benchmarks/real_finance.py [--only fdh_week ...] [--runs FOLDER] [--json FILE]
-A run that is finished in FOLDER is read, not repeated.
+A finished run in FOLDER is read, not repeated.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sys
@@ -45,7 +46,9 @@ def domain(rows: list[Row]) -> str:
                 if n == 0
                 else ""
             )
-            lines.append(f"| {name} | {metric_name(metric)} | {with_interval(estimate)} | {beside} | {seconds} |")
+            lines.append(
+                f"| {name} | {metric_name(metric)} | {with_interval(estimate)} | {beside} | {seconds} |"
+            )
     return "\n".join(lines)
 
 
@@ -159,7 +162,9 @@ def faithfulness(rows: list[Row]) -> str:
         above = "yes" if faith["above_random"] else "no"
         sanity = with_interval(row["sanity"]) if row["sanity"]["value"] is not None else ""
         kind = "patches" if row["feature_kind"] == "patch" else f"{row['feature_kind']}s"
-        lines.append(f"| {row['name']} | {row['rows']} rows, {kind} | {' | '.join([*ratios, above, sanity])} |")
+        lines.append(
+            f"| {row['name']} | {row['rows']} rows, {kind} | {' | '.join([*ratios, above, sanity])} |"
+        )
     return "\n".join(lines)
 
 
@@ -343,14 +348,19 @@ def filled(text: str, tables: dict[str, str], page: str) -> str:
 
 def main() -> None:
     """Write docs/results.md and README.md; with --check, exit 1 if a table of theirs is out of date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 if a table is out of date"
+    )
+    check = parser.parse_args().check
     tables = {name: layout(found) for name, layout in LAYOUTS.items() if (found := results(name)) is not None}
     pages = {RESULTS: tables, README: {"readme": readme_table()}}
     for path, own in pages.items():
         text = path.read_text()
         new = filled(text, own, path.name)
-        if "--check" in sys.argv and new != text:
+        if check and new != text:
             sys.exit(f"{path.name}: its tables differ from benchmarks/results; run benchmarks/table.py")
-        if "--check" not in sys.argv:
+        if not check:
             path.write_text(new)
 
 

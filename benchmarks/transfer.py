@@ -62,8 +62,8 @@ CASES = {
     ),
     "mtsamples": Case(
         "healthcare",
-        ("task=notes", "data=mtsamples", "data.labels=rarest", *TEXTS, "encoder.text.max_length=96", "training.steps=80",
-         "training.batch_size=16"),
+        ("task=notes", "data=mtsamples", "data.labels=rarest", *TEXTS, "encoder.text.max_length=96",
+         "training.steps=80", "training.batch_size=16"),
         "macro_f1", 4e-4, 5e-3, 1e-4,
     ),
     "beetle": Case(
@@ -75,8 +75,8 @@ CASES = {
     "camvid": Case(
         "driving",
         ("task=segmentation", "data=camvid", "target=segmentation", "target.class_weights=sqrt", *IMAGES,
-         "encoder.image.size=240", "encoder.image.width=320", "augmentation.train_resolution=0.4", "augmentation.scale=0.1",
-         "training.steps=80", "training.batch_size=8", "training.validation_batch_size=8"),
+         "encoder.image.size=240", "encoder.image.width=320", "augmentation.train_resolution=0.4",
+         "augmentation.scale=0.1", "training.steps=80", "training.batch_size=8", "training.validation_batch_size=8"),
         "miou", 2e-3, 5e-3, 1e-4,
     ),
     "gtsrb": Case(
@@ -87,8 +87,8 @@ CASES = {
     ),
     "snips": Case(
         "smarthome",
-        ("task=commands", "data=snips", *TEXTS, "encoder.text.tokens=true", "encoder.text.max_length=64", "training.steps=120",
-         "training.batch_size=32"),
+        ("task=commands", "data=snips", *TEXTS, "encoder.text.tokens=true", "encoder.text.max_length=64",
+         "training.steps=120", "training.batch_size=32"),
         "exact_match", 5e-4, 5e-3, 2e-4,
     ),
 }  # fmt: skip
@@ -103,7 +103,10 @@ SEARCH_SEED = 100
 def run_overrides(case: Case, arm: str, fraction: float, lr: float | None = None) -> tuple[str, ...]:
     """Return the overrides of one run, with the arm's learning rate or another one."""
     epochs = round(LINEAR_PROBE_EPOCHS / fraction)
-    probe_first = (f"adapter.linear_probe_epochs={epochs}", f"adapter.linear_probe_lr={case.linear_probe_lr:g}")
+    probe_first = (
+        f"adapter.linear_probe_epochs={epochs}",
+        f"adapter.linear_probe_lr={case.linear_probe_lr:g}",
+    )
     adapter, arm_lr = {
         "lp_ft": (("adapter=full", *probe_first), case.fine_tuning_lr),
         "random_lp_ft": (("adapter=full", *probe_first), case.random_init_lr),

@@ -1,4 +1,4 @@
-"""Frozen layers computed once, and a head trained before the rest: from the setting to the record."""
+"""Features of frozen layers cached, and a linear probe trained first (LP-FT): from the key to the record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from safetensors.torch import load_file
 
 import driving
 import healthcare
+from core.privacy.section import DPSection
 from core.report.run import Run
+from core.report.sentences import training as sentences
 
 SMALL = (
     "task=signs",
@@ -26,7 +28,7 @@ SMALL = (
     "baseline=none",
     "threads=1",
 )
-ONCE = "what frozen layers give was computed once"
+CACHED = "the features of frozen layers were computed once"
 
 
 def run(folder: Path, *overrides: str) -> Run:
@@ -39,25 +41,35 @@ def weights(found: Run) -> dict[str, torch.Tensor]:
     return load_file(found.path / "model.safetensors")
 
 
-def told(found: Run) -> str:
-    return " ".join(found.record.training.messages)
+def cache_of(found: Run) -> tuple[str | None, str]:
+    """Return the status of the feature cache, and its sentence."""
+    training = found.record.training
+    status = None if training.feature_cache is None else training.feature_cache.status
+    return status, sentences.feature_cache(training)
 
 
 def test_a_frozen_backbone_is_computed_once_and_the_run_ends_alike(tmp_path: Path) -> None:
     plain = ("backbone=cnn_small", "adapter=linear_probe", "augmentation=none")
-    once, each = run(tmp_path / "once", *plain), run(tmp_path / "each", *plain, "training.feature_cache_mib=0")
-    assert ONCE in told(once)
-    assert "training.feature_cache_mib=0" in told(each)
+    once, each = (
+        run(tmp_path / "once", *plain),
+        run(tmp_path / "each", *plain, "training.feature_cache_mib=0"),
+    )
+    assert cache_of(once)[0] == "cached"
+    assert CACHED in cache_of(once)[1]
+    assert cache_of(each)[0] == "disabled"
+    assert "training.feature_cache_mib=0" in cache_of(each)[1]
     a, b = weights(once), weights(each)
     torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
     assert once.record.metrics["accuracy"].value == pytest.approx(
         each.record.metrics["accuracy"].value, abs=0.03
     )
     small = run(tmp_path / "small", *plain, "training.feature_cache_mib=0.1")
-    assert "training.feature_cache_mib=0.1 allows less" in told(small)
+    assert cache_of(small)[0] == "too_large"
+    assert "training.feature_cache_mib=0.1 allows less" in cache_of(small)[1]
     changed = run(tmp_path / "changed", "backbone=cnn_small", "adapter=linear_probe", "augmentation=image")
-    assert "augmentation=none is not set" in told(changed)
-    assert told(run(tmp_path / "whole", "backbone=cnn_small", "training.steps=1")) == ""
+    assert cache_of(changed)[0] == "augmentation"
+    assert "an augmentation changes the rows" in cache_of(changed)[1]
+    assert cache_of(run(tmp_path / "whole", "backbone=cnn_small", "training.steps=1")) == (None, "")
 
 
 @pytest.mark.parametrize("backbone", ["scattering", "patches"])
@@ -72,9 +84,9 @@ def test_computed_features_learn_under_privacy(backbone: str, tmp_path: Path) ->
         "optimizer.lr=1",
     )
     found = run(tmp_path / "run", *settings)
-    assert ONCE in told(found)
-    assert found.record.privacy is not None
-    assert found.record.privacy["epsilon"] <= 8
+    assert cache_of(found)[0] == "cached"
+    assert isinstance(found.record.privacy, DPSection)
+    assert found.record.privacy.epsilon <= 8
     rows = driving.signs.Signs().simulate(240, 0).frame.iloc[:8]
     import core
 
@@ -88,7 +100,10 @@ def test_the_head_is_trained_first_and_the_rest_starts_as_loaded(tmp_path: Path)
     a, b = weights(first), weights(fresh)
     moved = {name.split(".")[0] for name in a if not torch.allclose(a[name], b[name], atol=1e-6)}
     assert moved == {"head"}
-    assert "the head alone was trained for" in told(first)
+    assert first.record.training.linear_probe is not None
+    assert first.record.training.linear_probe.steps > 0
+    assert "the head alone was trained for" in sentences.linear_probe(first.record.training)
+    assert fresh.record.training.linear_probe is None
     assert first.record.metrics["accuracy"].value > fresh.record.metrics["accuracy"].value
 
 

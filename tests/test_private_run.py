@@ -1,4 +1,4 @@
-"""A private run from the command to the record: what it promises, what it keeps, what it tells nobody."""
+"""A private run from the command to the record: what it guarantees, what it keeps, what it reports to nobody."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from core.config import build
+from core.privacy.section import DPSection
 from core.report.run import Run
+from core.report.sentences import privacy as sentences
 from core.serving.load import load
 from healthcare import train
 
@@ -43,41 +45,46 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return found
 
 
-def test_the_record_says_what_was_promised_and_proved(run: Run) -> None:
-    section: Any = run.record.privacy
-    assert 0.9 * 3 < section["epsilon"] <= 3
-    assert section["unit"] == "patient"
-    assert section["units"] == run.record.data.units["train"]  # type: ignore[index]
-    assert section["delta"] == pytest.approx(1 / (10 * section["units"]))
-    assert section["steps"] == 12
-    assert section["noise_multiplier"] > 0
-    assert section["accountant"] == "prv"
-    assert section["preflight"]["sum_error"] < 1e-4
-    assert section["preflight"]["independence_error"] < 1e-4
-    assert 0 <= section["audit"]["lower_bound"] <= section["audit"]["claim"] == section["epsilon"]
-    said = section["statement"]
-    assert said["epsilon"] == section["epsilon"]
-    for condition in (
-        "neighbouring relation",
-        "sampling",
-        "random generator",
-        "what was fitted without noise",
-    ):
-        assert said["conditions"][condition]
+def section_of(run: Run) -> DPSection:
+    section = run.record.privacy
+    assert isinstance(section, DPSection)
+    return section
 
 
-def test_nothing_of_the_training_part_leaves_without_noise(run: Run, tmp_path: Path) -> None:
+def test_the_record_says_what_is_guaranteed_and_was_proved(run: Run) -> None:
+    section = section_of(run)
+    assert 0.9 * 3 < section.epsilon <= 3
+    assert section.unit == "patient"
+    assert section.units == run.record.data.units["train"]  # type: ignore[index]
+    assert section.delta == pytest.approx(1 / (10 * section.units))
+    assert section.steps == 12
+    assert section.noise_multiplier > 0
+    assert section.accountant == "prv"
+    assert section.scope == "weights"
+    assert section.preflight.sum_error < 1e-4
+    assert section.preflight.independence_error < 1e-4
+    assert section.audit is not None
+    assert 0 <= section.audit.lower_bound <= section.audit.claim == section.epsilon
+    assert "numeric_scales" in section.non_private_statistics
+    assert f"epsilon = {section.epsilon:.2f}" in sentences.summary(section)[0]
+    conditions = sentences.conditions(section)
+    for name in ("Scope", "Neighboring relation", "Sampling", "Random generator", "Fitted without noise"):
+        assert conditions[name]
+    assert "scales and quantiles of the numeric inputs" in conditions["Fitted without noise"]
+
+
+def test_nothing_of_the_training_set_leaves_without_noise(run: Run, tmp_path: Path) -> None:
     record = json.loads((run.path / "record.json").read_text())
     training = record["training"]
-    assert training["curve"] == []
     assert all(point["loss"] is None for point in training["history"])
-    assert set(training["times"]) == {"steps", "seconds"}, "a step's time tells its batch's size"
+    timings = {name for name, value in training["step_timings"].items() if value is not None}
+    assert timings == {"steps", "seconds"}, "a step's time tells its batch's size"
     kept = [json.loads(p.read_text())["body"] for p in (run.path / "checkpoints").glob("step-*.json")]
     assert kept
     for body in kept:
         assert body["values"]["curve"]["points"] == []
-        assert set(body["values"]) == {"update", "curve", "clock", "validation", "TrainingEnergy0"}
-        assert set(body["values"]["update"]) <= {"step", "frozen", "clip_norm"}
+        assert set(body["values"]) == {"step", "curve", "time_limit", "validator", "TrainingEnergy0"}
+        assert set(body["values"]["step"]) <= {"step", "frozen", "gradient.clip_norm"}
     # The console: as a script whose lines are kept, every one of them.
     asked = [*SMALL, *PRIVATE, "training.progress=lines", f"hydra.run.dir={tmp_path / 'said'}"]
     command = [sys.executable, "-m", "healthcare.train", *asked]
@@ -88,12 +95,12 @@ def test_nothing_of_the_training_part_leaves_without_noise(run: Run, tmp_path: P
     assert not any("loss" in line or "examples" in line for line in lines)
 
 
-def test_the_secret_is_gone(run: Run) -> None:
-    assert not (run.path / "checkpoints" / "secret").exists()
-    assert not list(run.path.rglob("*secret*"))
+def test_the_key_is_gone(run: Run) -> None:
+    assert not (run.path / "checkpoints" / "rng_key").exists()
+    assert not list(run.path.rglob("*key*"))
 
 
-def test_the_saved_run_predicts_as_it_judged(run: Run) -> None:
+def test_the_saved_run_predicts_as_it_was_evaluated(run: Run) -> None:
     config: Any = train.configure(*SMALL, *PRIVATE)
     frame = build(config.data, config.task, config.seed).frame
     kept = run.predictions("test")
@@ -105,11 +112,12 @@ def test_two_runs_differ_but_a_noise_seed_repeats(tmp_path: Path) -> None:
         made: Run = train(*SMALL, *PRIVATE, *more, folder=tmp_path / name)
         return (made.path / "model.safetensors").read_bytes()
 
-    assert weights("a") != weights("b"), "each run has a secret of its own"
+    assert weights("a") != weights("b"), "each run has a key of its own"
     seeded = [weights(name, "privacy.noise_seed=4") for name in ("c", "d")]
     assert seeded[0] == seeded[1]
-    said = Run(tmp_path / "c").record.privacy["statement"]["conditions"]["random generator"]  # type: ignore[index]
-    assert "must not be released" in said
+    section = section_of(Run(tmp_path / "c"))
+    assert section.noise_source == "configured_seed"
+    assert "must not be released" in sentences.conditions(section)["Random generator"]
 
 
 @pytest.mark.parametrize(
@@ -119,17 +127,20 @@ def test_two_runs_differ_but_a_noise_seed_repeats(tmp_path: Path) -> None:
         ("target.class_weights=balanced", "target.class_weights"),
         ("privacy.epsilon=0", "privacy.epsilon"),
         ("privacy.delta=0.01", "privacy.delta"),
+        ("adapter.linear_probe_epochs=2", "adapter.linear_probe_epochs"),
         ("privacy.audit_canaries=100000000", "privacy.audit_canaries"),
     ],
 )
-def test_what_cannot_be_promised_is_refused_and_leaves_nothing(tmp_path: Path, wrong: str, key: str) -> None:
+def test_what_cannot_be_guaranteed_is_refused_and_leaves_nothing(
+    tmp_path: Path, wrong: str, key: str
+) -> None:
     folder = tmp_path / "run"
     with pytest.raises(ValueError, match=key.replace(".", r"\.")):
         train(*SMALL, *PRIVATE, wrong, folder=folder)
     assert not folder.exists()
 
 
-def test_another_promise_in_the_same_folder_is_refused(
+def test_another_guarantee_in_the_same_folder_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import core.run.pipeline
@@ -137,15 +148,16 @@ def test_another_promise_in_the_same_folder_is_refused(
     def killed(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(core.run.pipeline, "judge", killed)
+    monkeypatch.setattr(core.run.pipeline, "evaluate_run", killed)
     with pytest.raises(MemoryError):
         train(*SMALL, *PRIVATE, folder=tmp_path / "run")
-    assert (tmp_path / "run" / "checkpoints" / "secret").exists(), "the run may still be gone on with"
+    assert (tmp_path / "run" / "checkpoints" / "rng_key").exists(), "the run may still be resumed"
     with pytest.raises(ValueError, match=r"privacy\.epsilon: 3\.0, now 4\.0"):
         train(*SMALL, *PRIVATE, "privacy.epsilon=4", folder=tmp_path / "run")
     monkeypatch.undo()
-    assert train(*SMALL, *PRIVATE, folder=tmp_path / "run").record.privacy["steps"] == 12
-    assert not (tmp_path / "run" / "checkpoints" / "secret").exists()
+    resumed: Run = train(*SMALL, *PRIVATE, folder=tmp_path / "run")
+    assert section_of(resumed).steps == 12
+    assert not (tmp_path / "run" / "checkpoints" / "rng_key").exists()
 
 
 @pytest.mark.parametrize(
@@ -159,7 +171,7 @@ def test_another_promise_in_the_same_folder_is_refused(
 )
 def test_every_way_of_private_training_ends(tmp_path: Path, options: list[str]) -> None:
     made: Run = train(*SMALL, *PRIVATE, *options, folder=tmp_path / "run")
-    assert made.record.privacy["epsilon"] <= 3  # type: ignore[index]
+    assert section_of(made).epsilon <= 3
 
 
 def test_images_with_batch_norm_need_a_choice(tmp_path: Path) -> None:
@@ -172,11 +184,13 @@ def test_images_with_batch_norm_need_a_choice(tmp_path: Path) -> None:
         "training.steps=2",
     ]
     dp = ["privacy=dp", "privacy.batch_size=8"]
-    with pytest.raises(ValueError, match=r"privacy\.normalisation"):
+    with pytest.raises(ValueError, match=r"privacy\.batch_norm"):
         train(*images, *dp, folder=tmp_path / "refused")
     made: Run = train(*images, *dp, "privacy.batch_norm=group", folder=tmp_path / "group")
-    assert made.record.privacy["normalisation"]["layers"]  # type: ignore[index]
-    assert "group normalisation" in made.record.privacy["statement"]["conditions"]["changed in the network"]  # type: ignore[index]
+    section = section_of(made)
+    assert section.batch_norm.policy == "group"
+    assert section.batch_norm.layers
+    assert "group normalization" in sentences.conditions(section)["Changed in the network"]
     load(made.path)
 
 
@@ -198,11 +212,13 @@ def test_a_run_without_dp_can_be_attacked(tmp_path: Path) -> None:
     made: Run = train(
         *SMALL, "training.epochs=2", "privacy.attack=lira", "privacy.shadow_models=2", folder=tmp_path / "run"
     )
-    section: Any = made.record.privacy
-    assert section["epsilon"] is None
-    found = section["attack"]
-    assert (
-        found["members"] + found["others"] == made.record.data.rows["train"] + made.record.data.rows["test"]
-    )
-    assert found["auc"]["low"] <= found["auc"]["value"] <= found["auc"]["high"]
-    assert 0 <= found["tpr_at_fpr_0.01"]["value"] <= 1
+    section = made.record.privacy
+    assert section is not None
+    assert section.epsilon is None
+    found, rows = section.attack, made.record.data.rows
+    assert found is not None
+    assert (found.attack, found.shadow_models) == ("lira", 2)
+    assert found.members + found.non_members == rows["train"] + rows["test"]
+    assert found.auc.low <= found.auc.value <= found.auc.high  # type: ignore[operator]
+    assert 0 <= found.tpr_at_fpr["0.01"].value <= 1  # type: ignore[operator]
+    assert "lira" in sentences.detail(section)

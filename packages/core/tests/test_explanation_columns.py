@@ -1,4 +1,4 @@
-"""Effects of columns against a model whose effects are known, and the positions of columns against the encoder itself."""
+"""Effects of columns against a model whose effects are known, and their positions against the encoder itself."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from training_fakes import Net, plain_step
 import core.data.config
 import core.privacy.config
 import core.training.config  # noqa: F401 - they register the options
-from core.config import OPTIONS, build, option_name
+from core.config import OPTIONS, FairnessConfig, build, option_name
 from core.data.encoders import restore
 from core.data.groups import Groups
 from core.data.types import Batch, ColumnRoles, Dataset
@@ -45,7 +46,7 @@ from core.fairness.threshold_optimizer import optimize_thresholds
 from core.targets.binary import BinaryTarget
 from core.targets.multiclass import MulticlassTarget
 from core.targets.regression import RegressionTarget
-from core.targets.types import Predictions
+from core.targets.types import Predictions, Target
 from core.training.config import SgdConfig
 from core.training.parallel import ALONE
 from core.training.step import TrainStep
@@ -84,6 +85,11 @@ class Rows:
         )
 
 
+def objective_of(config: FairnessConfig, rows: Rows, groups: Groups, target: Target = BINARY) -> Any:
+    """Return how an option weighs the losses of these rows."""
+    return build(config).objective(rows, groups, target)
+
+
 def step_of(objective, micro_batch_size: int = 0) -> TrainStep:
     model = Net(dropout=0.0, norm=False)
     return plain_step(
@@ -105,7 +111,7 @@ def trained(step: TrainStep, rows: Rows, steps: range) -> list[torch.Tensor]:
 
 def test_reweighing_makes_group_and_class_independent() -> None:
     rows, groups = Rows.make()
-    weigh = build(ReweightConfig()).objective(rows, groups, BINARY)
+    weigh = objective_of(ReweightConfig(), rows, groups)
     batch = rows.batch(torch.arange(ROWS))
     weights = weigh(torch.ones(ROWS), batch, torch.zeros(ROWS, 1)).double()
     assert float(weights.mean()) == pytest.approx(1.0)
@@ -121,7 +127,7 @@ def test_reweighing_makes_group_and_class_independent() -> None:
 
 def test_groups_weigh_alike_where_asked_and_joined_attributes_are_four_groups() -> None:
     rows, groups = Rows.make()
-    weigh = build(ReweightConfig(attribute="sex+skin", reweigh_by="group")).objective(rows, groups, BINARY)
+    weigh = objective_of(ReweightConfig(attribute="sex+skin", reweigh_by="group"), rows, groups)
     weights = weigh(torch.ones(ROWS), rows.batch(torch.arange(ROWS)), torch.zeros(ROWS, 1))
     cells = (rows.frame["sex"] + rows.frame["skin"]).to_numpy()
     sums = {name: float(weights[cells == name].sum()) for name in np.unique(cells)}
@@ -130,12 +136,12 @@ def test_groups_weigh_alike_where_asked_and_joined_attributes_are_four_groups() 
 
 def test_given_weights_count_nothing_and_name_their_groups() -> None:
     rows, groups = Rows.make()
-    weigh = build(ReweightConfig(weights={"f": 3.0})).objective(rows, groups, BINARY)
+    weigh = objective_of(ReweightConfig(weights={"f": 3.0}), rows, groups)
     rows.targets = torch.zeros_like(rows.targets)  # were they counted, the weights would follow
     weights = weigh(torch.ones(ROWS), rows.batch(torch.arange(ROWS)), torch.zeros(ROWS, 1)).numpy()
     assert np.array_equal(weights, np.where(rows.frame["sex"] == "f", 3.0, 1.0).astype(np.float32))
     with pytest.raises(ValueError, match=r"fairness\.weights=.*no group 'x'; there are f, m"):
-        build(ReweightConfig(weights={"x": 2.0})).objective(rows, groups, BINARY)
+        objective_of(ReweightConfig(weights={"x": 2.0}), rows, groups)
 
 
 def test_group_robust_weights_follow_the_paper() -> None:
@@ -220,7 +226,7 @@ OBJECTIVES = {
 def test_a_batch_in_pieces_is_a_batch(kind: str) -> None:
     rows, groups = Rows.make()
     ends = [
-        trained(step_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY), micro), rows, range(8))
+        trained(step_of(objective_of(OBJECTIVES[kind], rows, groups), micro), rows, range(8))
         for micro in (0, 7)
     ]
     for whole, pieces in zip(*ends, strict=True):
@@ -236,7 +242,7 @@ def test_two_processes_see_what_one_sees(kind: str) -> None:
     batch = rows.batch(torch.arange(80))
     outputs = torch.randn(80, 1, generator=torch.Generator().manual_seed(0))
     losses = BINARY.losses(outputs, batch.targets)
-    alone, *two = (build(OBJECTIVES[kind]).objective(rows, groups, BINARY) for _ in range(3))
+    alone, *two = (objective_of(OBJECTIVES[kind], rows, groups) for _ in range(3))
     alone(losses, batch, outputs)
     alone.after_step(ALONE)
     for rank, own in enumerate(two):
@@ -258,12 +264,12 @@ def test_two_processes_see_what_one_sees(kind: str) -> None:
 @pytest.mark.parametrize("kind", list(OBJECTIVES))
 def test_a_resumed_run_ends_with_the_same_bits(kind: str) -> None:
     rows, groups = Rows.make()
-    straight = trained(step_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY)), rows, range(9))
-    first = step_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY))
+    straight = trained(step_of(objective_of(OBJECTIVES[kind], rows, groups)), rows, range(9))
+    first = step_of(objective_of(OBJECTIVES[kind], rows, groups))
     trained(first, rows, range(4))
     state = {k: v.clone() if isinstance(v, torch.Tensor) else v for k, v in first.state_dict().items()}
     assert any(name.startswith("gradient.") for name in state)
-    second = step_of(build(OBJECTIVES[kind]).objective(rows, groups, BINARY))
+    second = step_of(objective_of(OBJECTIVES[kind], rows, groups))
     second.load_state_dict(state)
     assert all(torch.equal(a, b) for a, b in zip(trained(second, rows, range(4, 9)), straight, strict=True))
 
@@ -452,7 +458,9 @@ def test_settings_name_what_is_wrong() -> None:
         r"fairness\.constraint='calibration'": lambda: ThresholdConfig(constraint="calibration"),
         r"fairness\.weight=2": lambda: DecorrelateConfig(weight=2),
         r"fairness\.weights=\{'f': -1": lambda: ReweightConfig(weights={"f": -1.0}),
-        r"fairness\.attribute='race': no .*'race'; there are sex, skin": lambda: select_attributes("race", ["sex", "skin"]),
+        r"fairness\.attribute='race': no .*'race'; there are sex, skin": lambda: select_attributes(
+            "race", ["sex", "skin"]
+        ),
         "no sensitive attribute": lambda: select_attributes("", []),
         r"evaluation\.threshold_rule='f1'": lambda: validate_run(
             SimpleNamespace(
@@ -462,13 +470,13 @@ def test_settings_name_what_is_wrong() -> None:
             )
         ),
         "fairness='threshold': a regression target": lambda: build(ThresholdConfig()).check_groups({}, regression),
-        r"fairness\.reweigh_by='group_class': .*regression": lambda: build(ReweightConfig(reweigh_by="group_class")).objective(
-            rows, groups, regression
+        r"fairness\.reweigh_by='group_class': .*regression": lambda: objective_of(
+            ReweightConfig(reweigh_by="group_class"), rows, groups, regression
         ),
-        r"fairness\.constraint='equalized_odds': .*equal_loss": lambda: build(PenaltyConfig(constraint="equalized_odds")).objective(
-            rows, groups, regression
+        r"fairness\.constraint='equalized_odds': .*equal_loss": lambda: objective_of(
+            PenaltyConfig(constraint="equalized_odds"), rows, groups, regression
         ),
-        r"fairness\.min_group_rows=500": lambda: build(GroupDROConfig(min_group_rows=500)).objective(rows, groups, BINARY),
+        r"fairness\.min_group_rows=500": lambda: objective_of(GroupDROConfig(min_group_rows=500), rows, groups),
         r"fairness\.reference_run='nowhere': no record\.json": lambda: ThresholdConfig(reference_run="nowhere"),
     }  # fmt: skip
     for message, act in wrong.items():
@@ -518,7 +526,7 @@ def test_a_planted_gap_of_labels_is_at_least_halved_in_training(option) -> None:
     female = (rows.frame["sex"] == "f").to_numpy()
     before, after = (
         abs(p[female].mean() - p[~female].mean())
-        for p in (fitted(rows, None), fitted(rows, build(option).objective(rows, groups, BINARY)))
+        for p in (fitted(rows, None), fitted(rows, objective_of(option, rows, groups)))
     )
     assert before > 0.08
     assert after < before / 2
@@ -544,9 +552,7 @@ def test_group_robust_training_halves_the_gap_of_losses() -> None:
     after = gap(
         fitted(
             rows,
-            build(GroupDROConfig(step_size=0.3, by_class=False, min_group_rows=20)).objective(
-                rows, groups, BINARY
-            ),
+            objective_of(GroupDROConfig(step_size=0.3, by_class=False, min_group_rows=20), rows, groups),
         )
     )
     assert before > 0.1

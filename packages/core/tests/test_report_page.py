@@ -17,13 +17,13 @@ from page_checks import check_console, check_page, contrast, themes
 from report_fakes import record, whole
 from rich.console import Console
 
-from core.report.summary import all_items, summary_items
-from core.report.console import print_summary
-from core.report.page import write_page
 from core.config.section import Estimate
-from core.report.record import DataSection, ModelSection, Record, RunSection
+from core.report.console import print_summary
 from core.report.formatting import format_number
 from core.report.glossary import display_name, verdict
+from core.report.page import write_page
+from core.report.record import DataSection, ModelSection, Record, RunSection
+from core.report.summary import all_items, summary_items
 
 VOID = {"meta", "link", "br", "img", "hr", "input", "path", "use", "rect", "circle", "line"}
 
@@ -195,7 +195,9 @@ def test_the_summary_words_what_the_sections_hold() -> None:
     assert found["Which network?"].headline == "1,234 parameters"
     assert "adapter full; 1,200 of the parameters were trained" in found["Which network?"].detail
     assert found["How trained?"].headline == "12 steps"
-    assert found["How trained?"].detail.startswith("Optimizer adamw. Precision fp32; took 0.25 s; ended because")
+    assert found["How trained?"].detail.startswith(
+        "Optimizer adamw. Precision fp32; took 0.25 s; ended because"
+    )
     assert list(found)[:5] == ["How good?", "How private?", "How fair?", "How much energy?", "Why?"]
 
 

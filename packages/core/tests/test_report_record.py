@@ -1,4 +1,4 @@
-"""The record is read as it was written; what was altered, is of an unknown version or doesn't fit is refused by name."""
+"""The record is read as it was written; what was altered, is of another version or doesn't fit is refused by name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from core.atomic_io import write_atomically
 from core.data.readers.files import sha256
 from core.evaluation.section import DecisionCurveSection, MetricEstimate
+from core.report.predictions import read_predictions, read_table, write_predictions
 from core.report.record import (
     DataSection,
     ModelSection,
@@ -23,10 +25,8 @@ from core.report.record import (
 )
 from core.report.run import SEALED, Run
 from core.report.schema import record_schema
-from core.report.predictions import read_predictions, read_table, write_predictions
 from core.targets.types import Predictions
 from core.training.section import HistoryPoint, TrainingSection
-from core.atomic_io import write_atomically
 
 
 def record(**more: object) -> Record:
@@ -74,7 +74,9 @@ def folder_of_a_run(path: Path) -> Path:
 def test_round_trip_keeps_everything(tmp_path: Path) -> None:
     made = record(
         metrics={"auroc": MetricEstimate(value=0.7, low=0.6, high=0.8, resamples=1000)},
-        training=TrainingSection(steps=3, history=[HistoryPoint(step=1, loss=0.5, validation={"auroc": 0.6})]),
+        training=TrainingSection(
+            steps=3, history=[HistoryPoint(step=1, loss=0.5, validation={"auroc": 0.6})]
+        ),
     )
     write_record(made, tmp_path)
     again = read_record(tmp_path)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from core.targets.types import Metric
 
 
-@register("data", "simulated_scenes")
+@register("data", "simulated_scenes", builds="core.data.sources:simulate")
 class SimulatedScenes(SimulatedData):
     """Street scenes of the task's simulation, fewer by default: each has a class for every pixel."""
 

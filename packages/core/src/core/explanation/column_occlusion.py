@@ -42,7 +42,7 @@ class Attribution:
     """(N, C): the score less its mean with the name replaced, in log odds (or in the target's unit for a value)."""
 
     def strongest(self, top: int, min_effect: float = 0.01) -> list[list[tuple[str, float]]]:
-        """Return each row's names that raise its score by ``min_effect`` or more, the strongest first, at most ``top``."""
+        """Return each row's names that raise its score by at least ``min_effect``: the ``top`` strongest, in order."""
         found = []
         for row in self.effects:
             order = np.argsort(-row, kind="stable")[:top]
@@ -162,7 +162,7 @@ def own_event_values(
     positions: Mapping[str, Sequence[int] | None],
     tensor: Tensor,
 ) -> Tensor:
-    """Return the reference's values of one column as the row's own event has them: number and missing flag, or one-hot."""
+    """Return a reference's values of one column as an event holds them: number and missing flag, or one-hot."""
     if "numeric" in positions:
         numbers, flags = positions["numeric"], positions["missing"]
         assert numbers is not None

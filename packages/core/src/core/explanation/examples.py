@@ -164,6 +164,6 @@ def patch_location(patch: int, feature_mask: NDArray[np.int64]) -> list[str]:
     ['bottom', 'right']
     """
     ys, xs = np.nonzero(feature_mask == patch)
-    down = ("top", "middle", "bottom")[min(2, int(3 * ys.mean() / feature_mask.shape[0]))]
-    across = ("left", "center", "right")[min(2, int(3 * xs.mean() / feature_mask.shape[1]))]
+    down = ("top", "middle", "bottom")[min(2, int(3 * (ys.mean() + 0.5) / feature_mask.shape[0]))]
+    across = ("left", "center", "right")[min(2, int(3 * (xs.mean() + 0.5) / feature_mask.shape[1]))]
     return [down, across]

@@ -30,7 +30,7 @@ class ExplainedOutput:
 
     @classmethod
     def of_predictions(cls, target: Target, labels: Labels, outputs: Array) -> ExplainedOutput:
-        """Return the evidence of what was predicted: labels as in ``Predictions``, outputs (N, ...) of the same rows."""
+        """Return the evidence of what was predicted: labels as in ``Predictions``, outputs (N, ...) of these rows."""
         return cls(target, target.explained_class(labels, outputs))
 
     def class_names(self) -> list[str]:

@@ -167,7 +167,7 @@ class Masker:
     def masked(
         self, rows: NDArray[np.int64], hidden: NDArray[np.bool_], reference: NDArray[np.int64]
     ) -> dict[str, Tensor]:
-        """Return the inputs of M variants: the row each comes from (M,), its masked features (M, P), its reference (M,)."""
+        """Return the inputs of M variants: the row of each (M,), its masked features (M, P), its reference (M,)."""
         index = torch.from_numpy(rows)
         inputs = {name: tensor[index] for name, tensor in self.inputs.items()}
         if self.texts:
@@ -284,7 +284,7 @@ def history_name(events: int) -> str:
 
 
 def channel_means(tensor: Tensor) -> Tensor:
-    """Compute each channel's mean over an image (B, C, H, W) or signal (B, C, T), in the shape that broadcasts to it."""
+    """Compute each channel's mean over an image (B, C, H, W) or signal (B, C, T), in a shape that broadcasts."""
     return tensor.float().mean(dim=tuple(range(2, tensor.ndim)), keepdim=True)
 
 

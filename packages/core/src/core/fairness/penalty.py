@@ -69,7 +69,7 @@ class DisparityPenalty:
         weight: float,
         min_group_rows: int,
     ) -> None:
-        """``counts_C`` (C,): training rows of each subgroup; those with fewer than ``min_group_rows`` are left alone."""
+        """``counts_C`` (C,): training rows of each subgroup; those with under ``min_group_rows`` are left alone."""
         self.index, self.target, self.constraint, self.weight = index, target, constraint, weight
         self.shares_C = (counts_C / counts_C.sum()).float()
         judged = target.judged_classes(target.classes)

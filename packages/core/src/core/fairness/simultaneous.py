@@ -104,10 +104,10 @@ def resample_rates(
 
     at_4C = np.array(
         [
-            [column(v, s) for v, s in ((n.numerator, p.inside), (n.denominator, p.inside), (n.numerator, None), (n.denominator, None))]
-            for p, n, _ in compared
+            [column(v, s) for s in (sides.inside, None) for v in (metric.numerator, metric.denominator)]
+            for sides, metric, _ in compared
         ]
-    ).T  # fmt: skip
+    ).T
     flat_NM = np.stack(columns, axis=1)
 
     def rates(weights_RN: Array) -> tuple[Array, Array]:

@@ -12,7 +12,7 @@ from core.atomic_io import write_atomically
 from core.config.section import Estimate
 from core.fairness.section import Comparison
 from core.report.formatting import format_number
-from core.report.glossary import LOWER, display_name
+from core.report.glossary import display_name, lower_is_better
 from core.report.json_pointer import with_pointers
 from core.report.record import Json, Record, plain, read_record
 from core.report.sentences.evaluation import headline_metric
@@ -109,7 +109,7 @@ def _losses(point: Point, lower: bool) -> tuple[float, ...]:
 
 
 def _dominates(one: Point, other: Point) -> bool:
-    lower = headline_metric(one.record) in LOWER
+    lower = lower_is_better(headline_metric(one.record) or "")
     ours, theirs = _losses(one, lower), _losses(other, lower)
     return all(a <= b for a, b in zip(ours, theirs, strict=True)) and ours != theirs
 

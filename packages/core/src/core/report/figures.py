@@ -105,7 +105,9 @@ def _roc(record: Record, curve: RocCurveSection, theirs: RocCurveSection | None)
         axes.legend(loc="lower right", reverse=True)
 
     alt = f"ROC curve on the test set: area under the curve, {label}" + (f", {other}." if theirs else ".")
-    return render_svg("roc", "ROC curve", "Cases detected against false alarms, over all thresholds", alt, draw)
+    return render_svg(
+        "roc", "ROC curve", "Cases detected against false alarms, over all thresholds", alt, draw
+    )
 
 
 def _precision_recall(record: Record, curve: PrCurveSection, theirs: PrCurveSection | None) -> Drawing:
@@ -170,9 +172,7 @@ def _decision(curve: DecisionCurveSection, theirs: DecisionCurveSection | None) 
         axes.axhline(0, color=MUTED, lw=1.2, label="act on none")
         axes.plot(x, everyone, color=THIRD, lw=1.4, ls="-.", label="act on all")
         if theirs:
-            axes.plot(
-                theirs.thresholds, theirs.model, color=BASELINE, ls="--", lw=1.4, label="baseline"
-            )
+            axes.plot(theirs.thresholds, theirs.model, color=BASELINE, ls="--", lw=1.4, label="baseline")
         axes.fill_between(x, curve.low, curve.high, color=MODEL, alpha=0.18, lw=0)
         axes.plot(x, model, color=MODEL, label="model")
         top = max(float(model.max()), float(everyone.max()), 1e-3)

@@ -70,7 +70,8 @@ METRICS: Mapping[str, Term] = {
     "score_stability": Term("PSI", "population stability index of the scores, from training to test"),
     "selection_rate": Term("Selection rate", "share of rows predicted positive"),
 }
-LOWER = LOWER_IS_BETTER | {"ece", "hamming_loss", "aurc", "excess_aurc", "fpr"}
+LOWER = {"ece", "hamming_loss", "aurc", "excess_aurc", "fpr"}
+"""Metrics of which less is better, beside those that select models (``LOWER_IS_BETTER``)."""
 UNDIRECTED: Mapping[str, float] = {"calibration_slope": 1.0, "calibration_intercept": 0.0, "bias": 0.0}
 """Metrics that are ideal at a value, neither high nor low."""
 
@@ -116,6 +117,15 @@ def metric_gloss(metric: str) -> str:
     return ""
 
 
+def lower_is_better(metric: str) -> bool:
+    """Return whether less of a metric is better.
+
+    >>> lower_is_better("ece"), lower_is_better("auroc")
+    (True, False)
+    """
+    return metric in LOWER or metric in LOWER_IS_BETTER
+
+
 def verdict(metric: str, difference: Estimate) -> str:
     """Return which of two models a paired difference favors: better, worse, or no clear difference.
 
@@ -127,7 +137,7 @@ def verdict(metric: str, difference: Estimate) -> str:
     if difference.low <= 0 <= difference.high:
         return "no clear difference"
     higher = difference.low > 0
-    return "better" if higher != (metric in LOWER) else "worse"
+    return "better" if higher != lower_is_better(metric) else "worse"
 
 
 def metrics_per_class(metrics: Mapping[str, Estimate], classes: list[str]) -> dict[str, dict[str, str]]:

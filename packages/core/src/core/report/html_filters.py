@@ -40,7 +40,7 @@ def duration(seconds: float) -> Markup:
     return _linked(formatting.format_duration(seconds), seconds)
 
 
-def whole(value: int | None) -> Markup:
+def count(value: int | None) -> Markup:
     """Return a whole number, or a dash."""
     return _linked(formatting.format_count(value), value)
 
@@ -83,7 +83,7 @@ FILTERS = {
     "number": number,
     "si": si,
     "duration": duration,
-    "whole": whole,
+    "count": count,
     "percent": percent,
     "general": general,
     "cell": cell,

@@ -1,4 +1,4 @@
-"""Where a figure stands in ``record.json``: JSON pointers (RFC 6901), and numbers that know theirs."""
+"""JSON pointers (RFC 6901) into ``record.json``, and numbers that carry theirs."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ from core.report.record import Json
 
 
 class LocatedFloat(float):
-    """A number of the record that knows where it stands."""
+    """A number of the record with the pointer to its field."""
 
     to_pointer: str
 
 
 class LocatedInt(int):
-    """A whole number of the record that knows where it stands."""
+    """An integer of the record with the pointer to its field."""
 
     to_pointer: str
 
 
 def to_pointer(*steps: str | int) -> str:
-    """Write a pointer from its steps: ``("metrics", "auroc")`` gives ``/metrics/auroc``."""
+    """Return the pointer of these steps.
+
+    >>> to_pointer("metrics", "auroc", "a/b")
+    '/metrics/auroc/a~1b'
+    """
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in steps)
 
 
 def split_pointer(where: str) -> list[str]:
-    """Take a pointer apart: the opposite of ``pointer``."""
+    """Return the steps of a pointer: the inverse of ``to_pointer``."""
     return [step.replace("~1", "/").replace("~0", "~") for step in where.split("/")[1:]]
 
 
 def resolve(content: Json, where: str) -> Json:
-    """Give what a pointer points at in plain JSON content; ``KeyError`` with the pointer where nothing stands."""
+    """Return what a pointer points at in plain JSON content; ``KeyError`` with the pointer where there is nothing."""
     for step in split_pointer(where):
         if isinstance(content, Mapping) and step in content:
             content = content[step]
@@ -43,12 +47,12 @@ def resolve(content: Json, where: str) -> Json:
 
 
 def fragment(where: str) -> str:
-    """Write a pointer as the part of a link behind the ``#``."""
+    """Return a pointer as the fragment of a link, with its ``#``."""
     return "#" + quote(where, safe="/~-._")
 
 
 def with_pointers(content: Json, where: str = "") -> Json:
-    """Copy plain JSON content, each number knowing its place: ``value.pointer``. Truth values and texts stay."""
+    """Return a copy of plain JSON content in which each number has its ``pointer``; booleans and texts stay."""
     if isinstance(content, Mapping):
         return {key: with_pointers(value, where + to_pointer(key)) for key, value in content.items()}
     if isinstance(content, list):

@@ -10,7 +10,7 @@ from core.atomic_io import write_atomically
 from core.report.figures import confusion_labels, write_plots
 from core.report.formatting import format_duration
 from core.report.glossary import PER_CLASS, display_name, metric_gloss, metrics_per_class, verdict
-from core.report.html_filters import general, whole, with_field
+from core.report.html_filters import count, general, with_field
 from core.report.json_pointer import to_pointer, with_pointers
 from core.report.record import Json, Record, plain
 from core.report.sentences.evaluation import baseline_name, headline_metric, rule_name
@@ -104,7 +104,8 @@ def _say(record: Record) -> Any:
         from markupsafe import Markup
 
         spans = [
-            Markup('<span data-sentence="{}">{}</span>').format(name, text) for text in sentences(record, name)
+            Markup('<span data-sentence="{}">{}</span>').format(name, text)
+            for text in sentences(record, name)
         ]
         return Markup(" ").join(spans)
 
@@ -152,7 +153,10 @@ def _has_units(content: Json) -> bool:
 
 def _glossary(record: Record, shown: list[str], by_class: bool) -> dict[str, str]:
     """Return name -> definition of the metrics that stand on the page, but not in its first table."""
-    names = [*(PER_CLASS if by_class else ()), *(m for study in record.studies.values() for m in study.metrics)]
+    names = [
+        *(PER_CLASS if by_class else ()),
+        *(m for study in record.studies.values() for m in study.metrics),
+    ]
     glosses = {name: metric_gloss(name) for name in dict.fromkeys(names) if name not in shown}
     return {display_name(name): gloss for name, gloss in glosses.items() if gloss}
 
@@ -163,11 +167,11 @@ def model_facts(record: Record, content: Json) -> list[tuple[str, Markup]]:
     facts: list[tuple[str, Markup | None]] = [
         ("Backbone", _text(m["backbone"], "/model/backbone")),
         ("Adapter", _text(m["adapter"], "/model/adapter")),
-        ("Parameters", whole(m["parameters"]) if m["parameters"] is not None else None),
-        ("Trainable parameters", whole(m["trainable"]) if m["trainable"] is not None else None),
+        ("Parameters", count(m["parameters"]) if m["parameters"] is not None else None),
+        ("Trainable parameters", count(m["trainable"]) if m["trainable"] is not None else None),
         ("Optimizer", _config(record, "optimizer", "option")),
         ("Epochs", general(t["epochs"]) if t["epochs"] is not None else None),
-        ("Steps", whole(t["steps"]) if t["steps"] is not None else None),
+        ("Steps", count(t["steps"]) if t["steps"] is not None else None),
         *((name, _sentence(record, f"training.{function}")) for name, function in TRAINING.items()),
         (
             "Training time",
@@ -205,7 +209,7 @@ def _baseline(record: Record, content: Json) -> Markup | None:
     if details.get("rows") is None:
         return Markup("{}").format(name)
     return Markup("{} ({}), fitted on {} of {} training rows").format(
-        name, details["estimator"], whole(details["rows"]), whole(details["rows_available"])
+        name, details["estimator"], count(details["rows"]), count(details["rows_available"])
     )
 
 
@@ -219,9 +223,7 @@ def environment_facts(record: Record) -> list[tuple[str, Markup]]:
 
 def file_hashes(record: Record) -> list[tuple[str, Markup]]:
     """Return the files that were read and written, with their sha256."""
-    read = [
-        (name, with_field(v, to_pointer("data", "files", name))) for name, v in record.data.files.items()
-    ]
+    read = [(name, with_field(v, to_pointer("data", "files", name))) for name, v in record.data.files.items()]
     written = [(name, with_field(v, to_pointer("files", name))) for name, v in record.files.items()]
     return sorted([*read, *written])
 

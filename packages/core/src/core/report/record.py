@@ -33,7 +33,7 @@ from core.explanation.section import ExplanationSection
 from core.fairness.section import FairnessSection
 from core.oversight.section import OversightSection, UncertaintySection
 from core.privacy.section import PrivacySection
-from core.report.upgrade import upgraded
+from core.report.upgrade.record import upgrade_record
 from core.training.section import TrainingSection
 
 SCHEMA_VERSION = 2
@@ -176,7 +176,7 @@ def read_record(folder: Path) -> Record:
             "restore the original file, or train again"
         )
     if version == 1:
-        content = upgraded(content)
+        content = upgrade_record(content)
     try:
         return Record.model_validate(content)
     except ValidationError as error:

@@ -70,7 +70,7 @@ def optimization(record: Record) -> SummaryItem:
 
 
 def all_items(record: Record) -> list[SummaryItem]:
-    """Return all questions: the five concerns, who is responsible, and what the network is, how trained and how fast."""
+    """Return all questions: the five concerns, who is responsible, and the network, its training and its speed."""
     return [
         *summary_items(record),
         responsible(record),

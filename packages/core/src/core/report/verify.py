@@ -75,7 +75,9 @@ def shown(text: str) -> Iterator[Shown]:
             yield Shown(f"{len(values)} cells for {len(places)} fields", "", where)
             continue
         for cell, place in zip(values, places, strict=True):
-            yield Shown(re.sub(r"\\(.)", r"\1", cell.strip()).removeprefix("**").removesuffix("**"), place, where)
+            yield Shown(
+                re.sub(r"\\(.)", r"\1", cell.strip()).removeprefix("**").removesuffix("**"), place, where
+            )
 
 
 def disagreements(text: str, record: Record, original: Json = None) -> list[str]:

@@ -1,4 +1,4 @@
-"""One finished run as a service: rows in, predictions out with who decides them; counts and an optional log. No HTTP."""
+"""One finished run as a service without HTTP: rows in, predictions and who decides them out; counts and a log."""
 
 from __future__ import annotations
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.targets.types import target_type
-
 if TYPE_CHECKING:
     from core.data.types import Json
     from core.targets.types import Target
@@ -13,4 +11,6 @@ if TYPE_CHECKING:
 
 def restore(state: dict[str, Json]) -> Target:
     """Return the target whose ``state()`` this is, raising ValueError for a kind this version lacks."""
+    from core.targets.types import target_type  # numpy stays out of --help, which reads core.targets.config
+
     return target_type(str(state.get("kind"))).from_state(state)

@@ -99,7 +99,7 @@ class BinaryTarget(RowClassTarget):
             affirmative = [n for n in names if n.lower() in AFFIRMATIVE]
             rarer = min(reversed(names), key=lambda n: counts[n])
             positive = affirmative[0] if len(affirmative) == 1 else rarer
-            why = "says yes" if len(affirmative) == 1 else "is the rarer"
+            why = "means yes" if len(affirmative) == 1 else "is the rarer"
             explanation = f"{positive!r} counts as positive because it {why}."
         elif positive not in names:
             raise ValueError(

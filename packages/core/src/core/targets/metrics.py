@@ -14,10 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.targets.types import LOWER_IS_BETTER as LOWER_IS_BETTER
 from core.targets.types import Flags, Metric, Predictions, Target
-
-LOWER_IS_BETTER = frozenset({"log_loss", "brier", "rmse", "mae"})
-"""The metrics of which less is better; all others are better when higher."""
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""The trained model as those see it who only ask it questions: studies, explanations, the verbs of a domain."""
+"""The trained model as studies, explanations and the verbs of a domain see it."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 class Scorer(Protocol):
-    """Rows in, recalibrated scores out, exactly as serving gives them."""
+    """Rows in, recalibrated scores out, exactly as serving returns them."""
 
     def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> dict[str, Tensor]:
-        """Encode raw rows as the model reads them; ``history``: rows that events may look back to."""
+        """Return raw rows encoded as the model reads them; ``history``: rows that events may look back to."""
 
     def layout(self) -> Layout:
-        """Describe the encoded inputs."""
+        """Return the layout of the encoded inputs."""
 
     def column_positions(self) -> dict[str, dict[str, list[int] | None]]:
-        """Say where each column stands in them: see ``Encoder.places``."""
+        """Return where each column stands in them: see ``Encoder.column_positions``."""
 
     def scores(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
-        """Give the recalibrated scores (N, K) of raw or encoded rows, raising ValueError for none."""
+        """Return the recalibrated scores (N, K) of raw or encoded rows, raising ValueError for none."""
 
     def labels(self, scores: Array, groups: Mapping[str, NDArray[np.str_]] | None = None) -> Labels:
         """Decide from scores (N, K) by the run's own thresholds; ``groups`` of the rows for those of single groups."""
 
     def outputs(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
-        """Give the head's outputs (N, width), of masks (N, width, h, w), before they become probabilities."""
+        """Return the head's outputs (N, width), of masks (N, width, h, w), before they become probabilities."""
 
     def features(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
-        """Give the pooled features (N, D) that the head reads."""
+        """Return the pooled features (N, D) that the head reads."""

@@ -134,6 +134,10 @@ Weighted = Callable[[Array], Array]
 """Weights (R, N), one row of counts a resample -> values (R, k); NaN where a metric is undefined."""
 
 
+LOWER_IS_BETTER = {"log_loss", "brier", "rmse", "mae"}
+"""The metrics of which less is better, ``Target.lower_is_better`` of every kind included; others: higher."""
+
+
 @dataclass(frozen=True)
 class Statistic:
     """One or more metrics in a form that takes thousands of weightings of the same rows at once."""
@@ -219,6 +223,8 @@ class Target(ABC):
     """Which features its head reads: pooled, tokens, joint or map."""
     dense: ClassVar[bool] = False
     """Scores are a map a row, of which predictions keep a summary: labels can't be decided anew from them."""
+    lower_is_better: ClassVar[tuple[str, ...]] = ()
+    """Of this kind's metrics, those of which less is better, beside log loss, Brier score, RMSE and MAE."""
     has_row_class: ClassVar[bool] = False
     """Each row has exactly one of ``classes``, and ``labels`` and ``targets`` are its index, (N,)."""
     item: ClassVar[str] = "class"
@@ -231,6 +237,7 @@ class Target(ABC):
         super().__init_subclass__(**kwargs)
         if "kind" in cls.__dict__:
             _TYPES[cls.kind] = cls
+        LOWER_IS_BETTER.update(cls.lower_is_better)
 
     # Learning
 
@@ -311,7 +318,7 @@ class Target(ABC):
     def metrics(self) -> dict[str, Metric]:
         """Return the scalar metrics this kind is evaluated by; the first is the one that selects models by default.
 
-        Whether less is better is in ``core.targets.metrics.LOWER_IS_BETTER``.
+        Whether less is better is in ``LOWER_IS_BETTER``.
         """
 
     @classmethod

@@ -105,7 +105,9 @@ def method(record: Record) -> str:
 def undefined(record: Record) -> str:
     """Return in how many resamples a metric was undefined and left out; empty where in none."""
     listed = [f"{display_name(name)} {m.undefined:,}" for name, m in record.metrics.items() if m.undefined]
-    return f"Resamples in which a metric is undefined and left out: {', '.join(listed[:12])}." if listed else ""
+    return (
+        f"Resamples in which a metric is undefined and left out: {', '.join(listed[:12])}." if listed else ""
+    )
 
 
 def costs(record: Record) -> str:
@@ -145,7 +147,11 @@ def group_gap(record: Record) -> tuple[str, str]:
     for attribute, table in record.groups.items():
         if " × " in attribute or metric is None:
             continue
-        found = {name: group.metrics[metric].value for name, group in table.groups.items() if metric in group.metrics}
+        found = {
+            name: group.metrics[metric].value
+            for name, group in table.groups.items()
+            if metric in group.metrics
+        }
         values = {name: value for name, value in found.items() if value is not None}
         if len(values) < 2:
             continue

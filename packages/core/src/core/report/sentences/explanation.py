@@ -64,8 +64,8 @@ def detail(section: ExplanationSection) -> str:
             "." if section.faithfulness.above_random else "; they are not above random in both directions."
         )
         parts = [
-            f"Masking the {units} ranked first changes the output {ratio.value:.1f} times as much as masking {units} at "
-            f"random ({ratio.low:.1f} to {ratio.high:.1f}){above}"
+            f"Masking the {units} ranked first changes the output {ratio.value:.1f} times as much as masking {units} "
+            f"at random ({ratio.low:.1f} to {ratio.high:.1f}){above}"
         ]
     tests = []
     if section.sanity is not None and section.sanity.value is not None:
@@ -95,7 +95,8 @@ def method_reason(section: ExplanationSection) -> str:
         return f"explanation.method={section.method} was requested"
     units = f"a row has {section.features_per_row:.0f} {plural(section.feature_kind)} on average"
     if section.method_reason == "few_features":
-        return f"{units}, at most {section.max_occluded_features}: each can be masked in turn, which tests the whole model"
+        most = f"at most {section.max_occluded_features}"
+        return f"{units}, {most}: each can be masked in turn, which tests the whole model"
     return f"{units}, more than {section.max_occluded_features}: masking each in turn would cost too much"
 
 

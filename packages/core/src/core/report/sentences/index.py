@@ -29,7 +29,6 @@ SECTIONS: dict[str, ModuleType] = {
     "privacy": privacy,
     "fairness": fairness,
     "explanation": explanation,
-    "privacy": privacy,
     "uncertainty": uncertainty,
     "oversight": oversight,
     "energy": energy,
@@ -53,7 +52,7 @@ def sentence(record: Record, name: str) -> str:
 
 
 def sentences(record: Record, name: str) -> list[str]:
-    """Return the sentences of a function that gives a list, or the one of another in a list; empty ones are left out."""
+    """Return the sentences of a function that returns a list, or the one of another; empty ones are left out."""
     room, _, function = name.partition(".")
     subject = record if room in WHOLE else getattr(record, room, None)
     if subject is None or room not in MODULES:
@@ -84,11 +83,19 @@ def _names(room: str, record: Record) -> Iterator[str]:
             if parameter.default is inspect.Parameter.empty
         ]
         hints = get_type_hints(function)
-        if len(required) == 1 and _accepts(hints.get(required[0]), subject) and hints.get("return") in (str, list[str]):
+        if (
+            len(required) == 1
+            and _accepts(hints.get(required[0]), subject)
+            and hints.get("return") in (str, list[str])
+        ):
             yield f"{room}.{name}"
 
 
 def _accepts(hint: Any, value: object) -> bool:
     """Return whether a value is of an annotated class, or of one in a union."""
     inner = get_args(hint)
-    return any(_accepts(part, value) for part in inner) if inner else isinstance(hint, type) and isinstance(value, hint)
+    return (
+        any(_accepts(part, value) for part in inner)
+        if inner
+        else isinstance(hint, type) and isinstance(value, hint)
+    )

@@ -151,7 +151,7 @@ def _trials(section: DPSection) -> str:
     if trials == 1:
         return "declared as the only configuration tried on these data"
     return (
-        f"{format_count(trials)} configurations were tried on these data; publishing the best of them reveals more than "
-        f"this one run: by sequential composition of equal runs at most epsilon {trials * section.epsilon:.2f}, delta "
+        f"{format_count(trials)} configurations were tried on these data; publishing the best of them reveals more "
+        f"than this one run: by sequential composition of equal runs at most epsilon {trials * section.epsilon:.2f}, delta "
         f"{trials * section.delta:.2g}"
     )

@@ -104,7 +104,7 @@ def linear_probe(training: TrainingSection) -> str:
     probe = training.linear_probe
     if probe is None:
         return ""
-    text = f"before fine-tuning, the head alone was trained for {format_count(probe.steps)} steps (LP-FT)"
+    text = f"before fine-tuning, a linear probe was trained for {format_count(probe.steps)} steps (LP-FT)"
     return text if probe.feature_cache is None else f"{text}; {_feature_cache(probe.feature_cache)}"
 
 

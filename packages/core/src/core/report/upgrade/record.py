@@ -1,4 +1,4 @@
-"""Upgrade a record of schema_version 1, as plinth-core 0.1 wrote it, to schema_version 2. Removed in 0.3.0."""
+"""Upgrade the whole content of a schema-1 record."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core.config.deprecated import upgraded_config
-from core.report.upgrade_evaluation import upgrade_evaluation
-from core.report.upgrade_impact import (
+from core.report.upgrade.evaluation import upgrade_evaluation
+from core.report.upgrade.impact import (
     upgrade_energy,
     upgrade_explanation,
     upgrade_fairness,
@@ -15,8 +15,8 @@ from core.report.upgrade_impact import (
     upgrade_performance,
     upgrade_uncertainty,
 )
-from core.report.upgrade_privacy import upgrade_privacy
-from core.report.upgrade_training import upgrade_training
+from core.report.upgrade.privacy import upgrade_privacy
+from core.report.upgrade.training import upgrade_training
 
 Content = dict[str, Any]
 
@@ -30,7 +30,6 @@ def _upgrade_data(old: Content) -> Content:
 
 
 SECTIONS: dict[str, Callable[[Content], Content]] = {
-    "data": lambda old: {("ground_truth" if key == "truth" else key): value for key, value in old.items()},
     "data": _upgrade_data,
     "privacy": upgrade_privacy,
     "training": upgrade_training,
@@ -44,7 +43,7 @@ SECTIONS: dict[str, Callable[[Content], Content]] = {
 """Section -> what its schema-1 content becomes."""
 
 
-def upgraded(content: Mapping[str, Any]) -> Content:
+def upgrade_record(content: Mapping[str, Any]) -> Content:
     """Return the content of a schema-1 record in the form of schema_version 2; the seal stays that of the file.
 
     Sentences that schema 1 stored are left out where today's are computed from the numbers. What today's sections

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from core.report.upgrade_impact import upgrade_phases
+from core.report.upgrade.impact import upgrade_phases
 
 Content = dict[str, Any]
 
@@ -69,7 +69,12 @@ def _best(old: Content | None, reason: str) -> Content | None:
 
 
 def _is_coded(message: str) -> bool:
-    starts = ("batch normalisation took", "what frozen layers", "frozen layers are", "before training, the head")
+    starts = (
+        "batch normalisation took",
+        "what frozen layers",
+        "frozen layers are",
+        "before training, the head",
+    )
     return message.startswith(starts)
 
 
@@ -78,9 +83,7 @@ def _feature_cache(messages: list[str]) -> Content | None:
         cached = re.search(r"what frozen layers give was computed once \(([\d.e+-]+) GiB\)", message)
         if cached:
             return {"status": "cached", "mib": 1024 * float(cached[1])}
-        large = re.search(
-            r"features take ([\d.]+) GiB, training\.once_gib=([\d.e+-]+) allows less", message
-        )
+        large = re.search(r"features take ([\d.]+) GiB, training\.once_gib=([\d.e+-]+) allows less", message)
         if large:
             return {
                 "status": "too_large",

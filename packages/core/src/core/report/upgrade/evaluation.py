@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from core.report.upgrade_impact import upgrade_group_thresholds
+from core.report.upgrade.impact import upgrade_group_thresholds
 
 Content = dict[str, Any]
 
@@ -90,7 +90,9 @@ def _recalibration(old: Content) -> Content:
 def _curves(old: Content) -> Content:
     new = dict(old)
     if new.get("pr"):
-        new["pr"] = {name: None if c is None else _renamed(c, "share", "prevalence") for name, c in new["pr"].items()}
+        new["pr"] = {
+            name: None if c is None else _renamed(c, "share", "prevalence") for name, c in new["pr"].items()
+        }
     if new.get("reliability"):
         new["reliability"] = [_renamed(point, "forecast", "predicted") for point in new["reliability"]]
     return new

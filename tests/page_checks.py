@@ -147,7 +147,7 @@ def check_console(text: str, record: Record, folder: Path) -> None:
     assert max(map(len, table)) <= 80, [line for line in table if len(line) > 80]
     items = all_items(record)
     for item in items:
-        assert sum(line.startswith(item.question) for line in lines) == 1
+        assert sum(line.startswith(item.question) for line in lines) == 1, text
         line = next(line for line in lines if line.startswith(item.question))
         assert line.removeprefix(item.question).strip().rstrip("…") in item.headline
     metrics = [m for m in console_metrics(record) if any(line.startswith(display_name(m)) for line in lines)]

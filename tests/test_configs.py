@@ -92,6 +92,7 @@ def test_help_imports_nothing_heavy(domain: str, verb: str) -> None:
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_every_task_takes_every_backbone_and_adapter(domain: str) -> None:
+    composed(domain)  # registers all options
     networks = sorted(name for group, name in OPTIONS if group == "backbone")
     adapters = sorted(name for group, name in OPTIONS if group == "adapter")
     assert "timm" in networks

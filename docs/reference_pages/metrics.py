@@ -16,6 +16,35 @@ from reference_pages.options import PACKAGES, home
 CLASS = "<class>"
 """Stands for the name of a class in a metric's key."""
 
+STUDIES = {
+    "agreement": "agreement of the machine's grades with human ones, beside two humans: QWK, exact, SMD, DSM, PRMSE",
+    "alerts": "precision and caught amount among the cards that can be reviewed in a day",
+    "costs": "expected cost of each threshold for the costs of a review, of friction and of a miss; the cheapest one",
+    "drift": "population stability (PSI) of scores and inputs between splits",
+    "false_activation": "how often an utterance would wrongly activate a lock, alarm or oven, before confirmation",
+    "footprint": "milliseconds, memory and modeled joules of one command",
+    "forecast": "error beside that of persistence: the last reading repeated",
+    "gaming_detection": "share of shuffled, repeated, copied and off-topic answers that are flagged",
+    "human_review": "which grades go to a person, so that the rest agree as asked",
+    "languages": "exact match of each language or dialect, the worst one named",
+    "latency": "median and 99th percentile of the time of one prediction",
+    "length_bias": "how much of a grade is explained by length alone, for the machine and for humans",
+    "occupancy": "missed and false presence, switches a day, beside a schedule without sensors",
+    "ood_detection": "AUROC and FPR at 95 % TPR of separating unknown from known inputs, by probability and energy",
+    "operational_design_domain": "test rows inside and outside the declared limits, and at the triggering conditions",
+    "out_of_scope": "how well requests that are no command are refused, at a threshold from validation",
+    "plans": "share of commands whose plan reaches the right devices in a simulated home",
+    "predictive_equality": "false positive rate of each group, and whether it is within the task's bar",
+    "reason_codes": "the features behind alerts, and how stable they are under small changes",
+    "risk_coverage": "error rate of the most certain predictions over all coverages (AURC)",
+    "robustness": "15 corruptions at 5 severities (Hendrycks and Dietterich 2019): relative degradation",
+    "slices": "each group beside all other rows, the weakest first",
+    "text_robustness": "exact match with typos and recognition errors",
+    "thermal_preference": "how often a wish for warmer or cooler is answered by its opposite",
+    "word_attribution": "whether the words said to have moved a grade move it more than random words",
+}
+"""Study of a task -> what it evaluates."""
+
 
 @dataclasses.dataclass
 class MetricRow:
@@ -56,11 +85,11 @@ def example(kind: type[Target]) -> Target:
 
 
 def words_of(function: object) -> str:
-    """Return the first sentence on a metric or study: of the function, or of the one that returned it."""
+    """Return the first sentence on a metric: of its function, or of the one that returned it."""
     path, module = getattr(function, "__qualname__", ""), getattr(function, "__module__", "")
     outer = getattr(importlib.import_module(module), path.split(".")[0], function) if module else function
     words = re.split(r"[.;] |\.$", first_line(function) or first_line(outer))[0]
-    return re.sub(r"^(Return|Compute) (the )?((metric|study)( of|:)? ?)?", "", words)
+    return re.sub(r"^(Return|Compute) (the )?(metric( of|:)? ?)?", "", words)
 
 
 def direction(key: str) -> str:
@@ -122,9 +151,7 @@ def metrics_page() -> str:
         "`evaluation.studies=false` leaves them out.",
     ]
     for name, task in tasks().items():
-        studies: dict[str, object] = {}
-        for kind in kinds():
-            studies |= task.studies(kind.kind)
-        rows = [(code(key), cell(words_of(study))) for key, study in studies.items()]
+        names = dict.fromkeys(study for kind in kinds() for study in task.studies(kind.kind))
+        rows = [(code(study), cell(STUDIES.get(study, ""))) for study in names]
         lines += [f"\n### {name}\n", table(("study", "what"), rows)] if rows else []
     return "\n".join(lines).rstrip() + "\n"

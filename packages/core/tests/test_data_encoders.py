@@ -1,6 +1,7 @@
 """Encoders agree with scikit-learn, survive JSON bit for bit, and read later raw rows as they read training rows."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
 from core.data.config import ColumnsEncoderConfig, SignalEncoding, TextEncoding
-from core.data.encoders import restore
+from core.data.encoders.decorrelated import restore_encoder
 from core.data.encoders.columns import ColumnsEncoder
 from core.data.types import ColumnRoles
 
@@ -62,7 +63,7 @@ def test_restored_from_json_it_gives_identical_tensors(numeric: str, tokenizer: 
     text = {"tokenizer": tokenizer, "vocab_size": 400, "tfidf_features": 50, "tfidf_char_ngrams": 3}
     encoder = _fitted(_frame(), ALL, text, numeric=numeric)
     saved = json.dumps(encoder.state(), allow_nan=False)
-    again = restore(json.loads(saved))
+    again = restore_encoder(json.loads(saved))
     later = _frame(50, seed=1)
     straight, restored = encoder.transform(later), again.transform(later)
     assert set(straight) == {"numeric", "missing", "categorical", "tokens", "tfidf", "signal"}
@@ -70,6 +71,21 @@ def test_restored_from_json_it_gives_identical_tensors(numeric: str, tokenizer: 
         assert torch.equal(tensor, restored[name]), name
     assert json.dumps(again.state()) == saved
     assert again.layout() == encoder.layout()
+
+
+def test_an_encoder_saved_by_version_0_1_gives_the_tensors_that_it_gave() -> None:
+    saved = json.loads((Path(__file__).parent / "fixtures" / "encoder_version_1.json").read_text())
+    encoder = restore_encoder(saved["state"])
+    assert isinstance(encoder, ColumnsEncoder)
+    assert encoder.config.text.max_length == 24
+    assert encoder.text_pairs is not None
+    assert encoder.text_pairs.stemmer == "suffix"
+    found = encoder.transform(pd.DataFrame(saved["rows"]))
+    assert list(found) == list(saved["tensors"])
+    for name, expected in saved["tensors"].items():
+        assert torch.equal(found[name], torch.tensor(expected, dtype=found[name].dtype)), name
+    again = restore_encoder(json.loads(json.dumps(encoder.state())))
+    assert torch.equal(again.transform(pd.DataFrame(saved["rows"]))["numeric"], found["numeric"])
 
 
 def test_standardized_as_scikit_learn_does() -> None:
@@ -237,7 +253,7 @@ def test_a_pretrained_tokenizer_is_read_from_a_folder_with_its_own_padding(tmp_p
     for row, (a, b) in zip(tokens, rows.to_numpy(), strict=True):
         ids = pretrained.encode(a, b).ids
         assert row == ids + [1] * (len(row) - len(ids))
-    again = restore(json.loads(json.dumps(encoder.state())))
+    again = restore_encoder(json.loads(json.dumps(encoder.state())))
     (tmp_path / "tokenizer.json").unlink()
     assert again.transform(rows)["tokens"].tolist() == tokens
     with pytest.raises(ValueError, match=r"encoder\.text\.tokenizer='.*': no tokenizer\.json"):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from core.data.config import ColumnsEncoderConfig, TextEncoding
-from core.data.encoders import restore
+from core.data.encoders.decorrelated import restore_encoder
 from core.data.encoders.columns import ColumnsEncoder
 from core.data.encoders.text_pair_features import reference_lists
 from core.data.text_similarity import (
@@ -112,7 +112,7 @@ def test_a_restored_encoder_gives_the_same_tensors() -> None:
         "lsa_components": 4,
     }  # fmt: skip
     made = encoder(**settings)
-    again = restore(json.loads(json.dumps(made.state())))
+    again = restore_encoder(json.loads(json.dumps(made.state())))
     new = frame().drop(columns="grade").assign(answer="a gap in the heavy circuit")
     for rows in (frame(), new):
         first, second = made.transform(rows), again.transform(rows)

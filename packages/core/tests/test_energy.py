@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.energy import sources
 from core.energy.carbon import Grid
@@ -208,3 +211,40 @@ def test_quantities_are_written_with_prefixes() -> None:
         "45 kWh",
     ]
     assert [format_duration(s) for s in (1.25, 600.0, 9000.0)] == ["1.25 s", "10 min", "2.5 h"]
+
+
+JOULES = st.integers(0, 10**6)
+USAGES = st.builds(
+    EnergyUsage, JOULES, JOULES, st.fixed_dictionaries({}, optional={"gpu": JOULES, "memory": JOULES})
+)
+
+
+@given(USAGES, USAGES)
+def test_what_was_added_can_be_taken_off_again(one: EnergyUsage, other: EnergyUsage) -> None:
+    both = one + other
+    assert both.total == one.total + other.total
+    left = both - other
+    assert (left.seconds, left.processor_seconds, left.total) == (
+        one.seconds,
+        one.processor_seconds,
+        one.total,
+    )
+
+
+@given(st.lists(st.tuples(st.sampled_from(["in", "out"]), st.sampled_from("abc"), JOULES), max_size=12))
+def test_phases_add_up_however_they_are_nested(events: list[tuple[str, str, int]]) -> None:
+    work = Work()
+    meter = Meter([work])
+    with ExitStack() as whole:
+        whole.enter_context(meter.phase("whole"))
+        nested: list[ExitStack] = []
+        for event, name, joules in events:
+            work.done += joules
+            if event == "in":
+                nested.append(whole.enter_context(ExitStack()))
+                nested[-1].enter_context(meter.phase(name))
+            elif nested:
+                nested.pop().close()
+        while nested:
+            nested.pop().close()
+    assert sum(phase.total for phase in meter.phases.values()) == work.done == meter.used.total

@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
@@ -29,10 +32,10 @@ from core.explanation.explain_and_test import (
 from core.explanation.explained_output import ExplainedOutput
 from core.explanation.faithfulness import faithfulness, num_forward_passes
 from core.explanation.masker import Masker
-from core.explanation.report_section import report_section
+from core.explanation.report_section import concentration, report_section
 from core.report.sentences import explanation as sentences
 from core.run.steps.explain import sample_rows
-from core.targets.types import Predictions
+from core.targets.types import Array, Predictions
 
 NAMES = tuple("abcdefgh")
 COLUMNS = ColumnRoles(numeric=NAMES)
@@ -271,3 +274,28 @@ def test_an_overlay_is_small() -> None:
     drawn = overlay(image, np.random.default_rng(1).normal(size=(96, 96)))
     assert drawn.startswith("data:image/png;base64,")
     assert len(drawn) < 24_000  # the worst case: noise
+
+
+EFFECTS = arrays(np.float64, (2, 6), elements=st.one_of(st.just(np.nan), st.integers(-9, 9).map(float)))
+
+
+@given(EFFECTS, EFFECTS)
+def test_a_rank_correlation_is_symmetric_and_bounded(one: Array, other: Array) -> None:
+    found = rank_correlation(one, other)
+    np.testing.assert_allclose(found, rank_correlation(other, one))
+    np.testing.assert_allclose(found, -rank_correlation(one, -other), atol=1e-12)
+    assert (np.isnan(found) | (np.abs(found) <= 1 + 1e-12)).all()
+
+
+@given(EFFECTS)
+def test_concentration_lies_between_a_quarter_and_all(effects: Array) -> None:
+    found = concentration(effects)
+    assert (found is None) == (not np.nan_to_num(effects).any())
+    assert found is None or 0.25 - 1e-12 <= found <= 1 + 1e-12
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), max_size=12), st.integers(0, 15))
+def test_no_row_is_shown_twice(rows: list[tuple[float, bool]], count: int) -> None:
+    confidence, correct = np.array([r[0] for r in rows]), np.array([r[1] for r in rows], bool)
+    found = [row for row, _ in select_examples(confidence, correct, count)]
+    assert len(found) == len(set(found)) == min(count, len(rows))

@@ -15,6 +15,8 @@ import torch
 from fairlearn.metrics import equalized_odds_difference
 from fairlearn.postprocessing import ThresholdOptimizer
 from fairlearn.preprocessing import CorrelationRemover
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.metrics import balanced_accuracy_score
 
@@ -27,7 +29,7 @@ import core.data.config
 import core.privacy.config
 import core.training.config  # noqa: F401 - they register the options
 from core.config import OPTIONS, FairnessConfig, build, option_name
-from core.data.encoders import restore
+from core.data.encoders.decorrelated import restore_encoder as restore
 from core.data.groups import Groups
 from core.data.types import Batch, ColumnRoles, Dataset
 from core.fairness.config import (
@@ -41,6 +43,7 @@ from core.fairness.config import (
 from core.fairness.group_dro import GroupDRO
 from core.fairness.group_thresholds import decide_by_group
 from core.fairness.penalty import DisparityPenalty
+from core.fairness.reweighing import counted_weights
 from core.fairness.subgroups import SubgroupIndex, select_attributes
 from core.fairness.threshold_optimizer import optimize_thresholds
 from core.targets.binary import BinaryTarget
@@ -562,3 +565,19 @@ def test_group_robust_training_halves_the_gap_of_losses() -> None:
 def test_mitigations_stand_in_the_register_and_explain_their_keys() -> None:
     for name in ("audit", "reweight", "dro", "penalty", "threshold", "decorrelate"):
         assert hasattr(OPTIONS["fairness", name](), "reference_run")
+
+
+@given(st.lists(st.lists(st.integers(1, 9), min_size=2, max_size=2), min_size=2, max_size=4))
+def test_reweighing_makes_group_and_class_independent(counts: list[list[int]]) -> None:
+    counts_GY = torch.tensor(counts)
+    names = tuple("abcd"[: len(counts)])
+    numbers = torch.repeat_interleave(torch.arange(counts_GY.numel()), counts_GY.flatten())
+    rows: Any = SimpleNamespace(group_codes={"sex": numbers // 2}, targets=numbers % 2)
+    weighed = counted_weights(SubgroupIndex(("sex",), names, (len(names),), 2), rows)
+    table = weighed.weights.double().reshape(-1, 2) * counts_GY / counts_GY.sum()
+    assert float(table.sum()) == pytest.approx(1.0, abs=1e-5)
+    independent = table.sum(1, keepdim=True) * table.sum(0, keepdim=True)
+    assert torch.allclose(table, independent, atol=1e-5)
+    by_group = counted_weights(SubgroupIndex(("sex",), names, (len(names),), 1), rows)
+    sums = by_group.weights.double() * counts_GY.sum(1)
+    assert torch.allclose(sums, sums.mean().expand_as(sums), rtol=1e-5)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.data.types import ColumnRoles
 from core.evaluation.config import StandardEvaluation
@@ -26,6 +28,7 @@ from core.oversight.config import (
 from core.oversight.decision_rule import (
     ADVICE,
     CONFIRM,
+    DECISIONS,
     DEFER_ALL,
     MODEL,
     UNSURE,
@@ -281,3 +284,41 @@ def test_auto_suits_every_kind() -> None:
     assert mondrian(options, target_type("binary")) == "classes"
     assert options.defer in DEFERRALS
     check_target(NoOversight(), target("binary"), ColumnRoles(target=("y",)))
+
+
+@given(st.lists(st.sampled_from(DECISIONS), max_size=30))
+def test_every_row_is_counted_once(decision: list[str]) -> None:
+    found = count_decisions(np.array(decision, "U16"))
+    assert found.rows == len(decision) == found.model + found.to_human
+
+
+LIMIT = st.one_of(st.just(float("inf")), st.floats(0.0, 1.0))
+
+
+@given(
+    st.builds(
+        ConformalQuantiles,
+        LIMIT,
+        st.dictionaries(st.sampled_from("ab"), st.dictionaries(st.sampled_from("fm"), LIMIT)),
+    ),
+    st.floats(0.0, 1.0),
+    st.sampled_from(["lac", "aps"]),
+)
+def test_a_restored_rule_is_the_rule(quantiles: ConformalQuantiles, threshold: float, method: str) -> None:
+    rule = DecisionRule("binary", ("no", "yes"), True, ("yes",), ("oven",), method, quantiles, threshold)
+    text = json.dumps(plain(rule.section()))
+    assert DecisionRule.restore(RuleSection.model_validate_json(text)) == rule
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=1, max_size=20), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_a_larger_quantile_never_takes_a_class_out(chances: list[float], one: float, other: float) -> None:
+    scores = np.stack([1 - np.array(chances), np.array(chances)], axis=1)
+    small, large = (
+        replace(
+            DecisionRule("binary", ("no", "yes"), True, method="lac"), quantiles=ConformalQuantiles(q)
+        ).region(scores, {})
+        for q in sorted((one, other))
+    )
+    assert isinstance(small, SetRegion)
+    assert isinstance(large, SetRegion)
+    assert (small.inside <= large.inside).all()

@@ -1,4 +1,4 @@
-"""The page in a browser: the answers on the first screen, nothing wider than it, and on paper."""
+"""The page in a browser: the summary on the first screen, nothing wider than it, and on paper."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ BROWSER = next((b for b in map(shutil.which, ("chromium", "chromium-browser", "g
 MEASURE = """<!doctype html>
 <iframe src="report.html" style="width:{width}px;height:{height}px;border:0"></iframe><pre></pre>
 <script>addEventListener("load", () => {{
-  const page = document.querySelector("iframe").contentDocument, answers = [...page.querySelectorAll(".answers li")];
+  const page = document.querySelector("iframe").contentDocument, items = [...page.querySelectorAll(".summary li")];
   document.querySelector("pre").textContent = JSON.stringify({{
     width: page.documentElement.scrollWidth,
-    answers: answers.length,
-    bottom: Math.max(...answers.map(a => a.getBoundingClientRect().bottom)),
-    cut: answers.filter(a => a.scrollWidth > a.clientWidth).length,
+    items: items.length,
+    bottom: Math.max(...items.map(a => a.getBoundingClientRect().bottom)),
+    cut: items.filter(a => a.scrollWidth > a.clientWidth).length,
     small: [...page.querySelectorAll("p, td, dd, li")].filter(e => parseFloat(getComputedStyle(e).fontSize) < 11).length
   }})
 }})</script>"""
@@ -50,7 +50,7 @@ def browse(folder: Path, *arguments: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
-def test_answers_stand_on_the_first_screen(width: int, height: int, tmp_path: Path) -> None:
+def test_the_summary_stands_on_the_first_screen(width: int, height: int, tmp_path: Path) -> None:
     write_page(whole(), tmp_path)
     (tmp_path / "measure.html").write_text(MEASURE.format(width=width, height=height))
     dom = browse(
@@ -60,8 +60,8 @@ def test_answers_stand_on_the_first_screen(width: int, height: int, tmp_path: Pa
     found = re.search(r"<pre>(\{.*?\})</pre>", dom)
     assert found, dom[-500:]
     measured = json.loads(found[1])
-    assert measured["answers"] == 6
-    assert measured["bottom"] <= height, "the answers need scrolling"
+    assert measured["items"] == 6
+    assert measured["bottom"] <= height, "the summary needs scrolling"
     assert measured["width"] <= width, "the page is wider than the screen"
     assert measured["cut"] == 0
     assert measured["small"] == 0

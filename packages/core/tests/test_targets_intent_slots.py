@@ -16,7 +16,7 @@ from core.backbones.heads import build_head
 from core.backbones.model import Model
 from core.config import build
 from core.data.config import ColumnsEncoderConfig, TextEncoding
-from core.data.encoders import restore as restore_encoder
+from core.data.encoders.decorrelated import restore_encoder
 from core.data.encoders.columns import ColumnsEncoder
 from core.data.slot_alignment import bio_chunks, decode_bio, encode_bio, parse_slots, word_spans
 from core.data.types import ColumnRoles
@@ -99,7 +99,7 @@ def test_slots_there_and_back():
 @pytest.mark.parametrize(
     ("slots", "told"),
     [
-        ([[0, 4, "room"]], "none of those learnt"),
+        ([[0, 4, "room"]], "none of the training set's"),
         ([[0, 4, "name"], [2, 9, "name"]], "shares a word"),
         ([[40, 44, "name"]], "holds no word"),
     ],

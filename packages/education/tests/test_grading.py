@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.evaluation.deferral import by_agreement
+from core.evaluation.deferral import accuracy_threshold
 from core.explanation.word_occlusion import word_effects
 from core.oversight.decision_rule import DEFER_ALL
 from education.grading.adversarial import KINDS, make_adversarial
@@ -21,10 +21,10 @@ def test_review_threshold_by_hand() -> None:
     sure = np.linspace(1.0, 0.05, 20)
     right = np.array([True] * 12 + [False] * 8)
     # 15 answers: 12 of 15 = 0.8; 16: 0.75
-    assert by_agreement(sure, right, 0.8) == pytest.approx(sure[14])
-    assert by_agreement(sure, right, 0.1) == sure[-1]
-    assert by_agreement(sure, ~right, 0.9) == DEFER_ALL
-    assert by_agreement(np.full(20, 0.5), right, 0.7) == DEFER_ALL, "ties go together: 12 of 20 are right"
+    assert accuracy_threshold(sure, right, 0.8) == pytest.approx(sure[14])
+    assert accuracy_threshold(sure, right, 0.1) == sure[-1]
+    assert accuracy_threshold(sure, ~right, 0.9) == DEFER_ALL
+    assert accuracy_threshold(np.full(20, 0.5), right, 0.7) == DEFER_ALL, "ties go together: 12 of 20 are right"
 
 
 def test_altered_answers_are_what_they_say() -> None:

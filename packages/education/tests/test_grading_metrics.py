@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from core.targets.metrics import adjacent_agreement, exact_agreement, quadratic_kappa
 from core.targets.types import Predictions
 from education.grading.length_bias import partial_correlation
 from education.grading.metrics import (
-    adjacent_agreement,
     dsm,
-    exact_agreement,
     grades_of,
     metrics,
     prmse,
-    qwk,
     scale_of,
     smd,
 )
@@ -27,8 +25,8 @@ def test_kappa_equals_sklearn() -> None:
         a = rng.integers(0, 5, 80)
         b = np.clip(a + rng.integers(-1, 2, 80), 0, 4)
         expected = cohen_kappa_score(a, b, weights="quadratic")
-        assert qwk(a.astype(float), b.astype(float)) == pytest.approx(expected, abs=1e-12)
-    assert np.isnan(qwk(np.ones(3), np.ones(3))), "two constants agree by chance alone"
+        assert quadratic_kappa(a.astype(float), b.astype(float)) == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(quadratic_kappa(np.ones(3), np.ones(3))), "two constants agree by chance alone"
 
 
 def test_agreement_by_hand() -> None:

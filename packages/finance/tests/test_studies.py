@@ -38,8 +38,8 @@ def test_predictive_equality_by_hand() -> None:
     assert [(r["group"], r["negatives"]) for r in rows] == [("f", 80), ("m", 100)]
     np.testing.assert_allclose([r["false positive rate"] for r in rows], [0.125, 0.05])
     gap = found.metrics["fpr_difference_sex"]
-    assert gap["value"] == pytest.approx(0.075)
-    assert gap["low"] < 0.075 < gap["high"]
+    assert gap.value == pytest.approx(0.075)
+    assert gap.low < 0.075 < gap.high
     assert [g.passed for g in found.gates] == [False]
     assert "x" in found.notes[0]
 

@@ -250,7 +250,7 @@ def test_evaluate_judges_own_utterances(runs, tmp_path):
     found = smarthome.evaluate(
         f"run={commands.path}", "data=utterances", f"data.path={file}", folder=tmp_path / "judged"
     )
-    assert found.metrics["intent_accuracy"]["value"] > 0.6
+    assert found.metrics["intent_accuracy"].value > 0.6
     assert (tmp_path / "judged/evaluation.json").is_file()
 
 

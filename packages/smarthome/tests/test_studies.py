@@ -14,11 +14,12 @@ from core.data.slot_alignment import parse_slots, word_spans
 from core.data.types import ColumnRoles, Dataset
 from core.evaluation.study import EvaluationContext
 from core.targets.config import IntentSlotsOption, MulticlassOption, RegressionOption
+from core.targets.metrics import auroc_of
 from core.targets.types import Predictions
 from smarthome.simulate.phrases import COMMANDS, HELD_OUT_PHRASES, OUT_OF_SCOPE_PHRASES, sample_phrase
 from smarthome.simulate.text_corruption import corrupt_words, mishear, mistype
 from smarthome.studies.languages import languages
-from smarthome.studies.out_of_scope import auroc, held_out_sentences, in_scope_score, out_of_scope
+from smarthome.studies.out_of_scope import held_out_sentences, in_scope_score, out_of_scope
 from smarthome.studies.plans import false_activation, home_from_commands, plan_success, safety_critical_domain
 from smarthome.studies.scene import forecast, thermal_preference
 
@@ -43,7 +44,7 @@ def held(decided, dataset=None, **groups):
     k = len(target.classes)
     scores = np.column_stack([np.eye(k)[labels[:, 0]] * 0.8 + 0.05, np.ones(len(labels)), labels[:, 1:]])
     made = {name: np.asarray(v, np.str_) for name, v in groups.items()}
-    test = Predictions(scores, labels, truth, target.classes, "tokens", made, slots=target.slots)
+    test = Predictions(scores, labels, truth, target.classes, "intent_slots", made, slots=target.slots)
     scorer = SimpleNamespace(scores=lambda rows: np.tile(scores[3], (len(rows), 1)))
     dataset = dataset or Dataset(frame, FIELDS, "said")
     return EvaluationContext(
@@ -52,10 +53,10 @@ def held(decided, dataset=None, **groups):
 
 
 def test_every_right_plan_succeeds_and_each_wrong_one_fails():
-    assert plan_success(held({})).metrics["plan_success"]["value"] == 1.0
+    assert plan_success(held({})).metrics["plan_success"].value == 1.0
     found = plan_success(held({0: ("HassTurnOff", [[12, 16, "name"]]), 4: ("OutOfScope", [])}))
-    assert found.metrics["plan_success"]["value"] == pytest.approx(1 - 2 / 45)
-    assert found.metrics["same_outcome"]["value"] == pytest.approx(1 - 2 / 60)
+    assert found.metrics["plan_success"].value == pytest.approx(1 - 2 / 45)
+    assert found.metrics["same_outcome"].value == pytest.approx(1 - 2 / 60)
     (row,) = [r for r in found.tables["Plans"] if r["intent"] == "HassTurnOn"]
     assert row["same outcome"] == pytest.approx(1 - 2 / 15)
 
@@ -63,35 +64,36 @@ def test_every_right_plan_succeeds_and_each_wrong_one_fails():
 def test_a_slot_too_many_need_not_change_the_outcome():
     """The right device by another span is the right outcome, though no exact match."""
     found = plan_success(held({0: ("HassTurnOn", [[8, 16, "name"]])}))  # "the lamp"
-    assert found.metrics["plan_success"]["value"] == 1.0
+    assert found.metrics["plan_success"].value == 1.0
 
 
 def test_false_activation_counts_what_would_reach_a_lock():
     found = false_activation(held({}))
-    assert found.metrics["false_activation"]["value"] == 0.0
+    assert found.metrics["false_activation"].value == 0.0
     assert found.gates[0].passed
     wrong = {1: ("HassTurnOff", [[9, 17, "name"]]), 3: ("HassTurnOn", [[0, 12, "name"]])}
     frame = held(wrong)
-    assert false_activation(frame).metrics["false_activation"]["value"] == 0.0  # neither name is a lock's
+    assert false_activation(frame).metrics["false_activation"].value == 0.0  # neither name is a lock's
     missed = false_activation(held({2: ("OutOfScope", []), 6: ("HassTurnOn", [[11, 21, "name"]])}))
-    assert missed.metrics["missed_activation"]["value"] == pytest.approx(1 / 15)
-    assert missed.metrics["opposite_activation"]["value"] == pytest.approx(1 / 15)
+    assert missed.metrics["missed_activation"].value == pytest.approx(1 / 15)
+    assert missed.metrics["opposite_activation"].value == pytest.approx(1 / 15)
     assert safety_critical_domain("HassTurnOff", {"name": "front lock"}) == "lock"
     assert safety_critical_domain("HassGetState", {"name": "front lock"}) is None
     assert safety_critical_domain("HassTurnOn", {"domain": "alarm"}) == "alarm"
 
 
 def test_out_of_scope_metrics():
-    assert auroc(np.array([0.9, 0.8]), np.array([0.1, 0.8])) == pytest.approx((1 + 1 + 1 + 0.5) / 4)
-    assert np.isnan(auroc(np.array([]), np.array([1.0])))
+    commands = np.array([True, True, False, False])
+    assert auroc_of(np.array([0.9, 0.8, 0.1, 0.8]), commands) == pytest.approx((1 + 1 + 1 + 0.5) / 4)
+    assert np.isnan(auroc_of(np.array([1.0]), np.array([False])))
     assert in_scope_score(np.array([[0.2, 0.7, 0.1]]), ("HassTurnOn", "OutOfScope", "x")).tolist() == [0.2]
     found = out_of_scope(held({}))
-    assert found.metrics["auroc"]["value"] == 1.0
-    assert found.metrics["fpr_at_95_tpr"]["value"] == 0.0
-    assert found.metrics["threshold_95"]["value"] == pytest.approx(0.85)
+    assert found.metrics["auroc"].value == 1.0
+    assert found.metrics["fpr_at_95_tpr"].value == 0.0
+    assert found.metrics["threshold_95"].value == pytest.approx(0.85)
     blind = out_of_scope(held({n: ("HassTurnOn", []) for n in range(3, 60, 4)}))
-    assert blind.metrics["auroc"]["value"] == pytest.approx(0.5)
-    assert blind.metrics["fpr_at_95_tpr"]["value"] == 1.0
+    assert blind.metrics["auroc"].value == pytest.approx(0.5)
+    assert blind.metrics["fpr_at_95_tpr"].value == 1.0
 
 
 def test_unseen_kinds_are_in_no_training_phrase():
@@ -103,8 +105,8 @@ def test_unseen_kinds_are_in_no_training_phrase():
 def test_the_worst_language_is_found():
     tongue = ["a", "b", "b", "c"] * 15
     found = languages(held({n: ("OutOfScope", []) for n in range(0, 20, 4)}, tongue=tongue))
-    assert found.metrics["worst_tongue"]["value"] == pytest.approx(10 / 15)
-    assert found.metrics["gap_tongue"]["value"] == pytest.approx(5 / 15)
+    assert found.metrics["worst_tongue"].value == pytest.approx(10 / 15)
+    assert found.metrics["gap_tongue"].value == pytest.approx(5 / 15)
     assert found.tables["By tongue"][0]["tongue"] == "a"
     assert not languages(held({}, tongue=["a"] * 60)).metrics
 
@@ -172,9 +174,9 @@ def test_preferences_with_the_opposite_change_are_counted():
     order = list(target.classes)
     decided = ["cooler", "cooler", "no change", "warmer"] * 5
     found = thermal_preference(scene_held(frame, target, np.eye(3)[[order.index(d) for d in decided]], roles))
-    assert found.metrics["opposite_change_rate"]["value"] == pytest.approx(1 / 3)
-    assert found.metrics["preference_recall"]["value"] == pytest.approx(2 / 3)
-    assert found.metrics["needless_change_rate"]["value"] == 0.0
+    assert found.metrics["opposite_change_rate"].value == pytest.approx(1 / 3)
+    assert found.metrics["preference_recall"].value == pytest.approx(2 / 3)
+    assert found.metrics["needless_change_rate"].value == 0.0
 
 
 def test_forecast_is_compared_with_persistence():
@@ -184,6 +186,6 @@ def test_forecast_is_compared_with_persistence():
     roles = ColumnRoles(target=("next",), numeric=("Appliances",))
     target = build(RegressionOption(), frame, roles)
     found = forecast(scene_held(frame, target, frame[["next"]].to_numpy() + 2.0, roles))
-    assert found.metrics["rmse"]["value"] == pytest.approx(2.0)
-    assert found.metrics["rmse_persistence"]["value"] == pytest.approx(5.0, rel=0.15)
-    assert found.metrics["skill_score"]["low"] > 0.4
+    assert found.metrics["rmse"].value == pytest.approx(2.0)
+    assert found.metrics["rmse_persistence"].value == pytest.approx(5.0, rel=0.15)
+    assert found.metrics["skill_score"].low > 0.4

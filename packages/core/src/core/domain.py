@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, ClassVar
 
 from core.config.base import TaskConfig
@@ -13,6 +14,8 @@ from core.config.validate import at_least_zero
 from core.oversight.declaration import Oversight  # OmegaConf resolves the annotations of Task's fields
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from core.data.types import Dataset
     from core.evaluation.study import Study
     from core.targets.types import Metric
@@ -59,6 +62,18 @@ class Task(TaskConfig, ABC):
 
 
 @dataclass(frozen=True)
+class MetricTerm:
+    """A metric's standard name, and its meaning in one line."""
+
+    name: str
+    gloss: str
+
+
+METRIC_TERMS: dict[str, MetricTerm] = {}
+"""Metric -> name and meaning, of all domains that are imported; ``core.report.glossary`` has those of core."""
+
+
+@dataclass(frozen=True)
 class Domain:
     """A domain package: the commands of ``core.cli`` are built for one of these."""
 
@@ -68,3 +83,9 @@ class Domain:
     """What the domain predicts, for --help and the report."""
     modules: tuple[str, ...]
     """Modules that register the domain's tasks and data sources when imported (none may import torch)."""
+    metrics: Mapping[str, MetricTerm] = dataclass_field(default_factory=dict)
+    """Names and meanings of the metrics of its tasks and studies, for reports."""
+
+    def __post_init__(self) -> None:
+        """Register the metrics' names."""
+        METRIC_TERMS.update(self.metrics)

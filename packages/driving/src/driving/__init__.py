@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from core.cli.commands import commands, reporting_commands
 from core.domain import Domain
+from driving.glossary import METRICS
 
 DOMAIN = Domain(
     name="driving",
     title="traffic signs and street scenes from the camera",
+    metrics=METRICS,
     modules=(
         "driving.signs",
         "driving.segmentation",

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from core.config import derive_seed
-from driving.simulate.signs import SUPERSAMPLING, SIDE, draw_polygon, photograph
+from driving.simulate.signs import SIDE, SUPERSAMPLING, draw_polygon, photograph
 from driving.sources.image_strips import encode_ppm, split_strip
 
 if TYPE_CHECKING:
@@ -96,7 +96,9 @@ def _unknown_sign(rng: Generator) -> Image.Image:
     draw_polygon(draw, corners, np.pi / corners, 0.42, (240, 240, 240))
     across = rng.uniform(0.25, 0.75, 6) * SIDE * SUPERSAMPLING
     draw.line(
-        [(float(across[n]), float(across[n + 3])) for n in range(3)], fill=color, width=SIDE * SUPERSAMPLING // 10
+        [(float(across[n]), float(across[n + 3])) for n in range(3)],
+        fill=color,
+        width=SIDE * SUPERSAMPLING // 10,
     )
     return canvas
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from core.cli.commands import commands, reporting_commands
 from core.domain import Domain
+from education.glossary import METRICS
 from education.grading.command import feedback as _feedback
 
 DOMAIN = Domain(
     name="education",
     title="grades of short answers, essays and pupils",
+    metrics=METRICS,
     modules=(
         "education.answers",
         "education.essays",

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from core.cli.commands import commands, reporting_commands
 from core.domain import Domain
+from finance.glossary import METRICS
 from finance.stream.config import monitor as _monitor
 
 DOMAIN = Domain(
     name="finance",
     title="fraud from a card's transactions, default from a client's record",
+    metrics=METRICS,
     modules=(
         "finance.fraud",
         "finance.credit",

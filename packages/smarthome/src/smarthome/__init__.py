@@ -8,10 +8,12 @@ from __future__ import annotations
 from core.cli.commands import commands, reporting_commands
 from core.domain import Domain
 from smarthome.command import control as _control
+from smarthome.glossary import METRICS
 
 DOMAIN = Domain(
     name="smarthome",
     title="commands and sensed scenes of a home, turned into device actions",
+    metrics=METRICS,
     modules=(
         "smarthome.commands",
         "smarthome.scene",

@@ -119,6 +119,7 @@ def _category(value: Json) -> str | None:
     name = str(value).strip()
     if _DECIMAL.fullmatch(name):
         name = name.rstrip("0").rstrip(".")
+        name = "0" if name == "-0" else name
     return None if name in _MISSING else name
 
 

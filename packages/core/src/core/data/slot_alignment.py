@@ -1,4 +1,4 @@
-"""Words of an utterance and the slots marked in it: character spans to one label a word, and back.
+"""Alignment of slots with words: character spans of slots to one BIO label a word, and back.
 
 Labels are in the BIO scheme (Ramshaw and Marcus 1995): code 0 is outside, 2 s + 1 the first and 2 s + 2 a further word
 of slot s.
@@ -22,14 +22,18 @@ WORD = re.compile(rf"{_NUMBER}|{_ALONE}|{_LETTERS}|[^\w\s]")
 
 
 def word_spans(text: str) -> list[Span]:
-    """Give the (start, end) of each word: numbers, runs of letters, single signs; characters where no spaces stand."""
+    """Return the (start, end) of each word: numbers, runs of letters, single signs; characters where no spaces are used.
+
+    >>> word_spans("22.5 degrees!")
+    [(0, 4), (5, 12), (12, 13)]
+    """
     return [match.span() for match in WORD.finditer(text)]
 
 
 def parse_slots(value: Any, where: str) -> list[tuple[int, int, str]]:
     """Read a cell of slots: a list of [start, end, name] in characters, or that list as JSON text; none if missing.
 
-    Raises ValueError that says where and what is wrong.
+    Raises ValueError with the place and what is wrong.
     """
     if value is None or (isinstance(value, float) and value != value):
         return []
@@ -53,7 +57,11 @@ def parse_slots(value: Any, where: str) -> list[tuple[int, int, str]]:
 def encode_bio(
     spans: Sequence[Span], slots: Sequence[tuple[int, int, str]], names: Sequence[str], where: str
 ) -> list[int]:
-    """Give each word the BIO code of the slot it touches.
+    """Return the BIO code of each word: that of the slot it touches.
+
+    >>> text = "lights in the living room"
+    >>> encode_bio(word_spans(text), [(14, 25, "room")], ["room"], "row 1")
+    [0, 0, 0, 1, 2]
 
     Raises ValueError for a slot that is not among the names, reaches outside the text, or shares a word with another.
     """
@@ -62,7 +70,7 @@ def encode_bio(
     for start, end, name in slots:
         if name not in position:
             raise ValueError(
-                f"{where}: slot {name!r} is none of those learnt ({', '.join(list(names)[:12])}); correct it, drop the "
+                f"{where}: slot {name!r} is none of the training set's ({', '.join(list(names)[:12])}); correct it, drop the "
                 "row, or name it in target.slots"
             )
         inside = [n for n, (a, b) in enumerate(spans) if a < end and b > start]
@@ -76,9 +84,9 @@ def encode_bio(
 
 
 def bio_chunks(codes: Sequence[int]) -> list[tuple[int, int, int]]:
-    """Give the (slot, first word, word after the last) of each chunk of BIO codes.
+    """Return the (slot, first word, word after the last) of each chunk of BIO codes.
 
-    As in the CoNLL evaluation, a further word that does not go on with the slot before it begins a chunk of its own.
+    As in the CoNLL evaluation, a further word that does not continue the slot before it begins a chunk of its own.
     """
     found: list[tuple[int, int, int]] = []
     slot, first = -1, 0
@@ -96,7 +104,7 @@ def bio_chunks(codes: Sequence[int]) -> list[tuple[int, int, int]]:
 def decode_bio(
     spans: Sequence[Span], codes: Sequence[int], names: Sequence[str]
 ) -> list[tuple[int, int, str]]:
-    """Give the slots (start, end, name), in characters, that BIO codes mark."""
+    """Return the slots (start, end, name), in characters, that BIO codes mark."""
     return [
         (spans[first][0], spans[after - 1][1], names[slot])
         for slot, first, after in bio_chunks(list(codes)[: len(spans)])

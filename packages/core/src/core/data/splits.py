@@ -47,17 +47,17 @@ def split(dataset: Dataset) -> SplitRows:
     if by == "auto":
         by = "column" if plan.column else "unit" if dataset.roles.unit else "stratified"
     if by == "column":
-        part = _by_column(dataset, plan)
+        assigned = _by_column(dataset, plan)
     elif by == "time":
-        part = _by_time(dataset, plan)
+        assigned = _by_time(dataset, plan)
     elif by in ("unit", "stratified"):
         if by == "unit" and dataset.roles.unit is None:
             raise ValueError("split by unit: the data names no unit; set data.unit, or data.split=stratified")
         fractions = plan.validation_fraction, plan.test_fraction
-        part = stratify(_units(dataset), label_counts(dataset), fractions, plan.seed)
+        assigned = stratify(_units(dataset), label_counts(dataset), fractions, plan.seed)
     else:
         raise ValueError(f"data.split={by!r}: one of auto, column, unit, time, stratified")
-    rows = {name: np.flatnonzero(part == i).astype(np.int64) for i, name in enumerate(SPLITS)}
+    rows = {name: np.flatnonzero(assigned == i).astype(np.int64) for i, name in enumerate(SPLITS)}
     for name, chosen in rows.items():
         if not len(chosen):
             others = ", ".join(f"{other} {len(r)}" for other, r in rows.items() if other != name)
@@ -79,8 +79,8 @@ def subsample(dataset: Dataset, rows: NDArray[np.int64], fraction: float, seed: 
     """Choose a fraction of rows, whole units, each label in proportion as far as they allow: (n,) int64, ascending."""
     if fraction >= 1:
         return rows
-    part = stratify(_units(dataset)[rows], label_counts(dataset)[rows], (fraction, 0.0), seed)
-    chosen: NDArray[np.int64] = rows[part == 1]
+    assigned = stratify(_units(dataset)[rows], label_counts(dataset)[rows], (fraction, 0.0), seed)
+    chosen: NDArray[np.int64] = rows[assigned == 1]
     if not len(chosen):
         raise ValueError(
             f"training.train_fraction={fraction}: no unit of the {len(rows):,} training rows is left; use a larger "
@@ -120,13 +120,13 @@ def _by_column(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
             f"column {plan.column!r} has {', '.join(map(repr, odd[:5]))}: it should hold train, validation and "
             "test; leave rows that belong nowhere empty"
         )
-    part = np.array([*(known[u.lower()] for u in uniques), -1], dtype=np.int64)[codes]
-    if not (part == 1).any() and (part == 0).any():
-        inside = np.flatnonzero(part == 0)
+    assigned = np.array([*(known[u.lower()] for u in uniques), -1], dtype=np.int64)[codes]
+    if not (assigned == 1).any() and (assigned == 0).any():
+        inside = np.flatnonzero(assigned == 0)
         counts = label_counts(dataset)[inside]
         cut = stratify(_units(dataset)[inside], counts, (plan.validation_fraction, 0.0), plan.seed)
-        part[inside[cut == 1]] = 1
-    return part
+        assigned[inside[cut == 1]] = 1
+    return assigned
 
 
 def _by_time(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
@@ -144,16 +144,16 @@ def _by_time(dataset: Dataset, plan: SplitPlan) -> NDArray[np.int64]:
         _start(ordered, 1.0 - plan.validation_fraction - plan.test_fraction),
         _start(ordered, 1.0 - plan.test_fraction),
     ]
-    part = np.searchsorted(np.array(starts), times, side="right").astype(np.int64)
+    assigned = np.searchsorted(np.array(starts), times, side="right").astype(np.int64)
     for later, start in enumerate(starts, 1):
-        part[(part < later) & (part >= 0) & (times >= start - plan.gap)] = -1
+        assigned[(assigned < later) & (assigned >= 0) & (times >= start - plan.gap)] = -1
     if plan.disjoint_entities and dataset.roles.unit is not None:
         units, _ = pd.factorize(_units(dataset))
         first = np.full(units.max() + 1, 3)
-        kept = part >= 0
-        np.minimum.at(first, units[kept], part[kept])
-        part[kept & (part > first[units])] = -1
-    return part
+        kept = assigned >= 0
+        np.minimum.at(first, units[kept], assigned[kept])
+        assigned[kept & (assigned > first[units])] = -1
+    return assigned
 
 
 def _start(ordered: NDArray[np.float64], fraction: float) -> float:
@@ -184,12 +184,12 @@ def stratify(
     kind_of = kind_of.reshape(-1)
     members = np.split(np.argsort(kind_of, kind="stable"), np.cumsum(np.bincount(kind_of))[:-1])
     allocator = StratifiedAllocator(kinds, np.bincount(kind_of), np.array([1.0 - sum(fractions), *fractions]))
-    part = np.zeros(len(uniques), np.int64)
+    assigned = np.zeros(len(uniques), np.int64)
     # large ones first, but not strictly: with another seed a few large units go elsewhere
     chance = np.array([numbers[order[m[0]]] for m in members]) % np.uint64(1000) / 1000
     for kind in np.argsort(-(kinds / allocator.total).max(1) * (1 + chance), kind="stable"):
-        part[members[kind]] = allocator.allocate(kinds[kind], len(members[kind]))
-    return part[codes]
+        assigned[members[kind]] = allocator.allocate(kinds[kind], len(members[kind]))
+    return assigned[codes]
 
 
 class StratifiedAllocator:
@@ -214,13 +214,13 @@ class StratifiedAllocator:
         each = np.floor(self.fractions * units + 1e-9).astype(np.int64)
         self.allocated += each[:, None] * counts
         self.remaining -= (counts > 0) * int(each.sum())
-        parts: list[int] = np.repeat(np.arange(3), each).tolist()
-        while len(parts) < units:
+        chosen_splits: list[int] = np.repeat(np.arange(3), each).tolist()
+        while len(chosen_splits) < units:
             to = self._largest_deficit(counts)
             self.allocated[to] += counts
             self.remaining -= counts > 0
-            parts.append(to)
-        return parts
+            chosen_splits.append(to)
+        return chosen_splits
 
     def _largest_deficit(self, counts: NDArray[np.float64]) -> int:
         after = self.allocated + counts - self.fractions[:, None] * self.total

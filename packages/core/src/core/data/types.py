@@ -211,7 +211,7 @@ class Encoder(Protocol):
         """Compute the TF-IDF features of plain texts, (n, V)."""
 
     def state(self) -> dict[str, Json]:
-        """Return everything that ``core.data.encoders.restore`` needs, as JSON."""
+        """Return everything that ``core.data.encoders.decorrelated.restore_encoder`` needs, as JSON."""
 
 
 @dataclass

@@ -20,7 +20,7 @@ class Grid:
 
     region: str
     year: int | None
-    """Of the table's figure; None where the user gave the intensity."""
+    """Of the table's value; None where the user gave the intensity."""
     grams_per_kwh: float
     """g CO2e per kWh."""
     source: str

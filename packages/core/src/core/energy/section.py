@@ -23,7 +23,7 @@ class EnergySource(Section):
     component: str
     """processor, memory, graphics card."""
     method: str
-    """processor_model, memory_model, rapl, nvml, unmeasured; ``other`` of a run that this version can't tell."""
+    """processor_model, memory_model, rapl, nvml, unmeasured; ``other`` in runs of older versions."""
     parameters: dict[str, float | str] = Field(default_factory=dict)
     """What the method was computed with: watts_per_core, threads_per_core, counters, reason ..."""
     measured: bool

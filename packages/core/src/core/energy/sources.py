@@ -40,7 +40,7 @@ class ProcessorModel:
     component, method, measured, relative_uncertainty = "processor", "processor_model", False, 0.5
 
     def __init__(self, watts_per_core: float | None) -> None:
-        """Count from now; ``watts_per_core`` is the user's own figure."""
+        """Count from now; ``watts_per_core`` is the user's own value."""
         threads_per_core = max(1, round((os.cpu_count() or 1) / (psutil.cpu_count(logical=False) or 1)))
         per_core = watts_per_core or WATTS_PER_CORE
         self.watts = per_core / threads_per_core

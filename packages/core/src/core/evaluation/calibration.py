@@ -44,10 +44,9 @@ def choose_recalibration(validation: Predictions, wanted: str, seed: int) -> Rec
         fitted = _fit(validation.take(np.flatnonzero(fold != k)), method)
         gain[inside] = kind.log_losses(out) - kind.log_losses(recalibrated(out, fitted))
     mean, error = float(gain.mean()), float(gain.std() / np.sqrt(len(gain)))
-    measured = {"gain": mean, "standard_error": error}
     if mean > error:
-        return replace(full, reason="improves", **measured)
-    return Recalibration(reason="no_clear_gain", columns=full.columns, **measured)
+        return replace(full, reason="improves", gain=mean, standard_error=error)
+    return Recalibration(reason="no_clear_gain", gain=mean, standard_error=error, columns=full.columns)
 
 
 def recalibrated(p: Predictions, recalibration: Recalibration) -> Predictions:

@@ -226,10 +226,10 @@ def jpeg_compression(image: Tensor, severity: int, generator: Generator) -> Tens
     quality = round(_strength(image, severity, (80, 65, 58, 50, 40), (25, 18, 15, 10, 7)))
     pixels = (image * 255).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
     found = []
-    for image in pixels:
+    for each in pixels:
         out = io.BytesIO()
-        Image.fromarray(image.squeeze()).save(out, "JPEG", quality=quality)
-        found.append(np.asarray(Image.open(io.BytesIO(out.getvalue()))).reshape(image.shape))
+        Image.fromarray(each.squeeze()).save(out, "JPEG", quality=quality)
+        found.append(np.asarray(Image.open(io.BytesIO(out.getvalue()))).reshape(each.shape))
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2).float() / 255
 
 

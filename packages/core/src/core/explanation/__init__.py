@@ -1,1 +1,1 @@
-"""Explanation: what of an input made a score what it is."""
+"""Which features a prediction rests on: attributions, and tests of their faithfulness."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from core.backbones.input_layers import OneHot
 
 FLOATS = ("numeric", "missing", "tfidf", "image", "signal", "events")
-"""Inputs that are numbers; the masks beside them only tell what is there."""
+"""Inputs that are numbers; the masks beside them only mark what is present."""
 CODES = ("categorical", "tokens", "words")
 """Inputs that are codes: they enter through embeddings or one-hot vectors."""
 

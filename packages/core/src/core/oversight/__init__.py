@@ -1,1 +1,1 @@
-"""Who is responsible: what a model is for, how sure it must be, and when a human decides."""
+"""Who decides: intended use, the confidence a prediction needs, and when it is deferred to a human."""

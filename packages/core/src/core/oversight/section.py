@@ -18,7 +18,7 @@ class QuantilesSection(Section):
 
 
 class ResidualScaleSection(Section):
-    """Mean absolute residual by predicted value, in steps: see ``core.oversight.prediction_sets.ResidualScale``."""
+    """Mean absolute residual by predicted value, in steps: see ``core.targets.prediction_sets.ResidualScale``."""
 
     edges: list[float] = Field(default_factory=list)
     sizes: list[float] = Field(default_factory=lambda: [1.0])

@@ -73,7 +73,7 @@ def compute_epsilon(
 
     >>> spent = compute_epsilon(1.1, 0.01, 1000, 1e-5, "rdp")
     >>> round(spent.epsilon, 2), spent.fallback
-    (2.09, None)
+    (1.71, None)
     """
     if steps == 0:
         return PrivacySpent(0.0, accountant)

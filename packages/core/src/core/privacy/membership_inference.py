@@ -1,4 +1,4 @@
-"""Membership inference: how well can training rows be told from others by a model's losses on them?
+"""Membership inference: how well a model's losses separate its training rows from others.
 
 Scores compare the model's loss on a row with that of shadow models, each trained on a random half of the rows.
 """

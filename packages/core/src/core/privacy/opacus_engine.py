@@ -38,7 +38,7 @@ class OpacusClipper(PerExampleClipper):
         require_no_batch_statistics(self.model)
         self._hooked.zero_grad(set_to_none=True)
         self._hooked.add_hooks(loss_reduction="sum")
-        # opacus looks only at layers in training mode; preflight runs in evaluation mode to have dropout off.
+        # opacus sees only layers in training mode; preflight runs in evaluation mode to have dropout off.
         resting = [module for module in self.model.modules() if not module.training and _has_own(module)]
         for module in resting:
             module.training = True

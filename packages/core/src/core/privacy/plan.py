@@ -19,7 +19,7 @@ class PrivacyPlan:
     ...     epsilon=3.0, delta=1e-5, units=10_000, unit="patient", batch_size=200, steps=300, l2_clip_norm=1.0
     ... )
     >>> plan.sampling_rate, round(plan.noise_multiplier, 2)
-    (0.02, 0.74)
+    (0.02, 0.88)
     >>> spent = plan.privacy_spent(plan.steps)
     >>> 2.9 < spent.epsilon <= 3.0
     True

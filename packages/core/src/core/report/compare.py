@@ -45,7 +45,7 @@ class Point:
     @property
     def size_of_disparity(self) -> float | None:
         """The largest difference's size; None where none was measured."""
-        value = self.disparity and self.disparity.difference.value
+        value = self.disparity.difference.value if self.disparity else None
         return None if value is None else abs(value)
 
 

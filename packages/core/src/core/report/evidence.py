@@ -91,24 +91,23 @@ def evidence(record: Record, framework: Framework) -> str:
 def contents(record: Record) -> str:
     """Return the pack's first page: which documents there are."""
     assert record.seal
-    lines = [
+    rows = [
         f"| [{escape_markdown(f.name)}]({f.key}.md) | {escape_markdown(f.version)} | {f.dated} |"
         for f in chosen(record.run.domain)
     ]
-    return "\n".join(
-        [
-            "# Evidence",
-            "",
-            f"**No claim of compliance.** {NO_JUDGMENT}",
-            "",
-            f"Run: {escape_markdown(record.run.domain)}, {escape_markdown(record.run.task)}. The documents' tables link to the fields of `record.json` (seal: "
-            f"sha256 `{record.seal}`).",
-            "",
-            "| Framework | Version | Dated |",
-            "|---|---|---|",
-            *lines,
-            "",
-            "`manifest.json` holds the sha256 of each document as it was written, so that edits are noticed.",
-            "",
-        ]
-    )
+    run = escape_markdown(f"{record.run.domain}, {record.run.task}")
+    lines = [
+        "# Evidence",
+        "",
+        f"**No claim of compliance.** {NO_JUDGMENT}",
+        "",
+        f"Run: {run}. The documents' tables link to the fields of `record.json` (seal: sha256 `{record.seal}`).",
+        "",
+        "| Framework | Version | Dated |",
+        "|---|---|---|",
+        *rows,
+        "",
+        "`manifest.json` holds the sha256 of each document as it was written, so that edits are noticed.",
+        "",
+    ]
+    return "\n".join(lines)

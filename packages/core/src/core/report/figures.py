@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -254,12 +254,13 @@ def _residuals(points: ResidualsSection) -> Drawing:
 
 
 def _learning(history: list[HistoryPoint]) -> Drawing:
-    known = [p for p in history if p.loss is not None]
-    held = [p for p in history if p.validation]
-    metric = next((k for k in (held[0].validation or {}) if k != "loss"), "loss") if held else ""
+    losses = [(p.step, p.loss) for p in history if p.loss is not None]
+    validations = [(p.step, p.validation) for p in history if p.validation]
+    metric = next((k for k in validations[0][1] if k != "loss"), "loss") if validations else ""
+    held = [(step, value) for step, found in validations if (value := found.get(metric)) is not None]
 
     def draw(axes: Axes) -> None:
-        axes.plot([p.step for p in known], [p.loss for p in known], color=MODEL, label="training loss")
+        axes.plot(*zip(*losses, strict=True), color=MODEL, label="training loss")
         axes.set(xlabel="step", ylabel="training loss")
         lines = list(axes.get_lines())
         if held:
@@ -268,8 +269,7 @@ def _learning(history: list[HistoryPoint]) -> Drawing:
             right.spines["right"].set_visible(True)
             name = display_name(metric)
             lines += right.plot(
-                [p.step for p in held],
-                [(p.validation or {}).get(metric) for p in held],
+                *zip(*held, strict=True),
                 color=BASELINE,
                 ls="--",
                 marker="o",
@@ -279,10 +279,10 @@ def _learning(history: list[HistoryPoint]) -> Drawing:
             right.set_ylabel(f"validation {name}")
         axes.legend(lines, [str(line.get_label()) for line in lines], loc="center right")
 
-    first, last = known[0], known[-1]
+    (first, start), (last, end) = losses[0], losses[-1]
     alt = (
-        f"Learning curve: training loss from {format_number(first.loss)} at step {first.step} "
-        f"to {format_number(last.loss)} at step {last.step}."
+        f"Learning curve: training loss from {format_number(start)} at step {first} to {format_number(end)} at step "
+        f"{last}."
     )
     return render_svg("learning", "Learning curve", "Training loss and validation over the steps", alt, draw)
 
@@ -324,7 +324,7 @@ def _groups(record: Record, metric: str) -> Drawing:
     return render_svg("groups", title, subtitle, alt, draw, (4.6, 0.29 * len(rows) + 1.0))
 
 
-def _intervals(axes: Axes, rows: list[tuple[str, Estimate, Estimate | None]], label: str) -> None:
+def _intervals(axes: Axes, rows: Sequence[tuple[str, Estimate, Estimate | None]], label: str) -> None:
     """Draw estimates with their intervals below each other, the baseline's beside where there is one."""
     compared = any(theirs is not None for *_, theirs in rows)
     for y, (_, ours, theirs) in enumerate(rows):

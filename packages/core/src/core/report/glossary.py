@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from core.config.section import Estimate
+from core.domain import METRIC_TERMS
+from core.domain import MetricTerm as Term
 from core.targets.metrics import LOWER_IS_BETTER
-
-
-@dataclass(frozen=True)
-class Term:
-    """A metric's standard name, and its definition in one line."""
-
-    name: str
-    gloss: str
-
 
 METRICS: Mapping[str, Term] = {
     "auroc": Term("AUROC", "chance that a positive row is ranked above a negative one; 0.5 is guessing"),
@@ -66,9 +58,32 @@ METRICS: Mapping[str, Term] = {
     "slot_precision": Term("Slot precision", "share of predicted slots that are exact"),
     "slot_recall": Term("Slot recall", "share of true slots that are found exactly"),
     "intent_accuracy": Term("Intent accuracy", "share of commands whose intent is correct"),
-    "worst_class_recall": Term("Worst class recall", "recall of the class that is detected least"),
-    "score_stability": Term("PSI", "population stability index of the scores, from training to test"),
     "selection_rate": Term("Selection rate", "share of rows predicted positive"),
+    "adjacent_agreement": Term("Adjacent agreement", "share of rows at most one step off"),
+    "exact_agreement": Term("Exact agreement", "share of rows whose prediction is the label"),
+    "worst_class_recall": Term("Worst class recall", "recall of the class that is detected least"),
+    "relative_degradation": Term(
+        "Relative degradation", "share of the metric that is lost on corrupted inputs; lower is better"
+    ),
+    "risk_at_full_coverage": Term("Risk at full coverage", "mean loss of all predictions; lower is better"),
+    "p50_ms": Term("Latency, median", "milliseconds of one prediction; lower is better"),
+    "p95_ms": Term("Latency, 95th percentile", "milliseconds of one prediction; lower is better"),
+    "p99_ms": Term("Latency, 99th percentile", "milliseconds of one prediction; lower is better"),
+    "model_p50_ms": Term(
+        "Latency of the model, median", "milliseconds from encoded row to scores; lower is better"
+    ),
+    "model_p99_ms": Term(
+        "Latency of the model, 99th percentile", "milliseconds from encoded row to scores; lower is better"
+    ),
+    "with_decoding_p50_ms": Term(
+        "Latency with decoding, median", "milliseconds from raw row to scores; lower is better"
+    ),
+    "with_decoding_p99_ms": Term(
+        "Latency with decoding, 99th percentile", "milliseconds from raw row to scores; lower is better"
+    ),
+    "slices_weaker_than_the_rest": Term(
+        "Weaker slices", "slices whose metric is below that of the other rows; lower is better"
+    ),
 }
 LOWER = {"ece", "hamming_loss", "aurc", "excess_aurc", "fpr"}
 """Metrics of which less is better, beside those that select models (``LOWER_IS_BETTER``)."""
@@ -95,8 +110,8 @@ def display_name(metric: str) -> str:
     >>> display_name("recall_at_1_fpr"), display_name("fpr_at_95_tpr_noise"), display_name("qwk of two humans")
     ('Recall at 1 % FPR', 'FPR at 95 % TPR, noise', 'QWK of two humans')
     """
-    if metric in METRICS:
-        return METRICS[metric].name
+    if (term := _term(metric)) is not None:
+        return term.name
     point = _POINT.fullmatch(metric)
     if point:
         name = f"{display_name(point[1])} at {point[2]} % {_WORDS.get(point[3], point[3])}"
@@ -108,11 +123,19 @@ def display_name(metric: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def _term(metric: str) -> Term | None:
+    """Return the name and meaning of a metric of core or of an imported domain."""
+    return METRICS.get(metric) or METRIC_TERMS.get(metric)
+
+
 def metric_gloss(metric: str) -> str:
     """Return what a metric means in a line; empty for one that is not known here."""
-    if metric in METRICS:
-        return METRICS[metric].gloss
-    if _POINT.fullmatch(metric):
+    if (term := _term(metric)) is not None:
+        return term.gloss
+    point = _POINT.fullmatch(metric)
+    if point and point[3] == "fpr":
+        return "largest recall on the ROC curve up to this false positive rate"
+    if point:
         return "at the threshold that reached it on validation"
     return ""
 

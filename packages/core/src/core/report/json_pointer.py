@@ -11,13 +11,13 @@ from core.report.record import Json
 class LocatedFloat(float):
     """A number of the record with the pointer to its field."""
 
-    to_pointer: str
+    pointer: str
 
 
 class LocatedInt(int):
     """An integer of the record with the pointer to its field."""
 
-    to_pointer: str
+    pointer: str
 
 
 def to_pointer(*steps: str | int) -> str:
@@ -59,6 +59,8 @@ def with_pointers(content: Json, where: str = "") -> Json:
         return [with_pointers(value, f"{where}/{place}") for place, value in enumerate(content)]
     if isinstance(content, bool) or not isinstance(content, int | float):
         return content
-    number = LocatedInt(content) if isinstance(content, int) else LocatedFloat(content)
+    number: LocatedInt | LocatedFloat = (
+        LocatedInt(content) if isinstance(content, int) else LocatedFloat(content)
+    )
     number.pointer = where
     return number

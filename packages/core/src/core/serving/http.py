@@ -115,8 +115,8 @@ def serve(config: ServeConfig, domain: Domain) -> None:
         raise ValueError(
             f"run={config.run}: a run of {record.run.domain}; use python -m {record.run.domain}.serve"
         )
-    log = None if config.log is None else Path(config.log)
-    service = Service(loaded, config.rows, config.batch_size, log, config.log_inputs)
+    log_file = None if config.log is None else Path(config.log)
+    service = Service(loaded, config.rows, config.batch_size, log_file, config.log_inputs)
     with bound(config.host, config.port) as listening:
         if config.host not in LOCAL:
             log.warning(

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.backbones.model import Model, load_weights
 from core.config import build, derive_seed, from_dict
-from core.data.encoders import restore as restore_encoder
+from core.data.encoders.decorrelated import restore_encoder
 from core.data.groups import Groups
 from core.data.types import Encoder, restore_roles
 from core.fairness.group_thresholds import decide_by_group
@@ -103,9 +103,6 @@ class LoadedRun:
         mean probability. Intent and slots: ``slots`` (JSON: [start, end, name] in characters) and
         ``slots_probability``. Raises ValueError for a column that is missing or a value that can't be read, with its
         row.
-
-        >>> import core                                                              # doctest: +SKIP
-        >>> core.load("runs/healthcare/2026-11-29").predict(frame)[["prediction", "decision"]]  # doctest: +SKIP
         """
         import pandas as pd
 
@@ -175,8 +172,8 @@ def load(run: str | Path, device: str = "cpu") -> LoadedRun:
     Raises ValueError for a folder without a record, with one of an unknown schema version, or whose files differ
     from what the record says.
 
-    >>> import core                                                              # doctest: +SKIP
-    >>> run = core.load("runs/healthcare/2026-11-29")                            # doctest: +SKIP
-    >>> run.predict(frame)["prediction"]                                         # doctest: +SKIP
+    >>> load("runs/nowhere")
+    Traceback (most recent call last):
+    ValueError: runs/nowhere: no such folder; give the folder that a run printed in its last line
     """
     return LoadedRun(Run(run), resolve_device(device))

@@ -35,7 +35,7 @@ def fit_inferred(config: AutoTarget, frame: pd.DataFrame, roles: ColumnRoles) ->
     """
     kind, reason = infer_kind(frame, roles)
     option = OPTIONS["target", kind]
-    known = {f.name for f in fields(option)}  # type: ignore[arg-type]
+    known = {f.name for f in fields(option)}
     given = {f.name: getattr(config, f.name) for f in fields(config) if getattr(config, f.name) != f.default}
     for name, value in given.items():
         if name not in known:

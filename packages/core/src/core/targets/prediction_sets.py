@@ -176,11 +176,11 @@ class SetRegion(Region):
 
     def size(self) -> Array:
         """Count the classes of each set."""
-        return self.inside.sum(axis=1).astype(np.float64)
+        return np.asarray(self.inside.sum(axis=1), np.float64)
 
     def single(self) -> Array:
         """Return 1 for sets of one class."""
-        return (self.size() == 1).astype(np.float64)
+        return np.asarray(self.size() == 1, np.float64)
 
     def columns(self, classes: Sequence[str]) -> dict[str, Sequence[Any] | Array]:
         """Return ``set``: the classes that can't be excluded, ``a;b``."""

@@ -1,4 +1,4 @@
-"""Forward passes over held-out rows: outputs, scores and Predictions, the views of an image averaged."""
+"""Forward passes over held-out rows: outputs, scores and predictions, with test-time augmentation (TTA) of images."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from core.data.types import EncodedRows
     from core.targets.types import Target
 
-STRAIGHT = (0, False)
-"""The view of an image as it is."""
+IDENTITY = (0, False)
+"""The view of an image as it is: no quarter turn, not mirrored."""
 
 
 def predict(
@@ -37,7 +37,7 @@ def predict(
     precision: str = "fp32",
     views: int = 1,
 ) -> Predictions:
-    """Predict every row of a held-out split, in its order; labels are decided by the target's usual rule.
+    """Return predictions of every row of a held-out split, in its order, decided by the target's usual rule.
 
     See ``scores`` for ``views`` and errors. The model is left in the mode it was in.
     """
@@ -70,7 +70,7 @@ def decode_rows(
     views: int = 1,
     likely: NDArray[np.float64] | None = None,
 ) -> Decoded:
-    """Predict encoded rows and decide them by the target's usual rule; dense targets are decoded batch by batch.
+    """Return predictions of encoded rows by the target's usual rule; dense targets are decoded batch by batch.
 
     ``scores`` would keep the probability of every class at every place. ``likely`` (N or 1, K or 1): the probability
     from which a class counts for ``Decoded.doubtful``. Errors as in ``scores``.
@@ -80,13 +80,13 @@ def decode_rows(
             model, target, rows, batch_size=batch_size, device=device, precision=precision, views=views
         )
         return target.decode(found)
-    pieces, done = [], 0
-    for several in _forward(model, rows, batch_size, device, precision, views):
-        piece = torch.stack([target.scores(raw) for raw in several]).mean(dim=0).numpy()
-        own = likely if likely is None or len(likely) == 1 else likely[done : done + len(piece)]
-        pieces.append(target.decode(piece, own))
-        done += len(piece)
-    return Decoded.joined(pieces)
+    decoded, done = [], 0
+    for by_view in _forward(model, rows, batch_size, device, precision, views):
+        found = torch.stack([target.scores(raw) for raw in by_view]).mean(dim=0).numpy()
+        own = likely if likely is None or len(likely) == 1 else likely[done : done + len(found)]
+        decoded.append(target.decode(found, own))
+        done += len(found)
+    return Decoded.joined(decoded)
 
 
 def scores(
@@ -99,15 +99,15 @@ def scores(
     precision: str = "fp32",
     views: int = 1,
 ) -> NDArray[np.float64]:
-    """Give the scores (N, K), of masks (N, K, h, w), of encoded rows, no labels needed, in float64.
+    """Return the scores (N, K), of dense targets (N, K, h, w), of encoded rows, no labels needed, in float64.
 
-    ``views`` averages the scores of 1, 2 (mirrored), 4 (half-turned too) or 8 (quarter-turned too) views of the
+    ``views`` (TTA) averages the scores of 1, 2 (mirrored), 4 (half-turned too) or 8 (quarter-turned too) views of the
     image. Raises ValueError for several views of inputs without an image, and for quarter turns of one that is
     not square.
     """
     found = []
-    for several in _forward(model, rows, batch_size, device, precision, views):
-        each = [target.scores(raw).double() for raw in several]
+    for by_view in _forward(model, rows, batch_size, device, precision, views):
+        each = [target.scores(raw).double() for raw in by_view]
         found.append(torch.stack(each).mean(dim=0) if views > 1 else each[0])
     return torch.cat(found).numpy()
 
@@ -120,11 +120,11 @@ def outputs(
     device: torch.device | None = None,
     precision: str = "fp32",
 ) -> Tensor:
-    """Give the outputs (N, ...) for encoded rows, float32 on the CPU; ``device`` is by default the model's."""
-    return torch.cat([several[0] for several in _forward(model, rows, batch_size, device, precision, 1)])
+    """Return the outputs (N, ...) for encoded rows, float32 on the CPU; ``device`` is by default the model's."""
+    return torch.cat([by_view[0] for by_view in _forward(model, rows, batch_size, device, precision, 1)])
 
 
-def pooled(
+def pooled_features(
     model: Model,
     rows: EncodedRows | dict[str, Tensor],
     *,
@@ -132,7 +132,7 @@ def pooled(
     device: torch.device | None = None,
     precision: str = "fp32",
 ) -> NDArray[np.float64]:
-    """Give the pooled features (N, D) that the head reads, for encoded rows, in float64."""
+    """Return the pooled features (N, D) that the head reads, for encoded rows, in float64."""
 
     class Pooled(nn.Module):
         def __init__(self) -> None:
@@ -155,20 +155,20 @@ def _forward(
     views: int,
 ) -> Iterator[list[Tensor]]:
     """Yield the outputs of one batch after another, one tensor for each view."""
-    place = device if device is not None else next(model.parameters()).device
+    device = device if device is not None else next(model.parameters()).device
     size = len(next(iter(rows.values()))) if isinstance(rows, dict) else len(rows)
     if size == 0:
         raise ValueError("there are no rows to predict")
     with eval_mode(model), torch.inference_mode():
         for start in range(0, size, batch_size):
-            piece = _inputs(rows, start, min(start + batch_size, size), place)
-            several = []
-            for turn in dihedral(piece, views):
-                seen = piece if turn == STRAIGHT else {**piece, "image": _turned(piece["image"], turn)}
-                with autocast(precision, place):
+            inputs = _inputs(rows, start, min(start + batch_size, size), device)
+            by_view = []
+            for view in tta_views(inputs, views):
+                seen = inputs if view == IDENTITY else {**inputs, "image": _transformed(inputs["image"], view)}
+                with autocast(precision, device):
                     raw = model(seen).float().cpu()
-                several.append(_turned_back(raw, turn) if raw.ndim == 4 and turn != STRAIGHT else raw)
-            yield several
+                by_view.append(_inverted(raw, view) if raw.ndim == 4 and view != IDENTITY else raw)
+            yield by_view
 
 
 def _inputs(
@@ -182,10 +182,14 @@ def _inputs(
     return {name: tensor.to(device) for name, tensor in taken.items()}
 
 
-def dihedral(inputs: dict[str, Tensor], views: int) -> list[tuple[int, bool]]:
-    """List the (quarter turns, mirrored) of so many views of the image, the image as it is first."""
+def tta_views(inputs: dict[str, Tensor], views: int) -> list[tuple[int, bool]]:
+    """Return the (quarter turns, mirrored) of so many views of the image, the image as it is first.
+
+    >>> tta_views({"image": torch.zeros(1, 3, 8, 8)}, 4)
+    [(0, False), (0, True), (2, False), (2, True)]
+    """
     if views == 1:
-        return [STRAIGHT]
+        return [IDENTITY]
     if "image" not in inputs:
         raise ValueError(
             f"training.tta_views={views} needs an image among the inputs ({', '.join(inputs)}); use 1"
@@ -201,14 +205,14 @@ def dihedral(inputs: dict[str, Tensor], views: int) -> list[tuple[int, bool]]:
     return [(turn, mirrored) for turn in turns for mirrored in (False, True)]
 
 
-def _turned_back(maps_BKHW: Tensor, turn: tuple[int, bool]) -> Tensor:
-    """Lay the answers for a turned view over the image as it is."""
-    quarters, mirrored = turn
+def _inverted(maps_BKHW: Tensor, view: tuple[int, bool]) -> Tensor:
+    """Return the outputs of a view, transformed back onto the image as it is."""
+    quarters, mirrored = view
     straight = maps_BKHW.flip(-1) if mirrored else maps_BKHW
     return torch.rot90(straight, -quarters, dims=(-2, -1))
 
 
-def _turned(image_BCHW: Tensor, turn: tuple[int, bool]) -> Tensor:
-    quarters, mirrored = turn
+def _transformed(image_BCHW: Tensor, view: tuple[int, bool]) -> Tensor:
+    quarters, mirrored = view
     turned = torch.rot90(image_BCHW, quarters, dims=(-2, -1))
     return turned.flip(-1) if mirrored else turned

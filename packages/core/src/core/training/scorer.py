@@ -1,4 +1,4 @@
-"""A trained model that answers questions about rows: see ``core.targets.scorer``."""
+"""A trained model as studies, explanations and serving see it: ``core.targets.scorer.Scorer``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from core.fairness.group_thresholds import decide_by_group
-from core.training.prediction import decode_rows, outputs, pooled, scores
+from core.training.prediction import decode_rows, outputs, pooled_features, scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,21 +37,21 @@ class ModelScorer:
     precision: str = "fp32"
     views: int = 1
     batch_size: int = 256
-    past: pd.DataFrame | None = None
-    """Rows that events may look back to where a call gives no history of its own."""
+    history: pd.DataFrame | None = None
+    """Rows that events may refer to where a call gives no history of its own."""
     by_group: GroupThresholds | None = None
     """Thresholds of single groups: see ``core.fairness.group_thresholds``."""
 
     def encode(self, frame: pd.DataFrame, history: pd.DataFrame | None = None) -> dict[str, Tensor]:
         """Encode raw rows as the model reads them, raising ValueError with column and row."""
-        return self._prepared(frame, history).take(torch.arange(len(frame)))
+        return self._encoded(frame, history).take(torch.arange(len(frame)))
 
     def layout(self) -> Layout:
-        """Describe the encoded inputs."""
+        """Return the layout of the encoded inputs."""
         return self.encoder.layout()
 
     def column_positions(self) -> dict[str, dict[str, list[int] | None]]:
-        """Say where each column stands in them."""
+        """Return where each column stands in them."""
         return self.encoder.column_positions()
 
     def scores(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
@@ -100,7 +100,7 @@ class ModelScorer:
         )
 
     def outputs(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
-        """Give the head's outputs (N, width), of masks (N, width, h, w), before they become probabilities."""
+        """Return the head's outputs (N, width), of masks (N, width, h, w), before they become probabilities."""
         found = outputs(
             self.model,
             self._rows(rows, history),
@@ -111,8 +111,8 @@ class ModelScorer:
         return np.asarray(found.double().numpy())
 
     def features(self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None = None) -> Array:
-        """Give the pooled features (N, D) that the head reads."""
-        return pooled(
+        """Return the pooled features (N, D) that the head reads."""
+        return pooled_features(
             self.model,
             self._rows(rows, history),
             batch_size=self.batch_size,
@@ -123,7 +123,7 @@ class ModelScorer:
     def _rows(
         self, rows: pd.DataFrame | dict[str, Tensor], history: pd.DataFrame | None
     ) -> EncodedRows | dict[str, Tensor]:
-        return rows if isinstance(rows, dict) else self._prepared(rows, history)
+        return rows if isinstance(rows, dict) else self._encoded(rows, history)
 
-    def _prepared(self, frame: pd.DataFrame, history: pd.DataFrame | None) -> EncodedRows:
-        return self.encoder.encode(frame, self.past if history is None else history)
+    def _encoded(self, frame: pd.DataFrame, history: pd.DataFrame | None) -> EncodedRows:
+        return self.encoder.encode(frame, self.history if history is None else history)

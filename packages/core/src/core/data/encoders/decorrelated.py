@@ -10,12 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.data.coercion import to_numbers
+from core.data.encoders.columns import ColumnsEncoder
+from core.data.groups import Groups
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from torch import Tensor
 
-    from core.data.groups import Groups
     from core.data.types import EncodedRows, Encoder, Json, Layout, TokenOffsets
 
 
@@ -95,7 +96,7 @@ class DecorrelatedEncoder:
         return self.inner.tfidf_matrix(texts)
 
     def state(self) -> dict[str, Json]:
-        """Return everything that ``core.data.encoders.restore`` needs, as JSON."""
+        """Return everything that ``restore_encoder`` needs, as JSON."""
         return {
             "decorrelated": {
                 "columns": list(self.columns),
@@ -106,6 +107,21 @@ class DecorrelatedEncoder:
             },
             "encoder": self.inner.state(),
         }
+
+
+def restore_encoder(state: Mapping[str, Json]) -> Encoder:
+    """Rebuild a fitted encoder, decorrelated or not, from the JSON of its ``state()``; its tensors are bit-identical."""
+    if "decorrelated" not in state:
+        return ColumnsEncoder.restore(state)
+    about = state["decorrelated"]
+    return DecorrelatedEncoder(
+        ColumnsEncoder.restore(state["encoder"]),
+        tuple(about["columns"]),
+        tuple(about["attributes"]),
+        Groups.restore(about["groups"]),
+        about["taken"],
+        about["strength"],
+    )
 
 
 def read_numbers(frame: pd.DataFrame, columns: tuple[str, ...]) -> NDArray[np.float64]:

@@ -109,20 +109,20 @@ class TextPairFeatures:
 
     def _weights(self, texts: Sequence[str]) -> csr_array:
         """Compute TF-IDF of stems as a sparse matrix of unit rows (N, stems)."""
-        place = {s: i for i, s in enumerate(self.idf)}
+        position = {s: i for i, s in enumerate(self.idf)}
         data, columns, starts = [], [], [0]
         for one in texts:
             known = [
-                (place[s], (1.0 + log(n)) * self.idf[s])
+                (position[s], (1.0 + log(n)) * self.idf[s])
                 for s, n in self._profile(one).counts.items()
-                if s in place
+                if s in position
             ]
             length = float(np.sqrt(sum(w * w for _, w in known))) or 1.0
             columns += [i for i, _ in known]
             data += [w / length for _, w in known]
             starts.append(len(columns))
         return csr_array(
-            (np.array(data, np.float64), np.array(columns, np.int64), starts), (len(texts), len(place))
+            (np.array(data, np.float64), np.array(columns, np.int64), starts), (len(texts), len(position))
         )
 
     def features(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -130,13 +130,13 @@ class TextPairFeatures:
         answers, references, prompts = self._read(frame)
         joined = [" ".join(row) for row in references]
         distinct = list(dict.fromkeys([*answers, *(r for row in references for r in row), *prompts, *joined]))
-        place = {t: i for i, t in enumerate(distinct)}
+        position = {t: i for i, t in enumerate(distinct)}
         weights = self._weights(distinct)
         lsa = weights @ self.components
         lsa /= np.maximum(np.linalg.norm(lsa, axis=1, keepdims=True), 1e-12)
         cosines = _Cosines(weights, lsa)
         rows = [
-            list(self._row(answer, row, prompt, together, place, cosines).values())
+            list(self._row(answer, row, prompt, together, position, cosines).values())
             for answer, row, prompt, together in zip(answers, references, prompts, joined, strict=True)
         ]
         values = np.array(rows, np.float64).reshape(len(rows), -1)
@@ -177,14 +177,14 @@ class TextPairFeatures:
         references: Sequence[str],
         prompt: str,
         together: str,
-        place: Mapping[str, int],
+        position: Mapping[str, int],
         cosines: _Cosines | None,
     ) -> dict[str, float]:
         a, q, u = self._profile(answer), self._profile(prompt), self._profile(together)
         each = [self._one(a, self._profile(r), q) for r in references] or [self._one(a, self._profile(""), q)]
         if cosines is not None:
             for one, reference in zip(each, references, strict=False):
-                one["cosine"], one["lsa"] = cosines.of(place[answer], place[reference])
+                one["cosine"], one["lsa"] = cosines.of(position[answer], position[reference])
         best = max(each, key=lambda one: one["idf_dice"] + one["trigram_dice"])
         row: dict[str, float] = {}
         for name in each[0]:
@@ -197,8 +197,8 @@ class TextPairFeatures:
         asked = self._one(a, q, self._profile(""))
         row |= {f"prompt {name}": asked[name] for name in _PROMPT}
         if cosines is not None:
-            row["all cosine"], row["all lsa"] = cosines.of(place[answer], place[together])
-            row["prompt cosine"], row["prompt lsa"] = cosines.of(place[answer], place[prompt])
+            row["all cosine"], row["all lsa"] = cosines.of(position[answer], position[together])
+            row["prompt cosine"], row["prompt lsa"] = cosines.of(position[answer], position[prompt])
         else:
             row |= dict.fromkeys(("all cosine", "all lsa", "prompt cosine", "prompt lsa"), 0.0)
         known = len(a.counts) or 1

@@ -1,4 +1,4 @@
-"""A text as words, each described by a handful of features: itself, its ends, its shape, its neighbours."""
+"""A text as words, each described by a handful of features: itself, its ends, its shape, its neighbors."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def shape(word: str) -> str:
 def features(text: str) -> Iterator[tuple[str, ...]]:
     """Describe each word of a text by the same number of features, as taggers of the classical kind do.
 
-    The word, its prefixes and suffixes, its shape; the words and shapes about it; pairs and triples with neighbours.
+    The word, its prefixes and suffixes, its shape; the words and shapes about it; pairs and triples with neighbors.
     """
     raw = [text[a:b] for a, b in word_spans(text)]
     low = [w.lower() for w in raw]

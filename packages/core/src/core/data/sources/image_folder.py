@@ -23,7 +23,7 @@ IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".web
 def read(config: ImageFolderData, task: TaskConfig | None, seed: int) -> Dataset:
     """Read ``data=image_folder``: ``class/image``, or ``train|validation|test/class/image``, or images + metadata.
 
-    The frame has ``image`` (path), ``label`` and, where folders give them, ``part``; and the metadata's columns.
+    The frame has ``image`` (path), the metadata's columns and, where folders give them, ``label`` and ``folder_split``.
     """
     root = resolve_path(config.path)
     if not root.is_dir():
@@ -43,7 +43,7 @@ def read(config: ImageFolderData, task: TaskConfig | None, seed: int) -> Dataset
     hashes: dict[str, str] = {}
     depth = 1 if given_split else 0
     if given_split:
-        frame["part"] = [SPLIT_NAMES[parts[0].lower()] for parts in inside]
+        frame["folder_split"] = [SPLIT_NAMES[parts[0].lower()] for parts in inside]
         notes.append(f"The folders {', '.join(sorted(tops))} give the split.")
     if all(len(parts) == depth + 2 for parts in inside):
         frame["label"] = [parts[depth] for parts in inside]
@@ -81,7 +81,7 @@ def folder_split(config: ImageFolderData, seed: int, given_split: bool) -> Split
     """Return the split: that of the folders where they give one and no key asks for another."""
     plan = split_plan(config, seed)
     if given_split and config.split in ("auto", "column") and not config.split_column:
-        return SplitPlan("column", "part", plan.validation_fraction, plan.test_fraction, plan.seed)
+        return SplitPlan("column", "folder_split", plan.validation_fraction, plan.test_fraction, plan.seed)
     return plan
 
 
@@ -144,7 +144,7 @@ def join_metadata(
     if bare.any():
         notes.append(f"Left out {int(bare.sum())} images that {config.metadata} does not name.")
     extra = rows.drop(columns=[config.file]).set_axis(wanted.to_numpy(), axis=0)
-    extra = extra.drop(columns=[c for c in ("image", "part") if c in extra])
+    extra = extra.drop(columns=[c for c in ("image", "folder_split") if c in extra])
     kept = frame[~bare].drop(columns=[c for c in extra.columns if c in frame])
     joined = extra.loc[keys[~bare].to_numpy()].set_axis(kept.index, axis=0)
     return pd.concat([kept, joined], axis=1), notes

@@ -21,15 +21,15 @@ SHOWN = 5
 def read(config: MaskFolderData, task: TaskConfig | None, seed: int) -> Dataset:
     """Read ``data=mask_folder``: ``images/`` and ``masks/``, or both below ``train``, ``validation`` and ``test``.
 
-    The frame has ``image`` and ``mask`` (paths), ``file`` and, where folders give them, ``part``; and the metadata's
-    columns. Raises ``ValueError`` naming images without masks, masks without images and pairs of unequal size.
+    The frame has ``image`` and ``mask`` (paths), ``file``, the metadata's columns and, where folders give it,
+    ``folder_split``. Raises ``ValueError`` naming images without masks, masks without images and pairs of unequal size.
     """
     root = resolve_path(config.path)
     if not root.is_dir():
         raise config_error("data.path", config.path, "is a file; give the folder that holds images and masks")
     names = _class_names(root / config.classes)
     folders = [f for f in sorted(root.iterdir()) if f.is_dir() and f.name.lower() in SPLIT_NAMES]
-    frames = [_pairs(f, config).assign(part=SPLIT_NAMES[f.name.lower()]) for f in folders]
+    frames = [_pairs(f, config).assign(folder_split=SPLIT_NAMES[f.name.lower()]) for f in folders]
     notes = [f"The folders {', '.join(f.name for f in folders)} give the split."] if folders else []
     frame = pd.concat(frames, ignore_index=True) if folders else _pairs(root, config)
     _check_sizes(frame, root)

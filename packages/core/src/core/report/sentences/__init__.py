@@ -1,1 +1,1 @@
-"""Sentences for people, computed from the sections of a record: one module a section, shared by page, card, console and compare."""
+"""Sentences for people, made of the record's sections: a module a section, shared by page, card and terminal."""

@@ -116,7 +116,7 @@ def costs(record: Record) -> str:
     if t.cost_threshold is None:
         return ""
     return (
-        f"A false negative is taken to cost {t.cost_false_negative:g}, a false positive {t.cost_false_positive:g}, "
+        f"A false negative is taken to cost {t.cost_false_negative:.3g}, a false positive {t.cost_false_positive:.3g}, "
         f"which makes acting worth it from a probability of {format_number(t.cost_threshold)}. PPV and NPV in the "
         f"table of metrics refer to a prevalence of {format_number(t.prevalence)}."
     )

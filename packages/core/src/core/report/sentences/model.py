@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from core.backbones.section import ModelSection
 from core.report.formatting import format_count
-from core.report.record import ModelSection
 
 
 def headline(model: ModelSection) -> str:

@@ -8,7 +8,10 @@ SIMULATED_DETAIL = (
     "about real people."
 )
 SIMULATED_MODEL = "the model was trained on simulated data: its predictions mean nothing for real cases"
-NO_CLAIM = "This document states what was measured and declared; it makes no claim of compliance with any law or standard."
+NO_CLAIM = (
+    "This document states what was measured and declared; it makes no claim of compliance with any law or "
+    "standard."
+)
 NO_JUDGMENT = (
     "The evidence sets facts of one run beside what a framework asks and does not judge whether they suffice. What "
     "only a human can know stays visibly empty."

@@ -152,6 +152,6 @@ def _trials(section: DPSection) -> str:
         return "declared as the only configuration tried on these data"
     return (
         f"{format_count(trials)} configurations were tried on these data; publishing the best of them reveals more "
-        f"than this one run: by sequential composition of equal runs at most epsilon {trials * section.epsilon:.2f}, delta "
-        f"{trials * section.delta:.2g}"
+        f"than this one run: by sequential composition of equal runs at most epsilon {trials * section.epsilon:.2f}, "
+        f"delta {trials * section.delta:.2g}"
     )

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def attack_model(state: RunState) -> AttackResult | None:
-    """Tell training rows from test rows by the model's losses; None where no attack is asked for.
+    """Attack the model: classify training and test rows by its losses; return None where no attack is asked for.
 
     ``loss`` guesses that rows of small loss are members (Yeom et al. 2018, arXiv:1709.01604). For the other attacks
     shadow models are trained as the model was, each on a random half of the units of both sets.

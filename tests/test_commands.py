@@ -352,7 +352,7 @@ def test_without_oversight_the_record_says_that_nobody_checks(tmp_path: Path) ->
     assert run.record.uncertainty is None
     assert run.record.oversight is not None
     assert "Nobody checks" in oversight.detail(run.record.oversight)
-    assert run.record.oversight["counts"]["unsure"] == 0
+    assert run.record.oversight.counts.unsure == 0
 
 
 def test_serve_answers_over_http_until_interrupted(finished: Path, tmp_path: Path) -> None:

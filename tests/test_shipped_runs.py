@@ -10,7 +10,9 @@ import pytest
 
 import core
 from core.backbones import pretrained
+from core.privacy.section import DPSection
 from core.report.run import Run
+from core.report.sentences import privacy as sentences
 
 SMALL = (
     "data.rows=240",
@@ -62,11 +64,14 @@ def test_a_run_from_pretrained_weights_is_served_without_them(
 
 
 def test_privacy_names_the_start_and_what_was_not_fitted(tmp_path: Path) -> None:
-    run = started("healthcare", tmp_path / "run", "privacy=dp", "privacy.batch_size=16", "encoder.text.tfidf_features=0")
+    run = started(
+        "healthcare", tmp_path / "run", "privacy=dp", "privacy.batch_size=16", "encoder.text.tfidf_features=0"
+    )
     section = run.record.privacy
-    assert section is not None
-    conditions = section["statement"]["conditions"]
-    assert "the pretrained weights of text_small that are part of core" in conditions["pretraining"]
-    assert "vocabulary" not in conditions["what was fitted without noise"]
-    assert "length of the longest text" in conditions["what was fitted without noise"]
-    assert section["preflight"]["sum_error"] < 1e-4
+    assert isinstance(section, DPSection)
+    assert section.initial_weights == "the pretrained weights of text_small that are part of core"
+    conditions = sentences.conditions(section)
+    assert section.initial_weights in conditions["Pretraining"]
+    assert "vocabulary" not in conditions["Fitted without noise"]
+    assert "length of the longest text" in conditions["Fitted without noise"]
+    assert section.preflight.sum_error < 1e-4

@@ -82,7 +82,9 @@ def test_a_time_is_the_same_as_text_and_does_not_depend_on_other_rows(moments: l
     for i, moment in enumerate(moments):
         if moment is not None:
             assert to_times(text.iloc[[i]], "when")[0] == days[i]
-            assert days[i] == pytest.approx((moment - datetime(1970, 1, 1)).total_seconds() / 86_400, rel=1e-12)
+            assert days[i] == pytest.approx(
+                (moment - datetime(1970, 1, 1)).total_seconds() / 86_400, rel=1e-12
+            )
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=6))

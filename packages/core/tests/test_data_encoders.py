@@ -12,8 +12,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import QuantileTransformer, StandardScaler
 
 from core.data.config import ColumnsEncoderConfig, SignalEncoding, TextEncoding
-from core.data.encoders.decorrelated import restore_encoder
 from core.data.encoders.columns import ColumnsEncoder
+from core.data.encoders.decorrelated import restore_encoder
 from core.data.types import ColumnRoles
 
 WORDS = (

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from core.data.config import ColumnsEncoderConfig, TextEncoding
-from core.data.encoders.decorrelated import restore_encoder
 from core.data.encoders.columns import ColumnsEncoder
+from core.data.encoders.decorrelated import restore_encoder
 from core.data.encoders.text_pair_features import reference_lists
 from core.data.text_similarity import (
     lcs_length,

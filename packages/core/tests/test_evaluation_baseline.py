@@ -252,7 +252,7 @@ def test_a_kind_with_a_baseline_of_its_own_refuses_others() -> None:
     target = SegmentationTarget("mask", ("a", "b"), (1.0, 1.0), (4, 4))
     roles = ColumnRoles(target=("mask",), image="image", mask_classes=("a", "b"))
     assert suited(roles, target) == "boosting"
-    with pytest.raises(ValueError, match="baseline=logistic: a segmentation target takes boosting"):
+    with pytest.raises(ValueError, match="baseline=logistic: target=segmentation takes boosting"):
         build(Logistic(), {}, None, roles, target, 0)
 
 

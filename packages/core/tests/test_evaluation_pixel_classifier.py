@@ -54,5 +54,5 @@ def test_the_pixel_classifier_learns_and_are_compared() -> None:
     again = build(Boosting(), frames, encoder, ROLES, target, 0)
     assert again is not None
     assert np.array_equal(again.test.labels, found.test.labels)
-    with pytest.raises(ValueError, match="a segmentation target takes boosting"):
+    with pytest.raises(ValueError, match="target=segmentation takes boosting"):
         build(Logistic(), frames, encoder, ROLES, target, 0)

@@ -72,7 +72,7 @@ def test_new_masks_are_judged_as_the_run_decides(finished: Path, streets: Path, 
     judged = json.loads((tmp_path / "judged/evaluation.json").read_text())
     assert judged["data"]["rows"] == 20
     figure = judged["metrics"]["miou"]
-    assert figure.low <= figure.value <= figure.high
+    assert figure["low"] <= figure["value"] <= figure["high"]
 
 
 def test_masks_are_learnt_under_differential_privacy(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_masks_are_learnt_under_differential_privacy(tmp_path: Path) -> None:
         folder=tmp_path / "run",
     )  # fmt: skip
     assert run.record.privacy is not None
-    assert run.record.privacy["epsilon"] > 0
+    assert run.record.privacy.epsilon > 0
     assert run.metrics["miou"].value is not None
 
 

@@ -26,7 +26,7 @@ def test_oversight(task: str) -> None:
 def test_run(task: str, tmp_path: Path) -> None:
     run = check_run(DOMAIN, task, tmp_path / "run", "threads=1")
     assert run.record.data.rows["test"] > 0
-    gates = {gate["name"] for gate in run.record.studies["agreement"].gates}
+    gates = {gate.name for gate in run.record.studies["agreement"].gates}
     assert {"quadratic weighted kappa", "|SMD|"} <= gates
     if task != "performance":
         assert {"length_bias", "gaming_detection", "human_review", "word_attribution"} <= set(

@@ -142,6 +142,6 @@ def test_the_planted_bias_against_newcomers_is_found_and_without_it_there_is_non
             "predictive_equality"
         ]
         gaps[bias] = predictive_equality.metrics["fpr_difference_arrival"].value
-        gate = next(g for g in predictive_equality.gates if g["name"].endswith("arrival"))
-        assert gate["passed"] == (bias == 0)
+        gate = next(g for g in predictive_equality.gates if g.name.endswith("arrival"))
+        assert gate.passed == (bias == 0)
     assert gaps[1] > 0.05 > gaps[0]

@@ -328,7 +328,7 @@ def upgraded_config(content: dict[str, Any]) -> dict[str, Any]:
             entry = RENAMED_VALUES.get((path, str(entry)), entry) if isinstance(entry, str) else entry
             if path == "":
                 continue  # an option that is gone without a successor
-            if f"{group}.{key}" in SCALED_VALUES:
+            if f"{group}.{key}" in SCALED_VALUES and isinstance(entry, int | float):
                 entry = entry * SCALED_VALUES[f"{group}.{key}"]
             new_group, *inner, last = path.split(".")
             if new_group != group:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from core.config import DataConfig, config_error, field, register
 from core.config.validate import at_least_zero, one_of
@@ -15,12 +15,12 @@ from core.data.encoder_config import ColumnsEncoderConfig as ColumnsEncoderConfi
 from core.data.encoder_config import ImageEncoding as ImageEncoding
 from core.data.encoder_config import SignalEncoding as SignalEncoding
 from core.data.encoder_config import TextEncoding as TextEncoding
-
-if TYPE_CHECKING:
-    from core.data.types import SplitPlan
+from core.data.types import SplitPlan
 
 SPLIT_METHODS = ("auto", "column", "unit", "time", "stratified")
 MIN_SIMULATED = 100
+
+# Lists of columns are typed Any: OmegaConf has no union of a name and a list of names.
 BIN_EDGES = "inner bin edges of a sensitive number: +data.bin_edges.bmi=[18.5,25,30]"
 
 
@@ -68,8 +68,6 @@ def check_split(config: SplitKeys) -> None:
 
 def split_plan(config: SplitKeys, seed: int, gap: float = 0.0, disjoint_entities: bool = True) -> SplitPlan:
     """Return the split that the keys of a data option ask for."""
-    from core.data.types import SplitPlan
-
     return SplitPlan(
         by="column" if config.split == "auto" and config.split_column else config.split,
         column=config.split_column,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
 
 Span = tuple[int, int]
 
@@ -22,7 +21,7 @@ WORD = re.compile(rf"{_NUMBER}|{_ALONE}|{_LETTERS}|[^\w\s]")
 
 
 def word_spans(text: str) -> list[Span]:
-    """Return the (start, end) of each word: numbers, runs of letters, single signs; characters where no spaces are used.
+    """Return the (start, end) of each word: numbers, runs of letters, signs; characters in scripts without spaces.
 
     >>> word_spans("22.5 degrees!")
     [(0, 4), (5, 12), (12, 13)]
@@ -30,7 +29,7 @@ def word_spans(text: str) -> list[Span]:
     return [match.span() for match in WORD.finditer(text)]
 
 
-def parse_slots(value: Any, where: str) -> list[tuple[int, int, str]]:
+def parse_slots(value: object, where: str) -> list[tuple[int, int, str]]:
     """Read a cell of slots: a list of [start, end, name] in characters, or that list as JSON text; none if missing.
 
     Raises ValueError with the place and what is wrong.
@@ -38,16 +37,17 @@ def parse_slots(value: Any, where: str) -> list[tuple[int, int, str]]:
     if value is None or (isinstance(value, float) and value != value):
         return []
     if isinstance(value, str):
-        if not value.strip():
+        text = value
+        if not text.strip():
             return []
         try:
-            value = json.loads(value)
+            value = json.loads(text)
         except ValueError:
             raise ValueError(
-                f"{where}: {value[:60]!r} is no JSON; slots are a list of [start, end, name], in characters"
+                f"{where}: {text[:60]!r} is no JSON; slots are a list of [start, end, name], in characters"
             ) from None
     try:
-        return [(int(start), int(end), str(name)) for start, end, name in value]
+        return [(int(start), int(end), str(name)) for start, end, name in value]  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise ValueError(
             f"{where}: {str(value)[:60]!r}: slots are a list of [start, end, name], in characters"
@@ -70,8 +70,8 @@ def encode_bio(
     for start, end, name in slots:
         if name not in position:
             raise ValueError(
-                f"{where}: slot {name!r} is none of the training set's ({', '.join(list(names)[:12])}); correct it, drop the "
-                "row, or name it in target.slots"
+                f"{where}: slot {name!r} is none of the training set's ({', '.join(list(names)[:12])}); correct it, "
+                "drop the row, or name it in target.slots"
             )
         inside = [n for n, (a, b) in enumerate(spans) if a < end and b > start]
         if not inside or start < 0 or end <= start:

@@ -88,7 +88,7 @@ def fit_baseline(
     if target.own_baselines:
         if name not in target.own_baselines:
             only = " or ".join(target.own_baselines)
-            raise ValueError(f"baseline={name}: a {target.kind} target takes {only}; use baseline=auto")
+            raise ValueError(f"baseline={name}: target={target.kind} takes {only}; use baseline=auto")
         return target.fit_baseline(config, frames, encoder, seed)
     started = time.monotonic()
     used = _inputs(config, roles)

@@ -93,11 +93,13 @@ def print_summary(record: Record, folder: Path, console: Console | None = None) 
         text = f"{len(gates) - len(failed)} of {len(gates)} gates passed"
         out.print(f"{text}[red]; failed: {escape(', '.join(failed))}[/]" if failed else text, highlight=False)
     lines = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
+    items = all_items(record)
+    longest = max(len(item.question) for item in items)
+    lines.add_column(no_wrap=True, min_width=longest)
     lines.add_column(no_wrap=True)
-    lines.add_column(no_wrap=True, overflow="ellipsis")
-    for item in all_items(record):
+    for item in items:
         style = "bold" if item.measured else "dim"
-        lines.add_row(f"[{style}]{item.question}[/]", escape(item.headline))
+        lines.add_row(f"[{style}]{item.question}[/]", escape(_short(item.headline, out.width - longest - 2)))
     out.print(lines)
     more = len(record.metrics) - len(shown)
     all_metrics = f" ({more} more metrics)" if more else ""

@@ -6,7 +6,6 @@ import json
 import sys
 from pathlib import Path
 
-from core.atomic_io import write_atomically
 from core.report.record import Record
 
 
@@ -16,4 +15,4 @@ def record_schema() -> str:
 
 
 if __name__ == "__main__":
-    write_atomically(Path(sys.argv[1]), record_schema())
+    Path(sys.argv[1]).write_text(record_schema(), encoding="utf-8")

@@ -23,7 +23,8 @@ from core.targets.bootstrap_metrics import (
     ratio,
     summed,
 )
-from core.targets.fairness_metrics import TPR, FairnessMetric, calibration_metric
+from core.targets.class_fairness import calibration_metric
+from core.targets.fairness_metrics import TPR, FairnessMetric
 from core.targets.labels import encode_classes, listed, require_columns, single_column
 from core.targets.multiclass import MulticlassTarget, class_list
 from core.targets.perceptron_tagger import fit_tagger

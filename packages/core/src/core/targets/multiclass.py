@@ -18,7 +18,8 @@ from core.targets.bootstrap_metrics import (
     per_class,
     probability_scores,
 )
-from core.targets.fairness_metrics import FairnessMetric, accuracy_metric, calibration_metric, class_metrics
+from core.targets.class_fairness import calibration_metric, class_metrics
+from core.targets.fairness_metrics import FairnessMetric, accuracy_metric
 from core.targets.labels import (
     count_classes,
     encode_classes,

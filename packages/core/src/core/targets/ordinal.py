@@ -21,7 +21,8 @@ from core.targets.bootstrap_metrics import (
     ratio,
     summed,
 )
-from core.targets.fairness_metrics import FairnessMetric, accuracy_metric, calibration_metric, class_metrics
+from core.targets.class_fairness import calibration_metric, class_metrics
+from core.targets.fairness_metrics import FairnessMetric, accuracy_metric
 from core.targets.labels import class_name, count_classes, encode_classes, listed, single_column, weights_of
 from core.targets.multiclass import class_list
 from core.targets.row_class import RowClassTarget, correct_rows

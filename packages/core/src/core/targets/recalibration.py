@@ -10,7 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from core.data.types import Json
-    from core.targets.types import Array, OneVsRest
+    from core.targets.arrays import Array, OneVsRest
 
 EDGE = 1e-7
 """Probabilities are kept this far from 0 and 1: what float32 outputs can tell apart."""

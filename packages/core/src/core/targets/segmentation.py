@@ -13,7 +13,8 @@ from torch.nn import functional
 
 from core.data.masks import IGNORE_INDEX, mask_size, read_masks, to_png
 from core.targets.bootstrap_metrics import mean_defined, ratio, summed
-from core.targets.fairness_metrics import FPR, MOST_CLASSES, TPR, FairnessMetric
+from core.targets.class_fairness import MOST_CLASSES
+from core.targets.fairness_metrics import FPR, TPR, FairnessMetric
 from core.targets.labels import listed, refuse_unlabelled, require_columns, single_column, weights_of
 from core.targets.pixel_classifier import fit_pixel_classifier
 from core.targets.types import (

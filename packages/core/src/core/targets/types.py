@@ -21,6 +21,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from core.targets.arrays import Array as Array
+from core.targets.arrays import Flags as Flags
+from core.targets.arrays import Labels as Labels
+from core.targets.arrays import OneVsRest as OneVsRest
+
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
@@ -29,13 +34,6 @@ if TYPE_CHECKING:
     from core.targets.fairness_metrics import FairnessMetric
     from core.targets.prediction_sets import CalibrationScores, ConformalRule, Region
     from core.targets.recalibration import Recalibration
-
-Array = NDArray[np.float64]
-Flags = NDArray[np.bool_]
-Labels = NDArray[Any]
-"""int64 classes or 0/1 labels; float64 for a regression."""
-OneVsRest = dict[str, tuple[Array, Flags]]
-"""Class -> its probability (N,) and whether it is the true one (N,)."""
 
 
 @dataclass

@@ -110,7 +110,7 @@ class DecorrelatedEncoder:
 
 
 def restore_encoder(state: Mapping[str, Json]) -> Encoder:
-    """Rebuild a fitted encoder, decorrelated or not, from the JSON of its ``state()``; its tensors are bit-identical."""
+    """Rebuild a fitted encoder, decorrelated or not, from its ``state()``; its tensors are bit-identical."""
     if "decorrelated" not in state:
         return ColumnsEncoder.restore(state)
     about = state["decorrelated"]

@@ -124,7 +124,7 @@ def open_image(value: object, row: object, column: str) -> Image.Image:
     if isinstance(value, Mapping):  # Hugging Face's layout of an image in Parquet
         value = value["bytes"] if value.get("bytes") is not None else value.get("path")
     if isinstance(value, bytes):
-        source: Any = io.BytesIO(value)
+        source: io.BytesIO | str | Path = io.BytesIO(value)
     elif isinstance(value, str | Path) and value != "":
         source = value
     else:

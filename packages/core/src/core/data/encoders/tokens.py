@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ class TokenColumns:
     """The text columns together, as one row of tokens. T = max_length."""
 
     columns: tuple[str, ...]
-    tokenizer: Any
+    tokenizer: Tokenizer
     max_length: int
     truncation: str
     pad_token_id: int
@@ -161,12 +161,12 @@ class TokenColumns:
         )
 
 
-def _normalizer(lowercase: bool) -> Any:
+def _normalizer(lowercase: bool) -> normalizers.Normalizer:
     steps = [normalizers.NFC(), *([normalizers.Lowercase()] if lowercase else [])]
     return normalizers.Sequence(steps)
 
 
-def byte_level_bpe(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Any:
+def byte_level_bpe(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Tokenizer:
     """Train a byte-level BPE (Sennrich et al., ACL 2016; bytes as in GPT-2)."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = _normalizer(lowercase)
@@ -184,7 +184,7 @@ def byte_level_bpe(texts: Iterable[str], vocab_size: int, lowercase: bool) -> An
     return tokenizer
 
 
-def _words(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Any:
+def _words(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Tokenizer:
     """Train a word tokenizer: the words that two or more training texts hold, the most frequent ones first."""
     normalizer, counts = _normalizer(lowercase), Counter[str]()
     for text in texts:
@@ -199,14 +199,14 @@ def _words(texts: Iterable[str], vocab_size: int, lowercase: bool) -> Any:
     return tokenizer
 
 
-def _add_template(tokenizer: Any) -> None:
+def _add_template(tokenizer: Tokenizer) -> None:
     ends = [(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
     )
 
 
-def bundled_tokenizer(name: str) -> Any:
+def bundled_tokenizer(name: str) -> Tokenizer:
     """Load a tokenizer of this package; raises ValueError where this installation lacks it."""
     file = files("core.data.encoders").joinpath("tokenizers", f"{name}.json")
     if not file.is_file():
@@ -216,7 +216,7 @@ def bundled_tokenizer(name: str) -> Any:
     return Tokenizer.from_str(file.read_text(encoding="utf-8"))
 
 
-def _pretrained(name: str) -> Any:
+def _pretrained(name: str) -> Tokenizer:
     """Load tokenizer.json from a local folder (or that file), or by its name from the hub."""
     path = Path(name).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
@@ -232,7 +232,7 @@ def _pretrained(name: str) -> Any:
     return tokenizer
 
 
-def _pad_token(tokenizer: Any) -> int:
+def _pad_token(tokenizer: Tokenizer) -> int:
     """Return the padding token; a tokenizer without one (GPT-2) pads with its end of text."""
     for name in ("[PAD]", "<pad>", "<|pad|>", "</s>", "<|endoftext|>", "<|im_end|>", "<eos>"):
         token = tokenizer.token_to_id(name)
@@ -241,7 +241,7 @@ def _pad_token(tokenizer: Any) -> int:
     raise ValueError("encoder.text.tokenizer: it has no padding token ([PAD], <pad>, </s> or <|endoftext|>)")
 
 
-def _special(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+def _special(tokenizer: Tokenizer) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """Return the special tokens that the tokenizer puts before, between and after two texts."""
     first = tokenizer.encode("aa", add_special_tokens=False).ids
     second = tokenizer.encode("bb", add_special_tokens=False).ids

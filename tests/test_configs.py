@@ -150,7 +150,7 @@ def test_old_names_work_for_one_version_and_name_the_new_one() -> None:
     with pytest.warns(DeprecationWarning, match=r"task=scene is called task=segmentation"):
         assert importlib.import_module("driving").train.configure("task=scene").task.name == "segmentation"
     with pytest.warns(DeprecationWarning, match=r"optimizer\.rate=0\.5 is called optimizer\.lr=0\.5"):
-        assert importlib.import_module("healthcare").train.configure("optimizer.lr=0.5").optimizer.lr == 0.5
+        assert importlib.import_module("healthcare").train.configure("optimizer.rate=0.5").optimizer.lr == 0.5
 
 
 def test_every_renamed_key_and_option_exists_under_its_new_name() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from core.data.types import Dataset, ColumnRoles
+from core.data.types import ColumnRoles, Dataset
 from core.evaluation.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from core.evaluation.latency import latency
 from core.evaluation.ood_detection import ood_detection, separation
@@ -19,8 +19,8 @@ from core.evaluation.robustness import robustness
 from core.evaluation.selective import BINS, risk_coverage, risk_curve
 from core.evaluation.slices import slices
 from core.evaluation.study import EvaluationContext
-from core.targets.segmentation import SegmentationTarget
 from core.targets.multiclass import MulticlassTarget
+from core.targets.segmentation import SegmentationTarget
 from core.targets.types import Predictions
 
 CLASSES = ("dark", "middle", "bright")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.evaluation.config import StandardEvaluation
 from core.evaluation.bootstrap import ratio_estimate, row_estimates, share_estimate
+from core.evaluation.config import StandardEvaluation
 from core.evaluation.intervals import (
     binomial_interval,
     interval,

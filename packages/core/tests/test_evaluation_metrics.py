@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression
 
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.intervals import point
-from core.targets.bootstrap_metrics import calibration_error
 from core.evaluation.thresholds import EXPONENTS, balance_classes, choose_thresholds, metric_settings
+from core.targets.bootstrap_metrics import calibration_error
 from core.targets.intent_slots import IntentSlotsTarget
 from core.targets.recalibration import logistic_recalibration, logit
 from core.targets.roc import RocCurve

@@ -568,7 +568,7 @@ def test_mitigations_stand_in_the_register_and_explain_their_keys() -> None:
 
 
 @given(st.lists(st.lists(st.integers(1, 9), min_size=2, max_size=2), min_size=2, max_size=4))
-def test_reweighing_makes_group_and_class_independent(counts: list[list[int]]) -> None:
+def test_whatever_the_counts_reweighing_makes_group_and_class_independent(counts: list[list[int]]) -> None:
     counts_GY = torch.tensor(counts)
     names = tuple("abcd"[: len(counts)])
     numbers = torch.repeat_interleave(torch.arange(counts_GY.numel()), counts_GY.flatten())

@@ -16,8 +16,8 @@ from core.backbones.heads import build_head
 from core.backbones.model import Model
 from core.config import build
 from core.data.config import ColumnsEncoderConfig, TextEncoding
-from core.data.encoders.decorrelated import restore_encoder
 from core.data.encoders.columns import ColumnsEncoder
+from core.data.encoders.decorrelated import restore_encoder
 from core.data.slot_alignment import bio_chunks, decode_bio, encode_bio, parse_slots, word_spans
 from core.data.types import ColumnRoles
 from core.evaluation.calibration import choose_recalibration
@@ -253,9 +253,7 @@ def test_a_word_begins_with_a_token_that_stands_on_it():
 
 def test_a_word_whose_tokens_were_cut_off_has_the_first_place():
     frame = said()
-    encoder = ColumnsEncoder(
-        ColumnsEncoderConfig(text=TextEncoding(word_features=True, max_length=4)), ROLES
-    )
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(word_features=True, max_length=4)), ROLES)
     encoder.fit(frame)
     inputs = encoder.transform(frame)
     assert inputs["tokens"].shape[1] == 4
@@ -427,9 +425,7 @@ def test_the_baseline_reads_intents_and_slots():
         slots = [[begin, begin + len(thing), "name"], [len(text) - len(place), len(text), "area"]]
         rows.append((text, "on" if on else "off", slots))
     frames = {"train": said(rows[:140]), "validation": said(rows[140:190]), "test": said(rows[190:])}
-    encoder = ColumnsEncoder(
-        ColumnsEncoderConfig(text=TextEncoding(tokens=False, word_features=True)), ROLES
-    )
+    encoder = ColumnsEncoder(ColumnsEncoderConfig(text=TextEncoding(tokens=False, word_features=True)), ROLES)
     encoder.fit(frames["train"])
     target = build(IntentSlotsOption(), frames["train"], ROLES)
     found = build(Tfidf(), frames, encoder, ROLES, target, 0)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 import torch
 
-from core.data.types import ColumnRoles
 from core.config import build
+from core.data.types import ColumnRoles
 from core.targets import restore
 from core.targets.config import (
     AutoTarget,

@@ -24,8 +24,8 @@ from core.data.types import ColumnRoles, Layout
 from core.evaluation.config import StandardEvaluation
 from core.evaluation.evaluate import evaluate
 from core.evaluation.intervals import point
-from core.report.record import plain
 from core.report.predictions import read_predictions, write_predictions
+from core.report.record import plain
 from core.targets import restore
 from core.targets.config import AutoTarget, SegmentationOption
 from core.targets.segmentation import SegmentationTarget, miou, pixel_accuracy
@@ -176,7 +176,9 @@ def test_views_are_laid_back_over_the_picture(views: int) -> None:
     made = target(height=16, width=16)
     straight = scores(Paint(), made, {"image": image}, batch_size=2)
     np.testing.assert_allclose(scores(Paint(), made, {"image": image}, views=views), straight, atol=1e-6)
-    found = decode_rows(Paint(), made, {"image": image}, batch_size=2, views=views, likely=np.full((1, 1), 0.3))
+    found = decode_rows(
+        Paint(), made, {"image": image}, batch_size=2, views=views, likely=np.full((1, 1), 0.3)
+    )
     np.testing.assert_allclose(found.scores, straight.mean(axis=(2, 3)), atol=1e-6)
     assert np.array_equal(found.labels, made.labels(straight))
     assert found.labels.shape == (5, 16, 16)

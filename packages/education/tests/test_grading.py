@@ -24,7 +24,9 @@ def test_review_threshold_by_hand() -> None:
     assert accuracy_threshold(sure, right, 0.8) == pytest.approx(sure[14])
     assert accuracy_threshold(sure, right, 0.1) == sure[-1]
     assert accuracy_threshold(sure, ~right, 0.9) == DEFER_ALL
-    assert accuracy_threshold(np.full(20, 0.5), right, 0.7) == DEFER_ALL, "ties go together: 12 of 20 are right"
+    assert accuracy_threshold(np.full(20, 0.5), right, 0.7) == DEFER_ALL, (
+        "ties go together: 12 of 20 are right"
+    )
 
 
 def test_altered_answers_are_what_they_say() -> None:

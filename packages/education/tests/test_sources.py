@@ -186,8 +186,8 @@ def test_a_held_out_prompt_is_scored_by_a_model_of_the_others(tmp_path: Path) ->
     run = education.train(
         "task=essays", "data=asap", f"data.path={path}", "data.protocol=held_out", "data.essay_set=3",
         "training.progress=none", "threads=1", "evaluation.resamples=50", "evaluation.resamples_slow=20",
-        "baseline=none", "training.epochs=5", "training.batch_size=16", "backbone.hidden_size=32", "backbone.num_layers=0",
-        "backbone.pooling=mean", "encoder.text.tfidf_features=100",
+        "baseline=none", "training.epochs=5", "training.batch_size=16", "backbone.hidden_size=32",
+        "backbone.num_layers=0", "backbone.pooling=mean", "encoder.text.tfidf_features=100",
         folder=tmp_path / "run",
     )  # fmt: skip
     table = run.table()
@@ -223,7 +223,8 @@ def test_local_weights_of_the_hub_layout_read_the_answer_and_its_references(tmp_
     BertModel(BertConfig(vocab_size=len(words), max_position_embeddings=64, **sizes)).save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     run = education.train(
-        "backbone=transformers", f"backbone.name={folder}", f"encoder.text.tokenizer={folder}", "encoder.text.tfidf_features=0",
+        "backbone=transformers", f"backbone.name={folder}", f"encoder.text.tokenizer={folder}",
+        "encoder.text.tfidf_features=0",
         "encoder.text.max_length=48", "data.rows=200", "training.epochs=1", "training.progress=none", "threads=1",
         "evaluation.resamples=50", "evaluation.resamples_slow=20", "evaluation.studies=false", "baseline=none",
         folder=tmp_path / "run",

@@ -17,26 +17,17 @@ import pytest
 
 import finance
 from core.config import build
+from core.report.run import Run
 from core.serving.load import load
 from finance.simulate.transactions import SCHEMA
 from finance.windows import window_features
 
-QUICK = (
-    "training.progress=none",
-    "evaluation.resamples=20",
-    "evaluation.resamples_slow=20",
-    "baseline=none",
-)
 STREAM = ["transaction", "time", "card", "terminal", "amount", "channel", "fraud"]
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("monitored") / "run"
-    finance.train(
-        "data.rows=1000", "training.epochs=3", "threads=1", "evaluation.studies=false", *QUICK, folder=folder
-    )
-    return folder
+def run(fraud_run: Run) -> Path:
+    return fraud_run.path
 
 
 @pytest.fixture(scope="module")
@@ -296,8 +287,8 @@ def test_what_changed_between_starts_is_refused(run: Path, frame: pd.DataFrame, 
 
 def test_help_needs_no_torch() -> None:
     code = (
-        "import sys; sys.argv = ['x', '--help']; from finance.monitor import main\n"
-        "try: main()\nexcept SystemExit as e: assert e.code == 0, e.code\n"
+        "import sys; sys.argv = ['x', '--help']; import finance\n"
+        "try: finance.monitor.main()\nexcept SystemExit as e: assert e.code == 0, e.code\n"
         "print('HEAVY', [m for m in ('torch', 'pandas', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -64,20 +64,7 @@ def test_what_was_planted_raises_the_risk() -> None:
     assert len(frame) == 6000
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    quick = (
-        "training.progress=none",
-        "baseline=none",
-        "evaluation.resamples=50",
-        "evaluation.resamples_slow=20",
-    )
-    folder = tmp_path_factory.mktemp("studied") / "run"
-    found: Run = finance.train("data.rows=2000", "training.epochs=6", "threads=1", *quick, folder=folder)
-    return found
-
-
-def test_studies_of_a_run(run: Run, tmp_path: Path) -> None:
+def test_studies_of_a_run(fraud_run: Run) -> None:
     studies = run.record.studies
     assert set(studies) == {"alerts", "costs", "drift", "latency", "predictive_equality", "reason_codes"}
     figures = {
@@ -109,16 +96,16 @@ def test_studies_of_a_run(run: Run, tmp_path: Path) -> None:
     assert fast is not None
     assert slow is not None
     assert 0 < fast <= slow
-    reasons = pd.read_csv(run.path / "studies/reasons.csv")
+    reasons = pd.read_csv(fraud_run.path / "studies/reasons.csv")
     assert (reasons.groupby("row")["rank"].max() <= 3).all()
     assert reasons["code"].str.startswith("R").all()
 
 
-def test_reasons_of_frauds_name_what_was_planted(run: Run) -> None:
+def test_reasons_of_frauds_name_what_was_planted(fraud_run: Run) -> None:
     """Where a terminal's known frauds are behind an alert, they are among its reasons far more often than elsewhere."""
     config: Any = finance.train.configure("data.rows=2000")
     frame = build(config.data, config.task, 0).frame
-    reasons = pd.read_csv(run.path / "studies/reasons.csv")
+    reasons = pd.read_csv(fraud_run.path / "studies/reasons.csv")
     named = reasons.groupby("row")["code"].apply(set)
     tampered = frame.loc[named.index, "terminal_risk_7d"] > 0.5
     terminal = named.map(lambda codes: "R5" in codes)

@@ -26,7 +26,7 @@ COMMON = (
     "privacy.attack=none",
     "evaluation.studies=false",
     "evaluation.resamples=20",
-    "evaluation.resamples_slow=2",
+    "evaluation.resamples_slow=20",
     "threads=1",
 )
 """Overrides of every run: what the gate measures itself, or does not need."""

@@ -48,7 +48,7 @@ class GracefulShutdown:
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
         self._restore_handlers()
-        log.warning("\nstopping after this step; once more stops at once")
+        log.warning("stopping after this step; another signal stops at once")
 
     def _restore_handlers(self) -> None:
         for number, handler in self._former.items():

@@ -23,4 +23,12 @@ class FeedbackConfig:
 def feedback(domain: Domain) -> Application:
     """Return the domain's command ``feedback``: raw answers in, grades with reasons out."""
     summary = "Grade and explain raw answers with a saved run."
-    return Application(domain, "feedback", summary, FeedbackConfig, "education.grading.feedback:feedback", ())
+    return Application(
+        domain,
+        "feedback",
+        summary,
+        FeedbackConfig,
+        "education.grading.feedback:feedback",
+        (),
+        show="education.grading.feedback:print_summary",
+    )

@@ -34,11 +34,13 @@ log = logging.getLogger(__name__)
 
 
 def feedback(config: FeedbackConfig, folder: Path, domain: Domain) -> list[dict[str, Any]]:
-    """Run the command ``feedback``: write the lines, print how many go to a human; return them."""
-    lines = write_feedback(config.run, config.input, config.output, config.words, config.device)
-    reviewed = sum(line["to_human"] for line in lines)
-    print_lines(f"{len(lines)} answers, {reviewed} of them for human review: {Path(config.output).resolve()}")
-    return lines
+    """Run the command ``feedback``: write the lines; return them."""
+    return write_feedback(config.run, config.input, config.output, config.words, config.device)
+
+
+def print_summary(lines: list[dict[str, Any]]) -> None:
+    """Print how many answers were graded and how many of them go to a human."""
+    print_lines(f"{len(lines)} answers, {sum(line['to_human'] for line in lines)} of them for human review")
 
 
 def write_feedback(run: str, source: str, output: str, words: int, device: str) -> list[dict[str, Any]]:

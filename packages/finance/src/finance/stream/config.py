@@ -64,4 +64,12 @@ class MonitorConfig:
 
 def monitor(domain: Domain) -> Application:
     """Return the domain's command ``monitor``: transactions in, alerts out."""
-    return Application(domain, "monitor", SUMMARY, MonitorConfig, "finance.stream.monitor:watch", ())
+    return Application(
+        domain,
+        "monitor",
+        SUMMARY,
+        MonitorConfig,
+        "finance.stream.monitor:watch",
+        (),
+        show="finance.stream.monitor:print_counts",
+    )

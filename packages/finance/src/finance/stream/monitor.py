@@ -46,14 +46,16 @@ class Batch:
 
 
 def watch(config: MonitorConfig, folder: Path, domain: Domain) -> dict[str, int]:
-    """Run the command ``monitor``: monitor, then print what was counted; return the counts."""
-    counts = run_monitor(config, domain)
+    """Run the command ``monitor``; return the counts."""
+    return run_monitor(config, domain)
+
+
+def print_counts(counts: dict[str, int]) -> None:
+    """Print what a monitor has counted."""
     print_lines(
         f"{counts['lines']} lines: {counts['transactions']} transactions, {counts['labels']} labels, "
-        f"{counts['duplicates']} duplicates, {counts['rejected']} rejected; {counts['alerts']} alerts: "
-        f"{Path(config.output).resolve()}"
+        f"{counts['duplicates']} duplicates, {counts['rejected']} rejected; {counts['alerts']} alerts"
     )
-    return counts
 
 
 def run_monitor(config: MonitorConfig, domain: Domain) -> dict[str, int]:

@@ -37,7 +37,7 @@ from core.data.encoders.columns import ColumnsEncoder
 from core.data.groups import Groups
 from core.data.types import ColumnRoles, Dataset
 from core.energy.training_energy import TrainingEnergy
-from core.targets.config import BinaryConfig
+from core.targets.config import BinaryOption
 from core.targets.types import Target
 from core.training.callbacks import LearningCurve, LogProgress, StepTimer
 from core.training.checkpoint import Checkpoints
@@ -194,7 +194,7 @@ def prepared(case: Case) -> tuple[EncodedSplit, Target, Callable[[], nn.Module]]
     dataset = Dataset(case.frame, case.roles, case.name, simulated=True)
     encoder = ColumnsEncoder(ColumnsEncoderConfig(), case.roles)
     encoder.fit(case.frame)
-    target = build(BinaryConfig(), case.frame, case.roles)
+    target = build(BinaryOption(), case.frame, case.roles)
     rows = np.arange(len(case.frame))
     part = EncodedSplit(case.frame, rows, encoder, target.encode, case.roles, Groups.fit(case.frame, dataset))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import re
 import sys
@@ -353,6 +354,8 @@ def main() -> None:
         "--check", action="store_true", help="write nothing; exit 1 if a table is out of date"
     )
     check = parser.parse_args().check
+    for name in DOMAINS:
+        importlib.import_module(name)  # registers the names of its metrics
     tables = {name: layout(found) for name, layout in LAYOUTS.items() if (found := results(name)) is not None}
     pages = {RESULTS: tables, README: {"readme": readme_table()}}
     for path, own in pages.items():

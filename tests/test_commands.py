@@ -30,12 +30,12 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
-    from core.cli import application
+    from core.cli import commands
 
     verbs = {
-        "train": application.train(DOMAIN),
-        "evaluate": application.evaluate(DOMAIN),
-        "predict": application.predict(DOMAIN),
+        "train": commands.train(DOMAIN),
+        "evaluate": commands.evaluate(DOMAIN),
+        "predict": commands.predict(DOMAIN),
     }
     monkeypatch.chdir(tmp_path)
 

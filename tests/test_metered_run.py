@@ -33,7 +33,8 @@ def test_a_run_says_what_it_used_by_phase_and_by_component(tmp_path: Path) -> No
 def test_a_budget_ends_training_with_weights_that_serve(tmp_path: Path) -> None:
     run = train(*SMALL, "training.epochs=500", "energy.budget_wh=0.005", folder=tmp_path)
     assert run.record.training.stopped_early
-    assert "energy budget of 0.005 Wh" in (run.record.training.model_extra or {})["reason"]
+    assert run.record.training.stop_reason == "energy_budget"
+    assert "the energy budget (energy.budget_wh) was used up" in (tmp_path / "report.html").read_text()
     assert run.record.energy is not None
     assert run.record.energy.phases["train"].joules >= 0.005 * 3600
     assert run.record.metrics["auroc"].value is not None
@@ -42,4 +43,4 @@ def test_a_budget_ends_training_with_weights_that_serve(tmp_path: Path) -> None:
 def test_without_a_meter_there_is_time_only(tmp_path: Path) -> None:
     run = train(*SMALL, "training.epochs=1", "energy=none", folder=tmp_path)
     assert run.record.energy is None
-    assert (run.record.training.model_extra or {})["phases"]["train"]["seconds"] > 0
+    assert run.record.training.phases["train"].seconds > 0

@@ -140,7 +140,7 @@ def test_no_text_uses_a_former_word(pattern: str) -> None:
         for path in (*SOURCES, *TEMPLATES, *PAGES)
         if path.name not in EXCEPTED and path.parent.name != "upgrade" and path.is_file()
         for number, line in texts(path)
-        if rule.search(line) and "derive_seed(" not in line
+        if rule.search(line) and "derive_seed(" not in line and "i drew a" not in line  # what a pupil writes
     ]
     assert left == []
 

@@ -52,8 +52,10 @@ class Schema:
 
     def fields(self, node: Node, path: str, above: tuple[str, ...]) -> Iterator[RecordField]:
         """Yield the fields of the model that a value holds, alone, in a list or by name."""
+        for choice in [*node.get("anyOf", []), *node.get("oneOf", [])]:
+            yield from self.fields(choice, path, above)
         suffix, model = self.model(node)
-        if not model or model == ESTIMATE or model in above:
+        if not model or model == ESTIMATE or model in above or {"anyOf", "oneOf"} & set(node):
             return
         for key, inner in self.definitions[model]["properties"].items():
             place = f"{path}{suffix}.{key}"
@@ -69,7 +71,8 @@ class Schema:
             if isinstance(node.get(key), dict):
                 suffix, name = self.model(node[key])
                 return step + suffix, name
-        return next((found for part in node.get("anyOf", []) if (found := self.model(part))[1]), ("", ""))
+        choices = [*node.get("anyOf", []), *node.get("oneOf", [])]
+        return next((found for part in choices if (found := self.model(part))[1]), ("", ""))
 
     def description(self, node: Node) -> str:
         """Return a value's description, else that of its model."""
@@ -82,8 +85,8 @@ class Schema:
         if "$ref" in node:
             name = str(node["$ref"]).removeprefix("#/$defs/")
             return "value, low, high" if name == ESTIMATE else self.words(self.definitions[name])
-        if "anyOf" in node:
-            return " or ".join(dict.fromkeys(self.words(part) for part in node["anyOf"]))
+        for several in {"anyOf", "oneOf"} & set(node):
+            return " or ".join(dict.fromkeys(self.words(part) for part in node[several]))
         if "enum" in node:
             return " or ".join(str(value) for value in node["enum"])
         if "const" in node:

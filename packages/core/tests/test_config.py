@@ -25,8 +25,8 @@ def test_unknown_group_is_refused() -> None:
 
 
 def test_option_comes_back_equal_through_yaml() -> None:
-    made = OPTIONS["schedule", "step"](at=[0.2, 0.9], factor=0.3)
-    content = {"option": "step", "warmup": made.warmup, "at": made.at, "factor": made.factor}
+    made = OPTIONS["schedule", "multistep"](milestones=[0.2, 0.9], gamma=0.3)
+    content = {"option": "multistep", **vars(made)}
     back = from_dict("schedule", from_yaml(to_yaml({"schedule": content}))["schedule"])
     assert back == made
 
@@ -53,7 +53,7 @@ def test_streams_are_independent_and_stable() -> None:
 
 def test_settings_carry_their_help() -> None:
     found = field_help(OPTIONS["optimizer", "adamw"])
-    assert found["rate"]
+    assert found["lr"]
     assert all(found.values()), found
 
 
@@ -68,9 +68,9 @@ def test_every_option_explains_every_key() -> None:
 
 
 def test_mutable_defaults_are_not_shared() -> None:
-    schedule = OPTIONS["schedule", "step"]
-    schedule().at.append(0.99)
-    assert 0.99 not in schedule().at
+    schedule = OPTIONS["schedule", "multistep"]
+    schedule().milestones.append(0.99)
+    assert 0.99 not in schedule().milestones
 
 
 def test_wrong_names_key_value_and_remedy() -> None:

@@ -99,7 +99,7 @@ def test_images_and_signals_are_told_by_their_values() -> None:
         ({"split": "time"}, r"data\.time=None"),
         ({"split": "unit"}, r"data\.unit=None"),
         ({"split": "column"}, r"data\.split_column=None"),
-        ({"test_fraction": 1.5}, r"data\.test_fraction=1\.5: a fraction"),
+        ({"test_fraction": 1.5}, r"data\.test_fraction=1\.5: it must be a fraction"),
         ({"test_fraction": 0.5, "validation_fraction": 0.5}, "nothing is left to train on"),
         ({"gap": -1.0}, r"data\.gap=-1\.0"),
         ({"infer_roles": False}, "no column is left as an input"),

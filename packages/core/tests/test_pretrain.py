@@ -275,9 +275,9 @@ def test_text_training_continues_from_earlier_weights(
     second = tmp_path / "second" / "weights" / "text_small.safetensors"
     before, after = load_file(path), load_file(second)
     assert all(torch.allclose(before[k].float(), after[k], atol=1e-6) for k in before)
-    told = json.loads(second.with_suffix(".json").read_text())["resumed_from"]
-    assert (told["sha256"], told["steps"]) == (former["sha256"], 8)
-    assert told["energy"] == former["energy"]
+    entries = json.loads(second.with_suffix(".json").read_text())["resumed_from"]
+    assert (entries["sha256"], entries["steps"]) == (former["sha256"], 8)
+    assert entries["energy"] == former["energy"]
     for changes, seed, word in (
         ({"vocab_size": 310}, 0, "tokenizer"),
         ({"validation_fraction": 0.2}, 0, "held out other texts"),

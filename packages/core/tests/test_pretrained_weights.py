@@ -43,26 +43,28 @@ def test_every_file_of_weights_has_a_card_and_the_sizes_stay_small() -> None:
 
 @pytest.mark.parametrize("card", CARDS, ids=[c.stem for c in CARDS])
 def test_a_card_is_true_of_its_file(card: Path) -> None:
-    told = json.loads(card.read_text())
-    content = (FOLDER / told["file"]).read_bytes()
-    assert hashlib.sha256(content).hexdigest() == told["sha256"]
-    assert len(content) == told["bytes"]
-    assert {"recipe", "settings", "seed", "steps", "energy", "final", "data"} <= set(told)
-    assert all(len(f["sha256"]) == 64 and f["terms"] for f in told["files"].values())
-    assert told["prediction_change_rate"] < 0.01, "half precision loses too much"
-    if "tokenizer" in told:
-        tokenizer = bundled_tokenizer(told["name"])
-        assert tokenizer.encode(SAMPLE, add_special_tokens=False).ids == told["tokenizer"]["sample"]
-        assert tokenizer.get_vocab_size() == told["tokenizer"]["vocab_size"]
+    entries = json.loads(card.read_text())
+    content = (FOLDER / entries["file"]).read_bytes()
+    assert hashlib.sha256(content).hexdigest() == entries["sha256"]
+    assert len(content) == entries["bytes"]
+    assert {"recipe", "settings", "seed", "steps", "energy", "final", "data"} <= set(entries)
+    assert all(len(f["sha256"]) == 64 and f["terms"] for f in entries["files"].values())
+    assert entries["prediction_change_rate"] < 0.01, "half precision loses too much"
+    if "tokenizer" in entries:
+        tokenizer = bundled_tokenizer(entries["name"])
+        assert tokenizer.encode(SAMPLE, add_special_tokens=False).ids == entries["tokenizer"]["sample"]
+        assert tokenizer.get_vocab_size() == entries["tokenizer"]["vocab_size"]
 
 
 @pytest.mark.parametrize("card", CARDS, ids=[c.stem for c in CARDS])
 def test_pretrained_weights_load_and_random_starts_from_random_initialization(card: Path) -> None:
-    told = json.loads(card.read_text())
-    if "tokenizer" in told:
-        sample = tuple(told["tokenizer"]["sample"])
-        layout = Layout(vocab_size=told["tokenizer"]["vocab_size"], max_length=12, tokenizer_sample=sample)
-        other = Layout(vocab_size=told["tokenizer"]["vocab_size"], max_length=12, tokenizer_sample=sample[1:])
+    entries = json.loads(card.read_text())
+    if "tokenizer" in entries:
+        sample = tuple(entries["tokenizer"]["sample"])
+        layout = Layout(vocab_size=entries["tokenizer"]["vocab_size"], max_length=12, tokenizer_sample=sample)
+        other = Layout(
+            vocab_size=entries["tokenizer"]["vocab_size"], max_length=12, tokenizer_sample=sample[1:]
+        )
         with pytest.raises(ValueError, match=r"encoder\.text\.tokenizer"):
             build(OPTIONS["backbone", card.stem](), other, 0)
     else:
@@ -142,21 +144,21 @@ def test_weights_pretrained_on_the_data_are_reported_and_void_no_guarantee(
     known = Dataset(frame, roles, "mine", files={"mine.parquet": "a" * 64, "other.csv": "b" * 64})
     fresh = Dataset(frame, roles, "mine", files={"other.csv": "b" * 64})
 
-    def told(dataset: Dataset, weights: str, privacy: object) -> list[Finding]:
+    def findings(dataset: Dataset, weights: str, privacy: object) -> list[Finding]:
         config = SimpleNamespace(backbone=CnnSmallConfig(weights=weights), privacy=privacy)
         return pretraining_overlap_findings(config, dataset)  # type: ignore[arg-type]
 
-    (finding,) = told(known, "pretrained", NoPrivacy())
+    (finding,) = findings(known, "pretrained", NoPrivacy())
     assert finding.level == "warning"
     assert "pretrained on mine.parquet" in finding.message
     assert "other.csv" not in finding.message
     with pytest.raises(
         ValueError, match=r"backbone\.weights=\'?pretrained\'?: .* pretrained on mine\.parquet"
     ):
-        told(known, "pretrained", DifferentialPrivacy())
+        findings(known, "pretrained", DifferentialPrivacy())
     for dataset, weights in ((fresh, "pretrained"), (known, "random"), (known, "local.safetensors")):
         for privacy in (NoPrivacy(), DifferentialPrivacy()):
-            assert told(dataset, weights, privacy) == []
+            assert findings(dataset, weights, privacy) == []
 
 
 def test_grayscale_images_and_maps_of_every_size_fit() -> None:

@@ -136,7 +136,7 @@ def test_own_table_with_reference_columns(tmp_path: Path) -> None:
 
 
 def test_graded_examples_are_refused_under_privacy(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"encoder\.examples"):
+    with pytest.raises(ValueError, match=r"encoder\.text\.knn_examples_per_class"):
         education.train(
             "privacy=dp", "encoder.text.knn_examples_per_class=3", *QUICK, folder=tmp_path / "run"
         )

@@ -174,7 +174,7 @@ def test_asap_trains_and_beats_chance(tmp_path: Path) -> None:
     )  # fmt: skip
     study = run.record.studies["agreement"]
     assert study.metrics["qwk"].value > 0.5
-    assert {g["name"] for g in study.gates} >= {"quadratic weighted kappa", "degradation", "|SMD|"}
+    assert {gate.name for gate in study.gates} >= {"quadratic weighted kappa", "degradation", "|SMD|"}
     table = pd.read_csv(tmp_path / "run/studies/rsmeval.csv")
     assert {"spkitemid", "sc1", "sc2", "raw", "candidate"} <= set(table.columns)
     assert len(table) == run.record.data.rows["test"]

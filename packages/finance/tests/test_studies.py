@@ -65,7 +65,7 @@ def test_what_was_planted_raises_the_risk() -> None:
 
 
 def test_studies_of_a_run(fraud_run: Run) -> None:
-    studies = run.record.studies
+    studies = fraud_run.record.studies
     assert set(studies) == {"alerts", "costs", "drift", "latency", "predictive_equality", "reason_codes"}
     figures = {
         f"{name}.{key}": f.value for name, study in studies.items() for key, f in study.metrics.items()

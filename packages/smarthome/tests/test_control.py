@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import smarthome
-import smarthome.control as control
 from smarthome.command import ControlConfig
 from smarthome.controller import build_controller, confidence_threshold
 
@@ -52,7 +51,7 @@ def spoken(runs, tmp_path, *lines, **settings):
     file.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n")
     out = tmp_path / "answers.jsonl"
     given = [f"{key}={value}" for key, value in settings.items()]
-    answers = control(
+    answers = smarthome.control(
         f"run={commands.path}",
         f"scene_run={scene.path}",
         f"input={file}",
@@ -288,13 +287,13 @@ def test_mistakes_are_told(runs, tmp_path, given, told):
     asked = [g.format(commands=commands.path) for g in given]
     base = [f"run={commands.path}", *([] if any(a.startswith("input") for a in asked) else [f"input={file}"])]
     with pytest.raises(ValueError, match=told):
-        control(*base, *asked, folder=Path(tmp_path / "y"))
+        smarthome.control(*base, *asked, folder=Path(tmp_path / "y"))
 
 
 def test_a_scene_run_does_not_command(runs, tmp_path):
     _, scene = runs
     with pytest.raises(ValueError, match="task=commands"):
-        control(f"run={scene.path}", f"input={tmp_path / 'x'}", folder=tmp_path / "y")
+        smarthome.control(f"run={scene.path}", f"input={tmp_path / 'x'}", folder=tmp_path / "y")
 
 
 def test_a_plan_that_the_run_is_not_sure_of_waits_for_a_person(runs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import smarthome
@@ -29,12 +28,13 @@ def test_commands_protect_homes(tmp_path: Path) -> None:
         folder=tmp_path / "run",
     )
     section = run.record.privacy
-    assert section is not None
-    assert section["unit"] == "home"
-    assert 0.9 * 3 < section["epsilon"] <= 3
-    assert section["preflight"]["sum_error"] < 1e-4
-    assert section["preflight"]["independence_error"] < 1e-4
-    told = json.dumps(section)
-    assert "the vocabulary of the texts" in told
-    assert "the names of the slots" in told
-    assert run.record.training.history[0]["loss"] is None  # a training loss is a release
+    assert isinstance(section, DPSection)
+    assert section.unit == "home"
+    assert 0.9 * 3 < section.epsilon <= 3
+    assert section.preflight.sum_error < 1e-4
+    assert section.preflight.independence_error < 1e-4
+    assert {"vocabulary", "slot_names"} <= set(section.non_private_statistics)
+    fitted = sentences.conditions(section)["Fitted without noise"]
+    assert "the vocabulary of the texts" in fitted
+    assert "the names of the slots" in fitted
+    assert run.record.training.history[0].loss is None  # a training loss is a release

@@ -1,1 +1,1 @@
-"""Backbones: vision, text, tabular and sequence networks behind one interface; heads and adapters."""
+"""Backbones: image, text, tabular and sequence networks behind one interface; heads and adapters."""

@@ -86,7 +86,7 @@ class FixedFeatureNet(nn.Module):
         """Put the coefficients (B, D, h, w) in the image's place."""
         image_BCHW = inputs["image"].to(self.scale.dtype) * self.scale
         if self.mirror:
-            # The sum is symmetric: one half is enough. Divided so that independent noise would keep its variance.
+            # The sum is symmetric: one half is enough. Divided so that independent terms would keep their variance.
             found = self.with_mirror(image_BCHW)[..., : self.columns] * 2**-0.5
         else:
             found = self.coefficients(image_BCHW)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from core.config import DataConfig, config_error, field, register
-from core.config.validate import at_least_zero, one_of
+from core.config import DataConfig, at_least_zero, config_error, field, one_of, register, split_fractions
 from core.data.augmentation_config import ImageAugmentation as ImageAugmentation
 from core.data.augmentation_config import NoAugmentation as NoAugmentation
 from core.data.augmentation_config import SignalAugmentation as SignalAugmentation
@@ -48,16 +47,7 @@ class SplitKeys(Protocol):
 def check_split(config: SplitKeys) -> None:
     """Raise ``ValueError`` that names the key of a split that can't be carried out."""
     one_of("data.split", config.split, SPLIT_METHODS)
-    for key in ("validation_fraction", "test_fraction"):
-        fraction = getattr(config, key)
-        if not 0 < fraction < 1:
-            raise config_error(f"data.{key}", fraction, "a fraction of the rows between 0 and 1")
-    if config.validation_fraction + config.test_fraction >= 1:
-        raise config_error(
-            "data.validation_fraction",
-            config.validation_fraction,
-            f"with data.test_fraction={config.test_fraction} nothing is left to train on",
-        )
+    split_fractions("data", config.validation_fraction, config.test_fraction)
     if config.split == "column" and not config.split_column:
         raise config_error("data.split_column", None, "data.split=column needs the column's name")
     if config.split == "unit" and not config.unit:

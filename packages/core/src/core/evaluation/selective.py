@@ -28,7 +28,8 @@ COVERAGES = (1.0, 0.99, 0.95, 0.9, 0.8, 0.7, 0.5)
 def risk_coverage(rows: int = 64) -> Study:
     """Return the study: error rate of the predictions kept, the most confident first (El-Yaniv, Wiener 2010).
 
-    Confidence is the probability of the predicted class. Of dense kinds, pixels are kept or left, on up to ``rows`` rows.
+    Confidence is the probability of the predicted class. Of dense kinds, pixels are kept or left, on up to
+    ``rows`` rows.
     AURC is the area under risk against coverage; its least value is that of an order that knows all errors
     (Geifman et al. 2019).
     """

@@ -88,21 +88,21 @@ def read(recipe: TextRecipe, files: dict[str, str]) -> list[Texts]:
 
 
 def _table(path: str | Path, key: str, columns: list[str], files: dict[str, str]) -> pd.DataFrame:
-    place = resolve_path(path, key)
-    table = read_table(place)
-    require_columns(table.frame, {key: columns}, place)
+    file = resolve_path(path, key)
+    table = read_table(file)
+    require_columns(table.frame, {key: columns}, file)
     files.update(table.files)
     return table.frame[columns].dropna()
 
 
 def _utterances(path: str, files: dict[str, str]) -> list[str]:
     """Read SNIPS (one file, column split) or SLURP (a folder of devel and test): training sentences alone."""
-    place = resolve_path(path, "recipe.commands")
-    if place.is_dir():
-        train = _table(place / "devel.jsonl", "recipe.commands", ["sentence"], files)["sentence"]
-        test = _table(place / "test.jsonl", "recipe.commands", ["sentence"], files)["sentence"]
+    file = resolve_path(path, "recipe.commands")
+    if file.is_dir():
+        train = _table(file / "devel.jsonl", "recipe.commands", ["sentence"], files)["sentence"]
+        test = _table(file / "test.jsonl", "recipe.commands", ["sentence"], files)["sentence"]
     else:
-        frame = _table(place, "recipe.commands", ["split", "text"], files)
+        frame = _table(file, "recipe.commands", ["split", "text"], files)
         train, test = frame["text"][frame["split"] == "train"], frame["text"][frame["split"] != "train"]
     tested = {clean(t).lower() for t in test}
     return [clean(t) for t in train if clean(t).lower() not in tested]

@@ -52,9 +52,9 @@ def read_strips(path: str, key: str, split: str, files: dict[str, str]) -> Image
 
     Raises ValueError naming the file and row where a strip can't be decoded.
     """
-    place = resolve_path(path, key)
-    table = read_table(place)
-    require_columns(table.frame, {key: ["split", "strip", "n", "labels", "image"]}, place)
+    file = resolve_path(path, key)
+    table = read_table(file)
+    require_columns(table.frame, {key: ["split", "strip", "n", "labels", "image"]}, file)
     files.update(table.files)
     frame = table.frame[table.frame["split"] == split]
     if frame.empty:
@@ -66,10 +66,10 @@ def read_strips(path: str, key: str, split: str, files: dict[str, str]) -> Image
             with Image.open(io.BytesIO(strip["image"])) as opened:
                 pixels = np.asarray(opened.convert("RGB"))
         except OSError as error:
-            raise ValueError(f"{place}, row {row}: the strip of images can't be decoded ({error})") from error
+            raise ValueError(f"{file}, row {row}: the strip of images can't be decoded ({error})") from error
         if pixels.shape != (SIDE * count, SIDE, 3):
             raise ValueError(
-                f"{place}, row {row}: a strip of {count} should be {SIDE} x {SIDE * count} pixels"
+                f"{file}, row {row}: a strip of {count} should be {SIDE} x {SIDE * count} pixels"
             )
         images.append(pixels.reshape(count, SIDE, SIDE, 3))
         labels.append(np.asarray(strip["labels"], dtype=np.int64))

@@ -84,7 +84,7 @@ class Job:
     evaluate: Callable[[], dict[str, float]]
     """Metrics on what is held out, of the model as it is then."""
     monitor: str
-    """The metric that is watched; it selects nothing."""
+    """The metric that the validator monitors; it selects nothing."""
     validate_every: int
     """Steps; 0: only at the end."""
     unit: Literal["images", "tokens"]

@@ -96,13 +96,13 @@ def pretrain(config: PretrainConfig, folder: Path) -> PretrainingRecord:
         steps = _planned_steps(config, job, device, precision, folder)
         batches = job.batches(steps)
         flops = _flops_per_step(job, batches)
-    clock, watch = TrainingClock(), TrainingEnergy.of(energy, meter, steps)
+    clock, usage = TrainingClock(), TrainingEnergy.of(energy, meter, steps)
     with meter.phase("train"):
-        result = _train(config, job, batches, precision, clock, watch, folder)
+        result = _train(config, job, batches, precision, clock, usage, folder)
     if job.export is not None and job.export.finalize is not None:
         job.export.finalize()
     job.model.eval()
-    used = EnergyUsage(**watch.state_dict())
+    used = EnergyUsage(**usage.state_dict())
     validated = [point.validation for point in result.history if point.validation is not None]
     final = {name: float("nan") if value is None else value for name, value in validated[-1].items()}
     seconds = final["seconds"]
@@ -159,7 +159,7 @@ def _train(
     batches: RandomBatches,
     precision: str,
     clock: TrainingClock,
-    watch: TrainingEnergy,
+    usage: TrainingEnergy,
     folder: Path,
 ) -> TrainingResult:
     """Train with the trainer of all runs; the validations select nothing, and the weights' average is kept."""
@@ -203,7 +203,7 @@ def _train(
         validator,
         folder / "checkpoints",
         fingerprint,
-        callbacks=[clock, watch],
+        callbacks=[clock, usage],
         deterministic=False,
     )
 

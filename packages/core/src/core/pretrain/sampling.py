@@ -21,7 +21,7 @@ def held_out(units: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool
     """Return which rows are held out for validation, (N,) bool: whole units, at least one.
 
     >>> mask = held_out(np.array(["a", "a", "b", "b"]), 0.5, seed=0)
-    >>> mask[0] == mask[1] != mask[2] == mask[3]
+    >>> bool(mask[0] == mask[1] != mask[2] == mask[3])
     True
     """
     codes, names = pd.factorize(units)

@@ -163,6 +163,4 @@ def noise_is_gaussian(mechanism: GaussianMechanism, l2_clip_norm: float, first: 
         "noise_variance": variances,
         "noise_correlation": correlations,
     }
-    return [
-        SelfTest(name, min(1.0, len(p) * min(p)), LEVEL, at_least=True) for name, p in found.items()
-    ]
+    return [SelfTest(name, min(1.0, len(p) * min(p)), LEVEL, at_least=True) for name, p in found.items()]

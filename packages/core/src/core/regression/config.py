@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
@@ -15,74 +17,46 @@ import yaml
 from core.config.validate import config_error
 from core.domain import Domain
 
-GROUP = "plinth.domains"
-"""Entry points by which installed domain packages are found."""
+ENTRY_POINTS = "plinth.domains"
+"""Group of entry points by which installed domain packages are found."""
+HELP_TASK = "help"
+"""Name under which the cost of ``--help`` stands beside a domain's tasks."""
 ALPHA = 0.01
 """Chance that a call fails although nothing got worse, over all its comparisons together."""
 COMMON = (
+    "training.precision=fp32",
     "training.progress=none",
     "explanation=none",
     "baseline=none",
-    "privacy.attack=none",
     "evaluation.studies=false",
     "evaluation.resamples=20",
     "evaluation.resamples_slow=20",
-    "threads=1",
+    "device=cpu",
 )
-"""Overrides of every run: what the gate measures itself, or does not need."""
-MARGINS: dict[str, float] = {
-    "auroc": 0.01,
-    "auprc": 0.02,
-    "macro_auroc": 0.01,
-    "accuracy": 0.015,
-    "balanced_accuracy": 0.02,
-    "macro_f1": 0.02,
-    "micro_f1": 0.015,
-    "log_loss": 0.03,
-    "brier": 0.01,
-    "ece": 0.02,
-    "calibration_slope": 0.1,
-    "calibration_intercept": 0.2,
-    "qwk": 0.02,
-    "rmse": 0.1,
-    "mae": 0.1,
-    "miou": 0.02,
-    "pixel_accuracy": 0.015,
-    "intent_accuracy": 0.015,
-    "slot_f1": 0.015,
-    "exact_match": 0.02,
-    "group": 0.06,
-    "rows decided rightly": 0.015,
-    "prediction sets cover": 0.03,
-    "size of prediction sets": 0.1,
-    "rows referred to a human": 0.05,
-    "threshold": 0.03,
-    "floating-point operations a row": 0.01,
-    "trainable parameters": 0.0,
-    "bytes of the weights": 0.01,
-    "step over a bare loop": 0.15,
-    "energy of a step over a bare loop": 0.25,
-    "latency over a bare forward pass": 0.35,
-    "modules imported by --help": 0.05,
-    "time of --help over a reference": 0.25,
-}
-"""Quantity -> drop that is let pass. Those of compute are fractions of the former value."""
+"""Overrides of every run: what can't be repeated (a precision that is timed), or what the gate measures itself."""
 
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A run of the gate: overrides, seeds, and what it may lose."""
+    """One task of the gate: its runs, and what they may lose."""
 
     name: str
     overrides: tuple[str, ...]
     seeds: tuple[int, ...] = (0,)
     needs: str = ""
     """Folder below PLINTH_DATA without which the task is left out."""
-    margins: dict[str, float] = field(default_factory=dict)
-    bars: dict[str, float] = field(default_factory=dict)
-    """Pointer into the record (``metrics.auroc.value``) -> value that must be reached whatever the baseline says."""
-    probe: bool = False
-    """Also measure compute, serving parity and splits on it."""
+    margins: Mapping[str, float] = field(default_factory=dict)
+    """Quantity -> drop that is let pass: ``margins.yaml`` with the domain's and the task's own."""
+    bars: Mapping[str, float] = field(default_factory=dict)
+    """Pointer into the record (``metrics.auroc.value``) -> value that the first seed must reach."""
+
+    @property
+    def available(self) -> bool:
+        """Return whether the data that the task needs are here."""
+        if not self.needs:
+            return True
+        root = os.environ.get("PLINTH_DATA")
+        return bool(root) and (Path(str(root)) / self.needs).exists()
 
 
 @dataclass(frozen=True)
@@ -91,8 +65,14 @@ class GateConfig:
 
     domain: Domain
     folder: Path
+    """Of gate.yaml and of the baseline that the package ships."""
     tasks: tuple[TaskSpec, ...]
-    help_verbs: tuple[str, ...] = ("train",)
+    defined: tuple[str, ...]
+    """Names of all its tasks, those that this call leaves out included."""
+
+    def spec(self, task: str) -> TaskSpec:
+        """Return one task."""
+        return next(spec for spec in self.tasks if spec.name == task)
 
 
 def installed_domains() -> dict[str, Domain]:
@@ -100,7 +80,7 @@ def installed_domains() -> dict[str, Domain]:
 
     Raises ValueError where there is none.
     """
-    found = {entry.name: entry.load() for entry in entry_points(group=GROUP)}
+    found = {entry.name: entry.load() for entry in entry_points(group=ENTRY_POINTS)}
     if not found:
         raise ValueError(
             "no domain package is installed here: install one, for example pip install plinth-finance"
@@ -108,56 +88,101 @@ def installed_domains() -> dict[str, Domain]:
     return dict(sorted(found.items()))
 
 
-def read_gate(domain: Domain, tasks: Sequence[str] = ()) -> GateConfig:
-    """Return a domain's gate, all of it or the tasks named.
+def chosen_domains(names: Sequence[str]) -> list[Domain]:
+    """Return the domains named, or all that are installed; raises ValueError for a name that is none."""
+    known = installed_domains()
+    for name in names:
+        if name not in known:
+            raise config_error("--domain", name, f"installed here: {', '.join(known)}")
+    return [domain for name, domain in known.items() if not names or name in names]
 
-    Raises ValueError for a package without ``regression/gate.yaml``, an unknown task, or a key that is none.
+
+@cache
+def common_margins() -> dict[str, float]:
+    """Return the margins of ``margins.yaml``."""
+    text = files("core.regression").joinpath("margins.yaml").read_text(encoding="utf-8")
+    return {str(name): float(value) for name, value in yaml.safe_load(text).items()}
+
+
+def read_gate(domain: Domain) -> GateConfig:
+    """Return a domain's gate.
+
+    Raises ValueError for a package without ``regression/gate.yaml``, and for a key or a value that is none.
     """
     folder = Path(str(files(domain.name))) / "regression"
     path = folder / "gate.yaml"
     if not path.is_file():
         raise ValueError(f"{path}: not there; a domain's gate is a file of tasks, seeds and margins")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    specs = tuple(_task(path, name, entry or {}) for name, entry in content.pop("tasks").items())
-    margins = content.pop("margins", {})
-    if content:
-        raise ValueError(f"{path}: {', '.join(content)}: no such key; there are tasks and margins")
-    specs = tuple(_with_margins(spec, margins) for spec in specs)
-    known = [spec.name for spec in specs]
+    content = _mapping(path, "the file", yaml.safe_load(path.read_text(encoding="utf-8")))
+    unknown = [key for key in content if key not in ("tasks", "margins")]
+    if unknown:
+        raise ValueError(f"{path}: {unknown[0]}: no such key; there are tasks and margins")
+    margins = {**common_margins(), **_numbers(path, "margins", content.get("margins"))}
+    tasks = _mapping(path, "tasks", content.get("tasks"))
+    specs = tuple(_task(path, str(name), entry, margins) for name, entry in tasks.items())
+    return GateConfig(domain, folder, specs, tuple(spec.name for spec in specs))
+
+
+def chosen_gates(domains: Sequence[str], tasks: Sequence[str]) -> list[GateConfig]:
+    """Return the gates of the domains named with the tasks named; none named means all.
+
+    Raises ValueError for a domain that is not installed, and for a task that none of them has.
+    """
+    gates = [read_gate(domain) for domain in chosen_domains(domains)]
+    known = [name for gate in gates for name in gate.defined]
     for name in tasks:
-        if name not in known:
-            raise config_error("--task", name, f"{domain.name} has {', '.join(known)}")
-    return GateConfig(domain, folder, tuple(spec for spec in specs if not tasks or spec.name in tasks))
+        if name not in (*known, HELP_TASK):
+            raise config_error("--task", name, f"there are {', '.join(known)} and {HELP_TASK}")
+    kept = [
+        GateConfig(
+            gate.domain,
+            gate.folder,
+            tuple(spec for spec in gate.tasks if not tasks or spec.name in tasks),
+            gate.defined,
+        )
+        for gate in gates
+    ]
+    return [gate for gate in kept if gate.tasks or HELP_TASK in tasks]
 
 
-def _task(path: Path, name: str, entry: dict[str, Any]) -> TaskSpec:
-    entry = dict(entry)
-    overrides = tuple(str(o) for o in entry.pop("overrides", [f"task={name}"]))
-    seeds = tuple(int(s) for s in entry.pop("seeds", [0]))
+def _task(path: Path, name: str, entry: Any, margins: Mapping[str, float]) -> TaskSpec:
+    where = f"tasks.{name}"
+    content = dict(_mapping(path, where, entry or {}))
+    overrides = content.pop("overrides", [f"task={name}"])
+    seeds = content.pop("seeds", [0])
+    if not isinstance(overrides, list) or not all(isinstance(each, str) for each in overrides):
+        raise ValueError(f"{path}: {where}.overrides: a list of texts, such as [task={name}]")
+    if not isinstance(seeds, list) or not seeds or not all(type(each) is int for each in seeds):
+        raise ValueError(f"{path}: {where}.seeds: a list of whole numbers, such as [0, 1]")
     spec = TaskSpec(
         name,
-        overrides,
-        seeds,
-        str(entry.pop("needs", "")),
-        {str(k): float(v) for k, v in entry.pop("margins", {}).items()},
-        {str(k): float(v) for k, v in entry.pop("bars", {}).items()},
-        bool(entry.pop("probe", False)),
+        tuple(overrides),
+        tuple(seeds),
+        str(content.pop("needs", "")),
+        {**margins, **_numbers(path, f"{where}.margins", content.pop("margins", {}))},
+        _numbers(path, f"{where}.bars", content.pop("bars", {})),
     )
-    if entry:
-        raise ValueError(f"{path}: tasks.{name}.{next(iter(entry))}: no such key")
+    if content:
+        known = "overrides, seeds, needs, margins and bars"
+        raise ValueError(f"{path}: {where}.{next(iter(content))}: no such key; there are {known}")
     return spec
 
 
-def _with_margins(spec: TaskSpec, margins: dict[str, float]) -> TaskSpec:
-    return TaskSpec(
-        spec.name,
-        spec.overrides,
-        spec.seeds,
-        spec.needs,
-        {**MARGINS, **margins, **spec.margins},
-        spec.bars,
-        spec.probe,
-    )
+def _mapping(path: Path, where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: {where}: names with values are needed")
+    return value
+
+
+def _numbers(path: Path, where: str, value: Any) -> dict[str, float]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: {where}: names with numbers are needed")
+    for key, number in value.items():
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise ValueError(f"{path}: {where}.{key}={number!r}: a number is needed")
+    return {str(key): float(number) for key, number in value.items()}
 
 
 def application(domain: Domain, verb: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from xml.etree import ElementTree
@@ -66,12 +67,10 @@ def table(comparisons: Sequence[Comparison], *, everything: bool = False, width:
 
 def wrapped(text: str, width: int) -> list[str]:
     """Return a sentence as lines of at most ``width`` characters."""
-    import textwrap
-
     return textwrap.wrap(text, width)
 
 
-def markdown(comparisons: Sequence[Comparison]) -> str:
+def markdown(comparisons: Sequence[Comparison], left_out: Sequence[str] = ()) -> str:
     """Return the summary that a CI shows beside a change."""
     lines = [f"## Gate: {headline(comparisons)}", ""]
     shown = [c for c in comparisons if c.verdict not in ("same", "noise")]
@@ -86,6 +85,7 @@ def markdown(comparisons: Sequence[Comparison]) -> str:
             for c in sorted(shown, key=lambda c: (ORDER[c.verdict], c.name))
         ]
         lines += ["", *(f"- {c.name}: {c.reason}" for c in shown if c.failed and c.reason)]
+    lines += ["", *(f"- left out: {line}" for line in left_out)] if left_out else []
     lines += ["", "A drop above 0 is worse. " + " ".join(f"*{v}*: {text}." for v, text in VERDICTS.items())]
     return "\n".join(lines) + "\n"
 

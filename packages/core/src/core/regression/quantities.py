@@ -1,153 +1,293 @@
-"""The quantities of the gate that held-out predictions give: utility, calibration, groups, coverage, decisions.
+"""The quantities of the gate that test rows give: utility, calibration, groups, decisions, prediction sets.
 
-Each is a function from the predictions of one seed, in the baseline and now, on the same rows, to pairs; a later
-concern adds its own function to ``QUANTITIES``.
+Each is a function from the runs of one task, before and now on the same rows, to changes; a later concern adds its own
+function to ``QUANTITIES`` and its margins to ``margins.yaml``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.evaluation.intervals import resampled_weights
-from core.regression.statistics import Drop, mcnemar, paired_drop
+from core.regression.measurement import Measurement
+from core.regression.statistics import (
+    Change,
+    Drop,
+    drop_from_ideal,
+    drop_of,
+    drop_of_change,
+    flip_error,
+    flips,
+    mcnemar,
+    paired_change,
+)
 from core.targets.metrics import LOWER_IS_BETTER
 from core.targets.types import MetricSettings, Predictions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Array = NDArray[np.float64]
+
 RESAMPLES = 400
-IDEAL = {"calibration_slope": 1.0, "calibration_intercept": 0.0}
+MIN_GROUP_ROWS = 50
+"""Rows from which a group is compared."""
+IDEAL = {"calibration_slope": 1.0, "calibration_intercept": 0.0, "calibration_in_the_large": 0.0}
 """Metrics that are best at a value: their distance from it is compared."""
 LESS_IS_BETTER = LOWER_IS_BETTER | {"ece"}
+GROUP_METRICS = ("accuracy", "exact_match", "pixel_accuracy"), ("log_loss", "mae")
+"""Of each tuple the first metric that a kind has is compared by group: of right and wrong, and of confidence."""
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A quantity on the rows of one seed, before and now."""
+class Found:
+    """A quantity before and now."""
 
     quantity: str
     before: float
     now: float
     drop: Drop
+    margin_of: str = ""
+    """Name of its margin, where it is not the quantity's."""
+    relative: bool = False
+    """The drop is a fraction of the former value."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the comparison of one task's predictions depends on."""
+class PairedRun:
+    """The predictions of one seed in the baseline and now, on the same test rows."""
 
-    margins: Mapping[str, float]
-    """Metric -> the drop that is let pass; metrics without one are not compared."""
-    minimum_group: int = 50
-    """Rows from which a group is compared."""
-    seed: int = 0
+    def __init__(self, before: Measurement, now: Measurement) -> None:
+        assert before.predictions is not None
+        assert now.predictions is not None
+        self.seed = now.seed
+        self.before, self.now = before.predictions, now.predictions
+        self.rows_before, self.rows_now = before.rows, now.rows
+        self.independent = before.simulated and now.simulated
 
+    @property
+    def same_rows(self) -> bool:
+        """Whether both predict the same test rows with the same ground truth."""
+        old, new = self.before, self.now
+        return (
+            old.kind == new.kind
+            and old.classes == new.classes
+            and np.array_equal(old.index, new.index)
+            and old.targets.shape == new.targets.shape
+            and bool(np.allclose(old.targets, new.targets, rtol=1e-4, atol=1e-6, equal_nan=True))
+        )
 
-def same_rows(before: Predictions, now: Predictions) -> bool:
-    """Return whether both predict the same held-out rows with the same ground truth."""
-    return (
-        before.kind == now.kind
-        and before.classes == now.classes
-        and np.array_equal(before.index, now.index)
-        and np.array_equal(before.targets, now.targets)
-    )
+    @cached_property
+    def weights(self) -> Array:
+        """Bootstrap counts (R, N), whole units where there are some; other ones for each seed."""
+        blocks = resampled_weights(len(self.now), self.now.units, RESAMPLES, self.seed)
+        return np.concatenate(list(blocks))
 
-
-def metric_replicates(
-    before: Predictions, now: Predictions, settings: Settings, rows: NDArray[np.bool_] | None = None
-) -> Iterator[tuple[str, float, float, NDArray[np.float64]]]:
-    """Yield each metric with a margin: name, value before, value now, differences of its bootstrap replicates (R,).
-
-    Both are computed with the same resampling weights; with units, whole units are drawn.
-    """
-    if rows is not None:
-        before, now = before.take(rows), now.take(rows)
-    blocks = list(resampled_weights(len(now), now.units, RESAMPLES, settings.seed))
-    ones = np.ones((1, len(now)))
-    for statistic in now.type.statistics(now.classes, MetricSettings()):
-        wanted = [k for k, name in enumerate(statistic.names) if name in settings.margins]
-        if not wanted:
-            continue
-        old, new = statistic.prepare(before), statistic.prepare(now)
-        points = old(ones)[0], new(ones)[0]
-        sampled = [np.concatenate([made(block) for block in blocks]) for made in (old, new)]
-        for k in wanted:
-            name = statistic.names[k]
-            ideal = IDEAL.get(name)
-            if ideal is None:
-                yield name, float(points[0][k]), float(points[1][k]), sampled[1][:, k] - sampled[0][:, k]
-            else:
-                distance = [np.abs(values[:, k] - ideal) for values in sampled]
-                yield name, float(points[0][k]), float(points[1][k]), distance[1] - distance[0]
-
-
-def _pair(name: str, label: str, before: float, now: float, replicates: NDArray[np.float64]) -> Pair:
-    ideal = IDEAL.get(name)
-    if ideal is not None:
-        return Pair(label, before, now, paired_drop(abs(before - ideal), abs(now - ideal), replicates, False))
-    return Pair(label, before, now, paired_drop(before, now, replicates, name not in LESS_IS_BETTER))
-
-
-def utility(before: Predictions, now: Predictions, settings: Settings) -> Iterator[Pair]:
-    """Yield every metric with a margin, calibration among them, on all rows."""
-    for name, old, new, replicates in metric_replicates(before, now, settings):
-        if np.isfinite(old):
-            yield _pair(name, name, old, new, replicates)
-
-
-def groups(before: Predictions, now: Predictions, settings: Settings) -> Iterator[Pair]:
-    """Yield, for each sensitive attribute, the accuracy-like metric of each group that is large enough.
-
-    A gap between groups grows when one group falls: comparing each group with itself finds it with more power than
-    the difference of two groups, and says which one.
-    """
-    metric = headline(now)
-    if metric is None:
-        return
-    margins = {metric: settings.margins.get(f"group:{metric}", settings.margins.get("group", 0.05))}
-    inner = Settings(margins, settings.minimum_group, settings.seed)
-    for attribute, values in sorted(now.groups.items()):
-        for group in sorted(set(values.tolist())):
-            rows = values == group
-            if rows.sum() < settings.minimum_group:
+    def metrics(
+        self, wanted: Sequence[str], rows: NDArray[np.bool_] | None = None
+    ) -> Iterator[tuple[str, float, float, Array, Array]]:
+        """Yield each metric: name, value before, value now, and both on every resample, (R,) each."""
+        old, new, weights = self.before, self.now, self.weights
+        if rows is not None:
+            old, new, weights = old.take(rows), new.take(rows), weights[:, rows]
+        ones = np.ones((1, len(new)))
+        for statistic in new.type.statistics(new.classes, MetricSettings()):
+            chosen = [k for k, name in enumerate(statistic.names) if name in wanted]
+            if not chosen:
                 continue
-            for name, old, new, replicates in metric_replicates(before, now, inner, rows):
-                if np.isfinite(old) and np.isfinite(new):
-                    yield _pair(name, f"{name} of {attribute}={group}", old, new, replicates)
+            prepared = statistic.prepare(old), statistic.prepare(new)
+            points = [each(ones)[0] for each in prepared]
+            sampled = [each(weights) for each in prepared]
+            for k in chosen:
+                yield (
+                    statistic.names[k],
+                    float(points[0][k]),
+                    float(points[1][k]),
+                    sampled[0][:, k],
+                    sampled[1][:, k],
+                )
 
 
-def headline(predictions: Predictions) -> str | None:
-    """Return the metric by which groups are compared: of right or wrong predictions the accuracy, else the error."""
+Margins = Mapping[str, float]
+
+
+class _Pool:
+    """Values and replicates of one quantity, gathered over seeds."""
+
+    def __init__(self) -> None:
+        self.before: list[float] = []
+        self.now: list[float] = []
+        self.replicates: list[Array] = []
+        self.independent = True
+
+    def add(self, run: PairedRun, before: float, now: float, replicates: Array) -> None:
+        self.before.append(before)
+        self.now.append(now)
+        self.replicates.append(replicates)
+        self.independent &= run.independent
+
+    def change(self) -> Change:
+        return paired_change(self.before, self.now, self.replicates, self.independent)
+
+
+def drop_of_metric(name: str, change: Change) -> Drop:
+    """Return the drop of a metric by the direction that its name stands for."""
+    if name in IDEAL:
+        return drop_from_ideal(change, IDEAL[name])
+    return drop_of(change, name not in LESS_IS_BETTER)
+
+
+def utility(runs: Sequence[PairedRun], margins: Margins) -> Iterator[Found]:
+    """Yield every metric that has a margin, calibration among them, on all test rows."""
+    pools: dict[str, _Pool] = {}
+    for run in runs:
+        for name, old, new, sampled_old, sampled_new in run.metrics(list(margins)):
+            if np.isfinite(old):
+                pools.setdefault(name, _Pool()).add(run, old, new, sampled_new - sampled_old)
+    for name, pool in pools.items():
+        change = pool.change()
+        yield Found(name, change.before, change.now, drop_of_metric(name, change))
+
+
+def groups(runs: Sequence[PairedRun], margins: Margins) -> Iterator[Found]:
+    """Yield metrics of each group that is large enough, and the largest gap between the groups of an attribute.
+
+    A gap grows when one group falls: comparing each group with itself finds it with more power, and says which one.
+    """
+    by_group: dict[tuple[str, str], _Pool] = {}
+    by_gap: dict[tuple[str, str], _Pool] = {}
+    for run in runs:
+        metrics = group_metrics(run.now)
+        for attribute, values in sorted(run.now.groups.items()):
+            found: dict[str, list[tuple[float, float, Array, Array]]] = {}
+            for group in sorted(set(values.tolist())):
+                rows = values == group
+                if rows.sum() < MIN_GROUP_ROWS:
+                    continue
+                for name, old, new, sampled_old, sampled_new in run.metrics(metrics, rows):
+                    if not np.isfinite(old):
+                        continue
+                    key = name, f"{name} of {attribute} {group}"
+                    by_group.setdefault(key, _Pool()).add(run, old, new, sampled_new - sampled_old)
+                    found.setdefault(name, []).append((old, new, sampled_old, sampled_new))
+            for name, each in found.items():
+                if len(each) < 2:
+                    continue
+                old, new, sampled_old, sampled_new = (
+                    np.ptp(np.stack(column), axis=0) for column in zip(*each, strict=True)
+                )
+                key = name, f"gap of {name} by {attribute}"
+                by_gap.setdefault(key, _Pool()).add(run, float(old), float(new), sampled_new - sampled_old)
+    for (name, quantity), pool in by_group.items():
+        change = pool.change()
+        yield Found(quantity, change.before, change.now, drop_of_metric(name, change), f"group {name}")
+    for (name, quantity), pool in by_gap.items():
+        change = pool.change()
+        margin = "gap" if name in GROUP_METRICS[0] else f"group {name}"
+        yield Found(quantity, change.before, change.now, drop_of(change, False), margin)
+
+
+def group_metrics(predictions: Predictions) -> list[str]:
+    """Return the metrics by which groups are compared."""
     names = {
         name
         for statistic in predictions.type.statistics(predictions.classes, MetricSettings())
         for name in statistic.names
     }
-    for name in ("accuracy", "exact_match", "subset_accuracy", "mae", "pixel_accuracy"):
-        if name in names:
-            return name
-    return None
+    chosen = (next((name for name in among if name in names), None) for among in GROUP_METRICS)
+    return [name for name in chosen if name is not None]
 
 
-def decisions(before: Predictions, now: Predictions, settings: Settings) -> Iterator[Pair]:
-    """Yield the exact McNemar test of rows decided rightly before and wrongly now; none for numbers and masks."""
-    right_before, right_now = before.type.correct(before), now.type.correct(now)
-    if right_before is None or right_now is None or right_now.ndim != 1:
+def decisions(runs: Sequence[PairedRun], margins: Margins) -> Iterator[Found]:
+    """Yield the exact test of rows decided rightly before and wrongly now; none for numbers and masks."""
+    lost = won = rows = 0
+    shares: list[tuple[float, float]] = []
+    for run in runs:
+        before, now = run.before.type.correct(run.before), run.now.type.correct(run.now)
+        if before is None or now is None or now.ndim != 1:
+            return
+        more_lost, more_won = flips(before, now)
+        lost, won, rows = lost + more_lost, won + more_won, rows + len(now)
+        shares.append((float(before.mean()), float(now.mean())))
+    old, new = np.mean(shares, axis=0)
+    drop = Drop((lost - won) / rows, flip_error(lost, won, rows), mcnemar(lost, won))
+    yield Found("rows decided rightly", float(old), float(new), drop)
+
+
+def predicted_classes(runs: Sequence[PairedRun], margins: Margins) -> Iterator[Found]:
+    """Yield how often each class is predicted, whether rightly or not: a threshold that moved moves it one way."""
+    first = runs[0].now
+    if not first.type.has_row_class:
         return
-    lost = int(np.sum(right_before & ~right_now))
-    won = int(np.sum(~right_before & right_now))
-    value = (lost - won) / len(now)
-    spread = float(np.sqrt(max(lost + won - (lost - won) ** 2 / len(now), 0.0)) / len(now))
-    drop = Drop(value, spread, mcnemar(lost, won))
-    yield Pair("rows decided rightly", float(right_before.mean()), float(right_now.mean()), drop)
+    codes = range(len(first.classes)) if len(first.classes) > 2 else [1]
+    for code in codes:
+        lost = won = rows = 0
+        for run in runs:
+            fewer, more = flips(run.before.labels == code, run.now.labels == code)
+            lost, won, rows = lost + fewer, won + more, rows + len(run.now)
+        before = float(np.mean([np.mean(run.before.labels == code) for run in runs]))
+        now = float(np.mean([np.mean(run.now.labels == code) for run in runs]))
+        drop = Drop(abs(won - lost) / rows, flip_error(lost, won, rows), mcnemar(lost, won, two_sided=True))
+        yield Found(
+            f"share predicted {first.classes[code]}", before, now, drop, "share of a predicted class"
+        )
 
 
-QUANTITIES: tuple[Callable[[Predictions, Predictions, Settings], Iterator[Pair]], ...] = (
+def prediction_sets(runs: Sequence[PairedRun], margins: Margins) -> Iterator[Found]:
+    """Yield coverage and size of the conformal sets, and the share of rows that go to a human, row against row."""
+    for name in ("covered", "set_size", "to_human"):
+        pool = _Pool()
+        lost = won = rows = 0
+        for run in runs:
+            before, now = run.rows_before.get(name), run.rows_now.get(name)
+            if before is None:
+                continue
+            if now is None or len(before) != len(now):
+                yield Found(SET_NAMES[name], float(np.nanmean(before)), np.nan, Drop(np.nan, 0.0, 0.0))
+                break
+            known = np.isfinite(before) & np.isfinite(now)
+            weights = run.weights[:, known]
+            scale = float(before[known].mean()) if name == "set_size" else 1.0
+            change = now[known] - before[known]
+            replicates = (weights @ change) / weights.sum(axis=1) / (scale or 1.0)
+            pool.add(run, float(before[known].mean()), float(now[known].mean()), replicates)
+            fewer, more = flips(before[known] > 0.5, now[known] > 0.5)
+            lost, won, rows = lost + fewer, won + more, rows + int(known.sum())
+        else:
+            if pool.before:
+                yield _of_sets(name, pool.change(), lost, won, rows)
+
+
+SET_NAMES = {
+    "covered": "rows inside prediction sets",
+    "set_size": "size of prediction sets",
+    "to_human": "rows that go to a human",
+}
+
+
+def _of_sets(name: str, change: Change, lost: int, won: int, rows: int) -> Found:
+    """Return the change of one fact of rows: counts by an exact test, sizes by the bootstrap."""
+    if name == "covered":
+        drop = Drop(change.before - change.now, flip_error(lost, won, rows), mcnemar(lost, won))
+        return Found(SET_NAMES[name], change.before, change.now, drop)
+    if name == "to_human":
+        p = mcnemar(lost, won, two_sided=True)
+        drop = Drop(abs(change.now - change.before), flip_error(lost, won, rows), p)
+        return Found(SET_NAMES[name], change.before, change.now, drop)
+    relative = Change(1.0, change.now / change.before if change.before else 1.0, change.standard_error)
+    drop = drop_of_change(relative)
+    signed = Drop(relative.now - relative.before, drop.standard_error, drop.p)
+    return Found(SET_NAMES[name], change.before, change.now, signed, relative=True)
+
+
+QUANTITIES: tuple[Callable[[Sequence[PairedRun], Margins], Iterator[Found]], ...] = (
     utility,
     groups,
     decisions,
+    predicted_classes,
+    prediction_sets,
 )

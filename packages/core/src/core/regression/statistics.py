@@ -18,55 +18,97 @@ FLOOR = 1e-300
 
 
 @dataclass(frozen=True)
+class Change:
+    """A quantity of one task before and now, each the mean over seeds, and the error of their difference."""
+
+    before: float
+    now: float
+    standard_error: float
+    """Of ``now - before``, both on the same rows."""
+
+    def z(self) -> float:
+        """Return the change in standard errors; infinite for a change without spread, 0 for none."""
+        change = self.now - self.before
+        if self.standard_error > 0:
+            return change / self.standard_error
+        return 0.0 if change == 0 else math.copysign(math.inf, change)
+
+
+@dataclass(frozen=True)
 class Drop:
     """How much worse a quantity is than in the baseline: positive means worse, whatever the metric's direction."""
 
     value: float
     standard_error: float
     p: float
-    """One-sided p-value of "it is not worse", from the paired bootstrap."""
+    """P-value of "it is not worse"; of what is best at a value, of "it did not change"."""
 
     def lower(self, alpha: float) -> float:
         """Return the one-sided lower confidence bound of the drop at level ``1 - alpha``."""
         return self.value - float(norm.ppf(1 - alpha)) * self.standard_error
 
 
-def paired_drop(before: float, now: float, replicates: NDArray[np.float64], higher_is_better: bool) -> Drop:
-    """Return the drop of a metric with its standard error and p-value.
+def paired_change(
+    before: Sequence[float],
+    now: Sequence[float],
+    replicates: Sequence[NDArray[np.float64]],
+    independent: bool,
+) -> Change:
+    """Return the change of a metric, the mean over seeds, with the standard error of its bootstrap replicates.
 
-    ``replicates``: (R,) differences ``now - before`` of bootstrap replicates, both computed with the same resampling
-    weights (paired: Efron and Tibshirani 1993, chapter 16). The p-value takes their normal approximation, because a
-    correction over some hundred comparisons asks for smaller ones than R replicates can count. Where every replicate
-    is the same (nothing changed, or a change without spread) the p-value is 1 or 0.
+    ``replicates``: of each seed, (R,) differences ``now - before`` computed with the same resampling weights for both
+    (paired: Efron and Tibshirani 1993, chapter 16). Seeds whose rows are other rows are ``independent``; of runs that
+    share their test rows the mean of the errors bounds the error of the mean.
 
-    >>> unchanged = paired_drop(0.9, 0.9, np.zeros(200), higher_is_better=True)
-    >>> unchanged.value, unchanged.p
-    (0.0, 1.0)
+    >>> import numpy as np
+    >>> paired_change([0.9], [0.9], [np.zeros(200)], independent=True)
+    Change(before=0.9, now=0.9, standard_error=0.0)
+    """
+    finite = [each[np.isfinite(each)] for each in replicates]
+    errors = np.array([float(np.std(each, ddof=1)) if len(each) > 1 else 0.0 for each in finite])
+    error = float(np.sqrt(np.sum(errors**2)) / len(errors) if independent else np.mean(errors))
+    return Change(float(np.mean(before)), float(np.mean(now)), error if error > 1e-12 else 0.0)
+
+
+def drop_of(change: Change, higher_is_better: bool) -> Drop:
+    """Return how much worse a metric is, with its one-sided p-value.
+
+    The p-value takes the replicates' normal approximation: a correction over some hundred comparisons asks for smaller
+    ones than a few hundred replicates can count.
+
+    >>> drop_of(Change(0.9, 0.8, 0.02), higher_is_better=True).p < 1e-6
+    True
     """
     sign = -1.0 if higher_is_better else 1.0
-    value = sign * (now - before) + 0.0  # no negative zero
-    finite = replicates[np.isfinite(replicates)]
-    spread = float(np.std(finite, ddof=1)) if len(finite) > 1 else 0.0
-    if spread < 1e-12:
-        return Drop(value, 0.0, 1.0 if value <= 0 else FLOOR)
-    return Drop(value, spread, max(float(norm.sf(value / spread)), FLOOR))
+    value = sign * (change.now - change.before) + 0.0  # no negative zero
+    return Drop(value, change.standard_error, max(float(norm.sf(sign * change.z())), FLOOR))
 
 
-def pooled(drops: Sequence[Drop]) -> Drop:
-    """Return the mean drop over seeds, whose errors are independent given the rows.
+def drop_from_ideal(change: Change, ideal: float) -> Drop:
+    """Return how much further from its best value a quantity is, with the two-sided p-value of its change.
 
-    The runs of one task share their test rows, so the error of the mean is bounded by the mean of the errors (perfect
-    correlation); that bound is taken, which makes the gate slower to accuse, never faster.
+    The distance itself has no useful replicates: where they cross the best value, its spread says nothing of the
+    change.
+
+    >>> worse = drop_from_ideal(Change(1.0, 0.8, 0.02), ideal=1.0)
+    >>> round(worse.value, 3), worse.p < 1e-6
+    (0.2, True)
     """
-    value = float(np.mean([drop.value for drop in drops]))
-    error = float(np.mean([drop.standard_error for drop in drops]))
-    if error == 0.0:
-        return Drop(value, 0.0, 1.0 if value <= 0 else FLOOR)
-    return Drop(value, error, max(float(norm.sf(value / error)), FLOOR))
+    value = abs(change.now - ideal) - abs(change.before - ideal) + 0.0
+    return Drop(value, change.standard_error, _two_sided(change))
 
 
-def mcnemar(worse: int, better: int) -> float:
-    """Return the one-sided exact p-value of McNemar's test (1947): rows that got worse against those that got better.
+def drop_of_change(change: Change) -> Drop:
+    """Return the size of a change in either direction, with its two-sided p-value."""
+    return Drop(abs(change.now - change.before), change.standard_error, _two_sided(change))
+
+
+def _two_sided(change: Change) -> float:
+    return max(min(1.0, 2 * float(norm.sf(abs(change.z())))), FLOOR)
+
+
+def mcnemar(worse: int, better: int, *, two_sided: bool = False) -> float:
+    """Return the exact p-value of McNemar's test (1947): rows that got worse against those that got better.
 
     >>> mcnemar(0, 0)
     1.0
@@ -76,22 +118,18 @@ def mcnemar(worse: int, better: int) -> float:
     changed = worse + better
     if changed == 0:
         return 1.0
-    return max(float(binomtest(worse, changed, 0.5, alternative="greater").pvalue), FLOOR)
+    alternative = "two-sided" if two_sided else "greater"
+    return max(float(binomtest(worse, changed, 0.5, alternative=alternative).pvalue), FLOOR)
 
 
-def binomial_spread(counts: Sequence[int], n: int, q: float) -> tuple[float, float]:
-    """Return two-sided p-values of "counts are Binomial(n, q)": of their mean, and of their variance.
+def flips(before: NDArray[np.bool_], now: NDArray[np.bool_]) -> tuple[int, int]:
+    """Count the rows that were so and are no longer, and those that have become so."""
+    return int(np.sum(before & ~now)), int(np.sum(~before & now))
 
-    The mean is tested exactly (the sum is Binomial(n k, q)), the variance by the index of dispersion, chi-squared with
-    k - 1 degrees of freedom (Fisher 1925): batches of one fixed size have the right mean and no variance.
-    """
-    from scipy.stats import chi2
 
-    k = len(counts)
-    mean_p = float(binomtest(int(sum(counts)), n * k, q).pvalue)
-    dispersion = float(np.var(counts, ddof=1)) * (k - 1) / (n * q * (1 - q))
-    tail = float(chi2.cdf(dispersion, k - 1))
-    return max(mean_p, FLOOR), max(2 * min(tail, 1 - tail), FLOOR)
+def flip_error(lost: int, won: int, rows: int) -> float:
+    """Return the standard error of the difference of two paired shares."""
+    return math.sqrt(max(lost + won - (lost - won) ** 2 / rows, 0.0)) / rows
 
 
 def holm(p_values: Mapping[str, float], alpha: float) -> dict[str, float]:
@@ -105,20 +143,9 @@ def holm(p_values: Mapping[str, float], alpha: float) -> dict[str, float]:
     """
     ordered = sorted(p_values, key=lambda name: p_values[name])
     levels: dict[str, float] = {}
-    open_ = True
+    rejecting = True
     for place, name in enumerate(ordered):
         level = alpha / (len(ordered) - place)
-        open_ = open_ and p_values[name] <= level
-        levels[name] = level if open_ else 0.0
+        rejecting = rejecting and p_values[name] <= level
+        levels[name] = level if rejecting else 0.0
     return {name: levels[name] for name in p_values}
-
-
-def relative(before: float, now: float) -> float:
-    """Return ``now / before - 1``; 0 where both are 0, infinite where only the former was.
-
-    >>> round(relative(10.0, 12.0), 6)
-    0.2
-    """
-    if before == now:
-        return 0.0
-    return math.inf if before == 0 else now / before - 1

@@ -78,6 +78,7 @@ class Record(Section):
     """All that is known of one run. What a run has not measured is null."""
 
     schema_version: int = SCHEMA_VERSION
+    """Version of this schema; records of earlier ones are converted when they are read."""
     run: RunSection
     data: DataSection
     model: ModelSection
@@ -85,6 +86,7 @@ class Record(Section):
     metrics: Metrics = Field(default_factory=dict)
     """Metric -> estimate on the test set; the first is the headline metric."""
     validation_metrics: Metrics = Field(default_factory=dict)
+    """Metric -> estimate on the validation set."""
     intervals: IntervalsSection = Field(default_factory=IntervalsSection)
     thresholds: ThresholdsSection = Field(default_factory=ThresholdsSection)
     calibration: CalibrationSection = Field(default_factory=CalibrationSection)
@@ -93,8 +95,10 @@ class Record(Section):
     groups: dict[str, GroupTableSection] = Field(default_factory=dict)
     """Attribute, or a pair of them, -> metrics of its groups."""
     studies: dict[str, StudySection] = Field(default_factory=dict)
+    """Study of the task -> what it found."""
     baseline: BaselineSection | None = None
     privacy: PrivacySection | None = None
+    """The privacy statement and its audit, or the membership inference attack on a run without a guarantee."""
     fairness: FairnessSection | None = None
     energy: EnergySection | None = None
     performance: PerformanceSection | None = None

@@ -110,7 +110,7 @@ class LoadedRun:
         decoded = self.scorer(batch_size).decoded(frame, likely=self._likely(frame))
         scores = self.target.recalibrate(decoded.scores, self.recalibration)
         labels = decoded.labels if self.target.dense else self.labels(scores, frame)
-        cells = self.target.named(labels, self.target.classes)
+        cells = self.target.label_names(labels, self.target.classes)
         columns: dict[str, Any] = {
             "prediction": pd.Series(cells, index=frame.index, dtype=object) if self.target.dense else cells,
             **self._decision_columns(self.decisions(frame, scores, labels, decoded.sure)),

@@ -104,8 +104,8 @@ class IntentSlotsTarget(Target):
         column = single_column(frame, roles, "intent_slots")
         if roles.slots is None or len(roles.text) != 1:
             raise ValueError(
-                "target=intent_slots needs one text column and a column of slots, lists of [start, end, name]; this data "
-                f"has text {', '.join(roles.text) or 'none'}, slots {roles.slots or 'none'}"
+                "target=intent_slots needs one text column and a column of slots, lists of [start, end, name]; "
+                f"this data has text {', '.join(roles.text) or 'none'}, slots {roles.slots or 'none'}"
             )
         require_columns(frame, (roles.slots,))
         cells = zip(frame.index, frame[roles.slots], strict=True)
@@ -145,8 +145,8 @@ class IntentSlotsTarget(Target):
             spans = word_spans(text)
             if len(spans) > self.max_words:
                 raise ValueError(
-                    f"column {self.text!r}, row {row}: {len(spans)} words are more than target.max_words={self.max_words}: "
-                    "raise target.max_words and encoder.text.max_length, or shorten the text"
+                    f"column {self.text!r}, row {row}: {len(spans)} words are more than "
+                    f"target.max_words={self.max_words}: raise target.max_words and encoder.text.max_length, or shorten the text"
                 )
             labels = encode_bio(spans, parse_slots(cell, where), self.slots, where)
             codes[n, 1 : 1 + len(spans)] = labels
@@ -355,9 +355,9 @@ class IntentSlotsTarget(Target):
         return classes[int(label[0])]
 
     @classmethod
-    def named(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
+    def label_names(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
         """Return the intents' names."""
-        return MulticlassTarget.named(labels[:, 0], classes)
+        return MulticlassTarget.label_names(labels[:, 0], classes)
 
     @classmethod
     def label_column(cls, labels: Labels, classes: Sequence[str]) -> TableColumn:

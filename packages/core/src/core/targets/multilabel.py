@@ -321,7 +321,7 @@ class MultilabelTarget(Target):
         return ", ".join(_names(label, classes)) or "none"
 
     @classmethod
-    def named(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
+    def label_names(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
         """Return ``a;b`` for each row."""
         return [";".join(_names(row, classes)) for row in labels]
 

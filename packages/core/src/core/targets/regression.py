@@ -192,7 +192,7 @@ class RegressionTarget(Target):
         return f"{float(label):.3g}"
 
     @classmethod
-    def named(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
+    def label_names(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
         """Return the numbers."""
         return [float(value) for value in labels]
 

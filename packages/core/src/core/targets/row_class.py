@@ -157,14 +157,14 @@ class RowClassTarget(Target):
         return classes[int(label)]
 
     @classmethod
-    def named(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
+    def label_names(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
         """Return class names."""
         return [classes[int(label)] for label in labels]
 
     @classmethod
     def label_column(cls, labels: Labels, classes: Sequence[str]) -> TableColumn:
         """Return class names."""
-        return TableColumn(cls.named(labels, classes), "text")
+        return TableColumn(cls.label_names(labels, classes), "text")
 
     @classmethod
     def read_labels(cls, cells: Sequence[Any], classes: Sequence[str]) -> Labels:

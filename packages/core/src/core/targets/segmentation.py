@@ -294,7 +294,7 @@ class SegmentationTarget(Target):
         return "an image"
 
     @classmethod
-    def named(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
+    def label_names(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
         """Return the masks."""
         return list(labels)
 

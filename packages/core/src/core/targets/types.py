@@ -525,7 +525,7 @@ class Target(ABC):
 
     @classmethod
     @abstractmethod
-    def named(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
+    def label_names(cls, labels: Labels, classes: Sequence[str]) -> list[Any]:
         """Return each row's prediction as a cell of a table: class name, ``a;b`` for several, a number, a mask."""
 
     @classmethod

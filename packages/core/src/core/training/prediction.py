@@ -164,7 +164,9 @@ def _forward(
             inputs = _inputs(rows, start, min(start + batch_size, size), device)
             by_view = []
             for view in tta_views(inputs, views):
-                seen = inputs if view == IDENTITY else {**inputs, "image": _transformed(inputs["image"], view)}
+                seen = (
+                    inputs if view == IDENTITY else {**inputs, "image": _transformed(inputs["image"], view)}
+                )
                 with autocast(precision, device):
                     raw = model(seen).float().cpu()
                 by_view.append(_inverted(raw, view) if raw.ndim == 4 and view != IDENTITY else raw)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, TaskConfig, field, register, split_fractions
+from core.config import DataConfig, TaskConfig, field, register
+from core.data.config import as_list, check_split, split_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,8 @@ class Utterances(DataConfig):
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that can't be right."""
-        split_fractions("data", self.validation_fraction, self.test_fraction)
+        self.sensitive = as_list(self.sensitive)
+        check_split(self)
 
 
 def read(config: Utterances, task: TaskConfig, seed: int) -> Dataset:
@@ -39,7 +41,6 @@ def read(config: Utterances, task: TaskConfig, seed: int) -> Dataset:
     import json
 
     from core.config import config_error
-    from core.data.config import TableData, as_list, split_plan
     from core.data.readers.files import resolve_path
     from core.data.readers.table import read_table
     from core.data.roles import require_columns
@@ -50,11 +51,10 @@ def read(config: Utterances, task: TaskConfig, seed: int) -> Dataset:
         raise config_error("data.path", config.path, "give the file of utterances")
     path = resolve_path(config.path)
     table = read_table(path)
-    sensitive = as_list(config.sensitive)
     required: dict[str, Sequence[str]] = {
         f"data.{key}": [getattr(config, key)] for key in ("text", "intent", "slots")
     }
-    required["data.sensitive"] = sensitive
+    required["data.sensitive"] = config.sensitive
     required |= {f"data.{k}": [getattr(config, k)] for k in ("unit", "split_column") if getattr(config, k)}
     require_columns(table.frame, required, path)
     frame = table.frame
@@ -62,9 +62,6 @@ def read(config: Utterances, task: TaskConfig, seed: int) -> Dataset:
     frame[config.slots] = [
         json.dumps(parse_slots(cell, f"{path}: column {config.slots!r}, row {row}")) for row, cell in cells
     ]
-    plan = TableData()
-    plan.split, plan.split_column, plan.unit = config.split, config.split_column, config.unit
-    plan.validation_fraction, plan.test_fraction = config.validation_fraction, config.test_fraction
     notes = list(table.notes)
     if config.unit is None and config.split_column is None:
         before = len(frame)
@@ -77,11 +74,11 @@ def read(config: Utterances, task: TaskConfig, seed: int) -> Dataset:
             target=(config.intent,),
             text=(config.text,),
             slots=config.slots,
-            sensitive=tuple(sensitive),
+            sensitive=tuple(config.sensitive),
             unit=config.unit,
         ),
         name=path.name,
-        split=split_plan(plan, seed),
+        split=split_plan(config, seed),
         unit_name="home" if config.unit else "utterance",
         files=table.files,
         notes=notes,

@@ -257,27 +257,27 @@ class ColumnsEncoder:
             restore_roles(state["roles"]),
             state["inputs"],
         )
-        encoder = cls(config, roles)
+        restored = cls(config, roles)
         if state["text_pairs"] is not None:
-            encoder.text_pairs = TextPairFeatures.restore(roles, state["text_pairs"])
+            restored.text_pairs = TextPairFeatures.restore(roles, state["text_pairs"])
         if state["knn"] is not None:
-            encoder.knn = KnnFeatures.restore(roles, state["knn"])
+            restored.knn = KnnFeatures.restore(roles, state["knn"])
         if "numeric" in saved:
-            encoder.numeric = NumericColumns.restore(config, encoder._numeric_columns(), saved["numeric"])
+            restored.numeric = NumericColumns.restore(config, restored._numeric_columns(), saved["numeric"])
         if "categorical" in saved:
-            encoder.categorical = CategoricalColumns.restore(roles.categorical, saved["categorical"])
+            restored.categorical = CategoricalColumns.restore(roles.categorical, saved["categorical"])
         if "tokens" in saved:
-            encoder.tokens = TokenColumns.restore(config.text, encoder._text_columns(), saved["tokens"])
+            restored.tokens = TokenColumns.restore(config.text, restored._text_columns(), saved["tokens"])
         if "words" in saved:
-            encoder.words = WordFeatures.restore(roles.text, saved["words"])
+            restored.words = WordFeatures.restore(roles.text, saved["words"])
         if "tfidf" in saved:
-            encoder.tfidf = TfidfFeatures.restore(roles.text, saved["tfidf"], roles.prompt)
+            restored.tfidf = TfidfFeatures.restore(roles.text, saved["tfidf"], roles.prompt)
         if roles.image is not None:
-            encoder.image = ImageColumn.restore(config.image, roles.image, saved["image"])
+            restored.image = ImageColumn.restore(config.image, roles.image, saved["image"])
         if roles.signal is not None:
-            encoder.signal = SignalColumn.restore(config.signal, roles.signal, saved["signal"])
-        encoder._add_events()
-        return encoder
+            restored.signal = SignalColumn.restore(config.signal, roles.signal, saved["signal"])
+        restored._add_events()
+        return restored
 
 
 def _restore_config(content: Mapping[str, Json]) -> ColumnsEncoderConfig:

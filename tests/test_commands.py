@@ -277,7 +277,7 @@ def test_killed_and_restarted_ends_with_the_same_weights(tmp_path: Path) -> None
     again = start(tmp_path / "killed")
     _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
-    assert "going on" in err
+    assert "resuming in" in err
     _, err = straight.communicate(timeout=300)
     assert straight.returncode == 0, err
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("straight", "killed")]
@@ -325,7 +325,7 @@ def test_evaluate_reports_coverage_and_who_decides_on_new_rows(finished: Path, c
         "evaluate", f"run={finished / 'run'}", "data=table", f"data.path={new}", "hydra.run.dir=judged"
     )
     assert status == 0, err
-    assert "Sets with a nominal coverage of 90% cover" in out
+    assert "Sets of 90% cover" in out
     found = json.loads(Path("judged/evaluation.json").read_text())
     assert found["oversight"]["counts"]["rows"] == 100
     assert found["uncertainty"]["guarantee"]["nominal"] == 0.9
@@ -379,7 +379,7 @@ def test_serve_answers_over_http_until_interrupted(finished: Path, tmp_path: Pat
         assert about["simulated"] is False
         server.send_signal(signal.SIGINT)
         out, err = server.communicate(timeout=30)
-        assert "1 rows of 1 requests answered" in out, err
+        assert "1 rows of 1 requests predicted" in out, err
     finally:
         if server.poll() is None:
             server.kill()

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import healthcare
-from core.evaluation.study import StudyResult, Gate, EvaluationContext, Study
+from core.evaluation.study import EvaluationContext, Gate, Study, StudyResult
 from core.serving.load import load
 from healthcare.records import Records
 

@@ -47,7 +47,8 @@ def test_wheel_alone(domain: str, tmp_path: Path) -> None:
         "from core.backbones import cnn_small, text_small; from core.backbones.pretrained import load_pretrained;"
         "from core.data.encoders.tokens import bundled_tokenizer;"
         "load_pretrained(cnn_small.Trunk(), 'cnn_small', 'pretrained');"
-        "load_pretrained(text_small.Trunk(), 'text_small', 'pretrained'); print(bundled_tokenizer('text_small').get_vocab_size())"
+        "load_pretrained(text_small.Trunk(), 'text_small', 'pretrained'); "
+        "print(bundled_tokenizer('text_small').get_vocab_size())"
     )
     found_there = subprocess.run(
         [str(python), "-c", shipped], cwd=work, capture_output=True, text=True, env=env, check=False

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-from backbone_layouts import LAYOUTS, random_inputs
+from fakes.layouts import LAYOUTS, random_inputs
 
 from core.backbones.config import (
     FullConfig,

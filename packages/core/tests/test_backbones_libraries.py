@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import timm
 import torch
 import transformers
+from fakes.layouts import LAYOUTS, NOTE, random_inputs
 from safetensors.torch import save_file
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parent))
-from backbone_layouts import LAYOUTS, NOTE, random_inputs
 
 from core.backbones.config import FullConfig, TimmConfig, TransformersConfig
 from core.config import build

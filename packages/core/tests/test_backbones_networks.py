@@ -6,15 +6,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fakes.layouts import COLUMNS, LAYOUTS, NOTE, TABLE, random_inputs
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parent))
-from backbone_layouts import COLUMNS, LAYOUTS, NOTE, TABLE, random_inputs
 
 from core.backbones.config import (
     CNN1dConfig,

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 import timm
 import torch
 import transformers
+from fakes.layouts import LAYOUTS, random_inputs
 from safetensors.torch import save_file
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parent))
-from backbone_layouts import LAYOUTS, random_inputs
 
 from core.backbones.config import (
     FullConfig,

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import io
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from captum.attr import FeatureAblation
+from fakes.explanation import VALUE, alignment_of, fitted, masker_of
 from PIL import Image
 from torch import Tensor, nn
-
-sys.path.insert(0, str(Path(__file__).parent))
-from explanation_fakes import VALUE, alignment_of, fitted, masker_of
 
 from core.backbones.config import SequenceConfig, TabularConfig, TextConfig
 from core.backbones.heads import PooledHead

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fakes.explanation import VALUE, CountingScorer, alignment_of, fitted, masker_of
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import spearmanr
 from torch import Tensor, nn
-
-sys.path.insert(0, str(Path(__file__).parent))
-from explanation_fakes import VALUE, CountingScorer, alignment_of, fitted, masker_of
 
 from core.data.config import ColumnsEncoderConfig, TextEncoding
 from core.data.types import ColumnRoles

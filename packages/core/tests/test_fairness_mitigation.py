@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,15 +14,13 @@ import torch
 from fairlearn.metrics import equalized_odds_difference
 from fairlearn.postprocessing import ThresholdOptimizer
 from fairlearn.preprocessing import CorrelationRemover
+from fakes.privacy import gradient_of, settings
+from fakes.privacy import private as private_training
+from fakes.training import Net, plain_step
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.metrics import balanced_accuracy_score
-
-sys.path.insert(0, str(Path(__file__).parent))
-from privacy_fakes import gradient_of, settings
-from privacy_fakes import private as private_training
-from training_fakes import Net, plain_step
 
 import core.data.config
 import core.privacy.config

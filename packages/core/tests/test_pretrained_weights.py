@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 import torch
+from fakes.layouts import COLUMNS, random_inputs
 from torch.nn.functional import cross_entropy
-
-sys.path.insert(0, str(Path(__file__).parent))
-from backbone_layouts import COLUMNS, random_inputs
 
 from core.backbones import pretrained
 from core.backbones.config import CnnSmallConfig, FullConfig, TextSmallConfig, TimmConfig, TransformersConfig

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fakes.privacy import gradient_of, private, settings
+from fakes.training import Net, Yes
 from scipy.stats import binom
-
-sys.path.insert(0, str(Path(__file__).parent))
-from privacy_fakes import gradient_of, private, settings
-from training_fakes import Net, Yes
 
 from core.privacy.clipping import FlatClip, PerExampleClipper
 from core.privacy.guarantee import Release
@@ -196,7 +193,7 @@ def test_canaries_cost_the_units_nothing(tmp_path: Path) -> None:
 
 
 def test_outsiders_know_no_bernoulli_draw() -> None:
-    from privacy_fakes import Rows
+    from fakes.privacy import Rows
 
     plan = PrivacyPlan(3.0, 1e-6, 96, "row", 24.0, 5, 1.0, 1.0, "rdp")
     assert PoissonBatches(Rows(), plan, 3, canaries=10).known_canaries(0) is None

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from fakes.privacy import gradient_of, private, settings
 from safetensors.torch import load_file, save_file
-
-sys.path.insert(0, str(Path(__file__).parent))
-from privacy_fakes import gradient_of, private, settings
 
 from core.training.config import AdamWConfig
 from core.training.loop import fit

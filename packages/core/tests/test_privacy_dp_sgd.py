@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
+from fakes.privacy import Rows, gradient_of, private, settings
+from fakes.training import Net, Yes
 from torch import Tensor
-
-sys.path.insert(0, str(Path(__file__).parent))
-from privacy_fakes import Rows, gradient_of, private, settings
-from training_fakes import Net, Yes
 
 from core.config import PrivacyConfig
 from core.data.types import Batch

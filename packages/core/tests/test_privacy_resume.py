@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-from privacy_fakes import gradient_of, private, resumable, settings
+from fakes.privacy import gradient_of, private, resumable, settings
 
 from core.data.types import Batch
 
@@ -28,10 +26,10 @@ def test_a_killed_run_ends_with_the_bytes_of_a_straight_one(tmp_path: Path) -> N
     killed, straight = tmp_path / "killed", tmp_path / "straight"
     for folder in (killed, straight):
         (folder / "checkpoints").mkdir(parents=True)
-    script = Path(__file__).with_name("privacy_fakes.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     # The first kill comes before any checkpoint, the second between two.
-    subprocess.run([sys.executable, str(script), str(killed), "3", "8", "0"], env=environment, check=True)
+    command = [sys.executable, "-m", "fakes.privacy", str(killed), "3", "8", "0"]
+    subprocess.run(command, env=environment, cwd=Path(__file__).parent, check=True)
     (straight / "checkpoints" / "rng_key").write_bytes((killed / "checkpoints" / "rng_key").read_bytes())
     _, setup = resumable(straight)
     assert (killed / "model.safetensors").read_bytes() == (straight / "model.safetensors").read_bytes()

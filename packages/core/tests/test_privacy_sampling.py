@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import stat
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
-from privacy_fakes import Rows
+from fakes.privacy import Rows
 
 from core.privacy.plan import PrivacyPlan
 from core.privacy.rng_key import HEADER, WORDS, destroy_key, keyed_generator, load_or_create_key

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 from typing import get_args
 
 import pytest
+from fakes.privacy import private, settings
 from pydantic import TypeAdapter, ValidationError
-
-sys.path.insert(0, str(Path(__file__).parent))
-from privacy_fakes import private, settings
 
 from core.config.section import Estimate
 from core.data.types import ColumnRoles, Layout

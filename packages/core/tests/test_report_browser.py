@@ -6,14 +6,10 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from report_fakes import whole
+from fakes.report import whole
 
 from core.report.page import write_page
 

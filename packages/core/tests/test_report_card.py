@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Any, get_args, get_origin
 from urllib.parse import unquote
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 import yaml
+from fakes.report import record, whole
 from huggingface_hub import ModelCard
 from pydantic import BaseModel
-from report_fakes import record, whole
 
 from core.report.card import card
 from core.report.documents import MANIFEST, check, edited, expected, restore, rewrite, write_documents

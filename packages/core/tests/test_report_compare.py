@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
+from fakes.report import energy, fairness, privacy, record, whole
 from page_checks import check_alone, check_readable, read
-from report_fakes import energy, fairness, privacy, record, whole
 
 from core.report.compare import compare
 from core.report.record import Record, write_record

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
+from fakes.report import record, whole
 from page_checks import check_console, check_page, contrast, themes
-from report_fakes import record, whole
 from rich.console import Console
 
 from core.config.section import Estimate

@@ -11,10 +11,8 @@ import sys
 from pathlib import Path
 
 import torch
+from fakes.training import Held, Net, Stream, plain_step
 from safetensors.torch import load_file, save_file
-
-sys.path.insert(0, str(Path(__file__).parent))
-from training_fakes import Held, Net, Stream, plain_step
 
 from core.config import build
 from core.data.types import Batch

@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parent))
+from fakes.training import CASES, STEPS, Net, run
 from safetensors.torch import load_file
-from training_fakes import CASES, STEPS, Net, run
 
 from core import atomic_io
 from core.training.shutdown import TrainingInterrupted
@@ -45,10 +43,9 @@ def straight(tmp_path: Path, case: str, **changes) -> bytes:
 def test_killed_process_resumes_to_the_same_bytes(tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     folder.mkdir()
-    script = Path(__file__).with_name("training_fakes.py")
     kills = ["3", "8", "11", "0"]  # the first before any checkpoint
-    command = [sys.executable, str(script), str(folder), "adamw_ema_stop", *kills]
-    subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+    command = [sys.executable, "-m", "fakes.training", str(folder), "adamw_ema_stop", *kills]
+    subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, cwd=Path(__file__).parent, check=True)
     expected = straight(tmp_path, "adamw_ema_stop")
     assert weights(folder) == expected
     fresh = {n: t.clone() for n, t in Net().state_dict().items()}

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import math
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from fakes.training import Held, Net, Stream, plain_step
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parent))
-from training_fakes import Held, Net, Stream, plain_step
 
 from core.config import build
 from core.data.types import Batch

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fakes.training import Encoded, Held, Net, Stream, Yes, plain_step, run
 from torch import nn
-
-sys.path.insert(0, str(Path(__file__).parent))
-from training_fakes import Encoded, Held, Net, Stream, Yes, plain_step, run
 
 from core.backbones.contexts import eval_mode
 from core.data.types import Batch

@@ -7,9 +7,10 @@ import json
 import pytest
 
 from smarthome.home import HOME_WIDE, INITIAL_STATES, Action, example_home, home_from_dict, read_home
-from smarthome.plan import domain_of_name, make_plan, parse_number
+from smarthome.plan import domain_of_name, make_plan
 from smarthome.safety import COMFORT_RANGE, HARD_LIMITS
 from smarthome.scene_policy import plan_for_scene
+from smarthome.spoken_numbers import parse_number
 
 
 def done(home, intent, slots, here=None):

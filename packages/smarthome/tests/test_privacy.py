@@ -1,10 +1,12 @@
-"""Homes under differential privacy: the joint model trains privately, and says what it promises."""
+"""Homes under differential privacy: the joint model trains privately, and states its guarantee."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import smarthome
+from core.privacy.section import DPSection
+from core.report.sentences import privacy as sentences
 
 
 def test_commands_protect_homes(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ FILES = (
 
 
 def application(domain: Domain, verb: str) -> Application:
-    """Give a domain's verb as its package offers it."""
+    """Return a domain's verb as its package offers it."""
     found = getattr(importlib.import_module(domain.name), verb)
     assert isinstance(found, Application), f"{domain.name}.{verb} is not an application"
     return found

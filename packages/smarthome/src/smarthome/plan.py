@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from smarthome.home import HOME_WIDE, QUERY_INTENTS, Action, Device, Home
+from smarthome.names import has_word, normalized, same_name, words_of
 from smarthome.safety import confirmation_reason, refusal_reason
+from smarthome.spoken_numbers import SLOT_UNITS, parse_slot
 
 DOMAIN_WORDS = {
     "light": ("light", "lights", "lamp", "lamps", "lighting", "lantern", "spot", "bulb", "bulbs"),
@@ -49,33 +50,6 @@ INTENT_DOMAINS = {
 }
 """Intent -> the only domain of devices it applies to."""
 SWITCH_INTENTS = ("HassTurnOn", "HassTurnOff")
-NUMERIC_SLOTS = ("brightness", "temperature", "position", "volume_level", "minutes", "hours", "seconds")
-NUMBER_WORDS = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
-TENS_WORDS = {
-    "twenty": 20,
-    "thirty": 30,
-    "forty": 40,
-    "fifty": 50,
-    "sixty": 60,
-    "seventy": 70,
-    "eighty": 80,
-    "ninety": 90,
-}
-LEVEL_WORDS = {"max": 100, "maximum": 100, "highest": 100, "min": 1, "minimum": 1, "lowest": 1, "half": 50}
 REQUIRED_SLOTS = {
     "HassSetPosition": ("position",),
     "HassClimateSetTemperature": ("temperature",),
@@ -88,6 +62,7 @@ REQUIRED_SLOTS = {
 """Slots without which an intent can't be executed."""
 TIMER_INTENTS = ("HassStartTimer", "HassIncreaseTimer", "HassDecreaseTimer")
 PERCENT_SLOTS = ("brightness", "position", "volume_level")
+TIME_SLOTS = ("hours", "minutes", "seconds")
 
 
 @dataclass
@@ -99,27 +74,8 @@ class Plan:
     """Why a person must confirm, or None."""
     refused: str | None = None
     """Why the plan is refused, or None."""
-
-
-def parse_number(text: str) -> float | None:
-    """Return the number of a text in digits, English words or a level such as ``max``; None for other texts."""
-    low = re.sub(r"[%°]|\b(percent|degrees?|celsius)\b", " ", text.lower()).strip()
-    found = re.search(r"-?\d+(?:[.,]\d+)?", low)
-    if found:
-        return float(found[0].replace(",", "."))
-    if low in LEVEL_WORDS:
-        return float(LEVEL_WORDS[low])
-    total = 0
-    for word in low.replace("-", " ").split():
-        if word in TENS_WORDS:
-            total += TENS_WORDS[word]
-        elif word in NUMBER_WORDS:
-            total += NUMBER_WORDS.index(word)
-        elif word == "hundred":
-            total = max(total, 1) * 100
-        else:
-            return None
-    return float(total) if low else None
+    unsafe: bool = False
+    """Whether ``confirm`` is a rule of safety, not a doubt about what was said."""
 
 
 def make_plan(intent: str, slots: Mapping[str, Any], home: Home, speaker_area: str | None = None) -> Plan:
@@ -152,20 +108,28 @@ def make_plan(intent: str, slots: Mapping[str, Any], home: Home, speaker_area: s
     limit = refusal_reason(action)
     if limit:
         return Plan([action], refused=limit)
-    return Plan([action], confirm=confirmation_reason(action, found))
+    if not home.copy().execute(action):
+        return Plan([action])  # every device is in this state already: there is nothing to confirm
+    reason = confirmation_reason(action, found)
+    return Plan([action], confirm=reason, unsafe=reason is not None)
 
 
 def _parse_values(slots: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
     values: dict[str, Any] = {}
+    unit = slots.get("temperature_unit")
     for name, text in slots.items():
-        if name in NUMERIC_SLOTS:
-            value = parse_number(str(text))
+        if name in SLOT_UNITS:
+            value = parse_slot(name, str(text), None if unit is None else str(unit))
             if value is None:
-                return {}, f"{name} {text!r} is not a number"
+                return {}, f"{name} {text!r} is not a number that can be read whole"
             if name in PERCENT_SLOTS and not 0 <= value <= 100:
                 return {}, f"{name} {value:g} is not between 0 and 100"
+            if name in TIME_SLOTS and value < 0:
+                return {}, f"{name} {value:g} is below 0"
             values[name] = int(value) if value.is_integer() else value
-        else:
+        elif not has_word(str(text)):
+            return {}, f"{name} {str(text)!r} names nothing"
+        elif name != "temperature_unit":  # it went into the temperature
             values[name] = str(text).strip()
     return values, None
 
@@ -192,12 +156,11 @@ def resolve_devices(
         domain = domain or spoken_domain
     if "name" in slots:
         name = str(slots["name"])
-        named = [d for d in inside if _same(d.name, name)]
-        named = named or [d for d in inside if _words(name) <= _words(d.name)]
-        if (
-            not named and device_domain(" ".join(sorted(_words(name)))) is not None
-        ):  # "the lamp", not "the purple lamp"
-            named = [d for d in inside if d.domain == device_domain(" ".join(sorted(_words(name))))]
+        named = [d for d in inside if same_name(d.name, name)]
+        named = named or [d for d in inside if words_of(name) and words_of(name) <= words_of(d.name)]
+        spoken = device_domain(" ".join(sorted(words_of(name))))
+        if not named and spoken is not None:  # "the lamp", not "the purple lamp"
+            named = [d for d in inside if d.domain == spoken]
         if not named:
             return [], f"no device called {name!r} in this home"
         inside = named if domain is None else [d for d in named if d.domain == domain]
@@ -211,21 +174,24 @@ def resolve_devices(
         return [], f"no {domain} there in this home"
     placed = "name" in slots or "area" in slots or "floor" in slots
     if not placed and speaker_area is not None:
-        inside = [d for d in inside if d.area is not None and _same(d.area, speaker_area)] or inside
+        near = [d for d in inside if d.area is not None and same_name(d.area, speaker_area)]
+        if not near and len(inside) > 1 and intent not in QUERY_INTENTS:
+            return [], f"no {domain} in {speaker_area!r}, and several elsewhere: say where"
+        inside = near or inside
     return inside, None
 
 
 def in_area(home: Home, area: str, place: str) -> bool:
     """Return whether an area is, or is on the floor of, the spoken place."""
     floor = home.areas.get(area)
-    if _same(area, place) or (floor is not None and _same(floor, place)):
+    if same_name(area, place) or (floor is not None and same_name(floor, place)):
         return True
-    return bool(_words(area)) and (_words(area) <= _words(place) or _words(place) == _words(area))
+    return bool(words_of(area)) and words_of(area) <= words_of(place)
 
 
 def device_domain(word: str) -> str | None:
     """Return the device domain of a word, or None."""
-    low = word.lower().strip()
+    low = normalized(word)
     return next((domain for domain, words in DOMAIN_WORDS.items() if low == domain or low in words), None)
 
 
@@ -233,14 +199,6 @@ def domain_of_name(name: str) -> str | None:
     """Return the device domain of a name or of its last word (``front door lock``), or None."""
     words = name.lower().split()
     return device_domain(name) or (device_domain(words[-1]) if words else None)
-
-
-def _same(a: str, b: str) -> bool:
-    return a.casefold().strip() == b.casefold().strip()
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.casefold())) - {"the", "my", "our", "a"}
 
 
 def slot_values(text: str, slots: Sequence[tuple[int, int, str]]) -> dict[str, str]:

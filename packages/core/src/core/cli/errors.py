@@ -10,6 +10,7 @@ from collections.abc import Callable
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from core.config.deprecated import hint
 from core.training.shutdown import TrainingInterrupted
 from core.training.torchrun_env import EndedElsewhere, launch_command
 
@@ -29,7 +30,7 @@ def run_cli(run: Callable[[], object]) -> int:
     except OmegaConfBaseException as error:
         return _complain(_first_lines(error))
     except KeyboardInterrupt:
-        return _complain("interrupted; what was kept is in the run's folder: the same command there goes on")
+        return _complain("interrupted; what was kept is in the run's folder: the same command there resumes it")
     except TrainingInterrupted as stop:
         return _complain(f"{stop}: {launch_command()}")
     except EndedElsewhere:
@@ -57,11 +58,12 @@ def _first_lines(error: BaseException) -> str:
         for line in lines
         if line.strip() and not line.strip().startswith(("full_key", "object_type", "To append"))
     ]
-    return "\n  ".join([*kept, "--help lists every key and value"])
+    renamed = hint("\n".join(lines))
+    return "\n  ".join([*kept, *([renamed] if renamed else []), "--help lists every key and value"])
 
 
 def _os_error(error: OSError) -> str:
     where = f" ({error.filename})" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return f"no space left on the device{where}: free some, then start the same command again; it goes on"
+        return f"no space left on the device{where}: free some, then start the same command again: it resumes"
     return f"{error.strerror or error}{where}: check the path and its permissions"

@@ -6,8 +6,11 @@ Every row is removed in version 0.3.0 (see "Deprecation" in CONTRIBUTING.md).
 
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
+
+from core.config.registry import OPTIONS
 
 REMOVED_IN = "0.3.0"
 
@@ -208,7 +211,7 @@ RENAMED_KEYS: dict[str, str] = {
     "task.review_agreement": "task.target_agreement",
     "task.terminal": "task.terminal_features",
 }
-"""Old key -> new key, groups by their new name. A new key may lie deeper: ``encoder.vocabulary`` -> ``encoder.text.vocab_size``."""
+"""Old key -> new key, groups by their new name. A new key may lie deeper: ``encoder.text.vocab_size``."""
 
 RENAMED_VALUES: dict[tuple[str, str], str] = {
     ("encoder.text.tokenizer", "own"): "bpe",
@@ -275,11 +278,48 @@ def _renamed(key: str, value: str, domain: str) -> tuple[str, str]:
     group, dot, rest = key.partition(".")
     group = RENAMED_GROUPS.get(group, group)
     if not dot:
-        choice = RENAMED_TASKS.get((domain, value), value) if group == "task" else value
-        return group, RENAMED_OPTIONS.get((group, choice), choice)
+        return group, ",".join(_renamed_option(group, choice, domain) for choice in value.split(","))
     path = _renamed_key(f"{group}.{rest}", value)
     value = ",".join(_scaled(f"{group}.{rest}", one) for one in value.split(","))  # each value of a sweep
     return path, ",".join(RENAMED_VALUES.get((path, one), one) for one in value.split(","))
+
+
+def _renamed_option(group: str, choice: str, domain: str) -> str:
+    choice = RENAMED_TASKS.get((domain, choice), choice) if group == "task" else choice
+    return RENAMED_OPTIONS.get((group, choice), choice)
+
+
+def hint(message: str) -> str:
+    """Return what Hydra's message about an unknown key or option of a YAML file leaves out: its name today.
+
+    Overrides are translated before Hydra reads them; files of a user's own (``--config-dir``) are not.
+
+    >>> hint("Key 'rate' not in 'AdamWConfig' full_key: optimizer.rate")
+    'optimizer.rate is called optimizer.lr since 0.2.0'
+    >>> hint("Could not find 'backbone/vision'")
+    'backbone=vision is called backbone=timm since 0.2.0'
+    >>> hint("Key 'colour' not in 'AdamWConfig'")
+    ''
+    """
+    words = set(re.findall(r"[\w./]+", message))
+    found = [
+        f"{old} is called {new} since 0.2.0"
+        for old, new in RENAMED_KEYS.items()
+        if new and "Key " in message and old.rpartition(".")[2] in words and _group_fits(old, message)
+    ]
+    found += [
+        f"{group}={old} is called {group}={new} since 0.2.0"
+        for (group, old), new in RENAMED_OPTIONS.items()
+        if f"{group}/{old}" in words
+    ]
+    return "; ".join(found)
+
+
+def _group_fits(old: str, message: str) -> bool:
+    """Return whether the option class of a message (``AdamWConfig``) or its path belongs to the key's group."""
+    group = old.partition(".")[0]
+    classes = {cls.__name__ for (of, _), cls in OPTIONS.items() if of == group}
+    return f"{group}." in message or any(name in message for name in classes)
 
 
 def _renamed_key(path: str, value: object) -> str:

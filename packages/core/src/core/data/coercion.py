@@ -15,28 +15,77 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype, is_numeric_dtype
 
+from core.data.readers.settings import MISSING
+
 if TYPE_CHECKING:
     from core.data.types import Json
 
 _DECIMAL = re.compile(r"-?(0|[1-9]\d*)\.\d+")
 
-MISSING = ("", "?", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "#N/A", "<NA>", "NaT")
-"""Strings that mean missing. ``None`` is not among them: clinical tables use it for 'not measured'."""
-_MISSING = frozenset(MISSING)
+_MARKERS = frozenset(MISSING)
 
 
 def is_missing(values: pd.Series[Any]) -> NDArray[np.bool_]:
-    """Return which values are missing: null, or one of the strings that mean it. Shape (N,).
+    """Return which values are missing: null, or a blank text. Shape (N,).
 
-    >>> is_missing(pd.Series(["3", "?", None, "None"], dtype=object)).tolist()
-    [False, True, True, False]
+    What else means missing in a text file is gone when the file is read: here, NA is a name (of Namibia, of a class).
+
+    >>> is_missing(pd.Series(["3", " ", None, "None", "NA"], dtype=object)).tolist()
+    [False, True, True, False, False]
     """
     missing = values.isna().to_numpy(dtype=bool)
     if values.dtype == object or isinstance(values.dtype, pd.StringDtype):
         cells = values.to_numpy(dtype=object)  # which may be lists or bytes, so no hashing of cells
-        named = np.fromiter((isinstance(v, str) and v in _MISSING for v in cells), bool, len(cells))
-        return np.asarray(missing | named, dtype=np.bool_)
+        blank = np.fromiter((isinstance(v, str) and not v.strip() for v in cells), bool, len(cells))
+        return np.asarray(missing | blank, dtype=np.bool_)
     return missing
+
+
+def is_marker(values: pd.Series[Any], markers: Sequence[str]) -> NDArray[np.bool_]:
+    """Return which values are null or one of the markers of missing values; a number is the same however written.
+
+    >>> is_marker(pd.Series(["-99.0", -99, "x", None, "?"], dtype=object), ["-99", "?"]).tolist()
+    [True, True, False, True, True]
+    """
+    named, numbers = set(markers), _floats(markers)
+
+    def gone(value: object) -> bool:
+        if isinstance(value, str):
+            text = value.strip()
+            return text in named or (bool(numbers) and bool(_floats([text]) & numbers))
+        if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+            return False
+        return bool(numbers) and float(value) in numbers
+
+    cells = values.to_numpy(dtype=object)
+    found = np.fromiter((gone(v) for v in cells), bool, len(cells))
+    return np.asarray(found | values.isna().to_numpy(dtype=bool), dtype=np.bool_)
+
+
+def _floats(texts: Sequence[str]) -> set[float]:
+    found = set()
+    for text in texts:
+        try:
+            found.add(float(text))
+        except ValueError:
+            continue
+    return {number for number in found if number == number}
+
+
+def without_markers(values: pd.Series[Any], markers: Sequence[str]) -> pd.Series[Any]:
+    """Return values that are stored with a type, with those that mean missing gone.
+
+    >>> without_markers(pd.Series([3, -99, 4]), ["-99"]).tolist()
+    [3.0, nan, 4.0]
+    """
+    if not markers or is_bool_dtype(values.dtype) or is_datetime64_any_dtype(values.dtype):
+        return values
+    numbers = _floats(markers)
+    if is_numeric_dtype(values.dtype):
+        gone = values.isin(sorted(numbers)).to_numpy(dtype=bool)
+    else:
+        gone = is_marker(values, markers)
+    return values.mask(gone) if gone.any() else values
 
 
 def format_rows(rows: Sequence[object] | pd.Index[Any], most: int = 5) -> str:
@@ -72,7 +121,7 @@ def to_numbers(values: pd.Series[Any], column: str) -> NDArray[np.float64]:
         numbers = np.append(read, np.nan)[codes]
         text = np.isnan(numbers) & ~is_missing(values)
         if text.any():
-            text &= ~values.astype("str").str.strip().isin(MISSING).to_numpy(dtype=bool)
+            text &= ~values.astype("str").str.strip().isin(_MARKERS).to_numpy(dtype=bool)
         if text.any():
             rows = values.index[text]
             raise ValueError(
@@ -120,7 +169,7 @@ def _category(value: Json) -> str | None:
     if _DECIMAL.fullmatch(name):
         name = name.rstrip("0").rstrip(".")
         name = "0" if name == "-0" else name
-    return None if name in _MISSING else name
+    return name or None
 
 
 def to_texts(values: pd.Series[Any]) -> list[str]:

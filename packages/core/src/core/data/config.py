@@ -14,6 +14,7 @@ from core.data.encoder_config import ColumnsEncoderConfig as ColumnsEncoderConfi
 from core.data.encoder_config import ImageEncoding as ImageEncoding
 from core.data.encoder_config import SignalEncoding as SignalEncoding
 from core.data.encoder_config import TextEncoding as TextEncoding
+from core.data.readers.settings import ReaderSettings
 from core.data.types import SplitPlan
 
 SPLIT_METHODS = ("auto", "column", "unit", "time", "stratified")
@@ -99,9 +100,18 @@ class TableData(DataConfig):
     prompt: str | None = field(None, "text column of the question or task that the text answers")
     drop_columns: Any = field([], "columns to leave out")
     infer_roles: bool = field(True, "infer the role of every other column (false: leave them out)")
-    missing: Any = field([], "values that mean missing, besides empty, ?, NA, N/A, NaN, null")
+    missing: Any = field(
+        None, "values that mean missing, instead of ?, NA, N/A, NaN, null (which hold in text files only)"
+    )
     delimiter: str = field("auto", "delimiter of a CSV; auto infers it from the file")
+    quote: str = field('"', "character that quotes cells of a CSV; none: quotation marks are text")
     encoding: str = field("auto", "text encoding; auto tries UTF-8, then Windows-1252")
+    decimal: str = field("auto", "decimal mark of numbers in text: auto, '.' or ','")
+    thousands: str = field("auto", "mark of thousands: auto, none, ',', '.', ' ' or an apostrophe")
+    skip_rows: int = field(0, "lines of a CSV before its header")
+    comment: str = field("", "lines of a CSV that begin with it are left out")
+    header: str = field("first", "first: the first line names the columns; none: column_1, column_2, ...")
+    date_order: str = field("auto", "order of dates in text: auto, dmy, mdy or ymd")
     bin_edges: dict[str, list[float]] = field({}, BIN_EDGES)
     drop_unlabeled: bool = field(False, "leave rows without a target out instead of refusing them")
     split: str = field("auto", "auto (unit if given, else stratified), column, unit, time, stratified")
@@ -121,12 +131,29 @@ class TableData(DataConfig):
             "text",
             "references",
             "drop_columns",
-            "missing",
         )
         for key in lists:
             setattr(self, key, as_list(getattr(self, key)))
+        if self.missing is not None:
+            self.missing = as_list(self.missing)
+        self.reader()
         check_split(self)
         at_least_zero("data", gap=self.gap)
+
+    def reader(self) -> ReaderSettings:
+        """Return the settings of the reader; raises ValueError that names the key of one that can't be."""
+        return ReaderSettings(
+            delimiter=self.delimiter,
+            quote=self.quote,
+            encoding=self.encoding,
+            decimal=self.decimal,
+            thousands=self.thousands,
+            missing=None if self.missing is None else tuple(self.missing),
+            skip_rows=self.skip_rows,
+            comment=self.comment,
+            header=self.header,
+            date_order=self.date_order,
+        )
 
 
 @register("data", "text", builds="core.data.sources.table:read")

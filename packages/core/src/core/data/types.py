@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from torch import Tensor
 
+    from core.data.number_formats import NumberFormat
+    from core.data.readers.settings import ReaderSettings
+
 Json = Any
 """A value that json.dumps writes without a default: None, bool, int, float, str, list or dict of these."""
 
@@ -108,6 +111,10 @@ class Dataset:
     """Sensitive numeric column -> inner bin edges; not given: age groups, or quartiles of the training set."""
     notes: list[str] = field(default_factory=list)
     """What the reader dropped or changed, in sentences, for the record."""
+    reader: ReaderSettings | None = None
+    """How the file was read, for the files that the run reads later; None: no file of the user's own."""
+    formats: dict[str, NumberFormat] = field(default_factory=dict)
+    """Column of numbers in a text file -> how they are written."""
     ood_sets: dict[str, pd.DataFrame] = field(default_factory=dict)
     """Name -> labeled rows of no class that is trained on: whether the model detects them is a study, see
     ``core.evaluation.ood_detection``."""

@@ -146,7 +146,8 @@ class IntentSlotsTarget(Target):
             if len(spans) > self.max_words:
                 raise ValueError(
                     f"column {self.text!r}, row {row}: {len(spans)} words are more than "
-                    f"target.max_words={self.max_words}: raise target.max_words and encoder.text.max_length, or shorten the text"
+                    f"target.max_words={self.max_words}: raise it and encoder.text.max_length, or shorten the text"
+                    "shorten the text"
                 )
             labels = encode_bio(spans, parse_slots(cell, where), self.slots, where)
             codes[n, 1 : 1 + len(spans)] = labels

@@ -177,11 +177,11 @@ class Decoded:
     def joined(cls, pieces: Sequence[Decoded]) -> Decoded:
         """Return the rows of all pieces, one after another."""
 
-        def whole(name: str) -> Any:
+        def concatenated(name: str) -> Any:
             each = [getattr(piece, name) for piece in pieces]
             return None if each[0] is None else np.concatenate(each)
 
-        return cls(whole("scores"), whole("labels"), whole("sure"), whole("doubtful"))
+        return cls(concatenated("scores"), concatenated("labels"), concatenated("sure"), concatenated("doubtful"))
 
 
 @dataclass(frozen=True)

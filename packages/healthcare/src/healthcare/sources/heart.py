@@ -56,7 +56,7 @@ def read(config: Heart, task: TaskConfig, seed: int) -> Dataset:
     for site in config.sites:
         path = resolve_path(f"{config.folder}/{SITES[site]}", "data.folder")
         table = read_table(
-            path, names=list(COLUMNS), delimiter=" " if site == "hungarian" else ",", missing=["-9", "-9.0"]
+            path, names=list(COLUMNS), delimiter=" " if site == "hungarian" else ",", missing=["?", "-9"]
         )
         frames.append(table.frame.assign(site=site))
         files |= table.files

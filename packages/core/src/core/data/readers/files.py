@@ -8,6 +8,7 @@ import hashlib
 import io
 import lzma
 import os
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -53,21 +54,32 @@ def decompress(path: Path) -> tuple[Path, bytes]:
     data = path.read_bytes()
     try:
         while path.suffix.lower() in _DECOMPRESS:
-            data = _DECOMPRESS[path.suffix.lower()](data)
-            path = path.with_suffix("")
+            ending = path.suffix.lower()
+            if ending == ".zip":
+                name, data = _unzip(data)
+                path = (
+                    path.with_suffix("") if path.with_suffix("").suffix else path.with_name(Path(name).name)
+                )
+            else:
+                data = _DECOMPRESS[ending](data)
+                path = path.with_suffix("")
     except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"{path}: could not be decompressed ({error}): the file is damaged or truncated"
-        ) from error
+        readable = data[:4096].isascii() and b"," in data[:4096] and b"\n" in data[:4096]
+        cure = "it is plain text: take the ending away" if readable else "the file is damaged or truncated"
+        raise ValueError(f"{path}: could not be decompressed ({error}): {cure}") from error
     return path, data
 
 
-def _unzip(data: bytes) -> bytes:
+def _unzip(data: bytes) -> tuple[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        inside = [n for n in archive.namelist() if not n.endswith("/")]
+        inside = [n for n in archive.namelist() if not n.endswith("/") and not _BESIDE.search(n)]
         if len(inside) != 1:
             raise zipfile.BadZipFile(f"{len(inside)} files inside, expected one")
-        return archive.read(inside[0])
+        return inside[0], archive.read(inside[0])
+
+
+_BESIDE = re.compile(r"(^|/)(__MACOSX/|\._|\.DS_Store$|Thumbs\.db$)")
+"""What macOS and Windows put beside the file that was meant."""
 
 
 def _unzstd(data: bytes) -> bytes:
@@ -80,27 +92,57 @@ _DECOMPRESS: dict[str, Callable[[bytes], bytes]] = {
     ".xz": lzma.decompress,
     ".zst": _unzstd,
     ".bz2": bz2.decompress,
-    ".zip": _unzip,
+    ".zip": lambda data: _unzip(data)[1],
 }
+
+
+def _wide(data: bytes) -> str:
+    """Return the UTF-16 of a text without a byte order mark, told by the zero bytes of its Latin letters."""
+    head = data[:4096]
+    if len(data) % 2 or len(head) < 8:
+        return ""
+    even, odd = head[::2].count(0) / len(head[::2]), head[1::2].count(0) / len(head[1::2])
+    if odd > 0.4 and even < 0.05:
+        return "utf-16-le"
+    return "utf-16-be" if even > 0.4 and odd < 0.05 else ""
+
+
+def _legacy(path: Path, data: bytes, start: int) -> tuple[str, list[str]]:
+    """Return a text that is not UTF-8 as Windows-1252, unless that is surely wrong."""
+    line = data.count(b"\n", 0, start) + 1
+    name = "data.encoding names the right one (cp1251, cp932, gb18030, ...)"
+    lenient = data.decode("utf-8", errors="replace")
+    damaged = lenient.count("\ufffd")
+    if sum(not c.isascii() for c in lenient) > 2 * damaged:
+        raise ValueError(
+            f"{path}: line {line} holds a byte that is not UTF-8, as the rest of the file is: correct it; {name}"
+        )
+    try:
+        text = data.decode("cp1252")
+    except UnicodeDecodeError as error:
+        wrong = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(
+            f"{path}: not UTF-8 (line {line}) and not Windows-1252 (line {wrong}): {name}"
+        ) from error
+    return text, [f"{path.name} is not UTF-8 (line {line}): read as Windows-1252; {name}."]
 
 
 def decode(path: Path, data: bytes, encoding: str) -> tuple[str, list[str]]:
     """Return the text of a file's bytes and a sentence for an encoding that was inferred.
 
-    ``auto``: a byte order mark's encoding, else UTF-8, else Windows-1252. Raises ``ValueError`` with the line that is
-    not in the encoding.
+    ``auto``: a byte order mark's encoding, else UTF-16 by its zero bytes, UTF-8, or Windows-1252. Raises ``ValueError``
+    with the line that is not in the encoding.
     """
     marks = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
     if encoding == "auto":
-        encoding = next((name for mark, name in marks.items() if data.startswith(mark)), "utf-8")
+        encoding = next((name for mark, name in marks.items() if data.startswith(mark)), "")
+        encoding = encoding or _wide(data) or "utf-8"
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError as error:
             if b"\0" in data[:4096]:
                 raise ValueError(f"{path}: this is not a text file (it holds zero bytes)") from error
-            line = data.count(b"\n", 0, error.start) + 1
-            text = data.decode("cp1252", errors="replace")
-            return text, [f"{path.name} is not UTF-8 (line {line}): read as Windows-1252."]
+            return _legacy(path, data, error.start)
         return text, [] if encoding == "utf-8" else [
             f"{path.name}: read as {encoding.upper()}, as its first bytes say."
         ]

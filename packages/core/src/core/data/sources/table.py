@@ -24,7 +24,7 @@ def read(config: TableData, task: TaskConfig | None, seed: int) -> Dataset:
     path = resolve_path(config.path)
     if path.is_dir():
         raise config_error("data.path", config.path, "is a folder; data=image_folder reads folders")
-    table = read_table(path, delimiter=config.delimiter, encoding=config.encoding, missing=config.missing)
+    table = read_table(path, reader=config.reader())
     image = config.image if isinstance(config, ImagesData) else None
     given = ColumnRoles(
         target=tuple(config.target),
@@ -65,6 +65,8 @@ def read(config: TableData, task: TaskConfig | None, seed: int) -> Dataset:
         files=table.files,
         group_edges=dict(config.bin_edges),
         notes=notes,
+        reader=table.reader,
+        formats=table.formats,
     )
     if config.unit:
         dataset.unit_name = "unit"

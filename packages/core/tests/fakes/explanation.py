@@ -50,7 +50,9 @@ VALUE = RegressionTarget("y")
 """A target whose explained output is the model's output itself."""
 
 
-def fitted(frame: pd.DataFrame, roles: ColumnRoles, config: ColumnsEncoderConfig | None = None) -> ColumnsEncoder:
+def fitted(
+    frame: pd.DataFrame, roles: ColumnRoles, config: ColumnsEncoderConfig | None = None
+) -> ColumnsEncoder:
     encoder = ColumnsEncoder(config or ColumnsEncoderConfig(), roles)
     encoder.fit(frame)
     return encoder

@@ -1,7 +1,7 @@
 """A small model, target and stream of batches that keep the protocols, for the tests of the training room.
 
 Run as a script it trains in a folder in one process after another, each killed with SIGKILL after the step given
-(0: lives to the end), and exits with 0 if the last one ended well: ``python training_fakes.py FOLDER CASE 3 8 0``.
+(0: lives to the end), and exits with 0 if the last one ended well: ``python -m fakes.training FOLDER CASE 3 8 0``.
 """
 
 from __future__ import annotations

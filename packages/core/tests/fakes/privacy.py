@@ -1,7 +1,7 @@
 """A small split with units and a private training over it, for the tests of the privacy room.
 
 Run as a script it trains in a folder in one process after another, each killed with SIGKILL after the step given
-(0: lives to the end): ``python privacy_fakes.py FOLDER 3 8 0``.
+(0: lives to the end): ``python -m fakes.privacy FOLDER 3 8 0``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from training_fakes import Held, Killer, Net, Yes
 
 from core.config import OptimizerConfig, build
 from core.data.types import Batch
@@ -24,6 +23,7 @@ from core.training.dp_sgd import DPGradient
 from core.training.parallel import ALONE
 from core.training.setup import TrainingInputs, TrainingSetup
 from core.training.trainer import run_validator, train
+from fakes.training import Held, Killer, Net, Yes
 
 
 class Rows(Held):

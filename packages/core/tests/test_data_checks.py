@@ -50,7 +50,7 @@ def test_all_errors_come_in_one_message() -> None:
     message = str(told.value)
     assert "the target 'y' is empty in rows 2, 3" in message
     assert "drop_unlabeled=true" in message
-    assert "column 'x' should hold numbers but has 'high' in row 5" in message
+    assert "column 'x' holds numbers but 'high' in row 5" in message
     assert "column 'z' is infinite in row 9" in message
 
 

@@ -111,13 +111,16 @@ def test_rows_of_a_wrong_width_are_named(tmp_path: Path) -> None:
 
 def test_missing_values_are_missing_and_numbers_stay_numbers(tmp_path: Path) -> None:
     text = b"x,y,z,flag\n1,?,NA,True\n , 2.5,-99,False\n3,,4,True\n"
-    frame = read_table(_write(tmp_path / "t.csv", text), missing=["-99"]).frame
+    frame = read_table(_write(tmp_path / "t.csv", text), missing=["-99", "?", "NA"]).frame
     np.testing.assert_array_equal(frame["x"].to_numpy(), [1, np.nan, 3])
     np.testing.assert_array_equal(frame["y"].to_numpy(), [np.nan, 2.5, np.nan])
     np.testing.assert_array_equal(frame["z"].to_numpy(), [np.nan, np.nan, 4])
     assert frame["flag"].tolist() == [True, False, True]
     raw = read_table(tmp_path / "t.csv", typed=False).frame
     assert raw["z"].tolist() == [None, "-99", "4"]
+    only = read_table(tmp_path / "t.csv", missing=["-99"]).frame
+    assert only["z"].tolist() == ["NA", None, "4"], "given, they replace the defaults"
+    assert read_table(_write(tmp_path / "f.csv", b"x\n-99.0\n4\n"), missing=["-99"]).frame["x"].isna().sum() == 1
 
 
 def test_large_whole_numbers_keep_every_digit(tmp_path: Path) -> None:

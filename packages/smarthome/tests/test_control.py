@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,57 +13,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import smarthome
 from smarthome.command import ControlConfig
-from smarthome.controller import build_controller, confidence_threshold
-
-SMALL = (
-    "training.progress=none",
-    "evaluation.resamples=50",
-    "evaluation.resamples_slow=20",
-    "baseline=none",
-    "threads=1",
-)
+from smarthome.controller import Question, build_controller, confidence_threshold
+from smarthome.plan import make_plan
+from smarthome.protocol import parse_line, parse_message
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs")
-    commands = smarthome.train(
-        "task=commands",
-        "data.rows=2500",
-        "training.epochs=6",
-        "backbone.hidden_size=48",
-        *SMALL,
-        folder=folder / "commands",
-    )
-    scene = smarthome.train(
-        "task=scene",
-        "data.rows=2000",
-        "training.epochs=6",
-        *SMALL,
-        folder=folder / "scene",
-    )
-    return commands, scene
-
-
-def spoken(runs, tmp_path, *lines, **settings):
+def spoken(runs, tmp_path, *lines, **keys):
     commands, scene = runs
     file = tmp_path / "said.jsonl"
     file.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines) + "\n")
-    out = tmp_path / "answers.jsonl"
-    given = [f"{key}={value}" for key, value in settings.items()]
-    answers = smarthome.control(
+    out = tmp_path / f"answers{len(list(tmp_path.iterdir()))}.jsonl"  # a new home each time
+    more = [f"{key}={value}" for key, value in keys.items()]
+    decisions = smarthome.control(
         f"run={commands.path}",
         f"scene_run={scene.path}",
         f"input={file}",
         f"output={out}",
-        *given,
+        *more,
         folder=tmp_path / "x",
     )
     written = [json.loads(line) for line in out.read_text().splitlines()]
-    assert len(written) == len(answers) == len(lines)
+    assert len(written) == sum(decisions.values()) == len(lines)
     return written
 
 
@@ -78,22 +56,168 @@ def test_a_command_becomes_a_plan_and_a_change(runs, tmp_path):
     assert 0.5 < answer["confidence"] <= 1
 
 
-def test_a_lock_waits_until_a_person_confirms(runs, tmp_path):
-    asked, yes = spoken(runs, tmp_path, "unlock the front door lock", {"confirm": True})
+def controller_of(runs, **keys):
+    return build_controller(ControlConfig(run=str(runs[0].path), **keys))
+
+
+def test_a_lock_waits_until_a_person_confirms(runs):
+    controller = controller_of(runs)
+    asked = controller.handle({"text": "unlock the front door lock"})
     assert (asked["decision"], asked["changes"]) == ("confirm", [])
+    yes = controller.handle({"confirm": True, "id": asked["id"]})
+    assert (yes["decision"], yes["reason"], yes["confirmed"]) == ("done", "confirmed by a person", True)
     assert yes["changes"] == [
         {"device": "front door lock", "attribute": "locked", "before": True, "after": False}
     ]
-    asked, no, late = spoken(
-        runs, tmp_path, "unlock the front door lock", {"confirm": False}, {"confirm": True}
-    )
-    assert (asked["decision"], no["decision"], late["decision"]) == ("confirm", "refused", "refused")
-    assert no["changes"] == late["changes"] == []
+    late = controller.handle({"confirm": True, "id": asked["id"]})  # once
+    assert (late["decision"], late["changes"]) == ("refused", [])
     # whatever else is said takes the question off the table
-    _, _, late = spoken(
-        runs, tmp_path, "unlock the front door lock", "turn on the desk lamp", {"confirm": True}
-    )
+    asked = controller.handle({"text": "lock the front door lock"})
+    controller.handle({"text": "turn on the desk lamp"})
+    late = controller.handle({"confirm": True, "id": asked["id"]})
     assert late["reason"] == "no plan is waiting for confirmation"
+
+
+@functools.cache
+def _controller_of(path):
+    return build_controller(ControlConfig(run=path))
+
+
+def shared_controller(runs):
+    """Return one controller for many lines."""
+    return _controller_of(str(runs[0].path))
+
+
+NO = ["no", "yes", "true", "false", [False], [True], 1, 0, 1.0, None, {}, {"confirm": True}, "", False]
+
+
+@pytest.mark.parametrize("said", NO, ids=repr)
+def test_only_true_confirms(runs, said):
+    controller = controller_of(runs)
+    asked = controller.handle({"text": "unlock the front door lock"})
+    answer = controller.handle({"confirm": said, "id": asked["id"]})
+    assert (answer["decision"], answer["confirmed"], answer["changes"]) == ("refused", False, [])
+    assert controller.home.device("front door lock").state == {"locked": True}
+    assert controller.pending is None
+
+
+@pytest.mark.parametrize("own", [None, "", "x", "1"], ids=repr)
+def test_only_the_id_of_the_question_confirms(runs, own):
+    controller = controller_of(runs)
+    controller.handle({"text": "unlock the front door lock"})
+    answer = controller.handle({"confirm": True, "id": own})
+    assert (answer["decision"], answer["changes"]) == ("refused", [])
+    assert "not that of the question" in answer["reason"]
+
+
+@given(
+    st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(), st.lists)
+)
+@settings(max_examples=60, deadline=None)
+def test_no_answer_but_the_right_one_opens_the_door(runs, said):
+    controller = shared_controller(runs)
+    controller.home.device("front door lock").state["locked"] = True
+    plan = make_plan("HassTurnOff", {"name": "front door lock"}, controller.home)
+    for line in ({"confirm": said}, {"confirm": said, "id": "right"}, {"confirm": True, "id": said}):
+        if line.get("confirm") is True and line.get("id") == "right":
+            continue
+        controller.pending = Question("right", plan, controller.clock(), None)
+        with contextlib.suppress(ValueError):
+            assert controller.handle(line)["changes"] == []
+    assert controller.home.device("front door lock").state["locked"]
+
+
+def test_a_question_waits_for_a_limited_time(runs):
+    controller = controller_of(runs, confirm_seconds=30)
+    now = 100.0
+    controller.clock = lambda: now
+    asked = controller.handle({"text": "unlock the front door lock"})
+    assert asked["seconds"] == 30
+    now = 131.0
+    late = controller.handle({"confirm": True, "id": asked["id"]})
+    assert (late["decision"], late["changes"]) == ("refused", [])
+    assert "more than 30 s old" in late["reason"]
+
+
+def test_a_spoken_yes_confirms_what_is_not_unsafe_in_the_same_area(runs):
+    controller = controller_of(runs)
+    controller.handle({"text": "unlock the front door lock"})
+    spoken_yes = controller.handle({"text": "Yes."})
+    assert (spoken_yes["decision"], spoken_yes["changes"]) == ("refused", [])
+    assert "a spoken yes confirms nothing unsafe" in spoken_yes["reason"]
+    doubtful = replace(make_plan("HassTurnOn", {"name": "desk lamp"}, controller.home), confirm="unsure")
+    controller.pending = Question("q", doubtful, controller.clock(), "office")
+    assert controller.handle({"text": "yes", "area": "kitchen"})["changes"] == []
+    done = controller.handle({"text": "yes please!", "area": "office"})
+    assert [change["device"] for change in done["changes"]] == ["desk lamp"]
+    assert controller.handle({"text": "yes"})["reason"] == "no plan is waiting for confirmation"
+    controller.spoken_yes = False
+    controller.home.device("desk lamp").state["on"] = False
+    controller.pending = Question("q", doubtful, controller.clock(), None)
+    assert controller.handle({"text": "yes"})["changes"] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ({"text": "turn on the lights", "area": "mars"}, "area 'mars': the home has kitchen"),
+        ({"text": "turn on the lights", "area": ["kitchen"]}, "area should be a text"),
+        ({"text": "turn on the lights", "area": 5}, "area should be a text, not 5"),
+        ({"text": "turn on the lights", "aera": "kitchen"}, "'aera' is no key"),
+        ({"text": "no", "confirm": "x"}, "one of text, sensors and confirm"),
+        ({"text": ["turn on the lights"]}, "text should be a text"),
+        ({"text": None}, "text is null"),
+        ({"text": "turn on \ud800"}, "surrogate"),
+        ({"sensors": 3}, "sensors should be an object"),
+        ({"sensors": {"co2": [1]}}, "co2 should be one value"),
+        ({"sensors": {"co2": 10**400}}, "too large"),
+        ({}, "nothing"),
+    ],
+)
+def test_a_line_is_used_as_it_was_meant_or_not_at_all(runs, line, told):
+    controller = shared_controller(runs)
+    before = controller.home.to_dict()["devices"]
+    with pytest.raises(ValueError, match=re.escape(told)):
+        controller.handle(line)
+    assert controller.home.to_dict()["devices"] == before
+
+
+@given(
+    st.binary(max_size=60) | st.text(max_size=40).map(lambda s: json.dumps({"text": s, "area": s}).encode())
+)
+@example(b"[" * 100_000)
+@example(b'{"a":' * 100_000)
+@example(b'{"sensors": {"co2": NaN}}')
+@example(b'{"confirm": false, "confirm": true}')
+@example(b"\xff\xfe")
+@example(b"9" * 5000)
+@settings(max_examples=150, deadline=None)
+def test_every_line_is_read_or_refused_with_a_reason(line):
+    with contextlib.suppress(ValueError):
+        parse_message(parse_line(line))
+
+
+def test_the_log_is_appended_and_the_home_kept_over_a_restart(runs, tmp_path):
+    out, source = tmp_path / "log.jsonl", tmp_path / "said.jsonl"
+    asked = (f"run={runs[0].path}", f"input={source}", f"output={out}")
+    source.write_bytes(b"turn on the desk lamp\n" + b'{"a":' * 20_000 + b"\n\xff\n" + b"x" * 200_000 + b"\n")
+    assert smarthome.control(*asked, folder=tmp_path / "x") == {"done": 1, "error": 3}
+    with out.open("a") as file:
+        file.write('{"utterance": "cut by a k')
+    source.write_text("turn on the desk lamp\nturn on the reading lamp\n")
+    assert smarthome.control(*asked, folder=tmp_path / "x") == {"done": 2}
+    lines = out.read_text().splitlines()
+    assert len(lines) == 4 + 1 + 2
+    again, new = json.loads(lines[-2]), json.loads(lines[-1])
+    assert again["reason"] == "every device was in this state already"
+    assert new["changes"][0]["device"] == "reading lamp"
+    for kept in (out, tmp_path / "log.jsonl.home"):
+        assert kept.stat().st_mode & 0o777 == 0o600
+    (tmp_path / "log.jsonl.home").write_text(
+        '{"devices": {"desk lamp": {"domain": "light", "state": {"on": 3}}}}'
+    )
+    with pytest.raises(ValueError, match="not the state of a home"):
+        smarthome.control(*asked, folder=tmp_path / "x")
 
 
 def test_what_is_out_of_scope_is_refused(runs, tmp_path):
@@ -146,6 +270,21 @@ def test_a_sensed_scene_becomes_a_plan(runs, tmp_path):
     assert answers[-1]["scene"] == "no"
     last = [c for a in answers[5:] for c in a["changes"] if c["device"] == "bedroom thermostat"]
     assert last[-1]["after"] == 17.0
+
+
+def test_a_reading_that_can_not_be_read_spoils_no_later_one(runs, tmp_path):
+    good = {"temperature": 20.0, "humidity": 40.0, "co2": 430}
+    lines = [
+        {"sensors": good | {"co2": value}, "area": "office", "time": f"2024-01-08 {time}"}
+        for value, time in (
+            (430, "2024-01-08 10:00"),
+            ("much", "2024-01-08 10:10"),
+            (430, "soon"),
+            (440, "2024-01-08 10:20"),
+        )
+    ]
+    answers = spoken(runs, tmp_path, *lines)
+    assert [a["decision"] == "error" for a in answers] == [False, True, True, False]
 
 
 def test_lines_that_can_not_be_read_are_answered_and_passed_over(runs, tmp_path):
@@ -270,7 +409,7 @@ def test_the_command_line_reads_standard_input(runs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("keys", "told"),
     [
         (("min_confidence=2",), "min_confidence=2"),
         (("comfort=40",), "comfort=40"),
@@ -280,11 +419,11 @@ def test_the_command_line_reads_standard_input(runs, tmp_path):
         (("output=/no/where/x.jsonl",), "there is no folder"),
     ],
 )
-def test_mistakes_are_told(runs, tmp_path, given, told):
+def test_mistakes_are_told(runs, tmp_path, keys, told):
     commands, _ = runs
     file = tmp_path / "said.txt"
     file.write_text("stop\n")
-    asked = [g.format(commands=commands.path) for g in given]
+    asked = [g.format(commands=commands.path) for g in keys]
     base = [f"run={commands.path}", *([] if any(a.startswith("input") for a in asked) else [f"input={file}"])]
     with pytest.raises(ValueError, match=told):
         smarthome.control(*base, *asked, folder=Path(tmp_path / "y"))
@@ -303,4 +442,7 @@ def test_a_plan_that_the_run_is_not_sure_of_waits_for_a_person(runs):
     asked = controller.handle({"text": "turn on the desk lamp"})
     assert (asked["decision"], asked["changes"]) == ("confirm", [])
     assert "below 1.010" in asked["reason"]
-    assert controller.handle({"confirm": True})["decision"] == "done"
+    assert controller.handle({"confirm": True, "id": asked["id"]})["decision"] == "done"
+    # unlike a query, or what changes nothing
+    assert controller.handle({"text": "turn on the desk lamp"})["decision"] == "done"
+    assert controller.handle({"text": "is the desk lamp on"})["decision"] == "done"

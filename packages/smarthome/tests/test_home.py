@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from smarthome.home import HOME_WIDE, INITIAL_STATES, Action, example_home, home_from_dict, read_home
+from smarthome.home import HOME_WIDE, INITIAL_STATES, Action, Device, example_home, home_from_dict, read_home
+from smarthome.names import words_of
 from smarthome.plan import domain_of_name, make_plan
 from smarthome.safety import COMFORT_RANGE, HARD_LIMITS
 from smarthome.scene_policy import plan_for_scene
-from smarthome.spoken_numbers import parse_number
+from smarthome.spoken_numbers import NUMBER_WORDS, TENS_WORDS, parse_number, parse_slot
 
 
 def done(home, intent, slots, here=None):
@@ -50,10 +54,168 @@ def test_values_are_read_from_words():
 
 @pytest.mark.parametrize(
     ("said", "value"),
-    [("22,5 °", 22.5), ("max", 100), ("twenty one", 21), ("100", 100), ("two hundred", 200), ("soon", None)],
+    [
+        ("22,5 °", 22.5),
+        ("max", 100),
+        ("twenty one", 21),
+        ("100", 100),
+        ("two hundred", 200),
+        ("2 hundred", 200),
+        ("a hundred", 100),
+        ("one hundred and five", 105),
+        ("three thousand", 3000),
+        ("fifteen", 15),
+        ("thirteen", 13),
+        ("nineteen percent", 19),
+        ("minus five", -5),
+        ("- 5 °C", -5),
+        ("20 point 5", 20.5),
+        ("twenty point two five", 20.25),
+        ("19 and a half", 19.5),
+        ("nineteen and a half degrees", 19.5),
+        ("25 degrees fahrenheit", -3.9),
+        ("68 °F", 20),
+        *(
+            (unread, None)
+            for unread in (
+                *(
+                    "soon",
+                    "",
+                    "1,500",
+                    "1.500",
+                    "20 or 30",
+                    "20-30",
+                    "one two",
+                    "twenty twenty",
+                    "five hundred thirty forty",
+                ),
+                *(
+                    "1.5.2",
+                    "minus",
+                    "20 point",
+                    "point 5",
+                    "about 20",
+                    "20 ish",
+                    "9" * 400,
+                    "percent",
+                    "hundred hundred",
+                ),
+            )
+        ),
+    ],
 )
 def test_numbers(said, value):
     assert parse_number(said) == value
+
+
+@given(
+    st.text(max_size=20)
+    | st.lists(st.sampled_from([*NUMBER_WORDS, "hundred", "a", "and", "half", "point", "20", "7"])).map(
+        " ".join
+    )
+)
+def test_a_number_is_read_whole_or_not_at_all(said):
+    """Whatever is read says nothing more when a word is added that is no unit."""
+    value = parse_number(said)
+    assert value is None or abs(value) < 1e9
+    assert parse_number(f"{said} or so") is None
+    assert parse_number(f"or {said}") is None
+
+
+@given(st.integers(0, 99))
+def test_a_number_in_words_is_that_in_digits(n):
+    tens, rest = divmod(n, 10)
+    words = (
+        NUMBER_WORDS[n]
+        if n < 20
+        else " ".join([list(TENS_WORDS)[tens - 2], *([NUMBER_WORDS[rest]] if rest else [])])
+    )
+    assert parse_number(words) == parse_number(words.replace(" ", "-")) == parse_number(str(n)) == n
+    assert parse_number(f"a hundred and {words}") == (100 + n)
+
+
+@pytest.mark.parametrize(
+    ("slot", "said", "unit", "value"),
+    [
+        ("temperature", "70", "fahrenheit", 21.1),
+        ("temperature", "21", "celsius", 21),
+        ("temperature", "70", "kelvin", None),
+        ("temperature", "20 percent", None, None),
+        ("temperature", "max", None, None),
+        ("temperature", "half", None, None),
+        ("temperature", "20 celsius", "fahrenheit", None),
+        ("brightness", "half", None, 50),
+        ("brightness", "20 degrees", None, None),
+        ("minutes", "half a", None, 0.5),
+        ("hours", "an", None, 1),
+        ("minutes", "max", None, None),
+        ("minutes", "2 hours", None, None),
+    ],
+)
+def test_a_unit_is_converted_or_refused(slot, said, unit, value):
+    assert parse_slot(slot, said, unit) == value
+
+
+@pytest.mark.parametrize(
+    "empty", ["the", "a", "my", "...", "", " ", "the my our", "!", "\u0301", "die", "all the"]
+)
+@pytest.mark.parametrize("intent", ["HassTurnOff", "HassTurnOn"])
+@pytest.mark.parametrize("area", [None, "living room", "bedroom"])
+def test_a_slot_without_a_word_reaches_nothing(empty, intent, area):
+    home = example_home()
+    for slot in ("name", "area", "floor", "domain"):
+        slots = {"domain": "lights", **({} if area is None else {"area": area}), slot: empty}
+        plan = make_plan(intent, slots, home)
+        assert plan.refused is not None, slots
+        assert plan.actions == []
+    assert make_plan("HassShoppingListAddItem", {"item": empty}, home).refused is not None
+
+
+@given(st.text(alphabet=" .,-_!?'/\u0301\u200dthemyaour", max_size=12))
+def test_whatever_device_is_reached_shares_a_word_with_what_was_said(name):
+    home = example_home()
+    plan = make_plan("HassTurnOff", {"name": name}, home)
+    for action in plan.actions:
+        for device in action.devices:
+            assert words_of(name)
+            assert words_of(name) <= words_of(device) or home.device(device).domain == domain_of_name(name)
+
+
+def test_an_accent_is_the_same_in_every_encoding():
+    home = home_from_dict(
+        {
+            "areas": {"K\u00fcche": "\u00c9tage"},
+            "devices": [
+                {"name": "Caf\u00e9-Lampe", "area": "K\u00fcche", "domain": "light"},
+                {
+                    "name": "\u0930\u0938\u094b\u0908 \u092c\u0924\u094d\u0924\u0940",
+                    "area": None,
+                    "domain": "light",
+                },
+            ],
+        },
+        "here",
+    )
+    for slots in (
+        {"domain": "light", "area": "Ku\u0308che"},
+        {"domain": "light", "area": "KU\u0308CHE"},
+        {"domain": "light", "floor": "e\u0301tage"},
+        {"name": "cafe\u0301"},
+    ):
+        plan = make_plan("HassTurnOn", slots, home)
+        assert plan.actions[0].devices == ("Caf\u00e9-Lampe",), (slots, plan.refused)
+    # vowel signs are part of a word: \u092c is no name of it
+    assert make_plan("HassTurnOn", {"name": "\u092c"}, home).refused is not None
+
+
+def test_the_whole_home_is_not_reached_for_want_of_one_in_the_room():
+    plan = make_plan("HassTurnOn", {"domain": "lights"}, example_home(), "hallway")
+    assert plan.actions[0].devices == ("hall light",)
+    plan = make_plan("HassSetVolume", {"volume_level": "30"}, example_home(), "hallway")
+    assert plan.refused is not None
+    assert "say where" in plan.refused
+    plan = make_plan("HassVacuumStart", {}, example_home(), "office")
+    assert plan.actions[0].devices == ("vacuum",)  # there is one
 
 
 @pytest.mark.parametrize(
@@ -66,18 +228,41 @@ def test_numbers(said, value):
         ("HassTurnOn", {"name": "garage door"}, "a garage is opened only"),
         ("HassSetPosition", {"name": "garage door", "position": "50"}, "a garage is opened only"),
         ("HassClimateSetTemperature", {"area": "office", "temperature": "28"}, "outside 16 to 26"),
+        (
+            "HassClimateSetTemperature",
+            {"area": "bedroom", "temperature": "26"},
+            "from 17 to 26 °C is more than",
+        ),
+        ("HassTurnOn", {"name": "heater"}, "an oven is switched on only"),
+        ("HassTurnOn", {"name": "side gate"}, "a gate is opened only"),
+        ("HassTurnOn", {"name": "gas"}, "a valve is opened only"),
     ],
 )
 def test_unsafe_steps_wait_for_a_person(intent, slots, why):
-    plan = make_plan(intent, slots, example_home())
+    home = example_home()
+    home.device("bedroom thermostat").state["temperature"] = 17.0
+    home.devices += [
+        Device("heater", "office", "switch", "", {"on": False}),
+        Device("side gate", None, "cover", "", {"position": 0}),
+        Device("gas", None, "valve", "", {"position": 0}),
+    ]
+    plan = make_plan(intent, slots, home)
     assert plan.refused is None
     assert plan.confirm is not None
-    import re
+    assert plan.unsafe
 
     assert re.search(why, plan.confirm)
 
 
 def test_what_is_safe_needs_no_one():
+    for slots in ({"domain": "light", "area": "kitchen"}, {"domain": "lights", "area": "garage"}):
+        assert make_plan("HassTurnOn", slots, example_home()).confirm is None
+    assert (
+        make_plan(
+            "HassClimateSetTemperature", {"area": "office", "temperature": "24"}, example_home()
+        ).confirm
+        is None
+    )
     assert make_plan("HassTurnOff", {"name": "oven"}, example_home()).confirm is None
     assert make_plan("HassTurnOff", {"name": "garage door"}, example_home()).confirm is None
     assert make_plan("HassGetState", {"name": "front door lock"}, example_home()).confirm is None
@@ -153,6 +338,17 @@ def test_a_home_is_read_from_json(tmp_path):
         read_home(file)
     with pytest.raises(ValueError, match="no such file"):
         read_home(tmp_path / "none.json")
+    lamp = {"name": "Lamp", "domain": "light"}
+    for wrong, told in (
+        ([1], "areas"),
+        ({"devices": 3}, "list of devices"),
+        ({"devices": [3]}, "a name and a domain"),
+        ({"devices": [lamp, lamp | {"name": "lamp "}]}, "two devices are called"),
+        ({"devices": [lamp | {"state": {"on": "no"}}]}, "the state of 'Lamp' can't be"),
+        ({"devices": [lamp | {"area": ["x"]}]}, "which is not listed"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            home_from_dict(wrong, "here")
     with pytest.raises(ValueError, match="at least one device"):
         home_from_dict({"areas": {}, "devices": []}, "here")
 

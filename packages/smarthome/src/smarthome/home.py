@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from smarthome.names import same_name
 
 State = dict[str, Any]
 ON_OFF = ("light", "switch", "fan", "oven", "media_player", "climate", "humidifier")
@@ -236,15 +239,34 @@ _HOME_WIDE: dict[str, Any] = {
 HOME_WIDE = tuple(_HOME_WIDE)
 
 
+def checked_state(domain: str, state: Mapping[str, Any]) -> State:
+    """Return the state of a device of a domain; raises ValueError for an attribute of a wrong type."""
+    checked = {str(name): value for name, value in state.items()}
+    for name, initial in INITIAL_STATES[domain].items():
+        value = checked.get(name, initial)
+        if isinstance(initial, bool | str):
+            right = isinstance(value, type(initial))
+        else:
+            right = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if not right:
+            raise ValueError(f"{name} is {value!r:.80}, unlike {initial!r}")
+    return checked
+
+
 def home_from_dict(content: Mapping[str, Any], where: str) -> Home:
     """Return a home from ``areas`` {name: floor or null} and ``devices`` [{name, area, domain, state}].
 
     Raises ValueError with what is wrong in the description.
     """
-    areas = {str(k): v for k, v in content.get("areas", {}).items()}
-    devices = []
+    listed = content.get("areas", {}) if isinstance(content, Mapping) else None
+    if not isinstance(listed, Mapping) or not isinstance(content.get("devices", []), list):
+        raise ValueError(
+            f"{where}: a home is an object with areas (name: floor or null) and a list of devices"
+        )
+    areas = {str(k): None if v is None else str(v) for k, v in listed.items()}
+    devices: list[Device] = []
     for n, given in enumerate(content.get("devices", [])):
-        if not {"name", "domain"} <= set(given):
+        if not isinstance(given, Mapping) or not {"name", "domain"} <= set(given):
             raise ValueError(f"{where}: device {n} needs a name and a domain")
         domain = str(given["domain"])
         if domain not in INITIAL_STATES:
@@ -252,9 +274,16 @@ def home_from_dict(content: Mapping[str, Any], where: str) -> Home:
                 f"{where}: device {given['name']!r} is of domain {domain!r}; known are {', '.join(INITIAL_STATES)}"
             )
         area = given.get("area")
-        if area is not None and area not in areas:
+        if area is not None and (not isinstance(area, str) or area not in areas):
             raise ValueError(f"{where}: device {given['name']!r} is in area {area!r}, which is not listed")
-        state = {**INITIAL_STATES[domain], **given.get("state", {})}
+        if any(same_name(str(given["name"]), other.name) for other in devices):
+            raise ValueError(
+                f"{where}: two devices are called {given['name']!r}: a command could not tell them apart"
+            )
+        try:
+            state = {**INITIAL_STATES[domain], **checked_state(domain, given.get("state", {}))}
+        except (ValueError, AttributeError) as error:
+            raise ValueError(f"{where}: the state of {given['name']!r} can't be: {error}") from error
         devices.append(Device(str(given["name"]), area, domain, str(given.get("kind", "")), state))
     if not devices:
         raise ValueError(f"{where}: a home needs at least one device")
@@ -267,8 +296,8 @@ def read_home(path: str | Path) -> Home:
     if not file.is_file():
         raise ValueError(f"home={path}: no such file")
     try:
-        content = json.loads(file.read_text())
-    except ValueError as error:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"home={path}: not JSON ({error})") from error
     return home_from_dict(content, f"home={path}")
 

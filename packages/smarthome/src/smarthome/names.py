@@ -4,65 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 
-ARTICLES = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "my",
-        "our",
-        "your",
-        "his",
-        "her",
-        "their",
-        "this",
-        "that",
-        "these",
-        "those",
-        "of",
-        "all",
-        "der",
-        "die",
-        "das",
-        "den",
-        "dem",
-        "des",
-        "ein",
-        "eine",
-        "einen",
-        "mein",
-        "meine",
-        "le",
-        "la",
-        "les",
-        "l",
-        "un",
-        "une",
-        "mon",
-        "ma",
-        "mes",
-        "el",
-        "los",
-        "las",
-        "una",
-        "mi",
-        "mis",
-        "il",
-        "lo",
-        "gli",
-        "uno",
-        "o",
-        "os",
-        "as",
-        "um",
-        "uma",
-        "het",
-        "de",
-        "een",
-        "en",
-        "ett",
-    ]
-)
+_ARTICLES = """
+the a an my our your his her their this that these those of all
+der die das den dem des ein eine einen mein meine le la les l un une mon ma mes el los las una mi mis
+il lo gli uno o os as um uma het de een en ett
+"""
+ARTICLES = frozenset(_ARTICLES.split())
 """Words that name nothing by themselves."""
 
 
@@ -84,7 +31,7 @@ def same_name(a: str, b: str) -> bool:
 def words_of(text: str) -> set[str]:
     """Return the words of a name that tell it apart, empty for ``the``, ``my`` and ``...``."""
     spaced = "".join(c if unicodedata.category(c)[0] in "LNM" else " " for c in normalized(text))
-    return set(spaced.split()) - ARTICLES
+    return {word for word in spaced.split() if has_character(word)} - ARTICLES
 
 
 def has_word(text: str) -> bool:

@@ -108,8 +108,6 @@ def make_plan(intent: str, slots: Mapping[str, Any], home: Home, speaker_area: s
     limit = refusal_reason(action)
     if limit:
         return Plan([action], refused=limit)
-    if not home.copy().execute(action):
-        return Plan([action])  # every device is in this state already: there is nothing to confirm
     reason = confirmation_reason(action, found)
     return Plan([action], confirm=reason, unsafe=reason is not None)
 

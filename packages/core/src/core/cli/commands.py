@@ -12,6 +12,7 @@ from omegaconf import MISSING
 
 from core.cli.application import Application
 from core.config import GROUPS, DataConfig, RunConfig, field
+from core.data.readers.settings import ReaderSettings
 from core.domain import Domain
 from core.serving.config import ServeConfig
 
@@ -28,6 +29,22 @@ class EvaluateConfig:
 
 
 @dataclass
+class ReaderKeys:
+    """How this one file is written, where it is not as the run's own files were."""
+
+    delimiter: str = field("auto", "delimiter, if it is not the run's")
+    quote: str = field('"', "character that quotes cells, or none")
+    encoding: str = field("auto", "text encoding, if it is not the run's")
+    decimal: str = field("auto", "decimal mark, if it is not the run's: '.' or ','")
+    thousands: str = field("auto", "mark of thousands, if it is not the run's, or none")
+    missing: Any = field(None, "values that mean missing, instead of the run's")  # noqa: RUF009 - makes a field
+    skip_rows: int = field(0, "lines before the header")
+    comment: str = field("", "lines that begin with it are left out")
+    header: str = field("first", "first, or none: columns are column_1, column_2, ...")
+    date_order: str = field("auto", "order of dates, if it is not the run's: dmy, mdy or ymd")
+
+
+@dataclass
 class PredictConfig:
     """Predict raw rows, texts or images with a saved run."""
 
@@ -36,6 +53,7 @@ class PredictConfig:
     output: str = field("predictions.csv", "table to write: .csv, .tsv, .jsonl or .parquet")
     device: str = field("auto", "auto, cpu, cuda, cuda:1, mps")
     batch_size: int = field(256, "rows of one forward pass")
+    reader: ReaderKeys = dataclasses.field(default_factory=ReaderKeys)
 
 
 @dataclass
@@ -88,7 +106,13 @@ def predict(domain: Domain) -> Application:
     def work(config: PredictConfig, folder: Path, domain: Domain) -> Any:
         from core.serving.verbs import predict as run
 
-        return run(config.run, config.input, config.output, config.device, config.batch_size)
+        keys = dataclasses.asdict(config.reader)
+        missing = keys.pop("missing")
+        named = (
+            None if missing is None else tuple(map(str, missing if isinstance(missing, list) else [missing]))
+        )
+        reader = ReaderSettings(**keys, missing=named)
+        return run(config.run, config.input, config.output, config.device, config.batch_size, reader)
 
     return Application(
         domain, "predict", "Predict raw rows, texts or images with a saved run.", PredictConfig, work, ()

@@ -123,11 +123,7 @@ def to_numbers(values: pd.Series[Any], column: str) -> NDArray[np.float64]:
         if text.any():
             text &= ~values.astype("str").str.strip().isin(_MARKERS).to_numpy(dtype=bool)
         if text.any():
-            rows = values.index[text]
-            raise ValueError(
-                f"column {column!r} should hold numbers but has {_short(values[text].iloc[0])} in "
-                f"{format_rows(rows)}: correct the value, or list the column as categorical"
-            )
+            raise ValueError(odd_values(values, text, column, "correct them, or list the column as categorical"))
     infinite = np.isinf(numbers)
     if infinite.any():
         raise ValueError(
@@ -187,6 +183,11 @@ def is_numeric(values: pd.Series[Any]) -> bool:
     return bool(is_numeric_dtype(values.dtype)) and not is_bool_dtype(values.dtype)
 
 
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "...'"
+def odd_values(values: pd.Series[Any], wrong: NDArray[np.bool_], name: str, cure: str = "") -> str:
+    """Return a message that lists the cells of a column of numbers that are none, with counts and rows."""
+    odd = values[wrong]
+    counts = odd.map(repr).value_counts()
+    listed = ", ".join(f"{text[:40]}{f' ({count} times)' if count > 1 else ''}" for text, count in counts.head(5).items())
+    more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
+    cure = cure or "correct them, or name what means missing (data.missing; reader.missing of predict)"
+    return f"column {name!r} holds numbers but {listed}{more} in {format_rows(odd.index)}: {cure}"

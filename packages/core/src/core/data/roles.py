@@ -13,13 +13,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype
 
-from core.data.coercion import format_rows, is_numeric
+from core.data.coercion import is_numeric, odd_values
 from core.data.types import ColumnRoles
 
 _IDENTIFIER = re.compile(
     r"(^|[_\W])(id|ids|uuid|guid|key|index|nr|no|number|code|row_name)$|Id$|ID$|^unnamed", re.I
 )
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}.*)?$|\d{1,2}[/.]\d{1,2}[/.]\d{2,4}( .*)?$")
+_ISSUED = r"[A-Z]{0,2}\d{2,3}"
 _CODES = 20  # a column with fewer distinct numbers may well hold codes, some of them letters
 WORDS_OF_TEXT = 4.0
 """Strings with at least this many words on average, and mostly different, are text."""
@@ -131,13 +132,12 @@ def _role(values: pd.Series[Any], column: str) -> tuple[str | None, str]:
 def _refuse_stray_text(
     present: pd.Series[Any], column: str, strings: pd.Series[Any], codes: NDArray[np.int64]
 ) -> None:
-    """Raise ``ValueError`` for measurements of which a few cells hold text: a slip would turn them into categories."""
+    """Raise ``ValueError`` for measurements of which some cells hold text, which would turn them into categories."""
     text = pd.to_numeric(strings, errors="coerce").isna().to_numpy()
     numbers = int((~text).sum())
-    if numbers <= _CODES or not text.any() or text.sum() > 3 or text[codes].mean() > 0.05:
+    if numbers <= _CODES or not text.any() or text[codes].mean() > 0.5:
         return
-    value, rows = strings[text].iloc[0], present.index[text[codes]]
-    raise ValueError(
-        f"column {column!r} holds numbers but {value!r} in {format_rows(rows)}: correct it, list the value in "
-        "data.missing, or the column in data.categorical"
-    )
+    if strings.str.fullmatch(_ISSUED).all():
+        return  # 250, 401, E11, V57: codes of one length and make, some of them digits alone
+    cure = "correct them, list what means missing in data.missing, or the column in data.categorical"
+    raise ValueError(odd_values(present, text[codes], column, cure))

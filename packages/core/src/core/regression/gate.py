@@ -92,7 +92,8 @@ def renew(
     """
     begun = time.perf_counter()
     result = GateResult()
-    jobs = _jobs(gates, threads, help_too, result.left_out)
+    always = {name: 0.0 for name, rule in VALUES.items() if rule.unsteady}
+    jobs = [replace(j, limits=always) for j in _jobs(gates, threads, help_too, result.left_out)]
     found = _measured(jobs, workers, say)
     for gate in gates:
         name, folder = gate.domain.name, baseline_folder(gate, baselines)
@@ -145,7 +146,7 @@ def _limits(job: Job, baseline: Baseline) -> dict[str, float]:
     if former is None:
         return {}
     return {
-        name: value * (1 + 0.8 * margins[name])
+        name: value * (1 + 0.6 * margins[name])
         for name, value in former.values.items()
         if name in VALUES and VALUES[name].unsteady
     }
@@ -156,9 +157,7 @@ def _margins(gate: GateConfig, task: str) -> Mapping[str, float]:
     return common_margins() if found is None else found.margins
 
 
-def _measured(
-    jobs: Sequence[Job], workers: int, say: Say
-) -> dict[str, dict[str, list[Measurement]]]:
+def _measured(jobs: Sequence[Job], workers: int, say: Say) -> dict[str, dict[str, list[Measurement]]]:
     """Carry out the jobs; return domain -> task -> measurements by seed."""
     done: dict[Job | int, Measurement] = {}
     for number, (place, measurement) in enumerate(_carried_out(jobs, workers), 1):
@@ -178,9 +177,10 @@ def _carried_out(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Measu
         for place, job in enumerate(jobs):
             yield place, carry_out(job)
         return
-    with _threads_of_workers(), ProcessPoolExecutor(
-        min(workers, len(jobs)), multiprocessing.get_context("spawn")
-    ) as pool:
+    with (
+        _threads_of_workers(),
+        ProcessPoolExecutor(min(workers, len(jobs)), multiprocessing.get_context("spawn")) as pool,
+    ):
         places = {pool.submit(carry_out, job): place for place, job in enumerate(jobs)}
         for future in as_completed(places):
             yield places[future], future.result()

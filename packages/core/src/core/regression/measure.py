@@ -89,6 +89,7 @@ def of_run(run: Run, seed: int) -> Measurement:
 
     record, predictions = run.record, with_rounded_scores(run.predictions("test"))
     values = statement_values(record)
+    assert record.performance is not None
     values["parameters"] = float(record.performance.parameters or 0)
     values["floating-point operations of a prediction"] = float(record.performance.flops_per_row or 0)
     values["bytes of the weights"] = float((run.path / "model.safetensors").stat().st_size)
@@ -116,7 +117,7 @@ def facts_of_rows(record: Record, predictions: Predictions) -> dict[str, NDArray
 
 
 def bars(record: Record, asked: Mapping[str, float]) -> list[Check]:
-    """Return the record's values, by pointers such as ``metrics.auroc.value``, against the bars that they must reach."""
+    """Check values of the record, by pointers such as ``metrics.auroc.value``, against the bars they must reach."""
     content = record.model_dump()
     checks = []
     for pointer, bar in asked.items():

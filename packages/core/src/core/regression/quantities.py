@@ -232,9 +232,7 @@ def predicted_classes(runs: Sequence[PairedRun], margins: Margins) -> Iterator[F
         before = float(np.mean([np.mean(run.before.labels == code) for run in runs]))
         now = float(np.mean([np.mean(run.now.labels == code) for run in runs]))
         drop = Drop(abs(won - lost) / rows, flip_error(lost, won, rows), mcnemar(lost, won, two_sided=True))
-        yield Found(
-            f"share predicted {first.classes[code]}", before, now, drop, "share of a predicted class"
-        )
+        yield Found(f"share predicted {first.classes[code]}", before, now, drop, "share of a predicted class")
 
 
 def prediction_sets(runs: Sequence[PairedRun], margins: Margins) -> Iterator[Found]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SEALED = ("model.safetensors", "encoder.json", "predictions.parquet")
 """Files whose content must be what the record says whenever a run is opened."""
+SEALED_SINCE = ("contract.json",)
+"""The same, of runs that have them: 0.2.0 added them."""
 
 
 class Run:
@@ -33,7 +35,8 @@ class Run:
                 f"{self.path}: no such folder; give the folder that a run printed in its last line"
             )
         self.record: Record = read_record(self.path)
-        for name in SEALED:
+        later = [n for n in SEALED_SINCE if n in self.record.files or (self.path / n).exists()]
+        for name in (*SEALED, *later):
             self._verify(name)
 
     @property

@@ -10,6 +10,8 @@ import numpy as np
 
 from core.backbones.model import Model, load_weights
 from core.config import build, derive_seed, from_dict
+from core.data.contract import open_contract
+from core.data.encoders.columns import kept_categories
 from core.data.encoders.decorrelated import restore_encoder
 from core.data.groups import Groups
 from core.data.types import Encoder, restore_roles
@@ -48,6 +50,8 @@ class LoadedRun:
         self.groups = Groups.restore(state["groups"])
         self.roles = restore_roles(state["fields"])
         self.unit_name: str = state["unit_name"]
+        self.contract = open_contract(run.path, self.config["data"], self.roles, self._names())
+        """How the run's files are written and what their cells are: every row that comes is read by it."""
         self.device = device
         self.model = self._model(state["architecture"]).to(device).eval()
         self.recalibration = Recalibration.restore(run.record.calibration.recalibration.model_dump())
@@ -56,6 +60,13 @@ class LoadedRun:
         oversight = run.record.oversight
         self.decision_rule = None if oversight is None else DecisionRule.restore(oversight.rule)
         """Which predictions a human decides; None of a run without oversight."""
+
+    def _names(self) -> dict[str, tuple[str, ...]]:
+        """Return column -> the names that training kept: of categories, groups and classes."""
+        names: dict[str, tuple[str, ...]] = {c: g.kept for c, g in self.groups.groupings.items()}
+        if len(self.roles.target) == 1:
+            names[self.roles.target[0]] = tuple(self.target.classes)
+        return names | {column: tuple(kept) for column, kept in kept_categories(self.encoder).items()}
 
     def _model(self, architecture: dict[str, Any] | None) -> Model:
         seed = derive_seed(self.config["seed"], "weights")
@@ -91,7 +102,8 @@ class LoadedRun:
         Dense targets give their full map, (N, K, h, w). Raises ValueError for a column that is missing.
         """
         self._require_columns(frame)
-        return self.scorer(batch_size).scores(frame, history)
+        past = None if history is None else self.contract.apply(history)
+        return self.scorer(batch_size).scores(self.contract.apply(frame), past)
 
     def predict(self, frame: pd.DataFrame, batch_size: int = 256) -> pd.DataFrame:
         """Predict raw rows, in their order and with their index.
@@ -107,6 +119,7 @@ class LoadedRun:
         import pandas as pd
 
         self._require_columns(frame)
+        frame = self.contract.apply(frame)
         decoded = self.scorer(batch_size).decoded(frame, likely=self._likely(frame))
         scores = self.target.recalibrate(decoded.scores, self.recalibration)
         labels = decoded.labels if self.target.dense else self.labels(scores, frame)
@@ -130,6 +143,7 @@ class LoadedRun:
         """Return who decides rows of these scores and labels; None of a run without oversight."""
         if self.decision_rule is None:
             return None
+        frame = self.contract.apply(frame)
         texts = joined_texts(frame, self.roles.text)
         return self.decision_rule.decide(scores, labels, self.groups.names(frame), texts, sure)
 
@@ -138,7 +152,7 @@ class LoadedRun:
 
         Raises ValueError where the run decides groups by thresholds of their own and the rows lack their groups.
         """
-        groups = self.groups.names(frame) if self.by_group is not None else {}
+        groups = {} if self.by_group is None else self.groups.names(self.contract.apply(frame))
         return decide_by_group(self.target, scores, self.thresholds, self.by_group, groups)
 
     def _require_columns(self, frame: pd.DataFrame) -> None:

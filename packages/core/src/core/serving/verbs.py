@@ -13,11 +13,14 @@ import numpy as np
 from core.atomic_io import write_atomically
 from core.config import DataConfig, build, derive_seed, from_dict
 from core.data.config import TableData
+from core.data.contract import DataContract
 from core.data.encoded_split import names_of_units
 from core.data.masks import to_png
 from core.data.readers.files import resolve_path, sha256
+from core.data.readers.settings import ReaderSettings
 from core.data.readers.table import read_table
 from core.data.sources.image_folder import IMAGE_ENDINGS
+from core.data.sources.table import read_by_contract
 from core.data.types import Dataset
 from core.domain import Domain
 from core.evaluation.conformal import score_pixels
@@ -27,9 +30,9 @@ from core.evaluation.uncertainty import measure, terms_of
 from core.oversight.decision_rule import count_decisions, joined_texts
 from core.oversight.section import DecisionCounts, UncertaintyMeasures
 from core.report.console import print_lines, print_metrics
-from core.report.formatting import format_percent
 from core.report.predictions import write_predictions
 from core.report.record import plain
+from core.report.sentences import uncertainty
 from core.report.sentences.notices import SIMULATED_MODEL
 from core.report.sentences.oversight import counts
 from core.serving.load import LoadedRun, load
@@ -43,8 +46,17 @@ log = logging.getLogger(__name__)
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
-def predict(run: str, source: str, output: str, device: str, batch_size: int) -> pd.DataFrame:
+def predict(
+    run: str,
+    source: str,
+    output: str,
+    device: str,
+    batch_size: int,
+    reader: ReaderSettings | None = None,
+) -> pd.DataFrame:
     """Read raw rows, predict them with a saved run and write them with their predictions.
+
+    ``reader``: settings of this file, where they are not those of the run's own files.
 
     Raises ValueError with the file and what to do for an input that can't be read or an output that can't be
     written.
@@ -55,7 +67,9 @@ def predict(run: str, source: str, output: str, device: str, batch_size: int) ->
     if not target.parent.is_dir():
         raise ValueError(f"output={output}: there is no folder {target.parent}; create it first")
     loaded = load(run, device)
-    frame = raw_rows(source, loaded.roles.image)
+    if reader is not None:
+        loaded.contract = loaded.contract.asked(reader)
+    frame = raw_rows(source, loaded.roles.image, loaded.contract)
     predicted = loaded.predict(frame, batch_size)
     if loaded.target.dense:
         predicted["prediction"] = _write_masks(predicted["prediction"], target)
@@ -85,8 +99,11 @@ def _write_masks(masks: pd.Series[Any], output: Path) -> list[str]:
     return [str(file) for file in files]
 
 
-def raw_rows(source: str, image: str | None) -> pd.DataFrame:
-    """Return a table, a folder of images or one image file as a frame; column ``image`` holds the images' paths."""
+def raw_rows(source: str, image: str | None, contract: DataContract) -> pd.DataFrame:
+    """Return a table, a folder of images or one image file as a frame; column ``image`` holds the images' paths.
+
+    Cells of a table are as they are written, read by the settings of the run.
+    """
     import pandas as pd
 
     path = resolve_path(source, "input")
@@ -102,7 +119,7 @@ def raw_rows(source: str, image: str | None) -> pd.DataFrame:
         root = path if path.is_dir() else path.parent
         named = [str(f.relative_to(root)) for f in files]
         return pd.DataFrame({"file": named, image: [str(f) for f in files]}, index=range(1, len(files) + 1))
-    return read_table(path).frame
+    return read_table(path, reader=contract.reader, typed=False, verbatim=contract.verbatim()).frame
 
 
 def evaluate(
@@ -122,7 +139,13 @@ def evaluate(
     if isinstance(data, TableData) and not data.target:
         data.target = list(loaded.roles.target)
     task = from_dict("task", loaded.config["task"])
-    dataset = build(data, task, derive_seed(loaded.config["seed"], "evaluate"))
+    seed = derive_seed(loaded.config["seed"], "evaluate")
+    if isinstance(data, TableData):
+        loaded.contract = loaded.contract.asked(data.reader())
+        dataset = read_by_contract(data, loaded.contract, seed)
+    else:
+        dataset = build(data, task, seed)
+        dataset.frame = loaded.contract.apply(dataset.frame)
     _refuse_training_files(dataset, loaded)
     evaluation = evaluate_again(
         predict_labeled(loaded, dataset.frame, batch_size),
@@ -155,8 +178,7 @@ def evaluate(
         log.warning(SIMULATED_MODEL)
     print_metrics(evaluation.metrics)
     if measured is not None:
-        coverage = format_percent(measured.coverage.value)
-        print_lines(f"{format_percent(measured.guarantee.nominal)} prediction sets: coverage {coverage}")
+        print_lines(uncertainty.headline(measured))
     if counted is not None:
         print_lines(counts(counted))
     print_lines(f"evaluation: {folder.resolve()}")
@@ -192,7 +214,7 @@ def predict_labeled(loaded: LoadedRun, frame: pd.DataFrame, batch_size: int) -> 
             f"column {', '.join(missing)}: not in the table; the run reads {', '.join(loaded.roles.inputs())}, and "
             f"the ground truth from {', '.join(loaded.roles.target)} (data.target)"
         )
-    target = loaded.target
+    target, frame = loaded.target, loaded.contract.apply(frame)
     truth = target.truth(target.encode(frame))
     decoded = loaded.scorer(batch_size).decoded(frame)
     unit = loaded.roles.unit

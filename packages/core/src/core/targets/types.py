@@ -181,7 +181,9 @@ class Decoded:
             each = [getattr(piece, name) for piece in pieces]
             return None if each[0] is None else np.concatenate(each)
 
-        return cls(concatenated("scores"), concatenated("labels"), concatenated("sure"), concatenated("doubtful"))
+        return cls(
+            concatenated("scores"), concatenated("labels"), concatenated("sure"), concatenated("doubtful")
+        )
 
 
 @dataclass(frozen=True)

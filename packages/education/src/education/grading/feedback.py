@@ -59,7 +59,7 @@ def write_feedback(run: str, source: str, output: str, words: int, device: str) 
     loaded = load(run, device)
     if not loaded.target.has_row_class or len(loaded.roles.text) != 1:
         raise ValueError(f"run={run}: feedback needs a run that grades one text column in classes")
-    lines = feedback_lines(loaded, raw_rows(source, None), words)
+    lines = feedback_lines(loaded, raw_rows(source, None, loaded.contract), words)
     write_atomically(target, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
     if loaded.run.record.data.simulated:
         log.warning(SIMULATED_MODEL)

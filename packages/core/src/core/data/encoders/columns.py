@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from torch import Tensor
 
-    from core.data.types import Json
+    from core.data.types import Encoder, Json
 
 VERSION = 2
 
@@ -278,6 +278,13 @@ class ColumnsEncoder:
             restored.signal = SignalColumn.restore(config.signal, roles.signal, saved["signal"])
         restored._add_events()
         return restored
+
+
+def kept_categories(encoder: Encoder) -> dict[str, list[str]]:
+    """Return column -> the categories that training kept by name, most frequent first; empty of other encoders."""
+    inner = getattr(encoder, "inner", encoder)
+    kept: CategoricalColumns | None = getattr(inner, "categorical", None)
+    return {} if kept is None else dict(zip(kept.columns, kept.kept, strict=True))
 
 
 def _restore_config(content: Mapping[str, Json]) -> ColumnsEncoderConfig:

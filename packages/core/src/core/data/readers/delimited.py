@@ -63,7 +63,7 @@ def read_delimited(
             f"{path}: the header has {', '.join(map(repr, twice))} more than once "
             "(data.header=none if the first line is a row)"
         )
-    frame = _parse(path, text, names, skip, delimiter, quote)
+    frame = _parse(path, text, names, skip, delimiter, quote, before)
     if trailing:
         frame = frame.drop(columns=_TRAILING)
         notes.append(f"{path.name}: each line ends with a delimiter; no column follows it.")
@@ -176,18 +176,18 @@ def sniff_delimiter(text: str, quote: str | None = '"') -> str:
     return best
 
 
-def _preamble(text: str, delimiter: str, quote: str | None) -> str:
+def _preamble(text: str, delimiter: str, quote: str | None, before: int) -> str:
     """Return what to do where the first lines are fewer cells wide than all that follow."""
     widths = [len(row) for row in _reader(text[:100_000].splitlines()[:50], delimiter, quote)]
     usual = Counter(widths).most_common(1)[0][0]
     first = next(i for i, width in enumerate(widths) if width == usual)
     if first == 0 or usual < 2:
         return ""
-    return f"The table seems to begin in line {first + 1}: data.skip_rows={first}. "
+    return f"the table seems to begin in line {before + first + 1} (set data.skip_rows={before + first}); "
 
 
 def _parse(
-    path: Path, text: str, names: list[str], skip: int, delimiter: str, quote: str | None
+    path: Path, text: str, names: list[str], skip: int, delimiter: str, quote: str | None, before: int
 ) -> pd.DataFrame:
     data = text.encode()
     bad: list[pa.csv.InvalidRow] = []
@@ -223,8 +223,8 @@ def _parse(
         listed = [f"row {r.number - skip} has {r.actual_columns} fields: {r.text[:60]!r}" for r in bad[:5]]
         more = f" (and {len(bad) - 5} more rows)" if len(bad) > 5 else ""
         raise ValueError(
-            f"{path}: {len(names)} fields expected, but {'; '.join(listed)}{more}. "
-            f"{_preamble(text, delimiter, quote)}"
+            f"{path}: {_preamble(text, delimiter, quote, before)}"
+            f"{len(names)} fields expected, but {'; '.join(listed)}{more}. "
             "Correct these rows, or set data.delimiter if it is another one"
         )
     return pd.DataFrame({name: _objects(table.column(name)) for name in names}, dtype=object)

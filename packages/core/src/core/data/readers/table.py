@@ -47,13 +47,15 @@ def read_table(
     missing: Sequence[str] | None = None,
     typed: bool = True,
     reader: ReaderSettings | None = None,
+    verbatim: Sequence[str] = (),
 ) -> Table:
     r"""Read a table by its ending (.csv, .tsv, .txt, .data, .jsonl, .json, .parquet; then .gz, .xz, .zst, .bz2, .zip).
 
     ``names``: the columns of a file without a header. ``missing``: cells that mean missing, instead of
     ``settings.MISSING``. ``reader``: all settings of the reader, instead of single ones. ``typed``: columns of a text
     file in which every value is a number become numbers (not codes with leading zeros), columns of true and false
-    become booleans. Raises ``ValueError`` with the file and the numbers of rows that can't be read.
+    become booleans. ``verbatim``: columns of texts, of which ``NA`` and ``3.50`` are kept as written. Raises
+    ``ValueError`` with the file and the numbers of rows that can't be read.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "ward.csv")
@@ -86,7 +88,7 @@ def read_table(
     if table.frame.empty:
         raise ValueError(f"{path}: the table has no rows")
     from_text = ending not in (".parquet", ".pq", ".jsonl", ".ndjson", ".json")
-    columns, table.formats = _columns(table.frame, reader, found, path, typed, from_text)
+    columns, table.formats = _columns(table.frame, reader, found, path, typed, from_text, verbatim)
     table.frame = pd.DataFrame(columns)
     table.frame.index = pd.RangeIndex(1, len(table.frame) + 1)
     table.files[path.name] = sha256(path)
@@ -96,7 +98,7 @@ def read_table(
             table.notes.append(
                 f"{path.name}: numbers of {column!r} are written with decimal {how.decimal!r}"
                 + (f" and thousands {how.thousands!r}" if how.thousands else "")
-                + ": data.decimal says otherwise."
+                + "."
             )
     return table
 
@@ -106,9 +108,15 @@ _BOOLEANS = frozenset(("true", "false"))
 
 
 def _columns(
-    frame: pd.DataFrame, reader: ReaderSettings, delimiter: str, path: Path, typed: bool, from_text: bool
+    frame: pd.DataFrame,
+    reader: ReaderSettings,
+    delimiter: str,
+    path: Path,
+    typed: bool,
+    from_text: bool,
+    verbatim: Sequence[str],
 ) -> tuple[dict[str, pd.Series[Any]], dict[str, NumberFormat]]:
-    """Return columns with missing values gone and, ``typed``, numbers and booleans read; and how numbers are written."""
+    """Return columns without missing markers and, ``typed``, numbers and booleans read; and formats of numbers."""
     marked = from_text or reader.missing is not None
     markers = reader.markers() if marked else ("",)
     columns, cells = {}, {}
@@ -127,12 +135,14 @@ def _columns(
             columns[name] = values
         else:
             columns[name] = values
-            cells[name] = _Cells.of(objects, markers)
+            cells[name] = _Cells.of(objects, ("",) if name in verbatim else markers)
     formats: dict[str, NumberFormat] = {}
     if typed and from_text:
-        formats = _formats({name: one.texts() for name, one in cells.items()}, reader, delimiter, path)
+        texts = {name: one.texts() for name, one in cells.items() if name not in verbatim}
+        formats = _formats(texts, reader, delimiter, path)
     for name, one in cells.items():
-        columns[name] = pd.Series(one.read(formats.get(name), typed and from_text), index=frame.index)
+        read = one.read(formats.get(name), typed and from_text and name not in verbatim)
+        columns[name] = pd.Series(read, index=frame.index, dtype=read.dtype)
     return {name: columns[name] for name in frame.columns}, formats
 
 
@@ -171,9 +181,7 @@ def _formats(
         )  # where decimals have commas, files are parted by something else
         if points == {"." if mark == "," else ","}:
             formats[name] = NumberFormat(min(points), mark)
-        elif (
-            has_whole(texts[name]) or (points and points != {mark}) or (mark != usual and mark not in points)
-        ):
+        elif has_whole(texts[name]) or mark != usual or (points and points != {mark}):
             shown = ", ".join(repr(c) for c in texts[name][:3])
             faults.append(f"column {name!r} ({shown})")
         else:

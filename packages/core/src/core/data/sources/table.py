@@ -11,6 +11,7 @@ import pandas as pd
 from core.config import TaskConfig, config_error
 from core.data.coercion import format_rows, is_missing, to_numbers
 from core.data.config import ImagesData, TableData, split_plan
+from core.data.contract import DataContract
 from core.data.readers.files import resolve_path
 from core.data.readers.table import read_table
 from core.data.roles import infer_roles, require_columns
@@ -24,7 +25,7 @@ def read(config: TableData, task: TaskConfig | None, seed: int) -> Dataset:
     path = resolve_path(config.path)
     if path.is_dir():
         raise config_error("data.path", config.path, "is a folder; data=image_folder reads folders")
-    table = read_table(path, reader=config.reader())
+    table = read_table(path, reader=config.reader(), verbatim=_texts(config))
     image = config.image if isinstance(config, ImagesData) else None
     given = ColumnRoles(
         target=tuple(config.target),
@@ -71,6 +72,33 @@ def read(config: TableData, task: TaskConfig | None, seed: int) -> Dataset:
     if config.unit:
         dataset.unit_name = "unit"
     return without_unlabeled(dataset) if config.drop_unlabeled else dataset
+
+
+def read_by_contract(config: TableData, contract: DataContract, seed: int) -> Dataset:
+    """Read labeled rows as a finished run reads its own; nothing is inferred from them."""
+    path = resolve_path(config.path)
+    if path.is_dir():
+        raise config_error("data.path", config.path, "is a folder; data=image_folder reads folders")
+    table = read_table(path, reader=contract.reader, typed=False, verbatim=contract.verbatim())
+    frame, roles = table.frame, contract.roles
+    named = [*contract.roles.inputs(), *contract.roles.target]
+    if roles.image and roles.image in frame:
+        frame[roles.image] = _below_folder(frame[roles.image], path.parent)
+    dataset = Dataset(
+        contract.apply(frame),
+        roles,
+        path.name,
+        split=split_plan(config, seed, config.gap, config.disjoint_entities),
+        files=table.files,
+        notes=list(table.notes),
+    )
+    return (
+        without_unlabeled(dataset) if config.drop_unlabeled and set(named) <= set(frame.columns) else dataset
+    )
+
+
+def _texts(config: TableData) -> list[str]:
+    return [*config.text, *config.references, *([config.prompt] if config.prompt else [])]
 
 
 def unlabeled(frame: pd.DataFrame, target: Sequence[str]) -> pd.Series[Any]:

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from core.privacy.rules.per_example_grads import (
+    DenseGrad,
     FactoredGrad,
     PerExampleGrad,
     Units,
+    bound_rounding,
     factored_norms,
     squared_row_norms,
     sum_dense,
@@ -103,7 +105,8 @@ class GradAccumulator:
             return
         if extra is not None:
             total = extra if not gradients else sum_dense(gradients) + extra
-            self._add_squares(index, squared_row_norms(total, self.units))
+            added = [*gradients, DenseGrad(extra)]
+            self._add_squares(index, self._squares_of_sum(total, added))
             kept: Sequence[PerExampleGrad] = gradients
         elif not gradients:
             return
@@ -115,7 +118,7 @@ class GradAccumulator:
             self._add_squares(index, squares)
             kept = [only]
         else:
-            self._add_squares(index, squared_row_norms(sum_dense(gradients), self.units))
+            self._add_squares(index, self._squares_of_sum(sum_dense(gradients), gradients))
             kept = gradients
         self._keep(index, kept)
         self.trace.gradients[key] = []
@@ -128,11 +131,17 @@ class GradAccumulator:
         squares, kept = factored_norms(factored, self.units, same)
         self._add_squares(index, squares)
         if not same:
-            self._add_squares(
-                bias, squared_row_norms(sum_dense([BiasGrad(outer.left) for outer in factored]), self.units)
-            )
+            biases = [BiasGrad(outer.left) for outer in factored]
+            self._add_squares(bias, self._squares_of_sum(sum_dense(biases), biases))
         self._keep(index, kept)
         self.trace.gradients[id(self.leaves[index])] = []
+
+    def _squares_of_sum(self, total: Tensor, added: Sequence[PerExampleGrad]) -> Tensor:
+        """Return squared norms (U,) of a sum whose parts are scaled and added up one by one."""
+        magnitudes_B = added[0].magnitudes()
+        for gradient in added[1:]:
+            magnitudes_B = magnitudes_B + gradient.magnitudes()
+        return bound_rounding(squared_row_norms(total, self.units), self.units.add(magnitudes_B))
 
     def _keep(self, index: int, gradients: Sequence[PerExampleGrad]) -> None:
         self._pending += [(self.groups[index], gradient, self.sums[index]) for gradient in gradients]
@@ -171,7 +180,7 @@ class GradAccumulator:
                 squares, only = gradients[0].squared_norms(self.units)
                 kept = [only]
             else:
-                squares = squared_row_norms(sum_dense(gradients), self.units)
+                squares = self._squares_of_sum(sum_dense(gradients), gradients)
             self._add_squares(root, squares)
             into = tensor.as_view(self.sums[root])
             self._pending += [(self.groups[root], gradient, into) for gradient in kept]
@@ -233,3 +242,6 @@ class BiasGrad:
 
     def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
         return squared_row_norms(self.dense(), units), self
+
+    def magnitudes(self) -> Tensor:
+        return torch.linalg.vector_norm(self.left, dim=2).sum(1)

@@ -13,6 +13,8 @@ from core.privacy.rules.per_example_grads import (
     DenseGrad,
     PerExampleGrad,
     Units,
+    bound_rounding,
+    certify_gram,
     gram_is_cheaper,
     norm_precision,
     squared_row_norms,
@@ -143,12 +145,22 @@ class ConvGrad:
             patches, g = self._patches(), self.g.flatten(2)
             left = torch.bmm(patches.permute(1, 2, 0), patches.permute(1, 0, 2))
             right = torch.bmm(g.transpose(1, 2), g)
-            norms = left.mul_(right).flatten(1).sum(1)
-            return norms, UnfoldedConvGrad(g.transpose(0, 1), patches)
+            squares = left.mul_(right).flatten(1).sum(1)
+            kept = UnfoldedConvGrad(g.transpose(0, 1), patches)
+            return certify_gram(squares, kept.position_norms(), units, kept.squares_in_float64), kept
         dense = self.dense()
         # A weighted sum of what is instantiated anyway is far cheaper than another weight-gradient call.
         small = dense.numel() <= 8 * (self.g.numel() + self.x.numel())
-        return squared_row_norms(dense, units), DenseGrad(dense) if small or not gram else self
+        squares = squared_row_norms(dense, units)
+        if small or not gram:
+            return squares, DenseGrad(dense)
+        return bound_rounding(squares, units.add(self.magnitudes())), self
+
+    def magnitudes(self) -> Tensor:
+        """By Cauchy-Schwarz: an input lies in at most as many patches as the kernel has places."""
+        places = self.weight[0, 0].numel() ** 0.5
+        g, x = (t.reshape(self.rows, -1) for t in (self.g, self.x))
+        return torch.linalg.vector_norm(g, dim=1) * torch.linalg.vector_norm(x, dim=1) * places
 
 
 @dataclass
@@ -167,6 +179,20 @@ class UnfoldedConvGrad:
 
     def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
         return squared_row_norms(self.dense(), units), self
+
+    def position_norms(self) -> Tensor:
+        """Return the norms (B, T) of each position's outer product."""
+        norms: Tensor = torch.linalg.vector_norm(self.g, dim=0) * torch.linalg.vector_norm(self.patches, dim=0)
+        return norms
+
+    def magnitudes(self) -> Tensor:
+        return self.position_norms().sum(1)
+
+    def squares_in_float64(self, rows: Tensor, units: Units) -> Tensor:
+        """Return the squared norms of some examples, computed in float64."""
+        left, right = (t[:, rows].permute(1, 2, 0).double() for t in (self.g, self.patches))
+        squares = torch.bmm(left, left.transpose(1, 2)).mul_(torch.bmm(right, right.transpose(1, 2)))
+        return squares.flatten(1).sum(1)
 
 
 @per_example_rule(F.conv1d, F.conv2d, F.conv3d)

@@ -5,12 +5,24 @@ needs only the two T x T Gram matrices of these factors (Goodfellow 2015, arXiv:
 arXiv:2110.05679; the choice between Gram and instantiated form: Bu et al. 2022, arXiv:2205.10683).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
+
+
+LONG_ROW = 1 << 16
+"""Values whose norm torch computes well in float32; longer rows are computed in blocks."""
+NEGLIGIBLE = 5e-7
+"""Relative error of a norm that is left alone: the sum of a step is rounded to as much."""
+CANCELLING = 0.5
+"""Share of the squares of single positions below which the rounding of a Gram form may show in the squared norm."""
+LOST = 1e-3
+"""Share below which a Gram form is computed again in float64."""
+GRAM_ERROR = 32.0
+"""Bound on the rounding of a Gram form, in roundoffs of the sum of the squares of single positions (measured: 20)."""
 
 
 class PerExampleGrad(Protocol):
@@ -24,6 +36,9 @@ class PerExampleGrad(Protocol):
 
     def squared_norms(self, units: "Units") -> "tuple[Tensor, PerExampleGrad]":
         """Return squared norms (U,) and the cheapest form to keep for the sum."""
+
+    def magnitudes(self) -> Tensor:
+        """Return an upper bound (B,) on the sum over positions of the norms of what is added up for an example."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +70,63 @@ def norm_precision(tensor: Tensor) -> Tensor:
 def squared_row_norms(dense_B: Tensor, units: Units) -> Tensor:
     """Return squared norms (U,) of instantiated gradients (B, *shape)."""
     flat = units.add(dense_B.reshape(dense_B.shape[0], -1))
-    norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
-    return norms.square_()
+    size = flat.shape[1]
+    if size <= LONG_ROW:
+        norms: Tensor = torch.linalg.vector_norm(flat, dim=1)
+        return norms.square_()
+    # torch adds the squares of a row one after the other: float32 loses 1e-5 of a million, 2e-4 of ten million.
+    even = size - size % LONG_ROW
+    blocks = torch.linalg.vector_norm(flat[:, :even].unflatten(1, (-1, LONG_ROW)), dim=2)
+    rest = torch.linalg.vector_norm(flat[:, even:], dim=1, keepdim=True)
+    return torch.cat([blocks, rest], 1).double().square_().sum(1).to(flat.dtype)
+
+
+def roundoff(dtype: torch.dtype) -> float:
+    """Return the largest relative error of one rounding."""
+    return torch.finfo(dtype).eps / 2
+
+
+def bound_rounding(squares_U: Tensor, magnitudes_U: Tensor) -> Tensor:
+    """Return squared norms that bound a sum which is computed in another order than its norm was.
+
+    `magnitudes_U` bounds the sum of the norms of what is added up: where that is far larger than the norm (terms
+    cancel), rounding of the sum shows beside the norm, and is added to it. Other norms stay as they are.
+    """
+    norms = squares_U.clamp_min(0.0).sqrt_()
+    slack = 2 * roundoff(squares_U.dtype) * magnitudes_U
+    return torch.where(slack > NEGLIGIBLE * norms, (norms + slack).square_(), squares_U)
+
+
+def certify_gram(
+    squares_U: Tensor, norms_BT: Tensor, units: Units, in_float64: Callable[[Tensor, Units], Tensor]
+) -> Tensor:
+    """Return upper bounds (U,) of squared norms from Gram matrices, which cancel where positions nearly do.
+
+    `norms_BT` are the norms of each position's outer product. The rounding of a Gram form is a few units in the last
+    place of the sum of their squares: it is added where it could show, and where little else is left the form is
+    computed again in float64, `in_float64(rows, units)`. A norm without cancellation stays as it is.
+    """
+    if norms_BT.shape[1] == 1 and units.index_B is None:
+        return squares_U  # one product: nothing cancels
+    u = roundoff(squares_U.dtype)
+    diagonal_U = units.add(norms_BT.square().sum(1))
+    doubtful_U = squares_U < CANCELLING * diagonal_U
+    if not bool(doubtful_U.any()):
+        return squares_U
+    certified_U = squares_U.clamp_min(0.0) + GRAM_ERROR * u * diagonal_U
+    lost_U = squares_U < LOST * diagonal_U
+    if squares_U.dtype == torch.float32 and bool(lost_U.any()):
+        if units.index_B is None:
+            rows = lost_U.nonzero().squeeze(1)
+            some = Units(len(rows))
+        else:
+            rows = lost_U[units.index_B].nonzero().squeeze(1)
+            index_B = torch.unique(units.index_B[rows], return_inverse=True)[1]
+            some = Units(int(lost_U.sum()), index_B)
+        again = in_float64(rows, some).clamp_min_(0.0).sqrt_()
+        slack = 4 * u * units.add(norms_BT.sum(1))[lost_U].double()
+        certified_U[lost_U] = (again + slack).square_().to(squares_U.dtype)
+    return torch.where(doubtful_U, certified_U, squares_U)
 
 
 def add_weighted_rows(dense_B: Tensor, weights_B: Tensor, into: Tensor) -> None:
@@ -82,6 +152,9 @@ class DenseGrad:
 
     def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
         return squared_row_norms(self.values, units), self
+
+    def magnitudes(self) -> Tensor:
+        return torch.linalg.vector_norm(self.values.reshape(self.values.shape[0], -1), dim=1)
 
 
 @dataclass
@@ -120,6 +193,21 @@ class FactoredGrad:
         norms, kept = factored_norms([self], units, False)
         return norms, kept[0]
 
+    def position_norms(self, ones: bool = False) -> Tensor:
+        """Return the norms (B, T) of each position's outer product; `ones` with that of a bias."""
+        norms: Tensor = torch.linalg.vector_norm(self.right, dim=2)
+        if ones:
+            norms = norms.square_().add_(1.0).sqrt_()
+        return norms if self.indexed else norms * torch.linalg.vector_norm(self.left, dim=2)
+
+    def magnitudes(self) -> Tensor:
+        return self.position_norms().sum(1)
+
+    def rows_in_float64(self, rows: Tensor) -> "FactoredGrad":
+        """Return some examples' gradients in float64."""
+        left = self.left[rows] if self.indexed else self.left[rows].double()
+        return FactoredGrad(left, self.right[rows].double(), self.width)
+
 
 def gram_is_cheaper(positions: int, width_out: int, width_in: int) -> bool:
     """Return whether two T x T Gram matrices cost less than instantiating a (out, in) gradient (Bu et al. 2022)."""
@@ -141,18 +229,34 @@ def factored_norms(
             bias = factored[0].left.sum(1)
             for one in factored[1:]:
                 bias = bias + one.left.sum(1)
-            norms = norms + squared_row_norms(bias, units)
+            squares = squared_row_norms(bias, units)
+            if positions > 1 or units.index_B is not None:  # the bias's sum is another product
+                lengths = sum(torch.linalg.vector_norm(one.left, dim=2).sum(1) for one in factored)
+                assert isinstance(lengths, Tensor)
+                squares = bound_rounding(squares, units.add(lengths))
+            norms = norms + squares
         return norms, [DenseGrad(dense)]
     if len(factored) > 1 and not any(one.indexed for one in factored):
         left = torch.cat([one.left for one in factored], 1)
         factored = [FactoredGrad(left, torch.cat([one.right for one in factored], 1), factored[0].width)]
+    squares = _gram_squares(factored, units, ones)
+    norms_BT = torch.cat([one.position_norms(ones) for one in factored], 1)
+
+    def in_float64(rows: Tensor, some: Units) -> Tensor:
+        return _gram_squares([one.rows_in_float64(rows) for one in factored], some, ones)
+
+    return certify_gram(squares, norms_BT, units, in_float64), list(factored)
+
+
+def _gram_squares(factored: Sequence[FactoredGrad], units: Units, ones: bool) -> Tensor:
+    """Return squared norms (U,) of the summed gradient of several uses, from their Gram matrices."""
     pairs = units.pairs()
     total = factored[0].right.new_zeros(units.count)
     for i, first in enumerate(factored):
         for second in factored[i:]:
             share = _pair_norms(first, second, pairs, units, ones)
             total = total + (share if second is first else 2 * share)
-    return total, list(factored)
+    return total
 
 
 def sum_dense(gradients: Sequence[PerExampleGrad]) -> Tensor:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from core.regression.probes.timing import Ratio, processor_ratio
+from core.regression.probes.timing import ratios
 from core.training.callbacks import LearningCurve, StepTimer
 from core.training.loop import fit
 from core.training.step import to_device
@@ -25,16 +25,17 @@ if TYPE_CHECKING:
 
 BLOCK_SECONDS, MAX_BLOCK_STEPS = 0.06, 24
 """Processor time of one block, and most training steps in it."""
+STEP, ENERGY = "training step over a bare loop", "energy of a step over a bare loop"
 
 
-class OperatorCounter(TorchDispatchMode):
+class OperatorCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the operators that torch carries out, and the floating-point operations of matrix products.
 
     Unlike torch's own counter it places no hooks on modules: the private engine traces the same calls.
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.operators, self.flops = 0, 0
 
     def __torch_dispatch__(
@@ -73,7 +74,8 @@ class _BareSteps:
 
     def __call__(self) -> None:
         for batch in self.batches:
-            self.target.losses(self.model(batch.inputs).float(), batch.targets).mean().backward()
+            loss = self.target.losses(self.model(batch.inputs).float(), batch.targets).mean()
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.step()
             self.optimizer.zero_grad()
 
@@ -81,7 +83,7 @@ class _BareSteps:
 def measure_compute(
     designed: ModelAndData, target: Target, meter: Meter, limits: Mapping[str, float]
 ) -> dict[str, float]:
-    """Return operations, time and energy of training steps; ``limits``: see ``processor_ratio``.
+    """Return operations, time and energy of training steps; ``limits``: see ``ratios``.
 
     The model is trained a little by it: measure everything else before.
     """
@@ -99,19 +101,11 @@ def measure_compute(
     bare = _BareSteps(designed, target, [to_device(b, device, False) for b in stream if len(b)])
     for piece in (work, bare):
         piece()
-    name, energy_name = "training step over a bare loop", "energy of a step over a bare loop"
-    found = {
+    readers: dict[str, Callable[[], float]] = {STEP: time.process_time}
+    if meter.sources:
+        readers[ENERGY] = lambda: meter.now().total
+    return {
         "floating-point operations of a training step": float(counter.flops),
         "operators of a training step": float(counter.operators),
-        name: processor_ratio(work, bare, limits.get(name)).value,
+        **ratios(work, bare, readers, limits),
     }
-    energy = _energy_ratio(work, bare, meter, limits.get(energy_name))
-    if energy.each:
-        found[energy_name] = energy.value
-    return found
-
-
-def _energy_ratio(work: _TrainingSteps, bare: _BareSteps, meter: Meter, limit: float | None) -> Ratio:
-    if not meter.sources:
-        return Ratio()
-    return processor_ratio(work, bare, limit, read=lambda: meter.now().total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import torch
 
 from core.backbones.contexts import eval_mode
 from core.regression.measurement import Check
-from core.regression.probes.timing import processor_ratio
+from core.regression.probes.timing import ratios
 from core.serving.load import LoadedRun, load
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ TOLERANCE = 1e-3
 """Largest difference of a score: float32 sums in another order give 1e-6."""
 
 
-def serving_checks(run: Run, dataset: Dataset, limits: Mapping[str, float]) -> tuple[list[Check], dict[str, float]]:
+def serving_checks(
+    run: Run, dataset: Dataset, limits: Mapping[str, float]
+) -> tuple[list[Check], dict[str, float]]:
     """Return whether the saved run predicts as it was evaluated, and its latency over that of a bare forward pass."""
     loaded, kept = load(run.path), run.predictions("test")
     inputs = _Inputs(loaded, dataset)
@@ -37,17 +40,16 @@ def serving_checks(run: Run, dataset: Dataset, limits: Mapping[str, float]) -> t
     alone = np.concatenate([inputs.scores(kept.index[[row]]) for row in few])
     together = inputs.scores(kept.index[many])
     scale = _scale(kept)
-    reason = "is served another score than it was evaluated with: an encoder, a scale or weights differ by the rows around it"
+    reason = "is served another score than it was evaluated with: an encoder, a scale or weights follow the rows around"
+    differences = {
+        "difference of a row predicted alone": _largest(alone, kept.scores[few], scale),
+        "difference of rows in another order": _largest(together, kept.scores[many], scale),
+    }
     checks = [
-        Check(
-            "difference of a row predicted alone", _largest(alone, kept.scores[few], scale), TOLERANCE, False, f"a row alone {reason}"
-        ),
-        Check(
-            "difference of rows in another order", _largest(together, kept.scores[many], scale), TOLERANCE, False, f"a row {reason}"
-        ),
+        Check(name, value, TOLERANCE, at_least=False, reason=f"a row {reason} it")
+        for name, value in differences.items()
     ]
-    name = "latency over a bare forward pass"
-    return checks, {name: latency_ratio(loaded, inputs.frame(kept.index[[0]]), limits.get(name))}
+    return checks, latency_ratio(loaded, inputs.frame(kept.index[[0]]), limits)
 
 
 class _Inputs:
@@ -85,7 +87,7 @@ def _largest(served: NDArray[np.float64], kept: NDArray[np.float64], scale: floa
     return float("inf") if np.isnan(difference).any() else float(difference.max()) / scale
 
 
-def latency_ratio(loaded: LoadedRun, row: pd.DataFrame, limit: float | None) -> float:
+def latency_ratio(loaded: LoadedRun, row: pd.DataFrame, limits: Mapping[str, float]) -> dict[str, float]:
     """Return the processor time from an encoded row to its scores over that of the network's forward pass alone."""
     scorer = loaded.scorer()
     encoded: dict[str, Any] = scorer.encode(row)
@@ -102,4 +104,4 @@ def latency_ratio(loaded: LoadedRun, row: pd.DataFrame, limit: float | None) -> 
 
     for piece in (serve, forward):
         piece()
-    return processor_ratio(serve, forward, limit).value
+    return ratios(serve, forward, {"latency over a bare forward pass": time.process_time}, limits)

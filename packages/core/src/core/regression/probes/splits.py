@@ -61,9 +61,19 @@ def check_splits(config: RunConfig, data: PreparedData, test: Predictions) -> li
     return [
         Check("row in two sets", float(rows), 0.0, False, "a test row must not be trained on"),
         Check(
-            "row of another set", float(sum(sources)), 0.0, False, "a set holds rows that the split did not give it"
+            "row of another set",
+            float(sum(sources)),
+            0.0,
+            False,
+            "a set holds rows that the split did not give it",
         ),
-        Check("row predicted beside the test set", float(others), 0.0, False, "metrics must be of test rows alone"),
+        Check(
+            "row predicted beside the test set",
+            float(others),
+            0.0,
+            False,
+            "metrics must be of test rows alone",
+        ),
         Check(
             "encoder fitted on other rows",
             float(encoder_state(config, data) != data.encoder.state()),
@@ -78,7 +88,9 @@ def encoder_state(config: RunConfig, data: PreparedData) -> dict[str, Any]:
     """Return the state of the run's encoder fitted once more, on the rows of the training set by their numbers."""
     frame = data.dataset.frame.iloc[data.splits["train"].rows]
     mitigation: NoMitigation = build(config.fairness)
-    encoder = mitigation.wrap_encoder(build(config.encoder, data.dataset.roles), frame, data.dataset.roles, data.groups)
+    encoder = mitigation.wrap_encoder(
+        build(config.encoder, data.dataset.roles), frame, data.dataset.roles, data.groups
+    )
     encoder.fit(frame)
     state: dict[str, Any] = encoder.state()
     return state

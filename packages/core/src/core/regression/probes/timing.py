@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import gc
 import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from math import inf
 
 PAIRS, MORE_PAIRS = 9, 27
 """Pairs of blocks that are timed at first, and once more where the ratio looks like a regression."""
-
-
-@dataclass
-class Ratio:
-    """Ratios of the processor time, or of anything that adds up, of two pieces of work."""
-
-    each: list[float] = field(default_factory=list)
-
-    @property
-    def value(self) -> float:
-        """The median over pairs of blocks."""
-        return statistics.median(self.each)
 
 
 @contextmanager
@@ -38,37 +25,39 @@ def steady() -> Iterator[None]:
             gc.enable()
 
 
-def processor_ratio(
+def ratios(
     work: Callable[[], object],
     reference: Callable[[], object],
-    limit: float | None,
-    read: Callable[[], float] = time.process_time,
-) -> Ratio:
-    """Return the ratio of what two pieces of work use, block against block, in turn.
+    readers: Mapping[str, Callable[[], float]],
+    limits: Mapping[str, float],
+) -> dict[str, float]:
+    """Return ratios of what two pieces of work use: the median over pairs of blocks, one piece after the other.
 
-    ``limit``: from which ratio on it is measured again, longer, because it would be a regression; None: never.
+    ``readers``: name of a ratio -> what reads a clock or a counter of joules. Where a ratio is above its limit, it is
+    measured again, longer: it would count as a regression. A ratio of nothing (no counter) is left out.
     """
-    found = Ratio()
+    each: dict[str, list[float]] = {name: [] for name in readers}
     with steady():
-        _blocks(found, work, reference, PAIRS, read)
-        if limit is not None and found.value > limit:
-            _blocks(found, work, reference, MORE_PAIRS, read)
-    return found
+        _blocks(each, work, reference, PAIRS, readers)
+        if any(values and statistics.median(values) > limits.get(name, inf) for name, values in each.items()):
+            _blocks(each, work, reference, MORE_PAIRS, readers)
+    return {name: statistics.median(values) for name, values in each.items() if values}
 
 
 def _blocks(
-    found: Ratio,
+    each: dict[str, list[float]],
     work: Callable[[], object],
     reference: Callable[[], object],
     pairs: int,
-    read: Callable[[], float],
+    readers: Mapping[str, Callable[[], float]],
 ) -> None:
     for pair in range(pairs):
         used = {}
         # In turn who goes first: what warms up a cache does so for both.
         for piece in (work, reference) if pair % 2 else (reference, work):
-            begun = read()
+            begun = [read() for read in readers.values()]
             piece()
-            used[piece] = read() - begun
-        if used[reference] > 0:
-            found.each.append(used[work] / used[reference])
+            used[piece] = [read() - start for read, start in zip(readers.values(), begun, strict=True)]
+        for name, own, other in zip(readers, used[work], used[reference], strict=True):
+            if other > 0:
+                each[name].append(own / other)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.energy.meter import JOULES_PER_WH
 from core.energy.section import EnergySection, EnergySource
-from core.report.formatting import format_duration, format_si
+from core.report.formatting import format_duration, format_percent, format_si
 
 
 def headline(section: EnergySection) -> str:
@@ -16,7 +16,7 @@ def detail(section: EnergySection) -> str:
     """Return how it was read, its carbon, the energy of a prediction, and how long training took."""
     read = measured_share(section)
     return (
-        f"{read[0].upper()}{read[1:]}, +/- {relative_uncertainty(section):.0%}; "
+        f"{read[0].upper()}{read[1:]}, +/- {format_percent(relative_uncertainty(section))}; "
         f"{format_si(section.carbon.grams, 'g')} CO2e with the electricity of {section.carbon.region}; "
         f"{format_si(section.per_prediction.joules, 'J')} per prediction; training took "
         f"{format_duration(section.phases['train'].seconds)}."
@@ -27,7 +27,11 @@ def measured_share(section: EnergySection) -> str:
     """Return whether counters measured the energy or a power model computed it."""
     if section.measured_share > 0.99:
         return "measured by hardware counters"
-    return "modeled" if section.measured_share < 0.01 else f"{section.measured_share:.0%} of it measured"
+    return (
+        "modeled"
+        if section.measured_share < 0.01
+        else f"{format_percent(section.measured_share)} of it measured"
+    )
 
 
 def relative_uncertainty(section: EnergySection) -> float:

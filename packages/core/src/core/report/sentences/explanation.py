@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.explanation.section import ExampleSection, ExplanationSection
-from core.report.formatting import join_words
+from core.report.formatting import format_percent, join_words
 
 METHODS = {
     "occlusion": "occlusion",
@@ -40,7 +40,9 @@ def headline(section: ExplanationSection) -> str:
         return "Not explained better than at random"
     units = plural(section.feature_kind)
     if section.feature_kind in ("patch", "segment"):
-        return f"A quarter of the {units} carries {section.concentration or 0.0:.0%} of the effect"
+        return (
+            f"A quarter of the {units} carries {format_percent(section.concentration or 0.0)} of the effect"
+        )
     names = [
         f"“{line.name}”" if line.kind == "word" else line.name
         for line in section.importance[:3]
@@ -116,13 +118,13 @@ def notes(section: ExplanationSection) -> list[str]:
     ]
     if (section.unassigned or 0.0) > 0.01:
         found.append(
-            f"{section.unassigned:.0%} of the attributions of integrated gradients belong to none of the features "
-            "(numbers computed from texts, n-grams of no word)."
+            f"{format_percent(section.unassigned)} of the attributions of integrated gradients belong to none of the "
+            "features (numbers computed from texts, n-grams of no word)."
         )
     if (section.completeness_error or 0.0) > 0.05:
         found.append(
-            f"Integrated gradients miss {section.completeness_error:.0%} of what they should add up to; raise "
-            "explanation.steps."
+            f"Integrated gradients miss {format_percent(section.completeness_error)} of what they should add up to; "
+            "raise explanation.steps."
         )
     if section.stability is None:
         found.append("Stability was not tested: no feature of these inputs can be perturbed slightly.")
@@ -131,7 +133,8 @@ def notes(section: ExplanationSection) -> list[str]:
     if section.rows_requested is not None and section.rows < section.rows_requested:
         found.append(
             f"{section.rows} of {section.rows_requested} rows were explained: more would take over "
-            f"{section.compute_fraction or 0.0:.0%} of training's forward passes (explanation.compute_fraction)."
+            f"{format_percent(section.compute_fraction or 0.0)} of training's forward passes "
+            "(explanation.compute_fraction)."
         )
     stratified = ", stratified by predicted class." if section.stratified else "."
     found.append(f"Rows are sampled at random from the test set{stratified}")

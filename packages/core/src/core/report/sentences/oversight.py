@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.oversight.decision_rule import DEFER_ALL
 from core.oversight.section import DecisionCounts, OversightSection, RuleSection
+from core.report.formatting import format_percent
 
 
 def headline(section: OversightSection) -> str:
@@ -12,7 +13,7 @@ def headline(section: OversightSection) -> str:
     role = f"{responsible[:1].upper()}{responsible[1:]}"
     if not section.declaration.acts:
         return f"{role}, in every case"
-    return f"{role}; {section.counts.share(section.counts.to_human):.0%} go to a human"
+    return f"{role}; {format_percent(section.counts.share(section.counts.to_human))} go to a human"
 
 
 def detail(section: OversightSection) -> str:
@@ -22,8 +23,8 @@ def detail(section: OversightSection) -> str:
     counts = section.counts
     rest = "takes effect" if section.declaration.acts else "only advises"
     text = (
-        f"{counts.share(counts.unsure):.0%} of the test rows go to a human as unsure, "
-        f"{counts.share(counts.confirm):.0%} to be confirmed; the rest {rest}."
+        f"{format_percent(counts.share(counts.unsure))} of the test rows go to a human as unsure, "
+        f"{format_percent(counts.share(counts.confirm))} to be confirmed; the rest {rest}."
     )
     if section.rule.threshold >= DEFER_ALL:
         text += " On validation no confidence reached the accuracy asked of predictions left to the model."

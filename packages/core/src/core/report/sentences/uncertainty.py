@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.oversight.section import UncertaintySection
+from core.report.formatting import format_percent
 
 REGIONS = {"number": "Intervals", "pixel": "Sets of pixels"}
 """What covers a prediction; of other items: Sets."""
@@ -20,7 +21,7 @@ NAMES = {"lac": "LAC", "aps": "APS", "contiguous": "contiguous sets", "absolute"
 def headline(section: UncertaintySection) -> str:
     """Return the coverage that was measured beside the nominal one."""
     regions = REGIONS.get(section.item, "Sets")
-    return f"{regions} of {section.guarantee.nominal:.0%} cover {_percent(section.coverage.value)}"
+    return f"{regions} of {format_percent(section.guarantee.nominal)} cover {format_percent(section.coverage.value)}"
 
 
 def detail(section: UncertaintySection) -> str:
@@ -34,7 +35,7 @@ def detail(section: UncertaintySection) -> str:
         sizes = f"A set has {size:.2f} labels on average"
     else:
         single = None if section.single is None else section.single.value
-        sizes = f"A set has {size:.2f} classes on average, {single or 0.0:.0%} have one"
+        sizes = f"A set has {size:.2f} classes on average, {format_percent(single or 0.0)} have one"
     counted = section.calibration
     units = f"{counted.rows} rows" if counted.units is None else f"{counted.units} {counted.unit}s"
     short = "" if section.guarantee.holds else " Below the nominal coverage by more than chance explains."
@@ -79,8 +80,8 @@ def notes(section: UncertaintySection) -> list[str]:
         )
     if calibration.too_few_units is not None:
         found.append(
-            f"{calibration.too_few_units} units of validation are too few for a coverage of {nominal:.0%} of a new "
-            "unit: rows stand in for them, and nothing is guaranteed."
+            f"{calibration.too_few_units} units of validation are too few for a coverage of {format_percent(nominal)} "
+            "of a new unit: rows stand in for them, and nothing is guaranteed."
         )
     if section.mondrian == "groups":
         found.append(
@@ -95,7 +96,3 @@ def notes(section: UncertaintySection) -> list[str]:
     if section.quantiles.overall is None:
         found.append(f"{calibration.rows} rows are too few for a quantile: every set has all classes.")
     return found
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"

@@ -12,6 +12,7 @@ import torch
 
 from core.atomic_io import write_atomically
 from core.backbones.model import save_weights, trainable_parameters
+from core.data.contract import DataContract
 from core.data.readers.files import sha256
 from core.data.section import data_section
 from core.evaluation.section import GateSection, StudySection
@@ -19,7 +20,7 @@ from core.privacy.rng_key import destroy_key
 from core.report.documents import write_documents
 from core.report.predictions import write_predictions
 from core.report.record import Record, plain, sealed, write_record
-from core.report.run import SEALED, Run
+from core.report.run import SEALED, SEALED_SINCE, Run
 from core.run.state import RunState
 from core.training.precision import cpu_name
 from core.training.section import TrainingSection
@@ -39,6 +40,9 @@ def write(state: RunState) -> Run:
         "architecture": state.design.model.backbone.architecture,
     }
     write_atomically(state.directory.path / "encoder.json", json.dumps(plain(kept), ensure_ascii=False))
+    contract = DataContract.fit(state.data.dataset)
+    content = json.dumps(plain(contract.state()), ensure_ascii=False, indent=1)
+    write_atomically(state.directory.path / "contract.json", content + "\n")
     write_predictions(evaluation.parts, state.directory.path / "predictions.parquet")
     record = Record.model_validate(
         plain(
@@ -60,7 +64,10 @@ def write(state: RunState) -> Run:
                 "uncertainty": state.impact.uncertainty,
                 "oversight": state.impact.oversight,
                 "environment": environment(),
-                "files": {name: sha256(state.directory.path / name) for name in (*SEALED, "config.yaml")},
+                "files": {
+                    name: sha256(state.directory.path / name)
+                    for name in (*SEALED, *SEALED_SINCE, "config.yaml")
+                },
             }
         )
     )

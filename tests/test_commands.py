@@ -325,7 +325,7 @@ def test_evaluate_reports_coverage_and_who_decides_on_new_rows(finished: Path, c
         "evaluate", f"run={finished / 'run'}", "data=table", f"data.path={new}", "hydra.run.dir=judged"
     )
     assert status == 0, err
-    assert "90 % prediction sets: coverage" in out
+    assert "Sets of 90 % cover" in out
     found = json.loads(Path("judged/evaluation.json").read_text())
     assert found["oversight"]["counts"]["rows"] == 100
     assert found["uncertainty"]["guarantee"]["nominal"] == 0.9

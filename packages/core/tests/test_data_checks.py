@@ -1,5 +1,6 @@
 """Planted faults are found, named and told apart; sound data passes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from core.data.checks.dataset_checks import check_dataset
 from core.data.checks.split_checks import check_splits
 from core.data.splits import split
 from core.data.types import ColumnRoles, Dataset, SplitPlan
+from core.privacy.config import DifferentialPrivacy, NoPrivacy, validate_data
 
 
 def _dataset(rows: int = 300, **roles: object) -> Dataset:
@@ -247,3 +249,31 @@ def test_a_unit_may_come_again_in_splits_that_follow_in_time_only_where_the_plan
     dataset.split = SplitPlan("column", "part", disjoint_entities=False)
     found = check_splits(dataset, split(dataset))
     assert {(f.level, f.check) for f in found} == {("note", "same unit")}
+
+
+@pytest.mark.parametrize("by_time", [False, True])
+def test_a_protected_unit_in_two_splits_is_refused_without_its_name(by_time: bool) -> None:
+    dataset = _dataset()
+    dataset.frame["who"] = [f"Zebrowski-{i}" for i in dataset.frame["who"]]
+    if by_time:
+        dataset = replace(dataset, split=SplitPlan(by="time", disjoint_entities=False))
+    rows = {"train": np.arange(200), "validation": np.arange(200, 250), "test": np.arange(250, 300)}
+    with pytest.raises(
+        ValueError, match=r"\d+ patients are in the train and the validation set: privacy=dp"
+    ) as told:
+        check_splits(dataset, rows, private=True)
+    assert "Zebrowski" not in str(told.value)
+    assert "data.disjoint_entities=true" in str(told.value)
+
+
+def test_rows_without_a_unit_are_refused_under_privacy() -> None:
+    dataset = _dataset()
+    validate_data(DifferentialPrivacy(), dataset)
+    dataset.frame["who"] = dataset.frame["who"].astype(object)
+    dataset.frame.loc[[3, 8, 20], "who"] = [None, "", np.nan]
+    with pytest.raises(
+        ValueError, match=r"3 of 300 rows have no value in the column 'who'.*fill the column in"
+    ):
+        validate_data(DifferentialPrivacy(), dataset)
+    validate_data(NoPrivacy(), dataset)
+    validate_data(DifferentialPrivacy(), _dataset(unit=None))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.data.coercion import MISSING, is_missing, to_categories, to_numbers, to_texts
-from core.data.times import to_times
+from core.data.times import read_times, settle_order, to_times
 
 NUMBERS = st.one_of(
     st.integers(-(2**53), 2**53),
@@ -97,3 +97,35 @@ def test_numbers_are_times_as_they_are(numbers: list[float]) -> None:
 def test_a_text_is_kept_as_it_is_written(texts: list[str | None]) -> None:
     expected = ["" if text is None or not text.strip() else text for text in texts]
     assert to_texts(column(list(texts))) == expected
+
+
+def test_one_order_of_dates_is_told_by_all_rows() -> None:
+    dates = column(["03/04/2024 09:00", "20/04/2024 9:30 PM", None])
+    assert settle_order(dates, "when") == "dmy"
+    read = read_times(dates, "when", "dmy")
+    assert [str(v) for v in read[:2]] == ["2024-04-03 09:00:00", "2024-04-20 21:30:00"]
+    assert read_times(dates.iloc[:1], "when", "dmy").iloc[0] == read.iloc[0], "a row alone is the same"
+    assert settle_order(column(["04/20/2024", "04/03/2024"]), "when") == "mdy"
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["03.04.2024", "05.04.2024", "11.04.2024"], "data.date_order=dmy"),
+        (["03/04/24", "05/04/24"], "data.date_order=dmy"),
+        (["20/04/2024", "04/20/2024"], "mixes orders of dates.*row 1.*row 2"),
+        (["08:15", "09:30"], "time of day without a date"),
+        (["2024-04-03", "soon"], "'soon' in row 2"),
+        (["2024-04-03", "9999-12-31"], "9999-12-31 in row 2.*data.missing"),
+    ],
+)
+def test_what_dates_do_not_tell_is_asked(cells: list[object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        to_times(column(cells), "when")
+
+
+def test_compact_dates_are_dates_where_a_column_is_named_as_the_time() -> None:
+    numbers = pd.Series([20240131, 20240201])
+    assert settle_order(numbers, "when") == "compact"
+    assert np.diff(to_times(read_times(numbers, "when", "compact"), "when")).tolist() == [1.0]
+    assert settle_order(pd.Series([20240131, 20249999]), "when") == "number"

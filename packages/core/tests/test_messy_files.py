@@ -40,9 +40,7 @@ def table(path: Path, target: str = "outcome", **keys: object) -> Dataset:
 
 
 @shared
-@pytest.mark.parametrize(
-    ("name", "line"), [("stray.csv", 52), ("cutq.csv", 241), ("quotes.tsv", 5)]
-)
+@pytest.mark.parametrize(("name", "line"), [("stray.csv", 52), ("cutq.csv", 241), ("quotes.tsv", 5)])
 def test_a_quotation_mark_that_never_closes_is_named_by_its_line(name: str, line: int) -> None:
     with pytest.raises(ValueError, match=f"quotation mark that opens in line {line} .*data.quote=none"):
         read_table(messy(name))
@@ -124,7 +122,7 @@ def test_odd_texts_are_the_same_error_at_any_share(tmp_path: Path, share: float)
     values[rng.random(400) < share] = "unavailable"
     frame = pd.DataFrame({"t": values, "outcome": rng.integers(0, 2, 400)})
     frame.to_csv(tmp_path / "t.csv", index=False)
-    with pytest.raises(ValueError, match="'t' holds numbers but 'unavailable'.*data.missing"):
+    with pytest.raises(ValueError, match=r"'t' holds numbers but 'unavailable'.*data.missing"):
         table(tmp_path / "t.csv")
     assert table(tmp_path / "t.csv", missing=["unavailable"]).roles.numeric == ("t",)
 

@@ -154,7 +154,7 @@ class Unclipped(FlatClip):
 
 
 def section_of(setup, steps: int = 80):
-    setup.guarantee.run_audits(setup.step.model, Yes(), steps)
+    setup.guarantee.run_audits(setup.step.model, Yes())
     return setup.guarantee.section(steps, Release())
 
 
@@ -171,7 +171,7 @@ def test_a_faulty_run_fails_and_its_key_is_destroyed(tmp_path: Path, fault) -> N
     setup = audited(tmp_path, 3.0, **fault)
     (tmp_path / "rng_key").write_text("0")
     with pytest.raises(ValueError, match=r"privacy audit \(white_box\): .*at least .* but claims"):
-        setup.guarantee.run_audits(setup.step.model, Yes(), 80)
+        setup.guarantee.run_audits(setup.step.model, Yes())
     assert not (tmp_path / "rng_key").exists()
 
 

@@ -67,7 +67,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "gram": lambda: nn.Linear(24, 24),
     "dense": lambda: nn.Linear(24, 2),
     "layer norm": lambda: nn.LayerNorm(24),
-    "scale": lambda: Scale(),
+    "scale": lambda: Scale(),  # noqa: PLW0108 - defined below
     "embedding": Table,
     "used twice": Twice,
     "low rank": LowRank,
@@ -89,7 +89,9 @@ class Scale(nn.Module):
         return x * self.gain
 
 
-def worst(build: Callable[[], nn.Module], rule: Callable[[float], ClipRule], tokens: int, trials: int) -> float:
+def worst(
+    build: Callable[[], nn.Module], rule: Callable[[float], ClipRule], tokens: int, trials: int
+) -> float:
     """Return the longest contribution found, in clip norms."""
     found = 0.0
     for trial in range(trials):

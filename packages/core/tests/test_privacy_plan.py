@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
-from dp_accounting import dp_event
+from dp_accounting import NeighboringRelation, dp_event
 from dp_accounting.pld import pld_privacy_accountant
 from scipy.stats import norm
 
-from core.privacy.accounting import calibrate_noise, compute_epsilon
+from core.privacy.accounting import calibrate_noise, compute_epsilon, replace_one_epsilon
 from core.privacy.plan import PrivacyPlan
 
 
@@ -52,15 +52,43 @@ def test_absurd_budget_gets_a_sound_bound_without_a_large_grid() -> None:
     assert 900 < spend.epsilon <= 1000
 
 
-def test_full_batches_get_the_renyi_bound() -> None:
-    spend = compute_epsilon(2.0, 1.0, 10, 1e-5, "prv")
-    assert (spend.accountant, spend.fallback) == ("rdp", "full_batch")
-    # Composed 10 times it is a Gaussian mechanism of mu = sqrt(10) / 2, whose exact curve is known (Dong et al. 2022).
-    mu = math.sqrt(10) / 2
-    delta = norm.cdf(-spend.epsilon / mu + mu / 2) - math.exp(spend.epsilon) * norm.cdf(
-        -spend.epsilon / mu - mu / 2
+@pytest.mark.parametrize(("noise", "steps"), [(2.0, 10), (0.7, 3), (30.0, 1000), (0.3, 40)])
+def test_full_batches_get_the_exact_epsilon(noise: float, steps: int) -> None:
+    spend = compute_epsilon(noise, 1.0, steps, 1e-5, "prv")
+    assert (spend.accountant, spend.fallback) == ("gaussian", None)
+    # Composed they are a Gaussian mechanism of mu = sqrt(steps) / noise, whose exact curve is known (Dong et al. 2022).
+    mu = math.sqrt(steps) / noise
+    delta = norm.cdf(-spend.epsilon / mu + mu / 2) - math.exp(
+        spend.epsilon + norm.logcdf(-spend.epsilon / mu - mu / 2)
     )
-    assert 1e-7 < delta <= 1e-5
+    assert delta == pytest.approx(1e-5, rel=1e-5)
+    assert delta <= 1e-5 * (1 + 1e-9)
+    assert spend.epsilon < compute_epsilon(noise, 1.0, steps, 1e-5, "rdp").epsilon
+    assert (
+        compute_epsilon(calibrate_noise(3.0, 1e-5, 1.0, steps, "prv"), 1.0, steps, 1e-5, "prv").epsilon <= 3.0
+    )
+
+
+def test_the_reviews_full_batch_is_the_pld_accountants() -> None:
+    reference = independent(0.7, 1.0, 10, 1e-5)
+    exact = compute_epsilon(0.7, 1.0, 10, 1e-5, "prv").epsilon
+    assert exact == pytest.approx(reference, rel=2e-3)
+
+
+@pytest.mark.parametrize(("noise", "rate", "steps"), [(1.1, 0.01, 500), (2.0, 0.1, 100), (2.0, 1.0, 10)])
+def test_replacing_a_unit_costs_more_than_adding_one(noise: float, rate: float, steps: int) -> None:
+    accountant = pld_privacy_accountant.PLDAccountant(
+        neighboring_relation=NeighboringRelation.REPLACE_ONE, value_discretization_interval=1e-3
+    )
+    step = dp_event.PoissonSampledDpEvent(rate, dp_event.GaussianDpEvent(noise))
+    event = dp_event.SelfComposedDpEvent(step if rate < 1 else dp_event.GaussianDpEvent(noise), steps)
+    found = replace_one_epsilon(noise, rate, steps, 1e-5, "prv")
+    if accountant.supports(event):
+        accountant.compose(event)
+        assert found >= float(accountant.get_epsilon(1e-5)) - 1e-3
+    assert found > 1.5 * compute_epsilon(noise, rate, steps, 1e-5, "prv").epsilon
+    assert replace_one_epsilon(noise, rate, 0, 1e-5, "prv") == 0
+    assert replace_one_epsilon(0.0, rate, steps, 1e-5, "prv") == math.inf
 
 
 def test_no_noise_has_no_bound() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -15,6 +16,7 @@ from core.privacy.guarantee import NoGuarantee, Release, non_private_statistics
 from core.privacy.section import AttackResult, DPSection, NoPrivacySection, PrivacySection, Statistic
 from core.report.sentences import privacy, training
 from core.training.section import BestValidation, FeatureCache, LinearProbe, TrainingSection
+from core.training.torchrun_env import SWEEP
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +45,17 @@ def test_the_statement_names_every_condition(section: DPSection) -> None:
     summary, conditions = privacy.summary(section), privacy.conditions(section)
     assert f"a factor of at most {math.exp(section.epsilon):.2f}" in summary[0]
     assert "96 patients were protected" in summary[1]
-    assert privacy.headline(section) == f"ε = {section.epsilon:.3g}"
+    assert privacy.headline(section) == f"ε = {section.epsilon:.3g} of the weights, given the preprocessing"
     assert "of the trained weights, given the preprocessing" in privacy.detail(section)
-    assert conditions["Neighboring relation"] == "adding or removing all training rows of one patient"
+    assert conditions["Neighboring relation"].startswith(
+        "adding or removing all training rows of one patient; for"
+    )
+    assert section.replace_one_epsilon is not None
+    assert (
+        f"at most {section.replace_one_epsilon:.2f} at the same delta" in conditions["Neighboring relation"]
+    )
+    assert 2 * section.epsilon < section.replace_one_epsilon < 3 * section.epsilon
+    assert "12 steps, clipping" in conditions["Mechanism"]
     assert f"{section.noise_multiplier:.4g} clip norms" in conditions["Mechanism"]
     assert "destroyed after the run" in conditions["Random generator"]
     assert conditions["Pretraining"].startswith("started from the weights in w.safetensors")
@@ -71,10 +81,54 @@ def test_what_would_make_a_statement_false_is_named(section: DPSection) -> None:
     conditions = privacy.conditions(changed)
     assert "must not be released" in conditions["Random generator"]
     assert "every unit is in every batch; the looser Rényi bound holds" in conditions["Accounting"]
+    older = section.model_copy(update={"replace_one_epsilon": None, "planned_steps": None})
+    assert privacy.conditions(older)["Neighboring relation"].endswith("rows of one patient")
+    assert "12 steps, clipping" in privacy.conditions(older)["Mechanism"]
     assert conditions["Pretraining"] == "started from random initialization"
     assert conditions["Fitted without noise"] == "nothing"
     assert "only configuration" in conditions["Configurations tried"]
     assert conditions["Changed in the network"] == "batch normalization was frozen in body.1"
+
+
+def test_stopping_early_costs_what_was_planned(tmp_path: Path) -> None:
+    guarantee = private(settings(), tmp_path).guarantee
+    whole, early = guarantee.section(12, Release()), guarantee.section(3, Release())
+    assert early.epsilon == whole.epsilon > 2.9
+    assert (early.steps, early.planned_steps) == (3, 12)
+    assert "3 of 12 planned steps (epsilon is that of all planned" in privacy.conditions(early)["Mechanism"]
+
+
+@pytest.mark.parametrize(
+    ("position", "declared", "trials", "words"),
+    [
+        (None, 1, 1, "declared as the only configuration tried on these data"),
+        ("1/1", 1, 1, "declared as the only configuration"),
+        (None, 4, 4, "4 configurations were tried on these data, as declared"),
+        ("1/2", 1, 2, "2 configurations were tried on these data, all in this sweep"),
+        (
+            "2/2",
+            3,
+            4,
+            "4 configurations were tried on these data, 2 of them in this sweep, the others as declared",
+        ),
+    ],
+)
+def test_runs_of_a_sweep_are_counted(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    position: str | None,
+    declared: int,
+    trials: int,
+    words: str,
+) -> None:
+    monkeypatch.delenv(SWEEP, raising=False)
+    if position is not None:
+        monkeypatch.setenv(SWEEP, position)
+    section = private(settings(dp_num_trials=declared), tmp_path).guarantee.section(12, Release())
+    assert section.num_trials == trials
+    said = privacy.conditions(section)["Configurations tried"]
+    assert said.startswith(words)
+    assert trials == 1 or f"at most epsilon {trials * section.epsilon:.2f}" in said
 
 
 def test_every_code_has_words() -> None:

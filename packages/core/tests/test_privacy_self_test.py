@@ -59,7 +59,9 @@ def test_a_sound_engine_passes(tmp_path: Path, clipping: str, seed: int) -> None
 def test_a_larger_clip_norm_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float) -> None:
     setup = setup_of(tmp_path)
     sound = FlatClip.factors
-    monkeypatch.setattr(FlatClip, "factors", lambda self, norms: sound(FlatClip(self.clip_norm * factor), norms))
+    monkeypatch.setattr(
+        FlatClip, "factors", lambda self, norms: sound(FlatClip(self.clip_norm * factor), norms)
+    )
     found = contribution(setup)
     assert not found.passed
     assert found.value == pytest.approx(factor, rel=1e-4)
@@ -84,11 +86,17 @@ def shuffled_epochs(self, step):
 
 
 SOUND_UNITS = PoissonBatches.units
+
+
+def twice_the_rate(self, step):
+    return torch.cat([SOUND_UNITS(self, step), SOUND_UNITS(self, step + 10**6)])
+
+
 SAMPLERS = {
     "fixed size": (fixed_size, "batch_variance"),
     "shuffled epochs": (shuffled_epochs, "unit_variance"),
     "the same batch": (lambda self, step: SOUND_UNITS(self, 0), "unit_variance"),
-    "twice the rate": (lambda self, step: torch.cat([SOUND_UNITS(self, step), SOUND_UNITS(self, step + 10**6)]), "batch_mean"),
+    "twice the rate": (twice_the_rate, "batch_mean"),
     "with replacement": (lambda self, step: SOUND_UNITS(self, step).repeat(2)[::2], "distinct_units"),
 }  # fmt: skip
 

@@ -184,7 +184,7 @@ def test_the_summary_words_what_the_sections_hold() -> None:
     made = whole()
     found = {item.question: item for item in all_items(made)}
     assert found["How much energy?"].headline == "16.4 mWh"
-    assert found["How private?"].headline == "ε = 2.99"
+    assert found["How private?"].headline == "ε = 2.99 of the weights, given the preprocessing"
     assert "patient" in found["How private?"].detail
     assert found["How good?"].headline.startswith("AUROC 0.")
     assert "no clear difference" in found["How good?"].detail

@@ -15,9 +15,11 @@ from core.config import build
 from core.data.checks.dataset_checks import check_dataset
 from core.data.checks.split_checks import check_splits
 from core.data.splits import split
+from core.data.times import to_times
 from core.data.types import Dataset
 from finance.fraud import Fraud
 from finance.sources import taiwan
+from finance.sources.transactions import Transactions
 
 DATA = ROOT / "finance"
 
@@ -191,3 +193,27 @@ def test_privacy_refuses_windows_made_of_other_customers_rows(tmp_path: Path) ->
     lost = set(simulated.roles.numeric) - set(alone.roles.numeric)
     assert lost == {name for name in simulated.roles.numeric if name.startswith("terminal")}
     assert lost
+
+
+def test_one_order_of_dates_for_the_whole_file(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-20", periods=300, freq="6h")
+    frame = pd.DataFrame(
+        {
+            "card": np.arange(300) % 7,
+            "time": days.strftime("%d/%m/%Y %H:%M"),
+            "amount": np.linspace(1, 50, 300),
+            "fraud": (np.arange(300) % 11 == 0).astype(int),
+        }
+    )
+    frame.to_csv(tmp_path / "fx.csv", index=False)
+    dataset = build(Transactions(path=str(tmp_path / "fx.csv")), None, 0)
+    assert np.diff(to_times(dataset.frame["time"], "time")) == pytest.approx(0.25)
+    assert dataset.date_orders == {"time": "dmy"}
+    frame.iloc[45:60].to_csv(tmp_path / "few.csv", index=False)  # 31 January to 3 February: told by the 31st
+    assert build(Transactions(path=str(tmp_path / "few.csv")), None, 0).date_orders == {"time": "dmy"}
+    frame.iloc[50:60].to_csv(tmp_path / "early.csv", index=False)
+    with pytest.raises(ValueError, match=r"data\.date_order"):
+        build(Transactions(path=str(tmp_path / "early.csv")), None, 0)
+    frame.assign(time=days.astype("int64") // 10**6).to_csv(tmp_path / "epoch.csv", index=False)
+    with pytest.raises(ValueError, match=r"data\.time_units_per_day"):
+        build(Transactions(path=str(tmp_path / "epoch.csv")), None, 0)

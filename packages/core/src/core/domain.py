@@ -16,6 +16,7 @@ from core.oversight.declaration import Oversight  # OmegaConf resolves the annot
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from core.config.base import TargetConfig
     from core.data.types import Dataset
     from core.evaluation.study import Study
     from core.targets.types import Metric
@@ -43,6 +44,13 @@ class Task(TaskConfig, ABC):
 
     def check_files(self) -> None:
         """Raise ValueError for a missing file that the task names; called before any data is read. By default none."""
+
+    def admit(self, dataset: Dataset, target: TargetConfig) -> Dataset:
+        """Return the data as the task's declaration allows it, raising ValueError for what it forbids; by default all.
+
+        ``target``: the option that was asked for.
+        """
+        return dataset
 
     @abstractmethod
     def simulate(self, rows: int, seed: int) -> Dataset:

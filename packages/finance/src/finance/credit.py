@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from core.config import at_least_zero, config_error, field, positive, register
+from core.data.config import as_list
 from core.domain import Task
 from core.oversight.declaration import Oversight
 
 if TYPE_CHECKING:
+    from core.config import TargetConfig
     from core.data.types import Dataset
     from core.targets.types import Metric
 
@@ -42,14 +44,25 @@ class Credit(Task):
         0.05, "gate: largest allowed difference of false positive rates between groups (predictive equality)"
     )
     num_reasons: int = field(4, "reason codes given with a refusal")
+    protected_inputs: Any = field(
+        [], "columns of protected attributes (sex, age, ...) that are inputs all the same; by default none is"
+    )
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that can't be right, naming the key."""
         super().__post_init__()
+        self.protected_inputs = as_list(self.protected_inputs)
         if self.num_reasons < 1:
             raise config_error("task.num_reasons", self.num_reasons, "a whole number of at least 1")
         at_least_zero("task", max_fpr_difference=self.max_fpr_difference)
         positive("task", refuse_cost=self.refuse_cost, default_cost=self.default_cost)
+
+    def admit(self, dataset: Dataset, target: TargetConfig) -> Dataset:
+        """Return the data without protected inputs; raises ValueError where it is not told which outcome is default."""
+        from finance.protected_inputs import require_plain_outcome, without_protected
+
+        require_plain_outcome(dataset, getattr(target, "positive", None))
+        return without_protected(dataset, self.protected_inputs)
 
     def simulate(self, rows: int, seed: int) -> Dataset:
         """Return simulated clients."""

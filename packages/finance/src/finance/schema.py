@@ -54,6 +54,8 @@ class TransactionSchema:
     label_delay: float = LABEL_DELAY
     time_units_per_day: float = 1.0
     """Units of a numeric time that make one day (86400 for seconds); dates need none."""
+    date_order: str = "auto"
+    """How the run's dates are written: dmy, mdy, compact (20240131), or ISO 8601 (ymd, auto)."""
 
     @property
     def lookback_days(self) -> float:

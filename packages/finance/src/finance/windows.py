@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 LATEST = 3
 """A terminal's latest labeled transactions that ``terminal_last`` averages."""
 
+SECONDS = 1e8
+"""Larger numbers are no days: they would be 270,000 years."""
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -32,6 +34,11 @@ def to_milliseconds(values: pd.Series[Any], column: str, time_units_per_day: flo
 
     Raises ``ValueError`` with the rows that have no time.
     """
+    if is_numeric(values) and time_units_per_day == 1 and values.abs().median() > SECONDS:
+        raise ValueError(
+            f"column {column!r} holds numbers such as {values.median():.0f}, too large for days: set "
+            "data.time_units_per_day (86400 for seconds since 1970, 86400000 for milliseconds)"
+        )
     times = to_times(values, column) / (time_units_per_day if is_numeric(values) else 1.0)
     if np.isnan(times).any():
         where = format_rows(values.index[np.isnan(times)])

@@ -123,7 +123,9 @@ def to_numbers(values: pd.Series[Any], column: str) -> NDArray[np.float64]:
         if text.any():
             text &= ~values.astype("str").str.strip().isin(_MARKERS).to_numpy(dtype=bool)
         if text.any():
-            raise ValueError(odd_values(values, text, column, "correct them, or list the column as categorical"))
+            raise ValueError(
+                odd_values(values, text, column, "correct them, or list the column as categorical")
+            )
     infinite = np.isinf(numbers)
     if infinite.any():
         raise ValueError(
@@ -187,7 +189,8 @@ def odd_values(values: pd.Series[Any], wrong: NDArray[np.bool_], name: str, cure
     """Return a message that lists the cells of a column of numbers that are none, with counts and rows."""
     odd = values[wrong]
     counts = odd.map(repr).value_counts()
-    listed = ", ".join(f"{text[:40]}{f' ({count} times)' if count > 1 else ''}" for text, count in counts.head(5).items())
+    shown = [text[:40] + (f" ({count} times)" if count > 1 else "") for text, count in counts.head(5).items()]
+    listed = ", ".join(shown)
     more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
     cure = cure or "correct them, or name what means missing (data.missing; reader.missing of predict)"
     return f"column {name!r} holds numbers but {listed}{more} in {format_rows(odd.index)}: {cure}"

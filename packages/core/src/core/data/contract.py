@@ -19,6 +19,7 @@ from pandas.api.types import is_bool_dtype, is_datetime64_any_dtype
 from core.data.coercion import is_marker, is_numeric, odd_values, without_markers
 from core.data.number_formats import NumberFormat
 from core.data.readers.settings import MISSING, ReaderSettings
+from core.data.times import read_times
 from core.data.types import ColumnRoles, Dataset
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class ColumnContract:
     """How numbers are written in text files."""
     booleans: tuple[str, str] | None = None
     """Names that the run has for false and true, where they are texts; None: they are booleans."""
+    order: str = "auto"
+    """How times are written, of ``core.data.times.ORDERS``; auto: told by each file."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,10 @@ class DataContract:
         """Settle the columns that the run uses from all rows of its data."""
         roles = dataset.roles
         columns = {
-            name: _fitted(dataset.frame[name], name, roles, dataset.formats.get(name, NumberFormat()))
+            name: replace(
+                _fitted(dataset.frame[name], name, roles, dataset.formats.get(name, NumberFormat())),
+                order=dataset.date_orders.get(name, "auto"),
+            )
             for name in used_columns(roles)
             if name in dataset.frame
         }
@@ -94,16 +100,17 @@ class DataContract:
 
     def asked(self, reader: ReaderSettings) -> DataContract:
         """Return the contract with the reader's settings that a user gives for one file."""
-        changed = self.reader.overridden(reader)
-        if (changed.decimal, changed.thousands) == (self.reader.decimal, self.reader.thousands):
-            return replace(self, reader=changed)
-        point = "." if changed.decimal == "auto" else changed.decimal
-        marks = NumberFormat(point, changed.thousands if changed.thousands not in ("auto", "none") else "")
-        return replace(
-            self,
-            reader=changed,
-            columns={name: replace(column, number=marks) for name, column in self.columns.items()},
-        )
+        changed, columns = self.reader.overridden(reader), dict(self.columns)
+        if reader.date_order != "auto":
+            columns = {
+                name: replace(column, order=reader.date_order) if column.kind == "time" else column
+                for name, column in columns.items()
+            }
+        if (changed.decimal, changed.thousands) != (self.reader.decimal, self.reader.thousands):
+            point = "." if changed.decimal == "auto" else changed.decimal
+            mark = changed.thousands if changed.thousands not in ("auto", "none") else ""
+            columns = {name: replace(one, number=NumberFormat(point, mark)) for name, one in columns.items()}
+        return replace(self, reader=changed, columns=columns)
 
     def verbatim(self) -> tuple[str, ...]:
         """Return the columns whose cells are texts, kept as they are written."""
@@ -128,6 +135,8 @@ class DataContract:
             values = without_markers(values, self._markers())
         if name in self.roles.numeric:
             return _numbers(values, name, column.number)
+        if column.kind == "time" and column.order != "auto":
+            return read_times(values, name, column.order)
         if column.kind == "boolean":
             return _each(values, lambda v: _boolean(v, column.booleans))
         if column.kind == "number" and name != self.roles.unit:
@@ -160,6 +169,7 @@ class DataContract:
                 one["kind"],
                 NumberFormat(**one["number"]),
                 None if one["booleans"] is None else (one["booleans"][0], one["booleans"][1]),
+                one.get("order", "auto"),
             )
             for name, one in state["columns"].items()
         }

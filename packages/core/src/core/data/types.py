@@ -115,6 +115,8 @@ class Dataset:
     """How the file was read, for the files that the run reads later; None: no file of the user's own."""
     formats: dict[str, NumberFormat] = field(default_factory=dict)
     """Column of numbers in a text file -> how they are written."""
+    date_orders: dict[str, str] = field(default_factory=dict)
+    """Column of times -> how they are written, of ``core.data.times.ORDERS``."""
     ood_sets: dict[str, pd.DataFrame] = field(default_factory=dict)
     """Name -> labeled rows of no class that is trained on: whether the model detects them is a study, see
     ``core.evaluation.ood_detection``."""

@@ -15,6 +15,7 @@ from functools import cache
 
 from opacus.accountants import PRVAccountant
 from opacus.accountants.analysis import rdp as renyi
+from scipy.special import log_ndtr
 
 WHOLE_ORDERS = [*range(2, 65), 80, 96, 128, 192, 256, 384, 512, 1024]
 """Cheap to evaluate; enough where the bound only brackets or stands in for another."""
@@ -24,6 +25,10 @@ GRID_LIMIT = 2**21
 """Largest grid (16 MiB of doubles, a second) on which PRV is computed; absurd budgets would need gigabytes."""
 
 
+MAX_EXPONENT = 200.0
+"""Epsilon above which nothing is said of replacing a unit: the delta it would need is no number."""
+
+
 @dataclass(frozen=True)
 class PrivacySpent:
     """An upper bound on epsilon, and the accountant that proved it."""
@@ -31,7 +36,7 @@ class PrivacySpent:
     epsilon: float
     accountant: str
     fallback: str | None = None
-    """Why another accountant than the requested one gave the bound: full_batch, grid_too_large; no_noise: no bound."""
+    """Why another accountant than the requested one gave the bound: grid_too_large; no_noise: no bound."""
 
 
 @contextmanager
@@ -53,6 +58,30 @@ def _renyi_epsilon(
     return float(epsilon)
 
 
+def _gaussian_epsilon(noise_multiplier: float, steps: int, delta: float) -> float:
+    """Return the epsilon of Gaussian mechanisms without sampling, to 1e-9 from above.
+
+    ``steps`` of them are one of mu = sqrt(steps) / noise_multiplier, whose curve is known exactly (Balle and Wang 2018,
+    theorem 8; Dong et al. 2022, corollary 2.13).
+
+    >>> round(_gaussian_epsilon(1.0, 1, 1e-5), 2)
+    4.38
+    """
+    mu = math.sqrt(steps) / noise_multiplier
+
+    def exceeds(epsilon: float) -> bool:
+        first = math.exp(log_ndtr(mu / 2 - epsilon / mu))
+        return bool(first - math.exp(epsilon + log_ndtr(-mu / 2 - epsilon / mu)) > delta)
+
+    low, high = 0.0, 1.0
+    while exceeds(high):
+        low, high = high, 2 * high
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if exceeds(middle) else (low, middle)
+    return high
+
+
 def _grid_size(noise_multiplier: float, sampling_rate: float, steps: int, delta: float) -> float:
     # Gopi et al. (2021), section 5: the domain must hold the composed loss up to delta_error, the mesh is
     # eps_error / sqrt(k log(12 / delta_error) / 2). The Rényi bound stands in for the domain's half width.
@@ -68,8 +97,9 @@ def compute_epsilon(
 ) -> PrivacySpent:
     """Return an upper bound on the epsilon of ``steps`` steps with noise ``noise_multiplier * l2_clip_norm``.
 
-    ``accountant`` is "prv" (tight) or "rdp". Where PRV would need an absurd grid (huge epsilon, sampling rate 1) the
-    Rényi bound is returned instead with the reason in ``fallback``: it is sound, only looser.
+    ``accountant`` is "prv" (tight) or "rdp". With sampling rate 1 "prv" gives the exact epsilon of Gaussian mechanisms.
+    Where PRV would need an absurd grid (huge epsilon) the Rényi bound is returned instead with the reason in
+    ``fallback``: it is sound, only looser.
 
     >>> spent = compute_epsilon(1.1, 0.01, 1000, 1e-5, "rdp")
     >>> round(spent.epsilon, 2), spent.fallback
@@ -81,13 +111,42 @@ def compute_epsilon(
         return PrivacySpent(math.inf, accountant, "no_noise")
     if accountant == "rdp":
         return PrivacySpent(_renyi_epsilon(noise_multiplier, sampling_rate, steps, delta), "rdp")
-    if sampling_rate >= 1 or _grid_size(noise_multiplier, sampling_rate, steps, delta) > GRID_LIMIT:
+    if sampling_rate >= 1:
+        return PrivacySpent(_gaussian_epsilon(noise_multiplier, steps, delta), "gaussian")
+    if _grid_size(noise_multiplier, sampling_rate, steps, delta) > GRID_LIMIT:
         bound = _renyi_epsilon(noise_multiplier, sampling_rate, steps, delta)
-        return PrivacySpent(bound, "rdp", "full_batch" if sampling_rate >= 1 else "grid_too_large")
+        return PrivacySpent(bound, "rdp", "grid_too_large")
     prv = PRVAccountant()
     prv.history = [(noise_multiplier, sampling_rate, steps)]
     with _quiet():
         return PrivacySpent(float(prv.get_epsilon(delta, eps_error=EPS_ERROR)), "prv")
+
+
+def replace_one_epsilon(
+    noise_multiplier: float, sampling_rate: float, steps: int, delta: float, accountant: str
+) -> float:
+    """Return an upper bound on epsilon, at the same delta, under replacing one unit's rows by others.
+
+    Replacing is removing and adding: (epsilon, delta') twice is (2 epsilon, (1 + e^epsilon) delta') (Vadhan 2017,
+    lemma 2.2), with delta' so small that it comes to ``delta``. Without sampling it is the sensitivity that doubles.
+
+    >>> spent = compute_epsilon(1.1, 0.01, 1000, 1e-5, "rdp").epsilon
+    >>> 2 * spent < replace_one_epsilon(1.1, 0.01, 1000, 1e-5, "rdp") < 3 * spent
+    True
+    """
+    if steps == 0 or noise_multiplier == 0:
+        return compute_epsilon(noise_multiplier, sampling_rate, steps, delta, accountant).epsilon
+    if sampling_rate >= 1 and accountant == "prv":
+        return _gaussian_epsilon(noise_multiplier / 2, steps, delta)
+    assumed = compute_epsilon(noise_multiplier, sampling_rate, steps, delta, accountant).epsilon
+    while assumed < MAX_EXPONENT:
+        found = compute_epsilon(
+            noise_multiplier, sampling_rate, steps, delta / (1 + math.exp(assumed)), accountant
+        ).epsilon
+        if found <= assumed:
+            return 2 * found
+        assumed = 1.02 * found
+    return math.inf
 
 
 @cache

@@ -167,7 +167,7 @@ class PerExampleClipper:
             for source, p in zip(self._sources, self.parameters.values(), strict=True)
         ):
             self._sources = [p.detach().requires_grad_() for p in self.parameters.values()]
-        trace = Trace(self.batch_sizes, self.flat.device, rows)
+        trace = Trace(self.batch_sizes, self.flat.device, rows, self.flat.dtype)
         items = zip(self.parameters.items(), self._sources, strict=True)
         self._leaves = [trace.track(s, name, frozenset((i,))) for i, ((name, _), s) in enumerate(items)]
         for slot in self._slots:

@@ -203,9 +203,28 @@ def validate_run(
 
 
 def validate_data(privacy: PrivacyConfig, dataset: Dataset) -> None:
-    """Raise ValueError under a formal guarantee for rows whose inputs are made of other units' rows."""
-    if is_private(privacy) and dataset.cross_unit_inputs:
+    """Raise ValueError under a formal guarantee for data it can't hold on.
+
+    Rows whose inputs are made of other units' rows, and rows without a unit: they may all be one person's.
+    """
+    if not is_private(privacy):
+        return
+    if dataset.cross_unit_inputs:
         raise config_error("privacy", "dp", f"can't hold on these data: {dataset.cross_unit_inputs}")
+    unit = dataset.roles.unit
+    if unit is None or unit not in dataset.frame.columns:
+        return
+    from core.data.coercion import to_categories
+
+    missing = sum(name is None for name in to_categories(dataset.frame[unit]))
+    if missing:
+        raise config_error(
+            "privacy",
+            "dp",
+            f"{missing} of {len(dataset.frame)} rows have no value in the column {unit!r}, which says whose they are: "
+            f"they may all be of one {dataset.unit_name}, whose influence would not be bounded; fill the column in, "
+            "or leave these rows out",
+        )
 
 
 def validate_pretraining(privacy: PrivacyConfig, weights: str, overlap: str) -> None:

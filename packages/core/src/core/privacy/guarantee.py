@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class Guarantee(Protocol):
     def fingerprint(self) -> dict[str, Any] | None:
         """Return what a resumed run must share with the one it continues."""
 
-    def run_audits(self, model: nn.Module, target: Target, steps: int) -> None:
+    def run_audits(self, model: nn.Module, target: Target) -> None:
         """Audit the trained model, raising ValueError where an audit refutes the guarantee; the key is destroyed."""
 
     def destroy_key(self) -> None:
@@ -61,7 +62,7 @@ class NoGuarantee:
     def fingerprint(self) -> None:
         """Return None: nothing depends on a plan."""
 
-    def run_audits(self, model: nn.Module, target: Target, steps: int) -> None:
+    def run_audits(self, model: nn.Module, target: Target) -> None:
         """Audit nothing: nothing is claimed."""
 
     def destroy_key(self) -> None:
@@ -85,8 +86,12 @@ class DPGuarantee:
         key_folder: Path,
         whitebox: WhiteBoxAudit | None = None,
         blackbox: BlackBoxAudit | None = None,
+        sweep_size: int | None = None,
     ) -> None:
-        """``converted_layers`` are those whose batch normalization was replaced or frozen."""
+        """``converted_layers`` are those whose batch normalization was replaced or frozen.
+
+        ``sweep_size``: runs that one command started, this one among them.
+        """
         self.config = config
         self.plan = plan
         self.preflight = preflight
@@ -94,15 +99,16 @@ class DPGuarantee:
         self.key_folder = key_folder
         self.whitebox = whitebox
         self.blackbox = blackbox
+        self.sweep_size = sweep_size
         self._audits: dict[str, AuditResult] = {}
 
     def fingerprint(self) -> dict[str, Any]:
         """Return the plan's."""
         return self.plan.fingerprint()
 
-    def run_audits(self, model: nn.Module, target: Target, steps: int) -> None:
+    def run_audits(self, model: nn.Module, target: Target) -> None:
         """Run the audits that were prepared, for ``section``; nobody may resume a run whose claim they refute."""
-        claim = self.plan.privacy_spent(steps).epsilon
+        claim = self.plan.privacy_spent(self.plan.steps).epsilon
         try:
             if self.whitebox is not None:
                 self._audits["audit"] = self.whitebox.result(claim)
@@ -117,9 +123,12 @@ class DPGuarantee:
         destroy_key(self.key_folder)
 
     def section(self, steps: int, release: Release) -> DPSection:
-        """Return the section for so many steps taken, with the results of the audits run before."""
+        """Return the section for so many steps taken of the plan's, with the results of the audits run before."""
         config, plan = self.config, self.plan
-        spent = plan.privacy_spent(steps)
+        # When a training stops early depends on the data (a metric, a time that grows with the batches): the epsilon of
+        # the steps taken would not bound what the number of steps gives away; that of the plan does.
+        spent = plan.privacy_spent(plan.steps)
+        replaced = plan.replace_one_epsilon()
         return DPSection.model_validate(
             {
                 "epsilon": spent.epsilon,
@@ -127,6 +136,7 @@ class DPGuarantee:
                 "target_epsilon": plan.epsilon,
                 "unit": plan.unit,
                 "units": plan.units,
+                "replace_one_epsilon": replaced if math.isfinite(replaced) else None,
                 "noise_multiplier": plan.noise_multiplier,
                 "count_noise_multiplier": plan.count_noise_multiplier or None,
                 "noise_source": "system_key" if config.noise_seed is None else "configured_seed",
@@ -134,11 +144,13 @@ class DPGuarantee:
                 "clipping": config.clipping,
                 "engine": config.engine,
                 "steps": steps,
+                "planned_steps": plan.steps,
                 "sampling_rate": plan.sampling_rate,
                 "expected_batch_size": plan.batch_size,
                 "accountant": spent.accountant,
                 "accountant_fallback": spent.fallback,
-                "num_trials": config.num_trials,
+                "num_trials": config.num_trials + (self.sweep_size or 1) - 1,
+                "sweep_size": self.sweep_size,
                 "initial_weights": release.initial_weights or None,
                 "non_private_statistics": list(release.non_private_statistics),
                 "batch_norm": BatchNormSection.model_validate(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from core.config import config_error
-from core.privacy.accounting import PrivacySpent, calibrate_noise, compute_epsilon
+from core.privacy.accounting import PrivacySpent, calibrate_noise, compute_epsilon, replace_one_epsilon
 from core.privacy.config import DifferentialPrivacy, check_budget
 
 
@@ -128,6 +128,12 @@ class PrivacyPlan:
         """Return an upper bound on the epsilon that so many steps of this plan used."""
         return compute_epsilon(
             self.effective_noise_multiplier, self.sampling_rate, steps, self.delta, self.accountant
+        )
+
+    def replace_one_epsilon(self) -> float:
+        """Return an upper bound on the epsilon of the whole plan under replacing one unit's rows by others."""
+        return replace_one_epsilon(
+            self.effective_noise_multiplier, self.sampling_rate, self.steps, self.delta, self.accountant
         )
 
     def fingerprint(self) -> dict[str, Any]:

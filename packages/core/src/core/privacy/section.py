@@ -87,6 +87,12 @@ class PreflightSection(Section):
     independence_error: float
     """How far an example's gradient moved when the others changed."""
     tolerance: float
+    independence_tolerance: float | None = None
+    """Of ``independence_error``; null in records of older runs, where ``tolerance`` held for it too."""
+    batch_sizes: list[int] | None = None
+    """Numbers of examples that the norms were checked with; null in records of older runs."""
+    train_mode_checked: bool | None = None
+    """Whether norms were checked in training mode too, with the same dropout; false: the engine drew another."""
     without_gradient: list[str]
     """Trainable parameters that the loss doesn't reach: they receive noise only."""
 
@@ -107,13 +113,16 @@ class DPSection(Section):
     scope: Literal["weights"] = "weights"
     """What epsilon is of: the trained weights, given all that ``non_private_statistics`` names."""
     epsilon: float
-    """An upper bound for the steps that were taken."""
+    """An upper bound for all planned steps, taken or not: when a training stops early depends on the data."""
     delta: float
     target_epsilon: float
     unit: str
     units: int
     neighboring_relation: Literal["add_remove"] = "add_remove"
     """Data sets that differ in all training rows of one unit, added or removed."""
+    replace_one_epsilon: float | None = None
+    """Upper bound at the same delta for data sets that differ in the rows of one unit, replaced by others; null where
+    none was computed (records of older runs) or none is finite."""
     rows_per_unit_and_step: int = 1
     noise_multiplier: float
     count_noise_multiplier: float | None
@@ -124,14 +133,19 @@ class DPSection(Section):
     clipping: Literal["flat", "per_layer", "automatic", "adaptive"]
     engine: Literal["bookkeeping", "opacus"]
     steps: int
+    planned_steps: int | None = None
+    """Steps that noise and epsilon were computed for; null in records of older runs, whose epsilon is that of
+    ``steps``."""
     sampling: Literal["poisson"] = "poisson"
     sampling_rate: float
     expected_batch_size: float
-    accountant: Literal["prv", "rdp"]
+    accountant: Literal["prv", "rdp", "gaussian"]
     accountant_fallback: Literal["full_batch", "grid_too_large", "no_noise"] | None
     """Why another accountant than the one asked for gave the bound."""
     num_trials: int
-    """Configurations tried on these data, as declared."""
+    """Configurations tried on these data: as declared, and those of the same sweep."""
+    sweep_size: int | None = None
+    """Runs of the sweep that this one was part of, counted by the program; null for a run on its own."""
     initial_weights: str | None
     """Where the weights come from that training started with; null for random initialization."""
     non_private_statistics: list[Statistic]

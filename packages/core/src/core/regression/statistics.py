@@ -81,7 +81,8 @@ def drop_of(change: Change, higher_is_better: bool) -> Drop:
     """
     sign = -1.0 if higher_is_better else 1.0
     value = sign * (change.now - change.before) + 0.0  # no negative zero
-    return Drop(value, change.standard_error, max(float(norm.sf(sign * change.z())), FLOOR))
+    z = sign * change.z()
+    return Drop(value, change.standard_error, 1.0 if z == 0 else max(float(norm.sf(z)), FLOOR))
 
 
 def drop_from_ideal(change: Change, ideal: float) -> Drop:

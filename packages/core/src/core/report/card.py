@@ -57,7 +57,7 @@ OVERSIGHT: Facts = [
     ("of them to be confirmed", "/oversight/counts/confirm"),
 ]
 PRIVACY: Facts = [
-    ("ε", "/privacy/epsilon"),
+    ("ε of the weights, given the preprocessing", "/privacy/epsilon"),
     ("δ", "/privacy/delta"),
     ("Attack's AUC", "/privacy/attack/auc"),
 ]

@@ -178,7 +178,7 @@ def evaluate(
         log.warning(SIMULATED_MODEL)
     print_metrics(evaluation.metrics)
     if measured is not None:
-        print_lines(uncertainty.headline(measured))
+        print_lines(uncertainty.coverage(measured, loaded.target.item))
     if counted is not None:
         print_lines(counts(counted))
     print_lines(f"evaluation: {folder.resolve()}")

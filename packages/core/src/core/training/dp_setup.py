@@ -28,6 +28,7 @@ from core.training.dp_sgd import DPGradient
 from core.training.precision import PrecisionDecision
 from core.training.setup import TrainingSetup
 from core.training.step import to_device
+from core.training.torchrun_env import sweep_position
 
 if TYPE_CHECKING:
     from torch import nn
@@ -81,6 +82,7 @@ def set_up_with_privacy(config: DifferentialPrivacy, inputs: TrainingInputs) -> 
         blackbox=blackbox,
         parallel=parallel,
     )
+    position = sweep_position()
     guarantee = DPGuarantee(
         config,
         plan,
@@ -89,6 +91,7 @@ def set_up_with_privacy(config: DifferentialPrivacy, inputs: TrainingInputs) -> 
         key_folder=folder,
         whitebox=whitebox,
         blackbox=blackbox,
+        sweep_size=None if position is None else position[1],
     )
     return TrainingSetup(
         step=inputs.train_step(gradient, plan.steps, max_grad_norm=0.0),

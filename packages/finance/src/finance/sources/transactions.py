@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from core.config import DataConfig, TaskConfig, field, positive, register, split_fractions
+from core.config import DataConfig, TaskConfig, field, one_of, positive, register, split_fractions
 from core.data.config import as_list
+from core.data.readers.settings import DATE_ORDERS
 from finance.schema import LABEL_DELAY, WINDOWS, TransactionSchema, check_windows, cross_customer_note
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Transactions(DataConfig):
     categorical: Any = field([], "further input columns to read as categories")
     sensitive: Any = field([], "columns of sensitive attributes, compared between groups")
     time_units_per_day: float = field(1.0, "units of a numeric time that make one day (86400 for seconds)")
+    date_order: str = field("auto", "order of dates in text: auto, dmy, mdy or ymd")
     label_delay: float = field(
         LABEL_DELAY, "days until a label is known; the gap before the validation and test sets"
     )
@@ -46,6 +48,7 @@ class Transactions(DataConfig):
         for key in ("numeric", "categorical", "sensitive"):
             setattr(self, key, as_list(getattr(self, key)))
         split_fractions("data", self.validation_fraction, self.test_fraction)
+        one_of("data.date_order", self.date_order, DATE_ORDERS)
         positive("data", time_units_per_day=self.time_units_per_day)
         check_windows(self.windows, self.label_delay)
 
@@ -77,6 +80,7 @@ def read(config: Transactions, task: TaskConfig, seed: int) -> Dataset:
     from core.data.readers.files import resolve_path
     from core.data.readers.table import read_table
     from core.data.roles import require_columns
+    from core.data.times import read_times, settle_order
     from core.data.types import ColumnRoles, Dataset, SplitPlan
     from finance.windows import parse_labels, window_features
 
@@ -90,9 +94,13 @@ def read(config: Transactions, task: TaskConfig, seed: int) -> Dataset:
     }
     asked |= {f"data.{key}": getattr(config, key) for key in ("numeric", "categorical", "sensitive")}
     require_columns(frame, asked, path)
+    order = settle_order(frame[schema.time], schema.time, config.date_order)
+    frame[schema.time] = read_times(frame[schema.time], schema.time, order)
     known = ~np.isnan(parse_labels(frame[schema.label], schema.label))
     frame = frame.join(window_features(frame, schema))
     notes = [*table.notes]
+    if order not in ("number", "ymd"):
+        notes.append(f"{path.name}: dates of {schema.time!r} are read as {order}.")
     if not known.all():
         notes.append(
             f"{int((~known).sum()):,} rows without a label count in the windows of later rows and are dropped."
@@ -120,6 +128,9 @@ def read(config: Transactions, task: TaskConfig, seed: int) -> Dataset:
         ),
         unit_name="customer",
         files=table.files,
+        reader=table.reader,
+        formats=table.formats,
+        date_orders={schema.time: order},
         notes=notes,
         cross_unit_inputs=cross_customer_note("data.terminal=null") if schema.terminal else "",
     )

@@ -38,12 +38,28 @@ class MonitorConfig:
         256, help="most transactions scored at once; one that arrives alone does not wait"
     )
     poll: float = field(0.2, help="seconds between reads of a file that grows")
+    max_gap_days: float = field(
+        30.0,
+        help="a time that many days after the latest is rejected, until several cards and terminals agree on it",
+    )
+    max_ids: int = field(
+        1_000_000,
+        help="latest transactions whose ids are remembered, for duplicates and labels that come later",
+    )
+    accept_new_file: bool = field(
+        False,
+        help="go on with a file that took the input's place while the former one's rest is not to be found",
+    )
     device: str = field("cpu", help="cpu, cuda, mps or auto")
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that can't be right, naming the key."""
         if self.batch_size < 1:
             raise config_error("batch_size", self.batch_size, "a whole number of at least 1")
+        if self.max_ids < 1:
+            raise config_error("max_ids", self.max_ids, "a whole number of at least 1")
+        if not 0 < self.max_gap_days < float("inf"):
+            raise config_error("max_gap_days", self.max_gap_days, "a number of days above 0")
         if self.poll <= 0:
             raise config_error("poll", self.poll, "a number of seconds above 0")
         if self.threshold is not None and not 0 <= self.threshold <= 1:

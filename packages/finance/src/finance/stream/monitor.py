@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,19 @@ from core.data.readers.files import resolve_path, sha256
 from core.report.console import print_lines
 from core.report.sentences.notices import SIMULATED_MODEL
 from core.serving.load import load
-from finance.stream.jsonl_stream import Label, Line, Transaction, follow_file, parse_line, read_stdin
+from finance.schema import DAY_MS
+from finance.stream.data_clock import DataClock
+from finance.stream.jsonl_stream import (
+    Label,
+    Line,
+    LineSplitter,
+    Transaction,
+    files_to_read,
+    follow_file,
+    parse_line,
+    read_rest,
+    read_stdin,
+)
 from finance.stream.scorer import FraudScorer
 from finance.stream.state import State, digest
 from finance.stream.warm_start import warm_start
@@ -28,6 +41,12 @@ if TYPE_CHECKING:
 COMPRESSED = (".gz", ".xz", ".zst", ".bz2", ".zip")
 PRUNE_EVERY = 20_000
 """Transactions between two deletions of what is too old."""
+MAX_REJECT_RATE = 0.05
+"""Fraction of rejected lines above which the monitor gives an alarm."""
+ALARM_AFTER = 1000
+"""Lines after which the fraction is looked at anew."""
+UNREADABLE = (ValueError, TypeError, ArithmeticError)
+"""What a line's content may raise: it is rejected, and the monitor goes on."""
 COUNTS = ("lines", "transactions", "labels", "duplicates", "rejected", "alerts")
 log = logging.getLogger(__name__)
 
@@ -43,6 +62,47 @@ class Batch:
     duplicates: int = 0
     """Transactions that are stored already."""
     last: Line | None = None
+    clock: DataClock | None = None
+    """The clock of the data after the last line."""
+
+
+@dataclass
+class RejectRate:
+    """Rejected lines since the start, and since the last alarm."""
+
+    where: Path
+    lines: int = 0
+    rejected: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    _since: tuple[int, int] = (0, 0)
+
+    def add(self, lines: int, rejects: Sequence[str]) -> None:
+        """Count lines and the reasons of rejected ones; warn after every ``ALARM_AFTER`` lines."""
+        self.lines += lines
+        self.rejected += len(rejects)
+        self.reasons.update(rejects if len(self.reasons) < 1000 else ())
+        if self.lines - self._since[0] >= ALARM_AFTER:
+            self._warn(self.lines - self._since[0], self.rejected - self._since[1])
+            self._since = (self.lines, self.rejected)
+
+    def end(self, accepted: int) -> None:
+        """Warn of the lines since the start; raises ValueError where there were some and none was accepted."""
+        if self.rejected and not accepted:
+            raise ValueError(
+                f"input: none of {self.rejected} lines was accepted; most often: {self._reason()}. They are in "
+                f"{self.where}, each with its reason"
+            )
+        self._warn(self.lines, self.rejected)
+
+    def _warn(self, lines: int, rejected: int) -> None:
+        if rejected > MAX_REJECT_RATE * lines:
+            log.warning(
+                "ALARM: %d of %d lines (%.1f %%) were rejected, more than %g %%; most often: %s. They are in %s",
+                *(rejected, lines, 100 * rejected / lines, 100 * MAX_REJECT_RATE, self._reason(), self.where),
+            )
+
+    def _reason(self) -> str:
+        return self.reasons.most_common(1)[0][0]
 
 
 def watch(config: MonitorConfig, folder: Path, domain: Domain) -> dict[str, int]:
@@ -92,11 +152,15 @@ def run_monitor(config: MonitorConfig, domain: Domain) -> dict[str, int]:
             log.info("resuming after line %d", state.get_count("lines"))
         elif schema.id is None:
             log.warning("the run has no column of ids (data.id): duplicates of a line can't be told")
+        before = {name: state.get_count(name) for name in COUNTS}
+        rate = RejectRate(config.rejects_path)
         try:
-            _follow(config, source, state, scorer)
+            _follow(config, source, state, scorer, rate)
         except KeyboardInterrupt:
             log.info("interrupted; the same command resumes")
-        return {name: state.get_count(name) for name in COUNTS}
+        counts = {name: state.get_count(name) for name in COUNTS}
+        rate.end(sum(counts[name] - before[name] for name in ("transactions", "labels", "duplicates")))
+        return counts
     finally:
         state.close()
 
@@ -113,28 +177,42 @@ def schema_of_run(loaded: LoadedRun) -> TransactionSchema:
             "with data=transactions to monitor a stream"
         )
     schema: TransactionSchema = source.schema()
-    return schema
+    column = loaded.contract.columns.get(schema.time)
+    return schema if column is None else replace(schema, date_order=column.order)
 
 
-def _follow(config: MonitorConfig, source: Path | None, state: State, scorer: FraudScorer) -> None:
+def _follow(
+    config: MonitorConfig, source: Path | None, state: State, scorer: FraudScorer, rate: RejectRate
+) -> None:
     since_pruning = 0
-    if source is None:
-        stream = read_stdin(state.get_count("lines"))
-    else:
-        stream = follow_file(
-            source, state.get_count("offset"), state.get_count("lines"), config.follow, config.poll
-        )
-    for lines in stream:
-        for batch in split_into_batches(lines, state, scorer, config.batch_size):
-            _process(batch, state, scorer)
+    for lines in _stream(config, source, state):
+        for batch in split_into_batches(lines, state, scorer, config.batch_size, config.max_gap_days):
+            read = state.get_count("lines")
+            rejects = _process(batch, state, scorer)
+            rate.add(state.get_count("lines") - read, rejects)
             since_pruning += len(batch.transactions)
-        if since_pruning >= PRUNE_EVERY:
-            state.prune(state.get_count("latest") - 2 * scorer.lookback_ms, scorer.max_events)
+        present = state.usual_time() if since_pruning >= PRUNE_EVERY else None
+        if present is not None:
+            state.prune(present - 2 * scorer.lookback_ms, scorer.max_events, config.max_ids)
             since_pruning = 0
 
 
+def _stream(config: MonitorConfig, source: Path | None, state: State) -> Iterator[list[Line]]:
+    number = state.get_count("lines")
+    if source is None:
+        yield from read_stdin(number)
+        return
+    head = state.get_metadata("head")
+    files = files_to_read(source, state.get_count("offset"), head, config.accept_new_file)
+    splitter = LineSplitter(number, files[0][1])
+    for former, _ in files[:-1]:
+        yield from read_rest(former, splitter, head)
+        splitter, head = LineSplitter(splitter.number), ""
+    yield from follow_file(source, splitter, head if files[-1][1] else "", config.follow, config.poll)
+
+
 def split_into_batches(
-    lines: Sequence[Line], state: State, scorer: FraudScorer, batch_size: int
+    lines: Sequence[Line], state: State, scorer: FraudScorer, batch_size: int, max_gap_days: float
 ) -> Iterator[Batch]:
     """Yield batches of lines whose scores are those that the lines would have one by one.
 
@@ -142,13 +220,20 @@ def split_into_batches(
     """
     batch = Batch()
     ids: set[str] = set()
+    max_gap = round(max_gap_days * DAY_MS)
+    clock = DataClock.restore(max_gap, state.get_metadata("latest"), state.get_metadata("ahead"))
     for line in lines:
         parsed: Transaction | Label | None = None
         reason = ""
         try:
             parsed = parse_line(line, scorer.schema, scorer.columns)
-        except ValueError as error:
+        except UNREADABLE as error:
             reason = str(error)
+        after = clock
+        if isinstance(parsed, Transaction):
+            after, reason = clock.advance(parsed)
+        if reason:
+            parsed = None
         waiting = batch.transactions
         late = isinstance(parsed, Transaction) and waiting and parsed.time < waiting[-1].time
         label_after = isinstance(parsed, Label) and waiting
@@ -177,7 +262,8 @@ def split_into_batches(
                         line, f"{parsed.id!r} was in line {stored[0]} with other content, which counts"
                     )
                 )
-        batch.last = line
+        clock = after
+        batch.last, batch.clock = line, clock
     if batch.last is not None:
         yield batch
 
@@ -188,19 +274,22 @@ def reject_entry(line: Line, reason: str) -> tuple[int, str]:
     return line.number, json.dumps({"line": line.number, "reason": reason, "text": text}, ensure_ascii=False)
 
 
-def _process(batch: Batch, state: State, scorer: FraudScorer) -> None:
-    """Score and store a batch; where it holds a value that the model can't read, one transaction at a time."""
+def _process(batch: Batch, state: State, scorer: FraudScorer) -> list[str]:
+    """Score and store a batch; where it holds a value that the model can't read, one transaction at a time.
+
+    Return the reasons of rejected lines.
+    """
     assert batch.last is not None
+    assert batch.clock is not None
     with state.atomic():
         state.apply_labels(batch.labels)
         rejects, alerts, accepted = list(batch.rejects), [], 0
-        latest = state.get_count("latest")
         waiting = [batch.transactions] if batch.transactions else []
         while waiting:
             transactions = waiting.pop(0)
             try:
                 features, raised = scorer.score(transactions, state)
-            except ValueError as error:
+            except UNREADABLE as error:
                 if len(transactions) == 1:
                     rejects.append(reject_entry(transactions[0].line, str(error)))
                 else:
@@ -209,7 +298,6 @@ def _process(batch: Batch, state: State, scorer: FraudScorer) -> None:
             state.store(transactions, features)
             alerts += raised
             accepted += len(transactions)
-            latest = max(latest, transactions[-1].time)
         state.enqueue("output", alerts)
         state.enqueue("rejects", [text for _, text in sorted(rejects)])
         new = {
@@ -219,5 +307,12 @@ def _process(batch: Batch, state: State, scorer: FraudScorer) -> None:
             "rejected": len(rejects),
             "alerts": len(alerts),
         }
-        position = {"offset": batch.last.end, "lines": batch.last.number, "latest": latest}
+        position: dict[str, str | int] = {
+            "offset": batch.last.end,
+            "lines": batch.last.number,
+            "head": batch.last.head,
+            "latest": "" if batch.clock.latest is None else batch.clock.latest,
+            "ahead": batch.clock.to_json(),
+        }
         state.set_metadata({**{name: state.get_count(name) + more for name, more in new.items()}, **position})
+    return [json.loads(text)["reason"] for _, text in rejects]

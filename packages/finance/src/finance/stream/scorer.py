@@ -68,6 +68,8 @@ class FraudScorer:
             before = before.join(stored)
         inputs = self._scorer.encode(rows, before if past else rows)
         scores = self._scorer.scores(inputs)[:, 1]
+        if not np.isfinite(scores).all():
+            raise ValueError("the model gives it no score: a value is too large")
         flagged = np.flatnonzero(scores >= self.threshold)
         alerts: list[str] = []
         if len(flagged):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from finance.stream.jsonl_stream import Label, Transaction
 
 VERSION = "2"
+RECENT = 1000
+"""Transactions whose median time is the present, for what is deleted as too old."""
 TABLES = """
 create table if not exists metadata (name text primary key, value text);
 create table if not exists transactions (
@@ -69,6 +71,7 @@ class State:
         ValueError where another monitor has it open, it belongs to something else, or an output was cut since.
         """
         self.path, self._files = path, files
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # payments: for the owner's eyes
         self._base = sqlite3.connect(path, isolation_level=None)
         try:
             self._open(identity)
@@ -220,8 +223,18 @@ class State:
             )
             self.set_metadata({f"size of {name}": start + len(content)})
 
-    def prune(self, before: int, max_events: int) -> int:
-        """Delete transactions before a time, except each unit's latest ``max_events``; return how many."""
+    def usual_time(self) -> int | None:
+        """Return the median time of the latest ``RECENT`` transactions, which no few wrong dates can move."""
+        recent = "select time from transactions order by seq desc limit ?"
+        times = sorted(row[0] for row in self._base.execute(recent, (RECENT,)))
+        return int(times[len(times) // 2]) if times else None
+
+    def prune(self, before: int, max_events: int, max_ids: int) -> int:
+        """Delete transactions before a time, except each unit's latest ``max_events``; return how many.
+
+        Of ids, the latest ``max_ids`` are kept.
+        """
+        self._base.execute("delete from seen where seq < ?", (self.get_count("next_seq") - max_ids,))
         return self._base.execute(
             "delete from transactions where time < ? and seq not in (select seq from (select seq, row_number() over "
             "(partition by unit order by time desc, seq desc) as place from transactions) where place <= ?)",
@@ -232,7 +245,7 @@ class State:
         waiting = self._base.execute("select n, file, start, text from outbox order by n").fetchall()
         for name in dict.fromkeys(row[1] for row in waiting):
             path = self._files[name]
-            with path.open("r+b" if path.exists() else "w+b") as file:
+            with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
                 for _, _, start, text in (row for row in waiting if row[1] == name):
                     if file.seek(0, os.SEEK_END) < start:
                         raise ValueError(
@@ -252,8 +265,9 @@ class State:
 
 
 def _from_row(row: tuple[Any, ...]) -> StoredTransaction:
-    *head, columns, features = row
-    return StoredTransaction(*head, json.loads(columns), np.frombuffer(features, np.float64))
+    seq, card, unit, terminal, time, fraud, columns, features = row
+    values = json.loads(columns), np.frombuffer(features, np.float64)
+    return StoredTransaction(seq, card, unit, terminal, time, fraud, *values)
 
 
 def digest(transaction: Transaction) -> bytes:

@@ -10,7 +10,9 @@ import numpy as np
 from core.data.coercion import format_rows, is_numeric, to_categories, to_numbers
 from core.data.readers.files import resolve_path
 from core.data.readers.table import read_table
+from core.data.times import read_times
 from finance.stream.jsonl_stream import Line, Transaction
+from finance.stream.state import RECENT
 from finance.windows import parse_labels, to_milliseconds, window_features
 
 if TYPE_CHECKING:
@@ -40,12 +42,14 @@ def warm_start(path: str, state: State, scorer: FraudScorer) -> None:
         raise ValueError(
             f"history={path}: {schema.id!r} in {repeated} repeats an earlier one: each transaction may occur once"
         )
+    if schema.date_order != "auto":
+        frame[schema.time] = read_times(frame[schema.time], schema.time, schema.date_order)
     time = to_milliseconds(frame[schema.time], schema.time, schema.time_units_per_day)
     order = np.argsort(time, kind="stable")
     frame, time = frame.iloc[order], time[order]
     units = frame[schema.unit or schema.card]
     recent = units.groupby(units.to_numpy()).cumcount(ascending=False).to_numpy() < max(scorer.max_events, 1)
-    kept = recent | (time >= time[-1] - 2 * scorer.lookback_ms)
+    kept = recent | (time >= np.median(time[-RECENT:]) - 2 * scorer.lookback_ms)
     features = window_features(frame, schema)[kept].to_numpy(np.float64)
     frame, time = frame[kept], time[kept]
     time_is_date = not is_numeric(frame[schema.time])

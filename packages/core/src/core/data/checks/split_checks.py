@@ -17,13 +17,20 @@ from core.data.splits import SplitRows
 from core.data.types import Dataset, Finding
 
 
-def check_splits(dataset: Dataset, rows: SplitRows) -> list[Finding]:
-    """Check for what is in two splits, and for classes that one lacks; raises ``ValueError`` with every error."""
-    findings = [*_shared_units(dataset, rows), *_duplicates(dataset, rows), *_absent_classes(dataset, rows)]
+def check_splits(dataset: Dataset, rows: SplitRows, *, private: bool = False) -> list[Finding]:
+    """Check for what is in two splits, and for classes that one lacks; raises ``ValueError`` with every error.
+
+    ``private``: a guarantee protects each unit of the training set: none may be in another split, none is named.
+    """
+    findings = [
+        *_shared_units(dataset, rows, private),
+        *_duplicates(dataset, rows),
+        *_absent_classes(dataset, rows),
+    ]
     return raise_errors(dataset, findings)
 
 
-def _shared_units(dataset: Dataset, rows: SplitRows) -> Iterable[Finding]:
+def _shared_units(dataset: Dataset, rows: SplitRows, private: bool) -> Iterable[Finding]:
     unit = dataset.roles.unit
     if unit is None:
         return
@@ -32,6 +39,15 @@ def _shared_units(dataset: Dataset, rows: SplitRows) -> Iterable[Finding]:
     for a, b in (("train", "validation"), ("train", "test"), ("validation", "test")):
         shared = sorted(seen[a] & seen[b])
         if not shared:
+            continue
+        if private:
+            yield error(
+                "same unit",
+                unit,
+                f"{len(shared)} {dataset.unit_name}s are in the {a} and the {b} set: privacy=dp protects the training "
+                f"rows alone, so their other rows would be read without protection; keep the rows of each "
+                f"{dataset.unit_name} in one set (data.disjoint_entities=true, or another data.split_column)",
+            )
             continue
         message = (
             f"{len(shared)} {dataset.unit_name}s are in the {a} and the {b} set "

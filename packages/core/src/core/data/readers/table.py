@@ -220,7 +220,9 @@ class _Cells:
         if how is not None and len(present):
             plain = pd.to_numeric(present, errors="coerce")
             digits = bool(present.str.fullmatch(r"[+-]?\d+").all())
-            numbers = plain.to_numpy(np.float64) if how == PLAIN else how.read_all(present)
+            numbers = (
+                plain.to_numpy(np.float64) if plain.notna().all() and how == PLAIN else how.read_all(present)
+            )
             if not (digits and np.abs(numbers).max() >= 2**53):  # a float would lose digits of what is a name
                 table = np.full(len(self.names) + 1, np.nan)
                 table[:-1][~self.gone] = numbers

@@ -15,6 +15,7 @@ from core.data.contract import DataContract
 from core.data.readers.files import resolve_path
 from core.data.readers.table import read_table
 from core.data.roles import infer_roles, require_columns
+from core.data.times import read_times, settle_order
 from core.data.types import ColumnRoles, Dataset
 
 
@@ -48,6 +49,12 @@ def read(config: TableData, task: TaskConfig | None, seed: int) -> Dataset:
     frame, notes = table.frame, list(table.notes)
     for column in config.numeric:
         frame[column] = to_numbers(frame[column], column)
+    orders: dict[str, str] = {}
+    if config.time:
+        orders[config.time] = settle_order(frame[config.time], config.time, config.date_order)
+        frame[config.time] = read_times(frame[config.time], config.time, orders[config.time])
+        if orders[config.time] not in ("number", "ymd"):
+            notes.append(f"{path.name}: dates of {config.time!r} are read as {orders[config.time]}.")
     if image:
         frame[image] = _below_folder(frame[image], path.parent)
     if config.infer_roles:
@@ -68,6 +75,7 @@ def read(config: TableData, task: TaskConfig | None, seed: int) -> Dataset:
         notes=notes,
         reader=table.reader,
         formats=table.formats,
+        date_orders=orders,
     )
     if config.unit:
         dataset.unit_name = "unit"

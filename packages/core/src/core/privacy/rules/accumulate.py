@@ -7,12 +7,15 @@ import torch
 from torch import Tensor
 
 from core.privacy.rules.per_example_grads import (
+    NEGLIGIBLE,
     DenseGrad,
     FactoredGrad,
     PerExampleGrad,
     Units,
+    add_weighted_rows,
     bound_rounding,
     factored_norms,
+    roundoff,
     squared_row_norms,
     sum_dense,
 )
@@ -26,6 +29,8 @@ class _DerivedGroup:
 
     keys: list[int] = field(default_factory=list)
     roots: set[int] = field(default_factory=set)
+    apart: Tensor | None = None
+    """Rows whose pulled-back gradients are kept, because they would not come out the same a second time."""
 
 
 class GradAccumulator:
@@ -189,8 +194,45 @@ class GradAccumulator:
         roots = sorted(derived.roots)
         cotangents = [sum_dense(self.trace.gradients[key]) for key in derived.keys]
         pulled = self._pull_back(derived, roots, cotangents, batched=True)
+        derived.apart = self._cancelling_rows(derived, roots, cotangents, pulled)
         for root, extra in zip(roots, pulled, strict=True):
+            if extra is not None and derived.apart is not None:
+                self._keep(root, [SomeRowsGrad(derived.apart, extra[derived.apart], self.trace.rows)])
             self._accumulate_leaf(root, extra)
+
+    def _cancelling_rows(
+        self,
+        derived: _DerivedGroup,
+        roots: Sequence[int],
+        cotangents: Sequence[Tensor],
+        pulled: Sequence[Tensor | None],
+    ) -> Tensor | None:
+        """Return the rows where positions, uses or the pull-back cancel so far that rounding shows, or None.
+
+        The pull-back is linear: rounding of a cotangent grows as much as a typical or the longest cotangent does.
+        """
+        gradients = [gradient for key in derived.keys for gradient in self.trace.gradients[key]]
+        magnitudes_B = torch.stack([gradient.magnitudes() for gradient in gradients]).sum(0)
+        lengths_B = torch.stack([torch.linalg.vector_norm(c.flatten(1), dim=1) for c in cotangents]).norm(
+            dim=0
+        )
+        typical = [torch.arange(c[0].numel(), device=c.device).mul(12.9898).sin() for c in cotangents]
+        probes = [t.to(c.dtype).view(c.shape[1:]) for t, c in zip(typical, cotangents, strict=True)]
+        probed = self._pull_back(derived, roots, probes, batched=False)
+        apart_U = torch.zeros(self.units.count, dtype=torch.bool, device=lengths_B.device)
+        slack = 2 * roundoff(lengths_B.dtype)
+        for probe, extra in zip(probed, pulled, strict=True):
+            if probe is None or extra is None:
+                continue
+            gain = probe.norm() / torch.stack([p.norm() for p in probes]).norm()
+            gains_B = torch.linalg.vector_norm(extra.flatten(1), dim=1) / lengths_B.clamp_min(1e-30)
+            gain = torch.maximum(gain, gains_B.max())
+            norms_U = squared_row_norms(extra, self.units).sqrt_()
+            apart_U |= slack * gain * self.units.add(magnitudes_B) > NEGLIGIBLE * norms_U
+        if not bool(apart_U.any()):
+            return None
+        apart_B = apart_U if self.units.index_B is None else apart_U[self.units.index_B]
+        return apart_B.nonzero().squeeze(1)
 
     def _pull_back(
         self, derived: _DerivedGroup, roots: Sequence[int], cotangents: Sequence[Tensor], batched: bool
@@ -211,6 +253,8 @@ class GradAccumulator:
     def _add_derived(self, derived: _DerivedGroup, rows_GB: Tensor) -> None:
         if not derived.keys:
             return
+        if derived.apart is not None:
+            rows_GB = rows_GB.index_fill(1, derived.apart, 0.0)
         for group in sorted({self.groups[root] for root in derived.roots}):
             roots = [root for root in sorted(derived.roots) if self.groups[root] == group]
             cotangents = []
@@ -224,6 +268,28 @@ class GradAccumulator:
             ):
                 if found is not None:
                     self.sums[root] += found
+
+
+@dataclass
+class SomeRowsGrad:
+    """Instantiated gradients of some rows of a batch of `count`; all others are zero."""
+
+    rows: Tensor
+    values: Tensor
+    count: int
+
+    def dense(self) -> Tensor:
+        out = self.values.new_zeros(self.count, *self.values.shape[1:])
+        return out.index_copy_(0, self.rows, self.values)
+
+    def add_weighted_sum(self, weights_B: Tensor, into: Tensor) -> None:
+        add_weighted_rows(self.values, weights_B[self.rows], into)
+
+    def squared_norms(self, units: Units) -> tuple[Tensor, PerExampleGrad]:
+        return squared_row_norms(self.dense(), units), self
+
+    def magnitudes(self) -> Tensor:
+        return DenseGrad(self.dense()).magnitudes()
 
 
 @dataclass
@@ -244,4 +310,5 @@ class BiasGrad:
         return squared_row_norms(self.dense(), units), self
 
     def magnitudes(self) -> Tensor:
-        return torch.linalg.vector_norm(self.left, dim=2).sum(1)
+        lengths_BT: Tensor = torch.linalg.vector_norm(self.left, dim=2)
+        return lengths_BT.sum(1)

@@ -160,7 +160,8 @@ class ConvGrad:
         """By Cauchy-Schwarz: an input lies in at most as many patches as the kernel has places."""
         places = self.weight[0, 0].numel() ** 0.5
         g, x = (t.reshape(self.rows, -1) for t in (self.g, self.x))
-        return torch.linalg.vector_norm(g, dim=1) * torch.linalg.vector_norm(x, dim=1) * places
+        lengths_B: Tensor = torch.linalg.vector_norm(g, dim=1) * torch.linalg.vector_norm(x, dim=1)
+        return lengths_B * places
 
 
 @dataclass
@@ -182,7 +183,9 @@ class UnfoldedConvGrad:
 
     def position_norms(self) -> Tensor:
         """Return the norms (B, T) of each position's outer product."""
-        norms: Tensor = torch.linalg.vector_norm(self.g, dim=0) * torch.linalg.vector_norm(self.patches, dim=0)
+        norms: Tensor = torch.linalg.vector_norm(self.g, dim=0) * torch.linalg.vector_norm(
+            self.patches, dim=0
+        )
         return norms
 
     def magnitudes(self) -> Tensor:
@@ -192,7 +195,8 @@ class UnfoldedConvGrad:
         """Return the squared norms of some examples, computed in float64."""
         left, right = (t[:, rows].permute(1, 2, 0).double() for t in (self.g, self.patches))
         squares = torch.bmm(left, left.transpose(1, 2)).mul_(torch.bmm(right, right.transpose(1, 2)))
-        return squares.flatten(1).sum(1)
+        summed: Tensor = squares.flatten(1).sum(1)
+        return summed
 
 
 @per_example_rule(F.conv1d, F.conv2d, F.conv3d)

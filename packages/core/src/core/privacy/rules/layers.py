@@ -211,6 +211,20 @@ def multi_head_attention(
             func, query, key, value, *sizes, *first, *rest, *separate, average_attn_weights, is_causal
         )
     label = label_of(in_proj_weight, q_proj_weight, in_proj_bias, out_proj_weight, out_proj_bias, bias_k)
+
+    def only_copy(tensor: Tensor) -> Tensor:
+        """Return learned queries, keys or values (T, 1, E) as those of the only example of a batch of one."""
+        if (
+            trace.rows > 1
+            or not isinstance(tensor, TracedParameter)
+            or tensor.dim() != 3
+            or tensor.shape[1] != 1
+        ):
+            return tensor
+        return trace.expand_per_example(tensor, [1, *tensor.shape], [1, *tensor.shape]).squeeze(0)
+
+    learned = {id(tensor): only_copy(tensor) for tensor in (query, key, value)}
+    query, key, value = (learned[id(tensor)] for tensor in (query, key, value))
     if not all(is_batched(tensor) for tensor in (query, key, value)):
         raise ValueError(
             f"{label}: multi-head attention between examples and parameters; expand them to the batch first"

@@ -6,12 +6,11 @@ arXiv:2110.05679; the choice between Gram and instantiated form: Bu et al. 2022,
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-
 
 LONG_ROW = 1 << 16
 """Values whose norm torch computes well in float32; longer rows are computed in blocks."""
@@ -67,6 +66,17 @@ def norm_precision(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
+def in_precision(gradient: Any, dtype: torch.dtype) -> Any:
+    """Return gradients whose numbers have a precision: a network may compute some of its layers in another."""
+    own = {f.name: getattr(gradient, f.name) for f in fields(gradient)}
+    other = {
+        name: value.to(dtype)
+        for name, value in own.items()
+        if isinstance(value, Tensor) and value.is_floating_point() and value.dtype != dtype
+    }
+    return replace(gradient, **other) if other else gradient
+
+
 def squared_row_norms(dense_B: Tensor, units: Units) -> Tensor:
     """Return squared norms (U,) of instantiated gradients (B, *shape)."""
     flat = units.add(dense_B.reshape(dense_B.shape[0], -1))
@@ -76,9 +86,10 @@ def squared_row_norms(dense_B: Tensor, units: Units) -> Tensor:
         return norms.square_()
     # torch adds the squares of a row one after the other: float32 loses 1e-5 of a million, 2e-4 of ten million.
     even = size - size % LONG_ROW
-    blocks = torch.linalg.vector_norm(flat[:, :even].unflatten(1, (-1, LONG_ROW)), dim=2)
+    blocks = torch.linalg.vector_norm(flat[:, :even].reshape(flat.shape[0], -1, LONG_ROW), dim=2)
     rest = torch.linalg.vector_norm(flat[:, even:], dim=1, keepdim=True)
-    return torch.cat([blocks, rest], 1).double().square_().sum(1).to(flat.dtype)
+    squares: Tensor = torch.cat([blocks, rest], 1).double().square_().sum(1)
+    return squares.to(flat.dtype)
 
 
 def roundoff(dtype: torch.dtype) -> float:

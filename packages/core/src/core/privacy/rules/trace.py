@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from core.privacy.rules.per_example_grads import DenseGrad, FactoredGrad, PerExampleGrad
+from core.privacy.rules.per_example_grads import DenseGrad, FactoredGrad, PerExampleGrad, in_precision
 from core.privacy.rules.traced_parameter import Function, TracedParameter, leaves, map_nested, source_of
 
 _VIEWS = frozenset(
@@ -95,9 +95,13 @@ class Trace:
     parts of an example lying together.
     """
 
-    def __init__(self, sizes: BatchSizes, device: torch.device, rows: int) -> None:
+    def __init__(
+        self, sizes: BatchSizes, device: torch.device, rows: int, dtype: torch.dtype = torch.float32
+    ) -> None:
+        """`dtype` is the precision that gradients are summed in."""
         self.sizes = sizes
         self.rows = rows
+        self.dtype = dtype
         self.expected: dict[int, int] = {}
         self.tracked: dict[int, TracedParameter] = {}
         self.gradients: dict[int, list[PerExampleGrad]] = defaultdict(list)
@@ -195,7 +199,7 @@ class Trace:
     def add_grad(self, tensor: TracedParameter, gradient: PerExampleGrad) -> None:
         """Add the per-example gradients of one use of a tensor."""
         key = id(tensor)
-        self.gradients[key].append(gradient)
+        self.gradients[key].append(in_precision(gradient, self.dtype))
         if len(self.gradients[key]) == self.expected[key]:
             self.on_complete(key)
 

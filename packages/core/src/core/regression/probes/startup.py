@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from core.regression.measurement import Check, Measurement
 
-PAIRS, MORE_PAIRS = 3, 6
+PAIRS, MORE_PAIRS = 3, 4
 MODULES = "modules that --help imports beyond hydra's"
 TIME = "time of --help over hydra's import"
 HELP = """

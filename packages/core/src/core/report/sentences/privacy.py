@@ -24,6 +24,7 @@ STATISTICS: dict[Statistic, str] = {
 """Code of a statistic -> what it is."""
 ACCOUNTING = {
     "prv": "privacy random variables, composed numerically (Gopi et al. 2021)",
+    "gaussian": "the exact curve of Gaussian mechanisms, every unit being in every batch (Balle and Wang 2018)",
     "rdp": "Rényi differential privacy (Mironov et al. 2019)",
 }
 FALLBACK = {
@@ -35,12 +36,14 @@ FALLBACK = {
 
 
 def headline(section: NoPrivacySection | DPSection) -> str:
-    """Return epsilon, or that there is no formal guarantee.
+    """Return epsilon and what it is of, or that there is no formal guarantee.
 
     >>> headline(NoPrivacySection())
     'No formal guarantee'
     """
-    return f"ε = {section.epsilon:.3g}" if isinstance(section, DPSection) else "No formal guarantee"
+    if not isinstance(section, DPSection):
+        return "No formal guarantee"
+    return f"ε = {section.epsilon:.3g} of the weights, given the preprocessing"
 
 
 def detail(section: NoPrivacySection | DPSection) -> str:
@@ -89,10 +92,10 @@ def conditions(section: DPSection) -> dict[str, str]:
     unit = section.unit
     found = {
         "Scope": "the trained weights, given the preprocessing and all else that was fitted without noise",
-        "Neighboring relation": f"adding or removing all training rows of one {unit}",
+        "Neighboring relation": _neighboring_relation(section),
         "Unit": f"one {unit}; each contributes at most one clipped gradient to a step",
         "Mechanism": f"Gaussian noise of {section.noise_multiplier:.4g} clip norms on the clipped sum, "
-        f"{section.steps:,} steps, clipping: {section.clipping}, engine: {section.engine}",
+        f"{_steps(section)}, clipping: {section.clipping}, engine: {section.engine}",
         "Sampling": f"Poisson: each {unit} is in a step's batch by an independent Bernoulli draw with probability "
         f"{section.sampling_rate:.5g}; this is the sampler the run really used, and the one that is accounted for",
         "Accounting": _accounting(section),
@@ -115,6 +118,26 @@ def conditions(section: DPSection) -> dict[str, str]:
         }[section.batch_norm.policy]
         found["Changed in the network"] = f"batch normalization was {done} in {layers}"
     return found
+
+
+def _neighboring_relation(section: DPSection) -> str:
+    found = f"adding or removing all training rows of one {section.unit}"
+    if section.replace_one_epsilon is None:
+        return found
+    return (
+        f"{found}; for replacing them by the rows of another {section.unit}, epsilon is at most "
+        f"{section.replace_one_epsilon:.2f} at the same delta"
+    )
+
+
+def _steps(section: DPSection) -> str:
+    planned = section.planned_steps
+    if planned is None or planned == section.steps:
+        return f"{section.steps:,} steps"
+    return (
+        f"{section.steps:,} of {planned:,} planned steps (epsilon is that of all planned steps: when training stops "
+        "early depends on the data)"
+    )
 
 
 def _accounting(section: DPSection) -> str:
@@ -149,9 +172,17 @@ def _fitted_without_noise(section: DPSection) -> str:
 def _trials(section: DPSection) -> str:
     trials = section.num_trials
     if trials == 1:
-        return "declared as the only configuration tried on these data"
+        return (
+            "declared as the only configuration tried on these data (privacy.num_trials); runs started by other "
+            "commands are not counted"
+        )
+    counted = "as declared (privacy.num_trials)"
+    if section.sweep_size is not None and section.sweep_size > 1:
+        counted = f"{format_count(section.sweep_size)} of them in this sweep, the others as declared"
+        if section.sweep_size == trials:
+            counted = "all in this sweep, none before being declared (privacy.num_trials)"
     return (
-        f"{format_count(trials)} configurations were tried on these data; publishing the best of them reveals more "
-        f"than this one run: by sequential composition of equal runs at most epsilon {trials * section.epsilon:.2f}, "
+        f"{format_count(trials)} configurations were tried on these data, {counted}; publishing the best of them "
+        f"reveals more than this one run: by sequential composition of equal runs at most epsilon {trials * section.epsilon:.2f}, "
         f"delta {trials * section.delta:.2g}"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.oversight.section import UncertaintySection
+from core.oversight.section import UncertaintyMeasures, UncertaintySection
 from core.report.formatting import format_percent
 
 REGIONS = {"number": "Intervals", "pixel": "Sets of pixels"}
@@ -20,8 +20,13 @@ NAMES = {"lac": "LAC", "aps": "APS", "contiguous": "contiguous sets", "absolute"
 
 def headline(section: UncertaintySection) -> str:
     """Return the coverage that was measured beside the nominal one."""
-    regions = REGIONS.get(section.item, "Sets")
-    return f"{regions} of {format_percent(section.guarantee.nominal)} cover {format_percent(section.coverage.value)}"
+    return coverage(section, section.item)
+
+
+def coverage(measures: UncertaintyMeasures, item: str) -> str:
+    """Return the measured coverage beside the nominal one; ``item``: what a prediction is, of the target."""
+    regions, nominal = REGIONS.get(item, "Sets"), format_percent(measures.guarantee.nominal)
+    return f"{regions} of {nominal} cover {format_percent(measures.coverage.value)}"
 
 
 def detail(section: UncertaintySection) -> str:

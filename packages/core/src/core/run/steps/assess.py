@@ -32,7 +32,7 @@ def assess(state: RunState) -> ImpactReport:
 def assess_privacy(state: RunState) -> NoPrivacySection | DPSection:
     """Audit and attack the trained model; return the record's section."""
     guarantee, encoder = state.design.setup.guarantee, state.config.encoder
-    guarantee.run_audits(state.design.model, state.data.target, state.trained.steps)
+    guarantee.run_audits(state.design.model, state.data.target)
     release = Release(
         initial_weights=weights_origin(state.config.backbone),
         non_private_statistics=non_private_statistics(

@@ -15,7 +15,7 @@ from core.data.types import Dataset, Finding
 from core.domain import Task
 from core.fairness.mitigation import NoMitigation
 from core.oversight.config import check_target
-from core.privacy.config import validate_data, validate_pretraining
+from core.privacy.config import is_private, validate_data, validate_pretraining
 from core.run.state import PreparedData
 from core.run.steps.fairness import check_reference_run
 from core.targets.types import Target
@@ -28,11 +28,11 @@ def prepare(config: RunConfig) -> PreparedData:
     """Carry out step 1, raising ValueError that names every fault the checks found."""
     assert isinstance(config.task, Task)
     config.task.check_files()
-    dataset = build(config.data, config.task, config.seed)
+    dataset = config.task.admit(build(config.data, config.task, config.seed), config.target)
     validate_data(config.privacy, dataset)
     findings = check_dataset(dataset) + pretraining_overlap_findings(config, dataset)
     rows = split(dataset)
-    findings += check_splits(dataset, rows)
+    findings += check_splits(dataset, rows, private=is_private(config.privacy))
     whole, share = len(rows["train"]), standard(config.training).train_fraction
     rows["train"] = subsample(dataset, rows["train"], share, derive_seed(config.seed, "share"))
     if share < 1:

@@ -261,9 +261,13 @@ def test_a_protected_unit_in_two_splits_is_refused_without_its_name(by_time: boo
     with pytest.raises(
         ValueError, match=r"\d+ patients are in the train and the validation set: privacy=dp"
     ) as told:
-        check_splits(dataset, rows, private=True)
+        check_splits(dataset, rows, "refused")
     assert "Zebrowski" not in str(told.value)
     assert "data.disjoint_entities=true" in str(told.value)
+    if by_time:
+        found = [f.message for f in check_splits(dataset, rows, "counted") if f.check == "same unit"]
+        assert len(found) == 3
+        assert not any("Zebrowski" in message for message in found)
 
 
 def test_rows_without_a_unit_are_refused_under_privacy() -> None:

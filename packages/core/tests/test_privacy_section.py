@@ -90,6 +90,14 @@ def test_what_would_make_a_statement_false_is_named(section: DPSection) -> None:
     assert conditions["Changed in the network"] == "batch normalization was frozen in body.1"
 
 
+def test_units_in_several_splits_are_told(section: DPSection) -> None:
+    assert "same patients" not in privacy.summary(section)[1]
+    declared = section.model_copy(update={"shared_units": "declare"})
+    assert (
+        "may be of the same patients, whose later rows are then not protected" in privacy.summary(declared)[1]
+    )
+
+
 def test_stopping_early_costs_what_was_planned(tmp_path: Path) -> None:
     guarantee = private(settings(), tmp_path).guarantee
     whole, early = guarantee.section(12, Release()), guarantee.section(3, Release())

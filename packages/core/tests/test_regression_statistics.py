@@ -61,7 +61,7 @@ def oracle(p_values: dict[str, float], alpha: float) -> set[str]:
 def test_holm_rejects_what_the_adjusted_p_values_reject(p: list[float], alpha: float) -> None:
     p_values = {str(n): value for n, value in enumerate(p)}
     levels = holm(p_values, alpha)
-    by_levels = {name for name, value in p_values.items() if 0 < levels[name] and value <= levels[name]}
+    by_levels = {name for name, value in p_values.items() if levels[name] > 0 and value <= levels[name]}
     assert by_levels == oracle(p_values, alpha)
     assert list(levels) == list(p_values)
 

@@ -26,6 +26,7 @@ from core.oversight.decision_rule import ADVICE, UNSURE, DecisionRule
 from core.oversight.section import DeclarationSection
 from core.serving.http import application, bound, serve
 from core.serving.service import Service
+from core.serving.unlike_training import ColumnComparison
 
 
 class Loaded:
@@ -52,6 +53,11 @@ class Loaded:
         self.target = SimpleNamespace(kind="binary", classes=("no", "yes"), dense=False)
         self.groups = SimpleNamespace(groupings={"sex": None})
         self.seen: list[pd.DataFrame] = []
+
+    def unlike_training(self, frame: pd.DataFrame) -> tuple[list[ColumnComparison], list[str]]:
+        outside = (frame["x"] > 1).to_numpy()
+        compared = ColumnComparison("x", len(frame), 0, outside=int(outside.sum()), low=0.0, high=1.0)
+        return [compared], ["x is large" if odd else "" for odd in outside]
 
     def predict(self, frame: pd.DataFrame, batch_size: int) -> pd.DataFrame:
         if "x" not in frame:

@@ -65,7 +65,7 @@ def test_what_is_asked_for_stays(table: Path) -> None:
     )
     assert set(asked.roles.inputs()) == {"amount", "mortgage", "age"}
     assert asked.roles.sensitive == ("foreign_worker",)
-    with pytest.raises(ValueError, match="task.protected_inputs: 'agee' is no column"):
+    with pytest.raises(ValueError, match="'agee' is no column"):
         admitted(table, "+target.positive='2'", "task.protected_inputs=[agee]")
 
 

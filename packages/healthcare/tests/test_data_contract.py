@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from core.config import build
+from core.data.config import TableData
 from core.data.readers.settings import ReaderSettings
 from core.report.run import Run
 from core.serving.load import LoadedRun, load
@@ -123,3 +126,60 @@ def test_a_file_that_is_written_otherwise_is_read_when_told(trained: Path) -> No
     np.testing.assert_allclose(said["score:1"], together, atol=1e-6)
     with pytest.raises(ValueError, match="column 'lab' holds numbers but"):
         predict(run, str(trained / "utf8.csv"), output, "cpu", 64, ReaderSettings(encoding="utf-8"))
+
+
+def test_what_training_had_not_is_counted(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = ward().drop(columns="ill").head(20)
+    scores(trained, new, "usual.csv")
+    assert "training had not" not in capsys.readouterr().out
+    strange = new.assign(code=["B99", *new["code"][1:]], lab=["812,5", *new["lab"][1:]])
+    scores(trained, strange, "strange.csv")
+    out = capsys.readouterr().out
+    assert "1 of 20 rows have values that training had not" in out
+    assert "code: 1 of 20 rows have a category that training did not keep ('B99')" in out
+    assert "lab: 1 of 20 rows lie outside the training range" in out
+    said = pd.read_csv(trained / "said.csv", keep_default_na=False)["unlike_training"]
+    assert said[0] == "code=B99; lab=812.5"
+    assert set(said[1:]) == {""}
+    compared, _ = load(trained / "run").unlike_training(pd.DataFrame(native(new)).assign(lab=None))
+    assert [c.missing for c in compared if c.column == "lab"] == [20]
+
+
+def test_sensitive_columns_that_leave_the_inputs_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frame = ward().assign(lab=1.5, age=np.arange(240) % 60 + 20)
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    keys = {"path": str(tmp_path / "t.csv"), "target": "ill", "sensitive": ["sex", "age"]}
+    dataset = build(TableData(**keys), None, 0)
+    assert "sex" not in dataset.roles.inputs()
+    assert "To use them as inputs too: data.numeric=[age] data.categorical=[sex]" in caplog.text
+    caplog.clear()
+    kept = build(TableData(**keys, numeric=["age"], categorical=["sex"]), None, 0)
+    assert {"sex", "age"} <= set(kept.roles.inputs())
+    assert "Not used as inputs, since" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("data.path=export (1).csv", "'data.path=\"export (1).csv\"'"),
+        ("data.path=ward=2.csv", "'data.path=\"ward=2.csv\"'"),
+        ("data.path=a#b.csv", "'data.path=\"a#b.csv\"'"),
+        ("data.path=nowhere.csv", "nowhere.csv"),
+    ],
+)
+def test_file_names_that_must_be_quoted_are_shown_quoted(
+    given: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["healthcare.train", "data=table", "data.target=y", given])
+    with pytest.raises(SystemExit) as stopped:
+        application(DOMAIN, "train").main()
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+    assert list(tmp_path.rglob("*.csv")) == []

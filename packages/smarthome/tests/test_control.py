@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import smarthome
 from smarthome.command import ControlConfig
-from smarthome.controller import Question, build_controller, confidence_threshold
+from smarthome.controller import PendingPlan, build_controller, confidence_threshold
 from smarthome.plan import make_plan
 from smarthome.protocol import parse_line, parse_message
 
@@ -121,7 +121,7 @@ def test_no_answer_but_the_right_one_opens_the_door(runs, said):
     for line in ({"confirm": said}, {"confirm": said, "id": "right"}, {"confirm": True, "id": said}):
         if line.get("confirm") is True and line.get("id") == "right":
             continue
-        controller.pending = Question("right", plan, controller.clock(), None)
+        controller.pending = PendingPlan("right", plan, controller.clock(), None)
         with contextlib.suppress(ValueError):
             assert controller.handle(line)["changes"] == []
     assert controller.home.device("front door lock").state["locked"]
@@ -146,14 +146,14 @@ def test_a_spoken_yes_confirms_what_is_not_unsafe_in_the_same_area(runs):
     assert (spoken_yes["decision"], spoken_yes["changes"]) == ("refused", [])
     assert "a spoken yes confirms nothing unsafe" in spoken_yes["reason"]
     doubtful = replace(make_plan("HassTurnOn", {"name": "desk lamp"}, controller.home), confirm="unsure")
-    controller.pending = Question("q", doubtful, controller.clock(), "office")
+    controller.pending = PendingPlan("q", doubtful, controller.clock(), "office")
     assert controller.handle({"text": "yes", "area": "kitchen"})["changes"] == []
     done = controller.handle({"text": "yes please!", "area": "office"})
     assert [change["device"] for change in done["changes"]] == ["desk lamp"]
     assert controller.handle({"text": "yes"})["reason"] == "no plan is waiting for confirmation"
     controller.spoken_yes = False
     controller.home.device("desk lamp").state["on"] = False
-    controller.pending = Question("q", doubtful, controller.clock(), None)
+    controller.pending = PendingPlan("q", doubtful, controller.clock(), None)
     assert controller.handle({"text": "yes"})["changes"] == []
 
 

@@ -15,6 +15,7 @@ from smarthome.plan import domain_of_name, make_plan
 from smarthome.safety import COMFORT_RANGE, HARD_LIMITS
 from smarthome.scene_policy import plan_for_scene
 from smarthome.spoken_numbers import NUMBER_WORDS, TENS_WORDS, parse_number, parse_slot
+from smarthome.uncertainty import ask_if_unsure
 
 
 def done(home, intent, slots, here=None):
@@ -385,3 +386,38 @@ def test_preferences_move_the_set_point_within_comfort():
     assert plan_for_scene("multiclass", "no change", "office", home, 21.0, 17.0).actions == []
     assert plan_for_scene("multiclass", "warmer", "garage", home, 21.0, 17.0).refused is not None
     assert plan_for_scene("binary", "yes", "moon", home, 21.0, 17.0).refused is not None
+
+
+def asked_of(intent, slots, sure, home=None):
+    home = home or example_home()
+    plan = make_plan(intent, slots, home)
+    assert plan.refused is None, plan.refused
+    return ask_if_unsure(plan, slots, home, intent_confidence=0.9, confidence=sure, threshold=0.8).confirm
+
+
+def test_what_the_home_bears_out_is_not_asked_back():
+    for slots in (
+        {"name": "Desk Lamp"},
+        {"domain": "lights", "area": "kitchen"},
+        {"domain": "lamps", "floor": "first floor"},
+    ):
+        assert asked_of("HassTurnOn", slots, 0.3) is None, slots
+    assert asked_of("HassLightSet", {"name": "desk lamp", "brightness": "20"}, 0.3) is None
+    # half a name, a free text, or a whole home
+    assert asked_of("HassTurnOn", {"name": "desk"}, 0.3) is not None
+    assert asked_of("HassShoppingListAddItem", {"item": "milk"}, 0.3) is not None
+    assert asked_of("HassTurnOn", {"domain": "lights"}, 0.3) is not None
+    assert asked_of("HassTurnOn", {"name": "desk"}, 0.85) is None
+
+
+def test_what_changes_nothing_is_not_asked_back_unless_a_word_would_be_dropped():
+    assert asked_of("HassGetState", {"name": "desk"}, 0.3) is None
+    assert asked_of("HassTurnOff", {"name": "desk"}, 0.3) is None  # it is off
+    assert asked_of("HassTurnOff", {"name": "desk lamp", "color": "blue"}, 0.3) is not None
+    assert asked_of("HassCancelTimer", {}, 0.3) is None
+    assert asked_of("HassCancelTimer", {"area": "kitchen"}, 0.3) is not None
+
+
+def test_what_is_unsafe_is_asked_however_sure_the_run_is():
+    for intent, slots in (("HassTurnOff", {"name": "front door lock"}), ("HassTurnOn", {"name": "oven"})):
+        assert asked_of(intent, slots, 1.0) is not None

@@ -37,7 +37,7 @@ def is_protected(column: str) -> bool:
 
 
 def without_protected(dataset: Dataset, allowed: Sequence[str]) -> Dataset:
-    """Return the data without protected inputs, which is said, except those of ``allowed``; raises ValueError for typos.
+    """Return the data without protected inputs, which is said, but for ``allowed``; raises ValueError for typos.
 
     A column that is listed as sensitive and as an input was asked for and stays.
     """
@@ -50,7 +50,7 @@ def without_protected(dataset: Dataset, allowed: Sequence[str]) -> Dataset:
         return dataset
     names = ",".join(out)
     note = (
-        f"Not used as inputs, since the law protects them from a decision on credit: {', '.join(out)}. To compare groups "
+        f"Not used as inputs, since the law keeps them out of credit: {', '.join(out)}. To compare groups "
         f"by them: data.sensitive=[{names}]; to use them all the same: task.protected_inputs=[{names}]."
     )
     log.warning("%s", note)

@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Question:
+class PendingPlan:
     """A plan that waits for a person."""
 
     id: str
@@ -65,7 +65,7 @@ class Controller:
     spoken_yes: bool = True
     """Whether a spoken yes confirms what is not unsafe."""
     clock: Callable[[], float] = time.monotonic
-    pending: Question | None = None
+    pending: PendingPlan | None = None
     readings: list[dict[str, Any]] = field(default_factory=list)
 
     def handle(self, line: dict[str, Any]) -> dict[str, Any]:
@@ -206,7 +206,7 @@ class Controller:
         self.pending = None
         return self._confirmed(question, interpretation)
 
-    def _confirmed(self, question: Question, interpretation: dict[str, Any]) -> dict[str, Any]:
+    def _confirmed(self, question: PendingPlan, interpretation: dict[str, Any]) -> dict[str, Any]:
         if self.clock() - question.asked_at > self.confirm_seconds:
             reason = f"the question is more than {self.confirm_seconds:g} s old: say the command again"
             return _refused(interpretation, question.plan, reason)
@@ -218,7 +218,7 @@ class Controller:
         if plan.refused is not None:
             return _refused(interpretation, plan, plan.refused)
         if plan.confirm is not None:
-            self.pending = Question(secrets.token_urlsafe(6), plan, self.clock(), area)
+            self.pending = PendingPlan(secrets.token_urlsafe(6), plan, self.clock(), area)
             asked = {**interpretation, "id": self.pending.id, "seconds": self.confirm_seconds}
             return _response(asked, "confirm", plan, [], plan.confirm)
         changes = self._execute(plan)

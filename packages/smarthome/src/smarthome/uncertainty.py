@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from smarthome.home import QUERY_INTENTS, Home
+from smarthome.home import HOME_WIDE, QUERY_INTENTS, Home
 from smarthome.names import same_name
 from smarthome.plan import Plan, device_domain
 from smarthome.spoken_numbers import SLOT_UNITS
+
+VALUES_OF_INTENT: dict[str, tuple[str, ...]] = {
+    "HassLightSet": ("brightness", "color"),
+    "HassSetPosition": ("position",),
+    "HassClimateSetTemperature": ("temperature",),
+    "HassSetVolume": ("volume_level",),
+    "HassMediaSearchAndPlay": ("search_query",),
+    **{intent: ("item",) for intent in HOME_WIDE if "List" in intent},
+    **{intent: ("hours", "minutes", "seconds") for intent in HOME_WIDE if "Timer" in intent},
+}
+"""Intent -> the slots with values that it uses."""
+VALUE_SLOTS = frozenset(slot for slots in VALUES_OF_INTENT.values() for slot in slots)
+PLACE_SLOTS = ("area", "floor", "domain")
+"""What timers and lists of the home have no use for."""
 
 
 def ask_if_unsure(
@@ -22,7 +36,8 @@ def ask_if_unsure(
     """Return the plan, with the question of a person where the run is not sure of it.
 
     ``confidence``: that intent and slots are right, which counts unless the home bears the slots out; then that of
-    the intent does. Not asked: whatever is refused or asked for its safety, a query, and what changes nothing.
+    the intent does. Not asked: whatever is refused or asked for its safety, a query, and what changes nothing, unless
+    a slot was heard that the intent has no use for.
     """
     if plan.refused is not None or plan.confirm is not None:
         return plan
@@ -32,9 +47,20 @@ def ask_if_unsure(
     if sure >= threshold:
         return plan
     trial = home.copy()
-    if not any(trial.execute(action) for action in plan.actions):
+    if not has_unused(plan, slots) and not any(trial.execute(action) for action in plan.actions):
         return plan
     return replace(plan, confirm=f"confidence {sure:.3f} is below {threshold:.3f}: a person must confirm")
+
+
+def has_unused(plan: Plan, slots: Mapping[str, str]) -> bool:
+    """Return whether a slot was heard that an action would drop, such as a color when a fan is switched off."""
+    for action in plan.actions:
+        takes = VALUES_OF_INTENT.get(action.intent, ())
+        if any(slot in VALUE_SLOTS and slot not in takes for slot in slots):
+            return True
+        if action.intent in HOME_WIDE and any(slot in PLACE_SLOTS for slot in slots):
+            return True
+    return False
 
 
 def is_borne_out(plan: Plan, slots: Mapping[str, str], home: Home) -> bool:
@@ -43,6 +69,8 @@ def is_borne_out(plan: Plan, slots: Mapping[str, str], home: Home) -> bool:
     A wrong part of an utterance is hardly ever one of these. Several devices need a place: one that was missed
     would reach the whole home.
     """
+    if has_unused(plan, slots):
+        return False
     places = [*home.areas, *(floor for floor in home.areas.values() if floor is not None)]
     known = {"name": [d.name for d in home.devices], "area": places, "floor": places}
     for slot, value in slots.items():

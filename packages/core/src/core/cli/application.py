@@ -28,6 +28,7 @@ from core.cli.console_logging import log_to_stderr
 from core.cli.errors import run_cli
 from core.cli.help import show_help
 from core.config.deprecated import renamed_override
+from core.data.readers.files import resolve_path
 from core.domain import Domain
 from core.training.torchrun_env import (
     SWEEP,
@@ -130,6 +131,9 @@ class Application:
         sys.exit(run_cli(start))
 
     def _work(self, config: Any, folder: Path) -> Any:
+        path = getattr(getattr(config, "data", None), "path", "")
+        if isinstance(path, str) and path and not (folder / "record.json").is_file():
+            resolve_path(path)  # told within a second: what follows imports torch
         work = resolve(self.work) if isinstance(self.work, str) else self.work
         return work(config, folder, self.domain)
 

@@ -30,7 +30,9 @@ def run_cli(run: Callable[[], object]) -> int:
     except OmegaConfBaseException as error:
         return _complain(_first_lines(error))
     except KeyboardInterrupt:
-        return _complain("interrupted; what was kept is in the run's folder: the same command there resumes it")
+        return _complain(
+            "interrupted; what was kept is in the run's folder: the same command there resumes it"
+        )
     except TrainingInterrupted as stop:
         return _complain(f"{stop}: {launch_command()}")
     except EndedElsewhere:
@@ -48,7 +50,39 @@ def _complain(message: str) -> int:
     return 2
 
 
+_GRAMMAR = (
+    "mismatched input",
+    "no viable alternative",
+    "NoViableAlt",
+    "token recognition error",
+    "extraneous input",
+)
+
+
+def _quoting(text: str) -> str:
+    """Return how to write a value that the grammar of overrides does not take, empty where that is not the fault."""
+    if "nterpolation" in text:
+        return (
+            "a text with ${...} names another key; write a name that holds it as \\${...}, in quotation marks"
+        )
+    if not any(sign in text for sign in _GRAMMAR):
+        return ""
+    given = next((a for a in sys.argv[1:] if "=" in a and not a.startswith("-") and _odd(a)), "")
+    key, value = given.split("=", 1) if given else ("data.path", "export (1).csv")
+    quoted = f"'{key}=\"{value}\"'" if "'" not in value else f'"{key}=\\"{value}\\""'
+    shown = f"{given!r} can't be read: " if given else ""
+    return f"{shown}a value with spaces, brackets, =, comma or # is written in both kinds of quotation marks: {quoted}"
+
+
+def _odd(argument: str) -> bool:
+    value = argument.split("=", 1)[1]
+    return not value.startswith(("[", "{", "'", '"')) and any(c in value for c in " ()[]{}=,#:'\"")
+
+
 def _first_lines(error: BaseException) -> str:
+    quoting = _quoting(str(error))
+    if quoting:
+        return quoting
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     lines = str(error).strip().splitlines()
     if cause is not None:

@@ -10,11 +10,13 @@ from core.config.validate import one_of, positive
 
 if TYPE_CHECKING:
     from core.config import AdapterConfig, EncoderConfig, TargetConfig, TrainingConfig
+    from core.data.checks.split_checks import SharedUnits
     from core.data.types import Dataset
 
 CLIPPINGS = ("flat", "per_layer", "automatic", "adaptive")
 ACCOUNTANTS = ("prv", "rdp")
 ENGINES = ("bookkeeping", "opacus")
+SHARED_UNITS = ("refuse", "declare")
 BATCH_NORMS = ("refuse", "group", "frozen")
 ATTACKS = ("none", "loss", "rmia", "lira")
 
@@ -86,6 +88,11 @@ class DifferentialPrivacy(PrivacyConfig):
     num_trials: int = field(
         1, "configurations tried on these data so far, this one included: choosing the best costs privacy"
     )
+    shared_units: str = field(
+        "refuse",
+        "units with rows in several splits, of which only the training rows are protected: refuse them, or declare "
+        "them (the statement says so) where a split by time must keep them",
+    )
     audit_canaries: int = field(
         0, "canaries of the white-box one-run audit, known directions among the gradients; 0: no audit"
     )
@@ -103,6 +110,7 @@ class DifferentialPrivacy(PrivacyConfig):
         one_of("privacy.clipping", self.clipping, CLIPPINGS)
         one_of("privacy.accountant", self.accountant, ACCOUNTANTS)
         one_of("privacy.engine", self.engine, ENGINES)
+        one_of("privacy.shared_units", self.shared_units, SHARED_UNITS)
         one_of("privacy.batch_norm", self.batch_norm, BATCH_NORMS)
         if self.num_trials < 1:
             raise config_error("privacy.num_trials", self.num_trials, "1 or more")
@@ -124,6 +132,13 @@ class DifferentialPrivacy(PrivacyConfig):
 def is_private(privacy: PrivacyConfig) -> bool:
     """Return whether the option gives a formal guarantee."""
     return isinstance(privacy, DifferentialPrivacy)
+
+
+def shared_units_policy(privacy: PrivacyConfig) -> SharedUnits:
+    """Return what the checks of the split do with units in two splits: name them, count them only, or refuse them."""
+    if not isinstance(privacy, DifferentialPrivacy):
+        return "named"
+    return "counted" if privacy.shared_units == "declare" else "refused"
 
 
 def batch_norm_policy(privacy: PrivacyConfig) -> str:

@@ -136,6 +136,7 @@ class DPGuarantee:
                 "target_epsilon": plan.epsilon,
                 "unit": plan.unit,
                 "units": plan.units,
+                "shared_units": config.shared_units,
                 "replace_one_epsilon": replaced if math.isfinite(replaced) else None,
                 "noise_multiplier": plan.noise_multiplier,
                 "count_noise_multiplier": plan.count_noise_multiplier or None,

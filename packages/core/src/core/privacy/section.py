@@ -118,6 +118,8 @@ class DPSection(Section):
     target_epsilon: float
     unit: str
     units: int
+    shared_units: Literal["refuse", "declare"] | None = None
+    """Whether units with rows in several splits were refused, or may be there; null in records of older runs."""
     neighboring_relation: Literal["add_remove"] = "add_remove"
     """Data sets that differ in all training rows of one unit, added or removed."""
     replace_one_epsilon: float | None = None

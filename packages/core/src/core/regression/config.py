@@ -113,11 +113,14 @@ def read_gate(domain: Domain) -> GateConfig:
     path = folder / "gate.yaml"
     if not path.is_file():
         raise ValueError(f"{path}: not there; a domain's gate is a file of tasks, seeds and margins")
-    content = _mapping(path, "the file", yaml.safe_load(path.read_text(encoding="utf-8")))
+    try:
+        content = _mapping(path, "the file", yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a YAML file: {error}") from error
     unknown = [key for key in content if key not in ("tasks", "margins")]
     if unknown:
         raise ValueError(f"{path}: {unknown[0]}: no such key; there are tasks and margins")
-    margins = {**common_margins(), **_numbers(path, "margins", content.get("margins"))}
+    margins = {**common_margins(), **_margins(path, "margins", content.get("margins"))}
     tasks = _mapping(path, "tasks", content.get("tasks"))
     specs = tuple(_task(path, str(name), entry, margins) for name, entry in tasks.items())
     return GateConfig(domain, folder, specs, tuple(spec.name for spec in specs))
@@ -147,6 +150,8 @@ def chosen_gates(domains: Sequence[str], tasks: Sequence[str]) -> list[GateConfi
 
 def _task(path: Path, name: str, entry: Any, margins: Mapping[str, float]) -> TaskSpec:
     where = f"tasks.{name}"
+    if name == HELP_TASK:
+        raise ValueError(f"{path}: {where}: a name that is taken, by the cost of --help")
     content = dict(_mapping(path, where, entry or {}))
     overrides = content.pop("overrides", [f"task={name}"])
     seeds = content.pop("seeds", [0])
@@ -159,13 +164,21 @@ def _task(path: Path, name: str, entry: Any, margins: Mapping[str, float]) -> Ta
         tuple(overrides),
         tuple(seeds),
         str(content.pop("needs", "")),
-        {**margins, **_numbers(path, f"{where}.margins", content.pop("margins", {}))},
+        {**margins, **_margins(path, f"{where}.margins", content.pop("margins", {}))},
         _numbers(path, f"{where}.bars", content.pop("bars", {})),
     )
     if content:
         known = "overrides, seeds, needs, margins and bars"
         raise ValueError(f"{path}: {where}.{next(iter(content))}: no such key; there are {known}")
     return spec
+
+
+def _margins(path: Path, where: str, value: Any) -> dict[str, float]:
+    found = _numbers(path, where, value)
+    for name, margin in found.items():
+        if not margin >= 0:
+            raise ValueError(f"{path}: {where}.{name}={margin:g}: 0 or more is needed")
+    return found
 
 
 def _mapping(path: Path, where: str, value: Any) -> dict[str, Any]:

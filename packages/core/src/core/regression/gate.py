@@ -163,13 +163,18 @@ def _measured(jobs: Sequence[Job], workers: int, say: Say) -> dict[str, dict[str
     for number, (place, measurement) in enumerate(_carried_out(jobs, workers), 1):
         job = jobs[place]
         done[place] = measurement
-        outcome = measurement.failure or f"{measurement.seconds:.1f} s"
+        outcome = measurement.failure or seconds_of(measurement)
         seed = "" if job.spec is None else f", seed {job.seed}"
         say(f"[{number}/{len(jobs)}] {job.domain} {job.task}{seed}: {outcome}")
     found: dict[str, dict[str, list[Measurement]]] = {}
     for place, job in enumerate(jobs):
         found.setdefault(job.domain, {}).setdefault(job.task, []).append(done[place])
     return found
+
+
+def seconds_of(measurement: Measurement) -> str:
+    """Return how long a measurement took."""
+    return f"{measurement.seconds:.1f} s, {measurement.processor_seconds:.1f} s of a core"
 
 
 def _carried_out(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, Measurement]]:

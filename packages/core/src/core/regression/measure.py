@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import tempfile
 import time
 import warnings
@@ -15,6 +16,7 @@ import numpy as np
 
 from core.regression.config import COMMON, HELP_TASK, TaskSpec, application, chosen_domains
 from core.regression.measurement import Check, Measurement, with_rounded_scores
+from core.training.shutdown import TrainingInterrupted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +54,7 @@ class Job:
 
 def carry_out(job: Job) -> Measurement:
     """Measure one job; a run that fails is a measurement that says why."""
-    begun = time.perf_counter()
+    begun, processor_begun = time.perf_counter(), processor_seconds()
     domain = chosen_domains([job.domain])[0]
     for package in ("core", job.domain):
         logging.getLogger(package).setLevel(logging.ERROR)
@@ -60,10 +62,19 @@ def carry_out(job: Job) -> Measurement:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = _measure(domain, job)
+    except TrainingInterrupted as stop:  # not the run's fault, and no reason to go on with the next
+        raise ValueError("interrupted: nothing was compared, and no baseline changed") from stop
     except Exception as error:  # whatever it is: the gate says so and measures the rest
         found = Measurement(job.seed, failure=f"the run failed: {type(error).__name__}: {error}")
     found.seconds = time.perf_counter() - begun
+    found.processor_seconds = processor_seconds() - processor_begun
     return found
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of the commands that it started and that ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def _measure(domain: Domain, job: Job) -> Measurement:

@@ -88,6 +88,8 @@ class Measurement:
     """Why the run came to no end; empty where it did."""
     seconds: float = 0.0
     """Wall time it took, for the progress line; never compared."""
+    processor_seconds: float = 0.0
+    """Likewise; of the commands that it started, too."""
     simulated: bool = True
     """Another seed has other rows."""
 

@@ -44,11 +44,12 @@ def headline(comparisons: Sequence[Comparison]) -> str:
     """Return the verdict of the whole call in one line."""
     counted = Counter(c.verdict for c in comparisons)
     failed = counted["regression"]
+    among = "1 comparison" if len(comparisons) == 1 else f"{len(comparisons)} comparisons"
     rest = ", ".join(f"{counted[v]} {v}" for v in VERDICTS if counted[v] and v != "regression")
     if failed:
         what = "regression" if failed == 1 else "regressions"
-        return f"{failed} {what} in {len(comparisons)} comparisons ({rest or 'nothing else'})"
-    return f"no regression in {len(comparisons)} comparisons ({rest})"
+        return f"{failed} {what} in {among} ({rest or 'nothing else'})"
+    return f"no regression in {among} ({rest})"
 
 
 def table(comparisons: Sequence[Comparison], *, everything: bool = False, width: int = 80) -> str:

@@ -20,6 +20,7 @@ from core.oversight.decision_rule import DecisionRule, Decisions, joined_texts
 from core.privacy.batch_norm import convert_batch_norm
 from core.privacy.config import batch_norm_policy
 from core.report.run import Run
+from core.serving.unlike_training import ColumnComparison, compare_with_training
 from core.targets import restore as restore_target
 from core.targets.recalibration import Recalibration
 from core.targets.types import Labels, Target
@@ -132,6 +133,10 @@ class LoadedRun:
             **self.target.served_details(frame, scores, labels),
         }
         return pd.DataFrame(columns, index=frame.index)
+
+    def unlike_training(self, frame: pd.DataFrame) -> tuple[list[ColumnComparison], list[str]]:
+        """Return what raw rows have that training had not: by column, and for each row in words ('' for nothing)."""
+        return compare_with_training(self.encoder, self.contract.apply(frame))
 
     def decisions(
         self,

@@ -7,7 +7,7 @@ import binascii
 import json
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,6 +63,7 @@ class Service:
     def predict(self, body: bytes) -> dict[str, Json]:
         """Predict the rows of a request's JSON: ``predictions`` (see ``LoadedRun.predict``), ``counts`` and notes.
 
+        ``drift`` counts by column what training had not; ``unlike_training`` of each prediction says it in words.
         Images come in base64, never as a path; masks leave as PNG in base64. Raises ValueError that says what is wrong.
         """
         try:
@@ -75,7 +76,10 @@ class Service:
 
     def _predict(self, rows: list[dict[str, Json]]) -> dict[str, Json]:
         begun = time.perf_counter()
-        found = self.loaded.predict(self._frame(rows), self.batch_size)
+        frame = self._frame(rows)
+        found = self.loaded.predict(frame, self.batch_size)
+        compared, unlike = self.loaded.unlike_training(frame)
+        found["unlike_training"] = unlike
         if self.loaded.target.dense:
             found["prediction"] = [base64.b64encode(to_png(mask)).decode() for mask in found["prediction"]]
         now = count_decisions(found["decision"].to_numpy(np.str_)).model_dump()
@@ -84,7 +88,13 @@ class Service:
             self.counted[key] += count
         self._write(rows, now, time.perf_counter() - begun)
         notes = [SIMULATED_MODEL] if self.loaded.run.record.data.simulated else []
-        return {"predictions": plain(found.to_dict("records")), "counts": now, "notes": notes}
+        notes += [one.sentence() for one in compared if one.differs]
+        return {
+            "predictions": plain(found.to_dict("records")),
+            "counts": now,
+            "drift": [plain(asdict(one)) for one in compared],
+            "notes": notes,
+        }
 
     def _rows(self, body: bytes) -> list[dict[str, Json]]:
         try:

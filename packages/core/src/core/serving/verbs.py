@@ -76,11 +76,20 @@ def predict(
     masks = loaded.roles.target if loaded.roles.mask_classes else ()
     given = (loaded.roles.image, loaded.roles.signal, *masks)
     bulky = [c for c in given if c in frame and not _is_text(frame[c])]
+    compared, unlike = loaded.unlike_training(frame)
+    predicted["unlike_training"] = unlike
     table = frame.drop(columns=bulky).join(predicted, lsuffix="_given")
     _write_table(table, target)
     if loaded.run.record.data.simulated:
         log.warning(SIMULATED_MODEL)
     print_lines(f"{len(table)} predictions: {target.resolve()}")
+    different = [one.sentence() for one in compared if one.differs]
+    if different:
+        rows = sum(map(bool, unlike))
+        print_lines(
+            f"{rows} of {len(table)} rows have values that training had not (column unlike_training):"
+        )
+        print_lines("\n".join(f"  {sentence}" for sentence in different))
     if "decision" in predicted:
         print_lines(counts(count_decisions(predicted["decision"].to_numpy(np.str_))))
     else:

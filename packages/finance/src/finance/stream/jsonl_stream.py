@@ -187,9 +187,15 @@ def follow_file(
                     head = _head(os.pread(file.fileno(), HEAD, 0))
                 yield splitter.feed(chunk, head)
             elif rotated:  # the writer has had a moment to finish
+                try:
+                    new = path.open("rb")
+                except FileNotFoundError:  # moved away once more: wait for the next
+                    yield []
+                    time.sleep(poll)
+                    continue
                 yield splitter.last(head)
                 file.close()
-                file, head, rotated = path.open("rb"), "", False
+                file, head, rotated = new, "", False
                 splitter.offset = 0
             elif follow:
                 rotated = _is_another(path, file)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -16,21 +16,24 @@ from core.data.row_hash import file_keys, input_keys
 from core.data.splits import SplitRows
 from core.data.types import Dataset, Finding
 
+SharedUnits = Literal["named", "counted", "refused"]
+"""What becomes of units in two splits."""
 
-def check_splits(dataset: Dataset, rows: SplitRows, *, private: bool = False) -> list[Finding]:
+
+def check_splits(dataset: Dataset, rows: SplitRows, policy: SharedUnits = "named") -> list[Finding]:
     """Check for what is in two splits, and for classes that one lacks; raises ``ValueError`` with every error.
 
-    ``private``: a guarantee protects each unit of the training set: none may be in another split, none is named.
+    ``policy`` on units in two splits: under a guarantee they are refused, or declared and only counted; never named.
     """
     findings = [
-        *_shared_units(dataset, rows, private),
+        *_shared_units(dataset, rows, policy),
         *_duplicates(dataset, rows),
         *_absent_classes(dataset, rows),
     ]
     return raise_errors(dataset, findings)
 
 
-def _shared_units(dataset: Dataset, rows: SplitRows, private: bool) -> Iterable[Finding]:
+def _shared_units(dataset: Dataset, rows: SplitRows, policy: SharedUnits) -> Iterable[Finding]:
     unit = dataset.roles.unit
     if unit is None:
         return
@@ -40,19 +43,18 @@ def _shared_units(dataset: Dataset, rows: SplitRows, private: bool) -> Iterable[
         shared = sorted(seen[a] & seen[b])
         if not shared:
             continue
-        if private:
+        count = f"{len(shared)} {dataset.unit_name}s are in the {a} and the {b} set"
+        if policy == "refused":
             yield error(
                 "same unit",
                 unit,
-                f"{len(shared)} {dataset.unit_name}s are in the {a} and the {b} set: privacy=dp protects the training "
-                f"rows alone, so their other rows would be read without protection; keep the rows of each "
-                f"{dataset.unit_name} in one set (data.disjoint_entities=true, or another data.split_column)",
+                f"{count}: privacy=dp protects training rows alone, so their other rows would be read without "
+                f"protection; keep the rows of each {dataset.unit_name} in one set (data.disjoint_entities=true, or "
+                "another split), or say that you know (privacy.shared_units=declare)",
             )
             continue
-        message = (
-            f"{len(shared)} {dataset.unit_name}s are in the {a} and the {b} set "
-            f"({unit}: {', '.join(shared[:5])}{', ...' if len(shared) > 5 else ''})"
-        )
+        few = f"{', '.join(shared[:5])}{', ...' if len(shared) > 5 else ''}"
+        message = f"{count} ({unit}: {few})" if policy == "named" else count
         if dataset.split.by in ("time", "column") and not dataset.split.disjoint_entities:
             yield Finding("note", "same unit", unit, f"{message}, as the split by time intends")
         else:

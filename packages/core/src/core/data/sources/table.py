@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from core.config import TaskConfig, config_error
-from core.data.coercion import format_rows, is_missing, to_numbers
+from core.data.coercion import format_rows, is_missing, is_numeric, to_numbers
 from core.data.config import ImagesData, TableData, split_plan
 from core.data.contract import DataContract
 from core.data.readers.files import resolve_path
@@ -17,6 +18,8 @@ from core.data.readers.table import read_table
 from core.data.roles import infer_roles, require_columns
 from core.data.times import read_times, settle_order
 from core.data.types import ColumnRoles, Dataset
+
+log = logging.getLogger(__name__)
 
 
 def read(config: TableData, task: TaskConfig | None, seed: int) -> Dataset:
@@ -61,6 +64,7 @@ def read(config: TableData, task: TaskConfig | None, seed: int) -> Dataset:
         dropped = [*config.drop_columns, *([config.split_column] if config.split_column else [])]
         given, inferred = infer_roles(frame, given, dropped)
         notes += inferred
+        notes += kept_from_inputs(frame, given)
     if not given.inputs():
         raise ValueError(
             f"{path}: no column is left as an input: list some in data.numeric, categorical or text"
@@ -80,6 +84,22 @@ def read(config: TableData, task: TaskConfig | None, seed: int) -> Dataset:
     if config.unit:
         dataset.unit_name = "unit"
     return without_unlabeled(dataset) if config.drop_unlabeled else dataset
+
+
+def kept_from_inputs(frame: pd.DataFrame, roles: ColumnRoles) -> list[str]:
+    """Return a sentence, also for the terminal, where sensitive columns are compared by and are therefore no inputs."""
+    out = [c for c in roles.sensitive if c not in (*roles.inputs(), *roles.target, roles.unit, roles.time)]
+    if not out:
+        return []
+    numbers = ",".join(c for c in out if is_numeric(frame[c]))
+    others = ",".join(c for c in out if not is_numeric(frame[c]))
+    keys = [f"data.numeric=[{numbers}]"] * bool(numbers) + [f"data.categorical=[{others}]"] * bool(others)
+    text = (
+        f"Not used as inputs, since data.sensitive names them: {', '.join(out)}. To use them as inputs too: "
+        f"{' '.join(keys)}."
+    )
+    log.warning(text)
+    return [text]
 
 
 def read_by_contract(config: TableData, contract: DataContract, seed: int) -> Dataset:

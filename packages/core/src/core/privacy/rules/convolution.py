@@ -158,7 +158,7 @@ class ConvGrad:
 
     def magnitudes(self) -> Tensor:
         """By Cauchy-Schwarz: an input lies in at most as many patches as the kernel has places."""
-        places = self.weight[0, 0].numel() ** 0.5
+        places: float = self.weight[0, 0].numel() ** 0.5
         g, x = (t.reshape(self.rows, -1) for t in (self.g, self.x))
         lengths_B: Tensor = torch.linalg.vector_norm(g, dim=1) * torch.linalg.vector_norm(x, dim=1)
         return lengths_B * places

@@ -165,7 +165,8 @@ class DenseGrad:
         return squared_row_norms(self.values, units), self
 
     def magnitudes(self) -> Tensor:
-        return torch.linalg.vector_norm(self.values.reshape(self.values.shape[0], -1), dim=1)
+        lengths_B: Tensor = torch.linalg.vector_norm(self.values.reshape(self.values.shape[0], -1), dim=1)
+        return lengths_B
 
 
 @dataclass

@@ -83,8 +83,14 @@ def summary(section: NoPrivacySection | DPSection) -> list[str]:
         f"by a factor of at most {odds} (epsilon = {section.epsilon:.2f}), except with probability "
         f"{section.delta:.2g} (delta).",
         f"{section.units:,} {unit}s were protected in this way. The guarantee is about the {unit}s of the training "
-        "set; validation and test rows were read outside the mechanism to evaluate the model.",
+        f"set; validation and test rows were read outside the mechanism to evaluate the model{_shared(section)}.",
     ]
+
+
+def _shared(section: DPSection) -> str:
+    if section.shared_units != "declare":
+        return ""
+    return f", and may be of the same {section.unit}s, whose later rows are then not protected (declared)"
 
 
 def conditions(section: DPSection) -> dict[str, str]:
@@ -183,6 +189,6 @@ def _trials(section: DPSection) -> str:
             counted = "all in this sweep, none before being declared (privacy.num_trials)"
     return (
         f"{format_count(trials)} configurations were tried on these data, {counted}; publishing the best of them "
-        f"reveals more than this one run: by sequential composition of equal runs at most epsilon {trials * section.epsilon:.2f}, "
-        f"delta {trials * section.delta:.2g}"
+        f"reveals more than this one run: by sequential composition of equal runs at most epsilon "
+        f"{trials * section.epsilon:.2f}, delta {trials * section.delta:.2g}"
     )

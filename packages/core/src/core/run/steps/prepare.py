@@ -15,7 +15,7 @@ from core.data.types import Dataset, Finding
 from core.domain import Task
 from core.fairness.mitigation import NoMitigation
 from core.oversight.config import check_target
-from core.privacy.config import is_private, validate_data, validate_pretraining
+from core.privacy.config import shared_units_policy, validate_data, validate_pretraining
 from core.run.state import PreparedData
 from core.run.steps.fairness import check_reference_run
 from core.targets.types import Target
@@ -32,7 +32,7 @@ def prepare(config: RunConfig) -> PreparedData:
     validate_data(config.privacy, dataset)
     findings = check_dataset(dataset) + pretraining_overlap_findings(config, dataset)
     rows = split(dataset)
-    findings += check_splits(dataset, rows, private=is_private(config.privacy))
+    findings += check_splits(dataset, rows, shared_units_policy(config.privacy))
     whole, share = len(rows["train"]), standard(config.training).train_fraction
     rows["train"] = subsample(dataset, rows["train"], share, derive_seed(config.seed, "share"))
     if share < 1:

@@ -159,7 +159,9 @@ def baseline(**tasks: list[Measurement]) -> Baseline:
 
 
 def test_a_baseline_is_read_as_it_was_written(tmp_path: Path) -> None:
-    written = baseline(credit=[measured(0, epsilon=2.998712), measured(1)], help=[Measurement(0, {"parameters": 3.0})])
+    written = baseline(
+        credit=[measured(0, epsilon=2.998712), measured(1)], help=[Measurement(0, {"parameters": 3.0})]
+    )
     path = write_baseline(tmp_path, written)
     found = read_baseline(tmp_path)
     assert (found.reason, found.versions) == ("first", {"torch": "2.11"})
@@ -222,8 +224,12 @@ def test_what_a_renewal_changes_is_told(tmp_path: Path) -> None:
 MANY = [
     comparison(),
     comparison(quantity="accuracy of education_level university or higher and something", drop=0.008),
-    comparison(quantity="parameters", p=None, standard_error=None, before=30483.0, now=30500.0, relative=True),
-    comparison(task="fraud", quantity="run of seed 0", drop=math.nan, p=None, reason="the run failed: " + "x " * 80),
+    comparison(
+        quantity="parameters", p=None, standard_error=None, before=30483.0, now=30500.0, relative=True
+    ),
+    comparison(
+        task="fraud", quantity="run of seed 0", drop=math.nan, p=None, reason="the run failed: " + "x " * 80
+    ),
     comparison(quantity="brier", drop=0.0, p=1.0),
     comparison(quantity="ece", drop=-0.05, p=1.0),
 ]

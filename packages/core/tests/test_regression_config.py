@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Domain:
     """Give a domain package of its own, with a gate."""
     (tmp_path / "toy_domain/regression").mkdir(parents=True)
     (tmp_path / "toy_domain/__init__.py").touch()
+    monkeypatch.delitem(sys.modules, "toy_domain", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     made = Domain("toy_domain", "toys", ())
     written(made, tmp_path, GOOD)

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 CLIPPINGS = ("flat", "per_layer", "automatic", "adaptive")
 ACCOUNTANTS = ("prv", "rdp")
 ENGINES = ("bookkeeping", "opacus")
-SHARED_UNITS = ("refuse", "declare")
+SHARED_UNITS: dict[str, SharedUnits] = {
+    "auto": "counted_by_time",
+    "refuse": "refused",
+    "declare": "counted",
+}
+"""Value of privacy.shared_units -> what the checks of the split do."""
 BATCH_NORMS = ("refuse", "group", "frozen")
 ATTACKS = ("none", "loss", "rmia", "lira")
 
@@ -89,9 +94,9 @@ class DifferentialPrivacy(PrivacyConfig):
         1, "configurations tried on these data so far, this one included: choosing the best costs privacy"
     )
     shared_units: str = field(
-        "refuse",
+        "auto",
         "units with rows in several splits, of which only the training rows are protected: refuse them, or declare "
-        "them (the statement says so) where a split by time must keep them",
+        "them (the statement says so); auto declares them where the split is by time, which must keep them",
     )
     audit_canaries: int = field(
         0, "canaries of the white-box one-run audit, known directions among the gradients; 0: no audit"
@@ -138,7 +143,7 @@ def shared_units_policy(privacy: PrivacyConfig) -> SharedUnits:
     """Return what the checks of the split do with units in two splits: name them, count them only, or refuse them."""
     if not isinstance(privacy, DifferentialPrivacy):
         return "named"
-    return "counted" if privacy.shared_units == "declare" else "refused"
+    return SHARED_UNITS[privacy.shared_units]
 
 
 def batch_norm_policy(privacy: PrivacyConfig) -> str:

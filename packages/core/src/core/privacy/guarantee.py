@@ -38,6 +38,8 @@ class Release:
     """Where the first weights come from; empty for random initialization."""
     non_private_statistics: Sequence[Statistic] = ()
     attack: AttackResult | None = None
+    shared_units: bool = False
+    """Some protected units have rows in the validation or test set too."""
 
 
 class Guarantee(Protocol):
@@ -136,7 +138,7 @@ class DPGuarantee:
                 "target_epsilon": plan.epsilon,
                 "unit": plan.unit,
                 "units": plan.units,
-                "shared_units": config.shared_units,
+                "shared_units": "declare" if release.shared_units else "refuse",
                 "replace_one_epsilon": replaced if math.isfinite(replaced) else None,
                 "noise_multiplier": plan.noise_multiplier,
                 "count_noise_multiplier": plan.count_noise_multiplier or None,

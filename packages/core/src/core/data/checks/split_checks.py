@@ -16,8 +16,8 @@ from core.data.row_hash import file_keys, input_keys
 from core.data.splits import SplitRows
 from core.data.types import Dataset, Finding
 
-SharedUnits = Literal["named", "counted", "refused"]
-"""What becomes of units in two splits."""
+SharedUnits = Literal["named", "counted", "counted_by_time", "refused"]
+"""What becomes of units in two splits; ``counted_by_time``: refused, but where the split is by time."""
 
 
 def check_splits(dataset: Dataset, rows: SplitRows, policy: SharedUnits = "named") -> list[Finding]:
@@ -44,7 +44,8 @@ def _shared_units(dataset: Dataset, rows: SplitRows, policy: SharedUnits) -> Ite
         if not shared:
             continue
         count = f"{len(shared)} {dataset.unit_name}s are in the {a} and the {b} set"
-        if policy == "refused":
+        by_time = dataset.split.by == "time" and not dataset.split.disjoint_entities
+        if policy == "refused" or (policy == "counted_by_time" and not by_time):
             yield error(
                 "same unit",
                 unit,

@@ -43,5 +43,6 @@ def assess_privacy(state: RunState) -> NoPrivacySection | DPSection:
             or encoder.text.tokenizer in TRAINED_TOKENIZERS,
         ),
         attack=attack_model(state),
+        shared_units=any(finding.check == "same unit" for finding in state.data.findings),
     )
     return guarantee.section(state.trained.steps, release)

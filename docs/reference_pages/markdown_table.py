@@ -16,7 +16,7 @@ def cell(text: str) -> str:
     'none \\\\| dp, `a` &lt; 1'
     """
     text = re.sub(r"\s+", " ", text).replace("``", "`").strip()
-    return text.replace("|", "\\|").replace("<", "&lt;")
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("][", "] \\[")  # no link's label
 
 
 def code(text: str) -> str:

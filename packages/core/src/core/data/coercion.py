@@ -173,7 +173,7 @@ def _category(value: Json) -> str | None:
 def to_texts(values: pd.Series[Any]) -> list[str]:
     """Read a column as texts, empty for missing.
 
-    >>> to_texts(pd.Series(["a note", "NA", 3.5], dtype=object))
+    >>> to_texts(pd.Series(["a note", None, 3.5], dtype=object))
     ['a note', '', '3.5']
     """
     missing = is_missing(values)

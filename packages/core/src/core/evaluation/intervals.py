@@ -102,8 +102,9 @@ def interval(value: float, samples: Array, confidence: float) -> MetricEstimate:
 
     Undefined resamples are left out and counted; with more than half undefined there is no interval.
 
-    >>> interval(0.5, np.linspace(0, 1, 101), 0.9)
-    MetricEstimate(value=0.5, low=0.05, high=0.95, resamples=101, undefined=0)
+    >>> found = interval(0.5, np.linspace(0, 1, 101), 0.9)
+    >>> round(found.low, 3), round(found.high, 3), found.resamples
+    (0.05, 0.95, 101)
     """
     undefined = int(np.isnan(samples).sum())
     low = high = None

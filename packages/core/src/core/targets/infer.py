@@ -30,7 +30,7 @@ def fit_inferred(config: AutoTarget, frame: pd.DataFrame, roles: ColumnRoles) ->
     >>> from core.targets.config import AutoTarget
     >>> rows = pd.DataFrame({"grade": [0.5, 1.0, 2.5]})
     >>> target = fit_inferred(AutoTarget(), rows, ColumnRoles(target=("grade",)))
-    >>> target.kind, target.explanation[:72]
+    >>> target.kind, target.explanation[:74]
     ('regression', "Column 'grade' holds numbers with fractions, so the target is a regression")
     """
     kind, reason = infer_kind(frame, roles)

@@ -15,11 +15,7 @@ from domains import DOMAINS, ROOT, tasks
 from core.config import OPTIONS, TaskConfig, option_name, register
 from core.config.deprecated import RENAMED_KEYS, RENAMED_OPTIONS
 
-SPANNING = sorted(
-    (path.parent.name, path.stem)
-    for path in (ROOT / "conf").glob("*/*.yaml")
-    if path.parent.name != "regression"
-)
+SPANNING = sorted((path.parent.name, path.stem) for path in (ROOT / "conf").glob("*/*.yaml"))
 
 
 VERB_KEYS = ("recipe",)

@@ -94,7 +94,10 @@ def test_images_and_signals_are_told_by_their_values() -> None:
         ({"target": []}, r"data\.target=\[\]: give the column"),
         ({"target": ["il"]}, r"data\.target: no column 'il' \(meant 'ill'"),
         ({"target": ["il"], "sensitive": ["sx"]}, r"data\.target: .*data\.sensitive: no column 'sx'"),
-        ({"numeric": ["ward"]}, r"column 'ward' holds numbers but '[ABC]' \(\d+ times\), '[ABC]' \(\d+ times\), .* in rows 1, 2"),
+        (
+            {"numeric": ["ward"]},
+            r"column 'ward' holds numbers but '[ABC]' \(\d+ times\), '[ABC]' \(\d+ times\), .* in rows 1, 2",
+        ),
         ({"split": "patient"}, r"data\.split='patient': one of auto, column"),
         ({"split": "time"}, r"data\.time=None"),
         ({"split": "unit"}, r"data\.unit=None"),

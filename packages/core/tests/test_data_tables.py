@@ -120,7 +120,9 @@ def test_missing_values_are_missing_and_numbers_stay_numbers(tmp_path: Path) -> 
     assert raw["z"].tolist() == [None, "-99", "4"]
     only = read_table(tmp_path / "t.csv", missing=["-99"]).frame
     assert only["z"].tolist() == ["NA", None, "4"], "given, they replace the defaults"
-    assert read_table(_write(tmp_path / "f.csv", b"x\n-99.0\n4\n"), missing=["-99"]).frame["x"].isna().sum() == 1
+    assert (
+        read_table(_write(tmp_path / "f.csv", b"x\n-99.0\n4\n"), missing=["-99"]).frame["x"].isna().sum() == 1
+    )
 
 
 def test_large_whole_numbers_keep_every_digit(tmp_path: Path) -> None:

@@ -67,7 +67,9 @@ def check_oversight(domain: Domain, task: str) -> None:
     """The task declares its use in full, and what it declares fits the task itself."""
     chosen = application(domain, "train").configure(f"task={task}").task
     declared = chosen.oversight
-    assert isinstance(declared, Oversight), f"{task}: oversight must be a core.oversight.declaration.Oversight"
+    assert isinstance(declared, Oversight), (
+        f"{task}: oversight must be a core.oversight.declaration.Oversight"
+    )
     for name in ("intended_use", "responsible"):
         assert getattr(declared, name).strip(), f"{task}: oversight.{name} is empty"
     for name in ("affected", "forbidden_uses", "human_decides"):
@@ -124,7 +126,9 @@ def _check_serving(domain: Domain, task: str, run: Run, asked: tuple[str, ...]) 
     raw = frame.iloc[kept.index]
     loaded = load(run.path)
     seen, history, sure = [*loaded.roles.inputs()], None, None
-    if loaded.config["encoder"]["max_events"]:  # whose row it is and when: what came before is part of the input
+    if loaded.config["encoder"][
+        "max_events"
+    ]:  # whose row it is and when: what came before is part of the input
         seen += [c for c in (loaded.roles.unit, loaded.roles.time) if c is not None and c not in seen]
         history = frame[seen]
     if loaded.target.dense:

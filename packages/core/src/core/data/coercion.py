@@ -189,7 +189,9 @@ def odd_values(values: pd.Series[Any], wrong: NDArray[np.bool_], name: str, cure
     """Return a message that lists the cells of a column of numbers that are none, with counts and rows."""
     odd = values[wrong]
     counts = odd.map(repr).value_counts()
-    shown = [str(text)[:40] + (f" ({count} times)" if count > 1 else "") for text, count in counts.head(5).items()]
+    shown = [
+        str(text)[:40] + (f" ({count} times)" if count > 1 else "") for text, count in counts.head(5).items()
+    ]
     listed = ", ".join(shown)
     more = f" and {len(counts) - 5} more" if len(counts) > 5 else ""
     cure = cure or "correct them, or name what means missing (data.missing; reader.missing of predict)"

@@ -46,7 +46,7 @@ def test_help_is_as_agreed(
 def own_options(printed: str, domain: str) -> str:
     """Return help without the options that other domains, imported by other tests, have registered in this process."""
     foreign = {
-        name
+        (group, name)
         for (group, name), cls in OPTIONS.items()
         if group in ("task", "data") and cls.__module__.split(".")[0] not in ("core", domain)
     }
@@ -54,6 +54,6 @@ def own_options(printed: str, domain: str) -> str:
     for line in printed.splitlines():
         group, equals, names = line.partition("=")
         if equals and group in ("task", "data"):
-            line = f"{group}={'|'.join(name for name in names.split('|') if name not in foreign)}"
+            line = f"{group}={'|'.join(name for name in names.split('|') if (group, name) not in foreign)}"
         lines.append(line)
     return "\n".join(lines) + "\n"

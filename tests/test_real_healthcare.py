@@ -50,14 +50,14 @@ def test_diabetes_has_the_stays_that_can_be_readmitted_and_parts_by_patient() ->
 
 def test_diabetes_history_knows_nothing_of_later_stays(data_root: Path) -> None:
     from core.data.readers.table import read_table
-    from healthcare.sources.diabetes130 import prepare
+    from healthcare.sources.diabetes130 import build_features
 
     raw = read_table(data_root / "healthcare/diabetes130/diabetic_data.csv.xz").frame
     frequent = raw["patient_nbr"].value_counts().index[:40]
     raw = raw[raw["patient_nbr"].isin(frequent)].sort_values("encounter_id")
-    whole = prepare(raw).set_index("encounter_id")
+    whole = build_features(raw).set_index("encounter_id")
     early = raw.groupby("patient_nbr").head(3)
-    cut = prepare(early).set_index("encounter_id")
+    cut = build_features(early).set_index("encounter_id")
     assert len(cut) > 60
     assert whole.loc[cut.index].equals(cut), "a feature changed when later stays were taken away"
 

@@ -12,6 +12,7 @@ import pytest
 
 import healthcare
 from core.evaluation.study import EvaluationContext, Gate, Study, StudyResult
+from core.report.console import print_run
 from core.serving.load import load
 from healthcare.records import Records
 
@@ -57,7 +58,9 @@ def test_findings_reach_record_page_console_and_folder(
     page = (tmp_path / "run/report.html").read_text()
     for text in ("Rows were looked at.", "By part", "enough rows", "A note.", "studies/rows.csv"):
         assert text in page, text
-    assert "1 of 2 passed" in capsys.readouterr().out
+    assert capsys.readouterr().out == "", "printing is the command's"
+    print_run(run)
+    assert "1 of 2 gates passed" in capsys.readouterr().out
     assert run.record.studies["rows_seen"].summary == "Rows were looked at."
 
 
@@ -73,7 +76,7 @@ def test_the_scorer_is_what_serving_gives(seen: Seen, tmp_path: Path) -> None:
         np.testing.assert_array_equal(scorer.labels(found), test.labels)
         inputs = scorer.encode(held.frames["test"])
         np.testing.assert_allclose(scorer.scores(inputs), test.scores, atol=1e-5)
-        assert scorer.window_features(inputs).shape == (len(test), loaded.model.backbone.num_features)
+        assert scorer.features(inputs).shape == (len(test), loaded.model.backbone.num_features)
     assert set(held.frames) == {"train", "validation", "test"}
 
 

@@ -31,9 +31,9 @@ def log_to_stderr(*packages: str) -> None:
     """Print what these packages log from INFO on; a library's user, who does not call it, configures logging instead.
 
     >>> import logging
-    >>> log_to_stderr("core")
-    >>> log_to_stderr("core")  # once is enough
-    >>> len(logging.getLogger("core").handlers)
+    >>> log_to_stderr("ward")
+    >>> log_to_stderr("ward")  # once is enough
+    >>> len(logging.getLogger("ward").handlers)
     1
     """
     for package in packages:

@@ -11,7 +11,7 @@ import os
 import pytest
 from domains import DOMAINS, ROOT
 
-from core.config import OPTIONS
+from core.config import GROUPS, OPTIONS
 
 GOLDEN = ROOT / "tests" / "golden"
 VERBS = {domain: ["train"] for domain in DOMAINS} | {
@@ -44,16 +44,12 @@ def test_help_is_as_agreed(
 
 
 def own_options(printed: str, domain: str) -> str:
-    """Return help without the options that other domains, imported by other tests, have registered in this process."""
-    foreign = {
-        (group, name)
-        for (group, name), cls in OPTIONS.items()
-        if group in ("task", "data") and cls.__module__.split(".")[0] not in ("core", domain)
-    }
+    """Return help without the options that other domains and other tests have registered in this process."""
+    foreign = {key for key, cls in OPTIONS.items() if cls.__module__.split(".")[0] not in ("core", domain)}
     lines = []
     for line in printed.splitlines():
         group, equals, names = line.partition("=")
-        if equals and group in ("task", "data"):
+        if equals and group in GROUPS:
             line = f"{group}={'|'.join(name for name in names.split('|') if (group, name) not in foreign)}"
         lines.append(line)
     return "\n".join(lines) + "\n"

@@ -38,6 +38,11 @@ def register_everything() -> None:
             importlib.import_module(module)
 
 
+def options() -> dict[tuple[str, str], type]:
+    """Return the options of core and of the domains; a process may have registered others, such as a test's."""
+    return {key: option for key, option in sorted(OPTIONS.items()) if home(option) in ("core", *DOMAINS)}
+
+
 def keys(option: type, prefix: str = "") -> Iterator[Key]:
     """Yield the keys of an option, those of nested dataclasses by their full path."""
     for field in dataclasses.fields(option):
@@ -93,7 +98,7 @@ def options_page() -> str:
         "\n## Keys of no group\n",
         key_table(RunConfig),
     ]
-    ordered = sorted(OPTIONS.items(), key=lambda item: (home(item[1]) != "core", item[0]))
+    ordered = sorted(options().items(), key=lambda item: (home(item[1]) != "core", item[0]))
     for group, text in GROUPS.items():
         lines.append(f"\n## {group} {{#{group}}}\n\n{text[:1].upper()}{text[1:]}.")
         for (of, name), option in ordered:
@@ -154,7 +159,7 @@ def glossary_keys() -> str:
     """Return a row for each name of a key: where it occurs and what it means."""
     places: dict[str, list[str]] = defaultdict(list)
     meanings: dict[str, list[str]] = defaultdict(list)
-    found = [(f"{g}.{key.path}", key) for (g, _), o in sorted(OPTIONS.items()) for key in keys(o)]
+    found = [(f"{g}.{key.path}", key) for (g, _), o in options().items() for key in keys(o)]
     found += [(key.path, key) for key in keys(RunConfig)]
     for domain in DOMAINS:
         for app in applications(domain):
@@ -174,6 +179,6 @@ def glossary_options() -> str:
     """Return a row for each option of each group."""
     rows = [
         (f"[`{group}={name}`](reference/options.md#{group}-{name})", cell(first_line(option)))
-        for (group, name), option in sorted(OPTIONS.items())
+        for (group, name), option in options().items()
     ]
     return table(("option", "meaning"), rows)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 _AROUND = re.compile(r"^(?:[€$£¥₹₽₺₩]|EUR|USD|GBP|CHF|JPY)\s*|\s*(?:[€$£¥₹₽₺₩]|EUR|USD|GBP|CHF|JPY)$")
 _GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}([.,]\d{3})+")
 _WHOLE = re.compile(r"[+-]?\d{1,3}")
-_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 EXPONENT_CODE = re.compile(r"\d+E\d+")
 """``1E5`` is a lot or an illness as often as a number; ``1e+05`` and ``1.0E5`` are numbers."""
 
@@ -113,8 +112,3 @@ def candidates(texts: list[str], decimal: str, thousands: str) -> list[NumberFor
     else:
         formats = FORMATS
     return [f for f in formats if all(f.read(text) is not None for text in texts)]
-
-
-def looks_plain(text: str) -> bool:
-    """Return whether a text is a number as programs write it."""
-    return bool(_PLAIN.fullmatch(text.strip()))

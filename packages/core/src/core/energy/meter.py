@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from core.energy.config import MeasuredEnergy, NoEnergy
-from core.energy.section import EnergyUse
+from core.energy.section import EnergySource, EnergyUse
 from core.energy.sources import Source, detect_sources, processor_seconds
 
 JOULES_PER_WH = 3600.0
@@ -108,6 +108,21 @@ class Meter:
     def add(self, name: str, used: EnergyUsage) -> None:
         """Add to a phase, such as what other processes of the run used in it."""
         self.phases[name] = self.phases.get(name, EnergyUsage()) + used
+
+    def source_sections(self) -> list[EnergySource]:
+        """Return the record's entry of each source, with what it used in all phases."""
+        joules = self.used.joules
+        return [
+            EnergySource(
+                component=source.component,
+                method=source.method,
+                parameters=source.parameters,
+                measured=source.measured,
+                relative_uncertainty=source.relative_uncertainty,
+                joules=joules[source.component],
+            )
+            for source in self.sources
+        ]
 
     @property
     def used(self) -> EnergyUsage:

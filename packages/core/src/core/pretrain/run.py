@@ -18,7 +18,6 @@ from core.atomic_io import write_atomically
 from core.energy.carbon import Grid
 from core.energy.config import MeasuredEnergy
 from core.energy.meter import JOULES_PER_WH, EnergyUsage, Meter
-from core.energy.section import EnergySource
 from core.energy.training_energy import TrainingEnergy
 from core.pretrain.config import BUILDS, PretrainConfig, recipe_name
 from core.pretrain.export import write_weights
@@ -129,17 +128,7 @@ def pretrain(config: PretrainConfig, folder: Path) -> PretrainingRecord:
             wh=used.total / JOULES_PER_WH,
             grams_co2e=Grid.of(energy).emissions(used.total),
             joules=used.joules,
-            sources=[
-                EnergySource(
-                    component=s.component,
-                    method=s.method,
-                    parameters=s.parameters,
-                    measured=s.measured,
-                    relative_uncertainty=s.relative_uncertainty,
-                    joules=used.joules[s.component],
-                )
-                for s in meter.sources
-            ],
+            sources=meter.source_sections(),
         ),
         history=result.history,
         final=final,

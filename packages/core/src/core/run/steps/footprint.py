@@ -7,7 +7,6 @@ from core.energy.meter import EnergyUsage, Meter
 from core.energy.section import (
     Carbon,
     EnergySection,
-    EnergySource,
     EnergyUse,
     PredictionEnergy,
 )
@@ -59,17 +58,7 @@ def energy_section(
         high=joules + uncertainty,
         measured_share=measured / joules if joules else 0.0,
         phases=phases,
-        sources=[
-            EnergySource(
-                component=s.component,
-                method=s.method,
-                parameters=s.parameters,
-                measured=s.measured,
-                relative_uncertainty=s.relative_uncertainty,
-                joules=used.joules[s.component],
-            )
-            for s in meter.sources
-        ],
+        sources=meter.source_sections(),
         per_prediction=PredictionEnergy(
             joules=each, rows=predicted_rows, low=each * (1 - relative), high=each * (1 + relative)
         ),

@@ -193,7 +193,6 @@ def _resampled(image: Tensor, theta: Tensor, size: tuple[int, int], mode: str) -
     )
 
 
-_LUMA = (0.299, 0.587, 0.114)
 _TO_YIQ = ((0.299, 0.587, 0.114), (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 
 

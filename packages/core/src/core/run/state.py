@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from core.domain import Task
 from core.evaluation.config import StandardEvaluation
+from core.evaluation.config import standard as standard_evaluation
 from core.training.config import StandardTraining
+from core.training.config import standard as standard_training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,11 +120,9 @@ class RunState:
     @property
     def training(self) -> StandardTraining:
         """Epochs, batches, precision, checkpoints, stopping."""
-        assert isinstance(self.config.training, StandardTraining)
-        return self.config.training
+        return standard_training(self.config.training)
 
     @property
     def evaluation(self) -> StandardEvaluation:
         """Intervals, thresholds, calibration."""
-        assert isinstance(self.config.evaluation, StandardEvaluation)
-        return self.config.evaluation
+        return standard_evaluation(self.config.evaluation)
